@@ -1,0 +1,34 @@
+"""What a module says of itself: its chip and its kernel."""
+
+from torch_mlir import ir
+
+from triton_spacemit.dialect.chips import Chip, get_chip
+from triton_spacemit.dialect.errors import LoweringError
+
+CHIP = "xsmt.chip"
+SCRATCH = "xsmt.scratch_bytes"
+
+
+def chip_of(module: ir.Module) -> Chip:
+    """The chip that `module` is compiled for; the host where it names none."""
+    attributes = module.operation.attributes
+    return get_chip(attributes[CHIP].value if CHIP in attributes else "host")
+
+
+def set_chip(module: ir.Module, chip: Chip) -> None:
+    with module.context:
+        module.operation.attributes[CHIP] = ir.StringAttr.get(chip.name)
+
+
+def kernel_of(module: ir.Module) -> ir.Operation:
+    """The module's one public function. Raises LoweringError where there is none or several."""
+    functions = [
+        op.operation
+        for op in module.body.operations
+        if op.operation.name == "func.func"
+        and op.operation.regions[0].blocks
+        and ("sym_visibility" not in op.operation.attributes or op.operation.attributes["sym_visibility"].value == "public")
+    ]
+    if len(functions) != 1:
+        raise LoweringError(f"a module must have one public function, this one has {len(functions)}", module.operation.location)
+    return functions[0]

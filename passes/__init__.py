@@ -1,0 +1,1 @@
+"""Lowering passes from Triton's IR to LLVM, one pass a file, named after its argument. Imports neither triton nor torch."""
