@@ -1,0 +1,75 @@
+"""Devices: where a compiled kernel runs. This module is the protocol between the launcher and all of them.
+
+Life of a kernel: `load` once, `launch` any number of times, `unload`. `launch` returns when every program of the grid has
+finished. A fault ends the launch with `backend.errors.DeviceError`, and the next launch works.
+"""
+
+import functools
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from triton_spacemit.dialect.chips import Chip, get_chip
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The runtime arguments of a kernel, one 8-byte slot each.
+
+    types: Triton's type string of each slot (`*fp32`, `i32`, `bf16`). pointers: the numbers of the slots that are pointers.
+    """
+
+    types: tuple[str, ...]
+    pointers: tuple[int, ...]
+
+
+class Device(Protocol):
+    """Runs kernels compiled for `chip`. `load` returns the device's own handle, which the other two take back."""
+
+    name: str
+    chip: Chip
+
+    def load(self, name: str, binary: bytes, scratch_bytes: int) -> Any:
+        """Make the relocatable object `binary`, which exports `name`, ready to launch. Raises DeviceError where it is no such object."""
+
+    def unload(self, kernel: Any) -> None:
+        """Free what `load` took; `kernel` is not used again."""
+
+    def launch(self, kernel: Any, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
+        """Run every program of `grid`, in which no extent is 0.
+
+        slots: the packed argument slots, pointers as addresses in this process. pointers: what the caller passed for the slots
+        `signature.pointers`, in that order: a torch tensor, another object with `data_ptr()`, or an int that is a raw address (0 is null).
+        A device that shares this process's memory needs only `slots`; another one mirrors the tensors' storages.
+        """
+
+
+#: device name -> "module:class"; the class takes the chip.
+DEVICES = {
+    "host": "triton_spacemit.backend.devices.host:HostDevice",
+    "qemu": "triton_spacemit.backend.devices.qemu:QemuDevice",
+    "null": "triton_spacemit.backend.devices.null:NullDevice",
+}
+
+
+def default_chip(name: str) -> str:
+    """The chip that device `name` runs where none is asked for."""
+    return "host" if name == "host" else "x60"
+
+
+def check_device(name: str, chip: str) -> None:
+    """Raise ValueError where there is no such device or chip, or the device cannot run the chip's code."""
+    if name not in DEVICES:
+        raise ValueError(f"unknown device {name!r}; known: {', '.join(DEVICES)}")
+    get_chip(chip)
+    if (name == "host" and chip != "host") or (name == "qemu" and chip == "host"):
+        raise ValueError(f"device {name!r} cannot run code for chip {chip!r}")
+
+
+@functools.cache
+def get_device(name: str, chip: str) -> Device:
+    """The process's one device of this name and chip, made on first use. Raises ValueError as `check_device` does."""
+    check_device(name, chip)
+    module, _, cls = DEVICES[name].partition(":")
+    return getattr(importlib.import_module(module), cls)(get_chip(chip))

@@ -1,0 +1,23 @@
+"""The device that runs nothing: kernels compile and load, a launch only checks its arguments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from triton_spacemit.backend.devices import Signature
+from triton_spacemit.dialect.chips import Chip
+
+
+class NullDevice:
+    name = "null"
+
+    def __init__(self, chip: Chip) -> None:
+        self.chip = chip
+
+    def load(self, name: str, binary: bytes, scratch_bytes: int) -> str:
+        return name
+
+    def unload(self, kernel: str) -> None:
+        pass
+
+    def launch(self, kernel: str, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
+        pass
