@@ -1,0 +1,72 @@
+"""The one table of passes: command-line argument to function, imported when it is first used."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from torch_mlir import ir
+from torch_mlir.passmanager import PassManager
+
+from triton_spacemit.dialect.errors import LoweringError
+
+Pass = Callable[[ir.Module], None]
+
+PASSES = {
+    "structure": "triton_spacemit.passes.structure:structure",
+    "loops": "triton_spacemit.passes.loops:loops",
+    "expand-math": "triton_spacemit.passes.expand_math:expand_math",
+    "legalize-floats": "triton_spacemit.passes.legalize_floats:legalize_floats",
+    "guard-division": "triton_spacemit.passes.guard_division:guard_division",
+    "to-llvm": "triton_spacemit.passes.to_llvm:to_llvm",
+}
+
+# Passes of upstream MLIR that the pipelines use; any other of them works by its own argument as well.
+UPSTREAM = {
+    "canonicalize": "Fold and simplify registered ops (upstream)",
+    "cse": "Eliminate common subexpressions (upstream)",
+    "inline": "Inline calls into their callers (upstream)",
+    "lift-cf-to-scf": "Turn branches between blocks into scf ops (upstream)",
+    "loop-invariant-code-motion": "Hoist loop-invariant ops (upstream)",
+    "symbol-dce": "Remove private functions without uses (upstream)",
+}
+
+
+def lookup(argument: str) -> Pass:
+    """The pass called `argument`: one of `PASSES`, or else upstream's; running it raises ValueError where that has none."""
+    if argument in PASSES:
+        module, function = PASSES[argument].split(":")
+        return getattr(importlib.import_module(module), function)
+    return lambda module: run_upstream(module, argument)
+
+
+def run_upstream(module: ir.Module, pipeline: str) -> None:
+    """Run upstream passes given as text, e.g. `canonicalize,cse`. Raises LoweringError where one fails."""
+    with module.context:
+        manager = _parse_upstream(pipeline)
+        try:
+            manager.run(module.operation)
+        except ir.MLIRError as error:
+            first = error.error_diagnostics[0] if error.error_diagnostics else None
+            message, location = (first.message, first.location) if first else (str(error), module.operation.location)
+            raise LoweringError(f"{pipeline}: {message}", location) from None
+
+
+def _parse_upstream(pipeline: str) -> PassManager:
+    try:
+        return PassManager.parse(f"builtin.module({pipeline})")
+    except ValueError:
+        # Passes on functions need the function level named.
+        try:
+            return PassManager.parse(f"builtin.module(func.func({pipeline}))")
+        except ValueError:
+            raise ValueError(f"unknown pass {pipeline!r}; triton-spacemit-opt --list-passes shows the known ones") from None
+
+
+def summaries() -> dict[str, str]:
+    """Every pass of the table with its summary: the first line of its module's docstring, read without importing it."""
+    folder = Path(__file__).parent
+    lines = {}
+    for argument, target in PASSES.items():
+        path = folder / f"{target.split(':')[0].rpartition('.')[2]}.py"
+        lines[argument] = path.read_text().lstrip().partition("\n")[0].strip('" ')
+    return lines | UPSTREAM
