@@ -1,0 +1,62 @@
+"""Triton backend for SpacemiT's CPUs, found through the entry point ``cpu`` in ``triton.backends``."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+_LANGUAGE = str(Path(__file__).parent / "language")
+_ALIAS = "triton.backends.spine_triton"
+
+
+class _Finder:
+    """Serves `triton.language.extra.*` and `triton.backends.spine_triton.*` from this package, after Triton's own modules.
+
+    The alias package has an empty path, or the import system would load a second copy of each module below it.
+    """
+
+    @classmethod
+    def find_spec(cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name.startswith("triton.language.extra."):
+            return PathFinder.find_spec(name, [_LANGUAGE])
+        if name in (_ALIAS, f"{_ALIAS}.compiler", f"{_ALIAS}.driver"):
+            return ModuleSpec(name, cls, is_package=name == _ALIAS)  # type: ignore[arg-type]
+        return None
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType:
+        if spec.name == _ALIAS:
+            return ModuleType(_ALIAS)
+        module = importlib.import_module(__name__ + spec.name.removeprefix(_ALIAS))
+        spec.loader_state = module.__spec__
+        return module
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        if module.__name__ != _ALIAS:
+            # The import system has just replaced the spec with the alias's.
+            module.__spec__ = module.__spec__.loader_state  # type: ignore[union-attr]
+
+
+sys.meta_path.append(_Finder)
+
+
+def set_device(name: str, chip: str | None = None) -> None:
+    """Run kernels on device `name` (`host`, `qemu` or `null`), compiled for `chip`, from the next launch on.
+
+    Without `chip`: the host's own on `host`, `x60` elsewhere. On a machine with a GPU this makes ours Triton's active backend.
+    Raises ValueError for an unknown device or chip, or a device that cannot run the chip's code.
+    """
+    from triton.runtime import driver
+
+    from triton_spacemit.backend.devices import check_device, default_chip
+    from triton_spacemit.backend.driver import CPUDriver
+    from triton_spacemit.backend.knobs import knobs
+
+    chip = chip or default_chip(name)
+    check_device(name, chip)
+    knobs.device, knobs.chip = name, chip
+    if not isinstance(driver.active, CPUDriver):
+        driver.set_active(CPUDriver())

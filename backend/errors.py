@@ -3,5 +3,13 @@
 from triton.errors import TritonError
 
 
+class ArgumentError(TritonError, TypeError):
+    """A kernel was launched with an argument that it cannot take; the message names both."""
+
+
 class DeviceError(TritonError, RuntimeError):
     """A device cannot be used, or a kernel faulted on it; the message names the kernel, the program and, where known, the line."""
+
+
+class OptionError(TritonError, ValueError):
+    """A compile option has a value that this backend does not support."""

@@ -1,0 +1,133 @@
+"""The compiler that Triton calls: its stages, from TTIR to a relocatable object.
+
+Everything heavy is imported inside functions: Triton imports this module while it is itself being imported.
+"""
+
+import functools
+import hashlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from triton._C.libtriton import ir
+from triton.backends.compiler import BaseBackend, GPUTarget, Language
+
+from triton_spacemit.backend.errors import OptionError
+from triton_spacemit.backend.knobs import active_target
+from triton_spacemit.backend.options import Options, make_options
+
+
+class _Text(str):
+    """The text of a stage, for Triton's cache, with the module itself for the next stage."""
+
+    module: Any
+
+
+class SpacemitBackend(BaseBackend):
+    """Compiles for one chip: the target's, or the active one where the target names none."""
+
+    binary_ext = "o"
+
+    def __init__(self, target: GPUTarget) -> None:
+        super().__init__(target)
+        self.chip = str(target.arch) or active_target()[1]
+
+    @staticmethod
+    def supports_target(target: GPUTarget) -> bool:
+        return target.backend == "cpu"
+
+    def hash(self) -> str:
+        return f"{self.chip}-{source_hash()}"
+
+    def parse_options(self, options: dict[str, Any]) -> Options:
+        return make_options(options, self.chip)
+
+    def pack_metadata(self, metadata: Any) -> tuple[int, int, int]:
+        return metadata.num_warps, metadata.num_ctas, metadata.shared
+
+    def get_codegen_implementation(self, options: Options) -> dict[str, Any]:
+        from triton_spacemit.backend.frontend.fp8 import convert_fp8e4b15
+
+        return {"min_dot_size": lambda lhs, rhs: (1, 1, 1), "convert_custom_types": convert_fp8e4b15}
+
+    def get_module_map(self) -> dict[str, ModuleType]:
+        from triton.language.extra.cpu import libdevice
+
+        return {"triton.language.extra.libdevice": libdevice}
+
+    def load_dialects(self, context: ir.context) -> None:
+        pass
+
+    def add_stages(self, stages: dict[str, Any], options: Options, language: Language) -> None:
+        if language != Language.TRITON:
+            raise OptionError("the cpu backend compiles Triton kernels, not Gluon's")
+        stages["ttir"] = self._ttir
+        stages["xsmt"] = self._xsmt
+        stages["llir"] = self._llir
+        stages["o"] = self._object
+
+    def _ttir(self, module: Any, metadata: dict[str, Any]) -> Any:
+        from triton_spacemit.backend.frontend.ttir import optimize
+
+        return optimize(module)
+
+    def _xsmt(self, module: Any, metadata: dict[str, Any]) -> str:
+        from triton_spacemit.backend.frontend.bridge import to_torch_mlir
+        from triton_spacemit.backend.frontend.diagnostics import compilation_errors
+        from triton_spacemit.dialect.chips import get_chip
+        from triton_spacemit.dialect.module import kernel_of, set_chip
+        from triton_spacemit.passes import pipeline
+
+        metadata["name"] = module.get_entry_func_name()
+        with compilation_errors(metadata["name"]):
+            lowered = to_torch_mlir(module)
+            set_chip(lowered, get_chip(self.chip))
+            kernel_of(lowered)
+            pipeline.run(lowered, until="structure")
+            return _text(lowered)
+
+    def _llir(self, source: str, metadata: dict[str, Any]) -> str:
+        from triton_spacemit.backend.frontend.diagnostics import compilation_errors
+        from triton_spacemit.dialect.module import SCRATCH
+        from triton_spacemit.passes import codegen, pipeline
+
+        module = source.module if isinstance(source, _Text) else _parse(source)
+        with compilation_errors(metadata["name"]):
+            pipeline.run(module, after="structure")
+            attributes = module.operation.attributes
+            # Never 0: kernels size their grids by dividing by it.
+            metadata["shared"] = max(attributes[SCRATCH].value if SCRATCH in attributes else 0, 1)
+            return codegen.llvm_ir(module)
+
+    def _object(self, source: str, metadata: dict[str, Any]) -> bytes:
+        from triton_spacemit.dialect.chips import get_chip
+        from triton_spacemit.passes import codegen
+
+        return codegen.compile_object(source, get_chip(self.chip))
+
+
+def _text(module: Any) -> _Text:
+    text = _Text(module.operation.get_asm(enable_debug_info=True))
+    text.module = module
+    return text
+
+
+def _parse(text: str) -> Any:
+    from torch_mlir import ir as mlir
+
+    from triton_spacemit.dialect.context import make_context
+
+    return mlir.Module.parse(text, make_context())
+
+
+@functools.cache
+def source_hash() -> str:
+    """A hash of this compiler's own sources and of the versions of what generates code for it."""
+    from importlib.metadata import version
+
+    digest = hashlib.sha256("".join(f"{name} {version(name)}\n" for name in ("torch-mlir", "llvmlite")).encode())
+    root = Path(__file__).parent
+    for folder in (root, root.parent / "dialect", root.parent / "passes"):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,185 @@
+"""The driver that Triton asks for devices, targets, timers and launchers."""
+
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from triton.backends import driver as _base
+from triton.backends.compiler import GPUTarget
+
+from triton_spacemit.backend.knobs import active_index, active_target, is_selected, knobs, select_backend
+
+if TYPE_CHECKING:
+    import torch
+
+#: Triton wants the size of a warp; no kernel's meaning depends on it here.
+WARP_SIZE = 32
+
+_CPP_TYPES = {
+    "i1": "int8_t",
+    "i8": "int8_t",
+    "i16": "int16_t",
+    "i32": "int32_t",
+    "i64": "int64_t",
+    "u1": "uint8_t",
+    "u8": "uint8_t",
+    "u16": "uint16_t",
+    "u32": "uint32_t",
+    "u64": "uint64_t",
+    "fp16": "double",
+    "bf16": "double",
+    "fp32": "double",
+    "f32": "double",
+    "fp64": "double",
+}
+
+select_backend()
+
+
+class Utils:
+    """Loads objects onto the active device and describes it."""
+
+    def load_binary(self, name: str, binary: bytes, shared: int, device: int) -> tuple[Any, Any, int, int, int]:
+        """Module, function, registers, spills and the largest number of threads, as Triton wants them."""
+        from triton_spacemit.backend.devices import get_device
+
+        target = get_device(*active_target(device))
+        function = target.load(name, binary, shared)
+        return (target, function), function, target.chip.vector_registers, 0, 1 << 30
+
+    def unload_module(self, module: tuple[Any, Any]) -> None:
+        device, function = module
+        device.unload(function)
+
+    def get_device_properties(self, device: int | None = None) -> dict[str, int]:
+        from triton_spacemit.dialect.chips import get_chip
+
+        return {
+            "max_shared_mem": 1 << 30,
+            "multiprocessor_count": knobs.num_threads,
+            "max_num_regs": 1 << 16,
+            "max_threads_per_block": 1 << 30,
+            "warpSize": WARP_SIZE,
+            "vector_bits": get_chip(active_target(device)[1]).vlen,
+        }
+
+
+class Event:
+    """A point in time; launches are synchronous, so that of `record` is exact."""
+
+    def __init__(self, enable_timing: bool = True, **_: Any) -> None:
+        self.time = 0.0
+
+    def record(self, stream: Any = None) -> None:
+        self.time = time.perf_counter()
+
+    def elapsed_time(self, end: "Event") -> float:
+        """Milliseconds from this event to `end`."""
+        return (end.time - self.time) * 1e3
+
+    def synchronize(self) -> None:
+        pass
+
+    def query(self) -> bool:
+        return True
+
+
+class DeviceInterface:
+    """The part of `torch.cuda` that benchmarks and tests use, for launches that have ended when they return."""
+
+    Event = Event
+
+    @staticmethod
+    def is_available() -> bool:
+        return True
+
+    @staticmethod
+    def synchronize(device: Any = None) -> None:
+        pass
+
+    @staticmethod
+    def current_device() -> int:
+        return active_index()
+
+    @staticmethod
+    def device_count() -> int:
+        return 1
+
+    @staticmethod
+    def set_device(device: Any) -> None:
+        pass
+
+    @staticmethod
+    def current_stream(device: Any = None) -> int:
+        return 0
+
+    @staticmethod
+    def device(device: Any = None) -> nullcontext[None]:
+        return nullcontext()
+
+    @staticmethod
+    def stream(stream: Any = None) -> nullcontext[None]:
+        return nullcontext()
+
+
+class CPUDriver(_base.DriverBase):
+    """One driver for every device; which one is active may change between launches (`triton_spacemit.backend.set_device`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from triton_spacemit.backend import cache, launcher
+
+        cache.install()
+        self.utils = Utils()
+        self.launcher_cls = launcher.make_launcher
+        # Bound as attributes: every launch asks for them.
+        self.get_current_device = active_index
+
+    @staticmethod
+    def is_active() -> bool:
+        """Whether Triton may pick this driver by itself: when told to, or when no GPU's driver is active."""
+        from triton.backends import backends
+
+        return is_selected() or not any(x.driver.is_active() for name, x in backends.items() if name != "cpu")
+
+    def get_current_stream(self, device: int | None = None) -> int:
+        return 0
+
+    def set_current_device(self, device: int) -> None:
+        """There is one device at a time, and `triton_spacemit.backend.set_device` chooses it."""
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cpu", active_target()[1], WARP_SIZE)
+
+    @property
+    def current_arch_id(self) -> str:
+        """SpacemiT's id of the core, upper-case hex (`0x503C`); empty for the host."""
+        from triton_spacemit.dialect.chips import get_chip
+
+        ids = get_chip(active_target()[1]).arch_ids
+        return ids[0] if ids else ""
+
+    def get_active_torch_device(self) -> "torch.device":
+        import torch
+
+        return torch.device("cpu")
+
+    def get_device_interface(self) -> type[DeviceInterface]:
+        return DeviceInterface
+
+    def get_benchmarker(self) -> _base.Benchmarker:
+        from triton.testing import do_bench
+
+        return do_bench
+
+    def get_empty_cache_for_benchmark(self) -> "torch.Tensor":
+        """A buffer larger than the caches, which `clear_cache` writes between timed launches."""
+        import torch
+
+        return torch.empty(16 << 20, dtype=torch.int32)
+
+    def clear_cache(self, cache: "torch.Tensor") -> None:
+        cache.zero_()
+
+    def map_python_to_cpp_type(self, ty: str) -> str:
+        return "void*" if ty.startswith("*") else _CPP_TYPES[ty]

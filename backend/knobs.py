@@ -1,0 +1,86 @@
+"""Settings: the only file that reads the environment. Each can also be set as an attribute of `knobs`."""
+
+import os
+
+from triton._C.libtriton import getenv
+from triton.knobs import base_knobs, env_base, env_int, env_opt_str, env_str
+
+from triton_spacemit.backend.devices import check_device, default_chip
+
+
+class env_float(env_base[float, float]):  # noqa: N801, named as Triton's own
+    """A number in the environment."""
+
+    def __init__(self, key: str, default: float) -> None:
+        super().__init__(key)
+        self.default = default
+
+    def get(self) -> float:
+        value = getenv(self.key)
+        try:
+            return self.default if value is None else float(value)
+        except ValueError:
+            raise RuntimeError(f"Unable to use {self.key}={value}: expected a number") from None
+
+
+class spacemit_knobs(base_knobs):  # noqa: N801
+    """device: where kernels run. chip: what they are compiled for (None: the device's default). threads: size of the pool a grid is
+    spread over (0: every core that this process may use). qemu: path of qemu-riscv64 (None: found). timeout: seconds after which
+    a launch under QEMU is stopped (0: never).
+    """
+
+    device: env_str = env_str("TRITON_SPACEMIT_DEVICE", "host")
+    chip: env_opt_str = env_opt_str("TRITON_SPACEMIT_CHIP")
+    threads: env_int = env_int("TRITON_SPACEMIT_THREADS", 0)
+    qemu: env_opt_str = env_opt_str("TRITON_SPACEMIT_QEMU")
+    timeout: env_float = env_float("TRITON_SPACEMIT_TIMEOUT", 300.0)
+
+    @property
+    def num_threads(self) -> int:
+        """`threads`, resolved. Raises RuntimeError where it is negative."""
+        if self.threads < 0:
+            raise RuntimeError(f"Unable to use TRITON_SPACEMIT_THREADS={self.threads}: expected 0 or more")
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+knobs = spacemit_knobs()
+
+_targets: list[tuple[str, str]] = []
+_indices: dict[tuple[str | None, str | None], int] = {}
+
+
+def active_index() -> int:
+    """The number of the active (device, chip) in this process: Triton keeps its compiled kernels per such number.
+
+    Every launch asks, so knobs are read here by hand and a pair is resolved once. Raises ValueError where the pair cannot be.
+    """
+    own = knobs.__dict__
+    key = (
+        own["device"] if "device" in own else getenv("TRITON_SPACEMIT_DEVICE"),
+        own["chip"] if "chip" in own else getenv("TRITON_SPACEMIT_CHIP"),
+    )
+    index = _indices.get(key)
+    if index is None:
+        device = key[0] or "host"
+        target = (device, key[1] or default_chip(device))
+        check_device(*target)
+        if target not in _targets:
+            _targets.append(target)
+        index = _indices[key] = _targets.index(target)
+    return index
+
+
+def active_target(index: int | None = None) -> tuple[str, str]:
+    """The (device, chip) with the number `index`, or the active one."""
+    return _targets[active_index() if index is None else index]
+
+
+def select_backend() -> None:
+    """Let a chosen device choose our backend too, where Triton would find a GPU's beside it and refuse both."""
+    if getenv("TRITON_SPACEMIT_DEVICE"):
+        os.environ.setdefault("TRITON_DEFAULT_BACKEND", "cpu")
+
+
+def is_selected() -> bool:
+    """Whether Triton was told to use our backend."""
+    return getenv("TRITON_DEFAULT_BACKEND") == "cpu"

@@ -1,0 +1,211 @@
+"""Launching: arguments are packed into slots by a function that is generated once per kernel.
+
+A launch is a few microseconds, so nothing is looked up per argument: the generated function unpacks the caller's list, checks that
+tensors are on the CPU, and packs all slots with one `struct.Struct`. Whatever it cannot take (raw addresses, wrapped tensors,
+values out of range, mistakes) goes through `_convert`, which converts or refuses by name.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from triton.backends.driver import decompose_descriptor, expand_signature
+
+from triton_spacemit.backend.devices import Signature, get_device
+from triton_spacemit.backend.errors import ArgumentError, DeviceError
+from triton_spacemit.backend.knobs import active_target
+
+# Format of each type in its 8-byte slot. bfloat16 is packed as the upper half of a float32.
+_FORMATS = {
+    "i1": "?7x",
+    "u1": "?7x",
+    "i8": "b7x",
+    "u8": "B7x",
+    "i16": "h6x",
+    "u16": "H6x",
+    "i32": "i4x",
+    "u32": "I4x",
+    "i64": "q",
+    "u64": "Q",
+    "fp16": "e6x",
+    "bf16": "H6x",
+    "fp32": "f4x",
+    "f32": "f4x",
+    "fp64": "d",
+}
+_FLOATS = ("fp16", "bf16", "fp32", "f32", "fp64")
+
+
+def bfloat16_bits(value: float) -> int:
+    """The bits of `value` rounded to bfloat16, ties to even."""
+    (bits,) = struct.unpack("<I", struct.pack("<f", _to_float32(value)))
+    if value != value:
+        return bits >> 16 | 0x40
+    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+
+
+def _to_float32(value: float) -> float:
+    try:
+        return struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """One runtime value of the caller's list: its name, Triton's type of it, and the expression that the packing function has for it."""
+
+    name: str
+    type: str
+    expression: str
+
+
+def _leaves(name: str, kind: Any, variables: Iterator[str]) -> tuple[str, list[_Leaf]]:
+    """The unpacking target for an argument, and its runtime leaves (none for a constexpr)."""
+    if kind == "constexpr":
+        return "_", []
+    if isinstance(kind, tuple):
+        parts = [_leaves(f"{name}[{i}]", part, variables) for i, part in enumerate(kind)]
+        return "(" + "".join(f"{target}, " for target, _ in parts) + ")" if parts else "_", [leaf for _, leaves in parts for leaf in leaves]
+    variable = next(variables)
+    if not kind.startswith("tensordesc"):
+        return variable, [_Leaf(name, kind, variable)]
+    expanded = expand_signature([kind], None, "")
+    return variable, [_Leaf(f"{name} (tensor descriptor)", part, f"{variable}_[{i}]") for i, part in enumerate(expanded)]
+
+
+def _pack_expression(leaf: _Leaf) -> str:
+    if leaf.type.startswith("*"):
+        return f"{leaf.expression}.data_ptr()"
+    return f"bfloat16_bits({leaf.expression})" if leaf.type == "bf16" else leaf.expression
+
+
+def make_packer(kernel: str, arguments: dict[str, Any], constexprs: set[str]) -> tuple[Callable[[tuple[Any, ...]], Any], Signature]:
+    """A function from the caller's values to (slots, pointers), and the signature of its slots.
+
+    arguments: name to type, as Triton's signature has them. constexprs: the names declared `tl.constexpr`. The caller may pass every argument, those
+    not declared constexpr, or those that are runtime values in this specialisation.
+    """
+    variables = (f"a{i}" for i in range(1 << 30))
+    targets, leaves = {}, []
+    for name, kind in arguments.items():
+        targets[name], own = _leaves(name, kind, variables)
+        leaves += own
+    types = tuple(leaf.type for leaf in leaves)
+    signature = Signature(types, tuple(i for i, type_ in enumerate(types) if type_.startswith("*")))
+    forms = {
+        len(form): "".join(f"{targets[name]}, " for name in form) or "()"
+        for form in (
+            [name for name, kind in arguments.items() if kind != "constexpr"],
+            [name for name in arguments if name not in constexprs],
+            list(arguments),
+        )
+    }
+    pointers = "".join(f"{leaf.expression}, " for leaf in leaves if leaf.type.startswith("*"))
+    on_cpu = " and ".join(f"{leaf.expression}.is_cpu" for leaf in leaves if leaf.type.startswith("*")) or "True"
+    descriptors = dict.fromkeys(leaf.expression.partition("_")[0] for leaf in leaves if "_" in leaf.expression)
+    lines = ["def pack(values):", "    count = len(values)"]
+    for word, (count, form) in zip(["if"] + ["elif"] * 2, sorted(forms.items(), reverse=True), strict=False):
+        lines += [f"    {word} count == {count}:", f"        {form} = values" if form != "()" else "        pass"]
+    lines += ["    else:", "        raise wrong_count(count)"]
+    lines += [f"    {variable}_ = decompose({variable})" for variable in descriptors]
+    lines += [
+        "    try:",
+        f"        if {on_cpu}:",
+        f"            return pack_slots({', '.join(_pack_expression(leaf) for leaf in leaves)}), ({pointers})",
+        "    except mistakes:",
+        "        pass",
+        f"    return pack_slots(*convert(({''.join(f'{leaf.expression}, ' for leaf in leaves)}))), ({pointers})",
+    ]
+    counts = " or ".join(str(count) for count in sorted(forms))
+
+    def wrong_count(count: int) -> ArgumentError:
+        return ArgumentError(f"kernel {kernel!r} takes {counts} arguments ({', '.join(arguments)}), got {count}")
+
+    def convert(values: tuple[Any, ...]) -> list[Any]:
+        return [_convert(kernel, leaf.name, leaf.type, value) for leaf, value in zip(leaves, values, strict=True)]
+
+    scope: dict[str, Any] = {
+        "pack_slots": struct.Struct("<" + "".join("Q" if type_.startswith("*") else _FORMATS[type_] for type_ in types)).pack,
+        "bfloat16_bits": bfloat16_bits,
+        "decompose": decompose_descriptor,
+        "wrong_count": wrong_count,
+        "convert": convert,
+        "mistakes": (AttributeError, TypeError, OverflowError, struct.error),
+    }
+    exec("\n".join(lines), scope)
+    return scope["pack"], signature
+
+
+def _convert(kernel: str, name: str, type_: str, value: Any) -> Any:
+    """`value` as what `struct` packs for `type_`. Raises ArgumentError naming the argument."""
+    where = f"argument {name!r} of kernel {kernel!r}"
+    if type_.startswith("*"):
+        return _address(where, value)
+    if type_ in _FLOATS:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
+            raise ArgumentError(f"{where} must be a number, got {type(value).__name__}")
+        number = float(value)
+        if type_ == "bf16":
+            return bfloat16_bits(number)
+        if type_ == "fp16":
+            try:
+                struct.pack("<e", number)
+            except OverflowError:
+                return float("inf") if number > 0 else float("-inf")
+        return number if type_ == "fp64" else _to_float32(number)
+    try:
+        struct.pack("<" + _FORMATS[type_], value)
+    except struct.error as error:
+        raise ArgumentError(f"{where} must be an integer that fits {type_}, got {value!r} ({error})") from None
+    return value
+
+
+def _address(where: str, value: Any) -> int:
+    if isinstance(value, int):
+        return value
+    if value is None:
+        return 0
+    if not hasattr(value, "data_ptr"):
+        raise ArgumentError(f"{where} must be a tensor on the CPU or an address, got {type(value).__name__}")
+    device = getattr(getattr(value, "device", None), "type", "cpu")
+    if device != "cpu":
+        raise ArgumentError(f"{where} is a tensor on device {device!r}; this backend takes tensors on the CPU")
+    return value.data_ptr()
+
+
+def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
+    """The function that Triton calls for each launch of a kernel. Raises DeviceError where the active device runs another chip's code."""
+    device = get_device(*active_target())
+    if metadata.arch != device.chip.name:
+        raise DeviceError(
+            f"kernel {metadata.name!r} was compiled for chip {metadata.arch!r}; the active device {device.name!r} runs {device.chip.name!r}"
+        )
+    parameters = getattr(getattr(src, "fn", None), "params", ())
+    constexprs = {parameter.name for parameter in parameters if parameter.is_constexpr}
+    pack, signature = make_packer(metadata.name, {str(name): kind for name, kind in src.signature.items()}, constexprs)
+    run = device.launch
+
+    def launch(
+        grid_x: int,
+        grid_y: int,
+        grid_z: int,
+        stream: Any,
+        function: Any,
+        packed_metadata: Any,
+        launch_metadata: Any,
+        enter_hook: Any,
+        exit_hook: Any,
+        *values: Any,
+    ) -> None:
+        slots, pointers = pack(values)
+        # Triton passes a chain of hooks, empty more often than not.
+        if enter_hook is not None and getattr(enter_hook, "calls", True):
+            enter_hook(launch_metadata)
+        if grid_x > 0 and grid_y > 0 and grid_z > 0:
+            run(function, (grid_x, grid_y, grid_z), slots, pointers, signature)
+        if exit_hook is not None and getattr(exit_hook, "calls", True):
+            exit_hook(launch_metadata)
+
+    return launch
