@@ -79,7 +79,9 @@ def inline_calls(module: ir.Module) -> None:
 
     for name in functions:
         visit(name, ())
-    run_upstream(module, "symbol-dce")
+    for function in functions.values():
+        if function.attributes["sym_visibility"].value == "private" and function.regions[0].blocks:
+            function.erase()
 
 
 def _calls(function: ir.Operation) -> list[ir.Operation]:
