@@ -59,14 +59,23 @@ STAGES = {
 }
 
 
-def run(module: ir.Module, until: str = "llvm", on_pass: Callable[[str, ir.Module], None] | None = None) -> None:
-    """Run the stages up to and with `until` on a bridged module; `on_pass(argument, module)` is called after each pass.
+def run(
+    module: ir.Module,
+    until: str = "llvm",
+    on_pass: Callable[[str, ir.Module], None] | None = None,
+    after: str | None = None,
+) -> None:
+    """Run the stages up to and with `until` on a bridged module, or, with `after`, on one that this stage has been run on.
 
-    Raises LoweringError where a pass refuses the program or a stage does not reach its end state.
+    `on_pass(argument, module)` is called after each pass. Raises LoweringError where a pass refuses the program or a stage does not
+    reach its end state.
     """
-    if until not in STAGES:
-        raise ValueError(f"unknown stage {until!r}; known: {', '.join(STAGES)}")
-    for name, stage in STAGES.items():
+    for name in (until, after or until):
+        if name not in STAGES:
+            raise ValueError(f"unknown stage {name!r}; known: {', '.join(STAGES)}")
+    names = list(STAGES)
+    for name in names[names.index(after) + 1 if after else 0 :]:
+        stage = STAGES[name]
         for argument in stage.passes:
             registry.lookup(argument)(module)
             if on_pass is not None:
