@@ -1,0 +1,15 @@
+"""Fixtures for the plugin's tests."""
+
+from collections.abc import Iterator
+
+import pytest
+from triton import knobs as triton_knobs
+from triton_spacemit.backend.knobs import knobs
+
+
+@pytest.fixture(autouse=True)
+def _settings(tmp_path, monkeypatch) -> Iterator[None]:
+    """A cache of the test's own; settings as they were afterwards."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
+    with knobs.scope(), triton_knobs.compilation.scope():
+        yield
