@@ -42,6 +42,10 @@ class _Finder:
 
 sys.meta_path.append(_Finder)
 
+# Triton imports the compiler and the driver while it is being imported; either of them as a process's first import would find itself
+# half made. Within Triton's own import this does nothing.
+importlib.import_module("triton")
+
 
 def set_device(name: str, chip: str | None = None) -> None:
     """Run kernels on device `name` (`host`, `qemu` or `null`), compiled for `chip`, from the next launch on.

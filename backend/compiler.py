@@ -29,7 +29,11 @@ class SpacemitBackend(BaseBackend):
     binary_ext = "o"
 
     def __init__(self, target: GPUTarget) -> None:
+        from triton_spacemit.backend import assembly, cache
+
         super().__init__(target)
+        assembly.install()
+        cache.install()
         self.chip = str(target.arch) or active_target()[1]
 
     @staticmethod
@@ -87,6 +91,7 @@ class SpacemitBackend(BaseBackend):
             return _text(lowered)
 
     def _llir(self, source: str, metadata: dict[str, Any]) -> str:
+        from triton_spacemit.backend.assembly import mark_chip
         from triton_spacemit.backend.frontend.diagnostics import compilation_errors
         from triton_spacemit.dialect.module import SCRATCH
         from triton_spacemit.passes import codegen, pipeline
@@ -97,7 +102,7 @@ class SpacemitBackend(BaseBackend):
             attributes = module.operation.attributes
             # Never 0: kernels size their grids by dividing by it.
             metadata["shared"] = max(attributes[SCRATCH].value if SCRATCH in attributes else 0, 1)
-            return codegen.llvm_ir(module)
+            return mark_chip(codegen.llvm_ir(module), self.chip)
 
     def _object(self, source: str, metadata: dict[str, Any]) -> bytes:
         from triton_spacemit.dialect.chips import get_chip

@@ -127,9 +127,8 @@ class CPUDriver(_base.DriverBase):
 
     def __init__(self) -> None:
         super().__init__()
-        from triton_spacemit.backend import cache, launcher
+        from triton_spacemit.backend import launcher
 
-        cache.install()
         self.utils = Utils()
         self.launcher_cls = launcher.make_launcher
         # Bound as attributes: every launch asks for them.

@@ -1,0 +1,37 @@
+"""Assembly on demand: `kernel.asm["asm"]`.
+
+Text and object are two runs of LLVM's code generator, and few kernels are ever read: the text is made from the kernel's LLVM IR when it is
+asked for. Triton's dictionary of artefacts has such an entry itself, `sass`.
+"""
+
+import triton.compiler.compiler as _triton
+from triton.compiler.compiler import AsmDict
+
+_MARK = "; chip: "
+
+
+def mark_chip(llvm_ir: str, chip: str) -> str:
+    """LLVM IR text that says which chip it is for."""
+    return f"{_MARK}{chip}\n{llvm_ir}"
+
+
+class LazyAsmDict(AsmDict):
+    """Artefacts of a kernel; `asm` is made from `llir`."""
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or (key == "asm" and self.get("llir", "").startswith(_MARK))
+
+    def __missing__(self, key: str) -> str:
+        if key not in self:
+            return super().__missing__(key)
+        from triton_spacemit.dialect.chips import get_chip
+        from triton_spacemit.passes import codegen
+
+        chip, _, text = self["llir"].removeprefix(_MARK).partition("\n")
+        self["asm"] = value = codegen.assembly(text, get_chip(chip))
+        return value
+
+
+def install() -> None:
+    """Make this the dictionary of every kernel compiled from now on."""
+    _triton.AsmDict = LazyAsmDict

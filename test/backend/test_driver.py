@@ -1,0 +1,121 @@
+"""The driver's surface, the choice of device and chip, and how the package is found."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import triton
+from triton.backends import backends
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton_spacemit.backend import set_device
+from triton_spacemit.backend.driver import CPUDriver
+from triton_spacemit.backend.knobs import active_target, knobs
+
+
+def python(code: str, **environment: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_is_the_active_driver_without_a_gpu():
+    assert isinstance(driver.active, CPUDriver)
+    assert backends["cpu"].driver is CPUDriver
+
+
+def test_import_of_triton_stays_light():
+    code = "import sys, triton; print([name for name in ('torch', 'torch_mlir', 'llvmlite') if name in sys.modules])"
+    assert python(code) == "[]"
+
+
+@pytest.mark.parametrize("first", ["triton.backends.spine_triton.driver", "triton_spacemit.backend.driver", "triton.backends.spine_triton.compiler"])
+def test_alias_package_is_the_same_module_whichever_is_imported_first(first):
+    code = f"import {first}, triton.backends.spine_triton.driver as a, triton_spacemit.backend.driver as b; print(a is b, a.CPUDriver().utils is None)"
+    assert python(code) == "True False"
+
+
+def test_steps_aside_for_a_gpu_unless_selected(monkeypatch):
+    monkeypatch.delenv("TRITON_DEFAULT_BACKEND", raising=False)
+    monkeypatch.setitem(backends, "gpu", SimpleNamespace(driver=SimpleNamespace(is_active=lambda: True)))
+    assert not CPUDriver.is_active()
+    monkeypatch.setenv("TRITON_DEFAULT_BACKEND", "cpu")
+    assert CPUDriver.is_active()
+
+
+def test_a_chosen_device_chooses_the_backend():
+    code = "import os, triton; print(os.environ.get('TRITON_DEFAULT_BACKEND'))"
+    assert python(code) == "None"
+    assert python(code, TRITON_SPACEMIT_DEVICE="null") == "cpu"
+
+
+def test_device_and_chip_from_the_environment(monkeypatch):
+    assert active_target() == ("host", "host")
+    monkeypatch.setenv("TRITON_SPACEMIT_DEVICE", "qemu")
+    assert active_target() == ("qemu", "x60")
+    monkeypatch.setenv("TRITON_SPACEMIT_CHIP", "a100")
+    assert active_target() == ("qemu", "a100")
+    assert driver.active.get_current_target() == GPUTarget("cpu", "a100", 32)
+    assert driver.active.current_arch_id == "0xA064"
+
+
+def test_set_device_changes_target_and_device_number():
+    numbers = set()
+    for name, chip in (("null", "x60"), ("null", "a100"), ("qemu", "x60"), ("host", "host")):
+        set_device(name, chip)
+        assert active_target() == (name, chip)
+        numbers.add(driver.active.get_current_device())
+    assert len(numbers) == 4
+
+
+@pytest.mark.parametrize(
+    ("device", "chip", "message"),
+    [
+        ("gpu", None, "unknown device 'gpu'; known: host, qemu, null"),
+        ("null", "k9", "unknown chip 'k9'"),
+        ("host", "x60", "device 'host' cannot run code for chip 'x60'"),
+        ("qemu", "host", "device 'qemu' cannot run code for chip 'host'"),
+    ],
+)
+def test_impossible_targets_are_refused(device, chip, message):
+    with pytest.raises(ValueError, match=message):
+        set_device(device, chip)
+    assert active_target() == ("host", "host")
+
+
+def test_numbers_in_the_environment_are_checked(monkeypatch):
+    assert knobs.timeout == 300.0
+    monkeypatch.setenv("TRITON_SPACEMIT_TIMEOUT", "1.5")
+    assert knobs.timeout == 1.5
+    monkeypatch.setenv("TRITON_SPACEMIT_TIMEOUT", "soon")
+    with pytest.raises(RuntimeError, match="TRITON_SPACEMIT_TIMEOUT=soon: expected a number"):
+        _ = knobs.timeout
+    knobs.threads = -1
+    with pytest.raises(RuntimeError, match="TRITON_SPACEMIT_THREADS=-1: expected 0 or more"):
+        _ = knobs.num_threads
+
+
+def test_events_measure_milliseconds():
+    interface = driver.active.get_device_interface()
+    start, end = interface.Event(enable_timing=True), interface.Event(enable_timing=True)
+    start.record()
+    sum(range(100_000))
+    end.record()
+    interface.synchronize()
+    assert 0 < start.elapsed_time(end) < 1000
+
+
+def test_do_bench_runs_on_the_cpu():
+    calls = []
+    assert triton.testing.do_bench(lambda: calls.append(1), warmup=1, rep=2) >= 0
+    assert calls
+
+
+def test_properties_that_kernels_size_grids_by_are_not_zero():
+    properties = driver.active.utils.get_device_properties(driver.active.get_active_torch_device().index)
+    assert all(value > 0 for value in properties.values())
+    assert properties["multiprocessor_count"] == knobs.num_threads
+
+
+def test_cpp_types():
+    assert driver.active.map_python_to_cpp_type("*fp32") == "void*"
+    assert driver.active.map_python_to_cpp_type("i32") == "int32_t"
