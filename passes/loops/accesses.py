@@ -1,0 +1,187 @@
+"""Loads stay lazy until something needs them; stores and atomics act where they stand."""
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.elementwise import define, element_of
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.tensors import Access, Coordinates, Tensor, bits
+
+GATHER_COST = 8
+
+
+def resolve(low: Lowering, node: Node, block: ir.Type) -> Access:
+    """The access that an `xsmt` op describes, in terms of the new code's values."""
+    op = node.op.opview
+    values = low.values
+
+    def scalars(operands) -> list[Emitted]:
+        return [low.scalar(v) for v in operands]
+
+    index = getattr(op, "index", None)
+    other = getattr(op, "other", None)
+    if other is not None:
+        other = values[other]
+        if isinstance(other, Tensor) and other.uniform is not None:
+            other = other.uniform
+    shape = tuple(block.shape) if isinstance(block, ir.RankedTensorType) else ()
+    mask = None
+    if op.mask is not None:
+        mask = values[op.mask]
+        if isinstance(mask, Emitted):
+            mask = Tensor(shape, low.b.i1, None, node.op, uniform=mask)
+    unit = op.unit.value if index is not None else bits(element_of(block)) // 8
+    return Access(
+        low.scalar(op.base),
+        scalars(op.strides),
+        scalars(op.lower),
+        scalars(op.upper),
+        None if index is None else low.tensor(index),
+        unit,
+        mask,
+        other,
+        element_of(block),
+        shape,
+        node.op,
+    )
+
+
+def lower_load(low: Lowering, node: Node) -> None:
+    result = node.results[0]
+    access = resolve(low, node, result.type)
+    identity = tuple(range(len(access.shape)))
+    sources = [t for t in (access.index, access.mask, access.other) if isinstance(t, Tensor)]
+    cost = (GATHER_COST if access.index is not None else 1) + sum(t.cost for t in sources)
+    tensor = Tensor(access.shape, access.element, None, node.op, tuple((t, identity) for t in sources), cost, home=low.b.depth, access=access)
+    tensor.compute = lambda at: low.memory.load(tensor, access, at)
+    low.values[result] = tensor
+    if not low.analysis.pulls(result):
+        return
+    low.pending.append((result, tensor))
+    if access.index is not None and low.analysis.pulled_inside_region(result, node.block):
+        define(low, node, result, tensor)
+
+
+def lower_store(low: Lowering, node: Node) -> None:
+    op = node.op.opview
+    value = low.tensor(op.value)
+    access = resolve(low, node, op.value.type)
+    low.before_write(node, access, value)
+    shape = value.shape
+    needed = [t for t in (value, access.index, access.mask) if t is not None]
+    dim, width = low.vector_shape(needed, shape, [access]) if shape else (0, 0)
+    b = low.b
+
+    def body(at: Coordinates) -> None:
+        low.memory.store(access, low.evaluate(value, at), at)
+
+    def limit(at: Coordinates) -> Emitted | None:
+        """Nothing is stored behind the upper bound, or at all where an outer bound does not hold."""
+        end = b.maximum(b.minimum(access.upper[dim], b.constant(shape[dim])), b.constant(0))
+        condition = None
+        for d, coordinate in enumerate(at):
+            if d != dim:
+                upper, lower = access.upper[d], access.lower[d]
+                if not (upper.constant is not None and upper.constant >= shape[d]):
+                    condition = b.both(condition, b.compare("slt", coordinate.start, upper))
+                if not (lower.constant is not None and lower.constant <= 0):
+                    condition = b.both(condition, b.compare("sle", lower, coordinate.start))
+        return end if condition is None else b.select(condition, end, b.constant(0))
+
+    low.nest(shape, dim, width, body, limit)
+    low.settle()
+
+
+def lower_llvm_store(low: Lowering, node: Node) -> None:
+    """A scalar store: one element, at a place that is not known relative to any block."""
+    low.before_write(node, None)
+    value, pointer = (low.scalar(v) for v in node.operands)
+    low.memory.scalar_store(pointer, value)
+
+
+def lower_llvm_load(low: Lowering, node: Node) -> None:
+    pointer = low.scalar(node.operands[0])
+    low.values[node.results[0]] = low.memory.scalar_load(pointer, node.results[0].type, None, None, low.b.depth)
+
+
+ORDERING = {"relaxed": 2, "acquire": 4, "release": 5, "acq_rel": 6}
+BINARY = {
+    "xchg": 0,
+    "add": 1,
+    "and": 3,
+    "or": 5,
+    "xor": 6,
+    "max": 7,
+    "min": 8,
+    "umax": 9,
+    "umin": 10,
+    "fadd": 11,
+    "fmax": 13,
+    "fmin": 14,
+}
+
+
+def lower_atomic(low: Lowering, node: Node) -> None:
+    """Atomics go element by element: each is one atomic instruction (or a compare-and-swap loop) on its own address."""
+    op, b = node.op.opview, low.b
+    block = op.value.type
+    access = resolve(low, node, block)
+    low.before_write(node, None)
+    element = access.element
+    is_cas = node.name == "xsmt.atomic_cas"
+    operands = [low.values[op.compare], low.values[op.value]] if is_cas else [low.values[op.value]]
+    ordering = ORDERING[op.order.value]
+
+    def one(pointer: Emitted, values: list[Emitted]) -> Emitted:
+        attributes = {"alignment": low.memory.alignment(element)}
+        if not is_cas:
+            attributes |= {"bin_op": integer(BINARY[op.kind.value]), "ordering": integer(ordering)}
+            result = b.create("llvm.atomicrmw", [element], [pointer.value, values[0].value], attributes).results[0]
+            return Emitted(result, b.depth, 0)
+        # bit for bit: floats are compared as integers
+        as_integer = ir.IntegerType.get_signless(bits(element))
+        cast = isinstance(element, ir.FloatType)
+        arguments = [b.op("arith.bitcast", as_integer, [v]) if cast else v for v in values]
+        attributes |= {"success_ordering": integer(ordering), "failure_ordering": integer(2 if ordering in (2, 5) else 4)}
+        pair = ir.Type.parse(f"!llvm.struct<({as_integer}, i1)>")
+        exchanged = b.create("llvm.cmpxchg", [pair], [pointer.value, *(a.value for a in arguments)], attributes).results[0]
+        old = b.create("llvm.extractvalue", [as_integer], [exchanged], {"position": ir.DenseI64ArrayAttr.get([0])}).results[0]
+        result = Emitted(old, b.depth, 0)
+        return b.op("arith.bitcast", element, [result]) if cast else result
+
+    def integer(value: int) -> ir.Attribute:
+        return ir.IntegerAttr.get(b.i64, value)
+
+    if not isinstance(block, ir.RankedTensorType):
+        condition = None if op.mask is None else low.scalar(op.mask)
+        values = list(operands)
+        if condition is None:
+            low.values[node.results[0]] = one(access.base, values)
+        else:
+            zero = low.memory.zero(element)
+            (low.values[node.results[0]],) = b.if_else(condition, [(element, 0)], lambda: [one(access.base, values)], lambda: [zero])
+        return
+    used = bool(low.analysis.users.get(node.results[0]))
+    buffer = low.allocate(access.shape, element) if used else None
+    target = low.memory.buffer_access(buffer, node.op) if used else None
+
+    def body(at: Coordinates) -> None:
+        condition, _ = low.memory.active(access, at)
+
+        def act() -> list[Emitted]:
+            pointer = low.memory.address(access, at)[0]
+            return [one(pointer, [low.evaluate(t, at) for t in operands])]
+
+        if condition is None:
+            (old,) = act()
+        else:
+            (old,) = b.if_else(condition, [(element, 0)], act, lambda: [low.memory.zero(element)])
+        if used:
+            low.memory.write_buffer(buffer, target, old, at)
+
+    low.nest_scalar(access.shape, body)
+    if used:
+        low.values[node.results[0]] = low.from_buffer(buffer, node)
+
+

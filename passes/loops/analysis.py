@@ -1,0 +1,123 @@
+"""The function as a tree of nodes, and which ops need each tensor: computed once, so that decisions read it instead of the IR."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from torch_mlir import ir
+
+# Ops that are computed wherever their result is needed, at the coordinates where it is needed. All others act where they stand.
+LAZY_TT = {
+    "tt.splat",
+    "tt.make_range",
+    "tt.expand_dims",
+    "tt.broadcast",
+    "tt.trans",
+    "tt.split",
+    "tt.bitcast",
+    "tt.fp_to_fp",
+    "tt.clampf",
+    "tt.mulhiui",
+    "tt.precise_divf",
+    "tt.precise_sqrt",
+    "tt.extern_elementwise",
+    "tt.map_elementwise",
+    "xsmt.descriptor_load",
+    "xsmt.gather",
+}
+WRITES = {"xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "llvm.store"}
+
+
+@dataclass(eq=False)
+class Node:
+    """One op: `order` counts in program order, `last` is the order of the last op inside it, `block` the list it stands in."""
+
+    op: ir.Operation
+    name: str
+    operands: list[ir.Value]
+    results: list[ir.Value]
+    order: int
+    block: "Block"
+    regions: "list[Block]" = field(default_factory=list)
+    last: int = 0
+    writes: bool = False
+
+    @property
+    def is_tensor(self) -> bool:
+        return any(isinstance(r.type, ir.RankedTensorType) for r in self.results)
+
+    @property
+    def is_lazy(self) -> bool:
+        if self.name.startswith(("arith.", "math.")) or self.name in LAZY_TT:
+            return True
+        return self.name == "tt.reshape" and keeps_order(self.operands[0].type.shape, self.results[0].type.shape)
+
+    def attribute(self, name: str) -> ir.Attribute | None:
+        attributes = self.op.attributes
+        return attributes[name] if name in attributes else None
+
+
+@dataclass(eq=False)
+class Block:
+    arguments: list[ir.Value]
+    nodes: list[Node] = field(default_factory=list)
+    parent: Node | None = None
+
+
+def keeps_order(source: list[int], result: list[int]) -> bool:
+    """Whether a reshape only adds or drops dimensions of extent 1."""
+    return [n for n in source if n != 1] == [n for n in result if n != 1]
+
+
+class Analysis:
+    """`users` and `pulls` of every value of a function."""
+
+    def __init__(self, function: ir.Operation) -> None:
+        self.users: dict[ir.Value, list[Node]] = {}
+        self.producer: dict[ir.Value, Node] = {}
+        self.nodes: list[Node] = []
+        self._pulls: dict[ir.Value, frozenset[int]] = {}
+        self.body = self._block(function.regions[0].blocks[0], None)
+
+    def _block(self, block: ir.Block, parent: Node | None) -> Block:
+        result = Block(list(block.arguments), [], parent)
+        for view in block.operations:
+            op = view.operation
+            node = Node(op, op.name, list(op.operands), list(op.results), len(self.nodes), result)
+            node.writes = node.name in WRITES
+            self.nodes.append(node)
+            result.nodes.append(node)
+            for operand in node.operands:
+                self.users.setdefault(operand, []).append(node)
+            for value in node.results:
+                self.producer[value] = node
+            if node.name not in ("tt.reduce", "tt.scan", "tt.map_elementwise"):  # their regions are functions of scalars, not code that runs here
+                for region in op.regions:
+                    for inner in region.blocks:
+                        node.regions.append(self._block(inner, node))
+                node.writes |= any(n.writes for b in node.regions for n in b.nodes)
+            node.last = len(self.nodes) - 1
+        return result
+
+    def pulls(self, value: ir.Value) -> frozenset[int]:
+        """Orders of the acting ops that need `value`, directly or through lazy ops."""
+        known = self._pulls.get(value)
+        if known is None:
+            orders: set[int] = set()
+            for node in self.users.get(value, ()):
+                if node.is_lazy and node.is_tensor:
+                    for result in node.results:
+                        orders |= self.pulls(result)
+                else:
+                    orders.add(node.order)
+            known = self._pulls[value] = frozenset(orders)
+        return known
+
+    def pulled_inside_region(self, value: ir.Value, block: Block) -> bool:
+        """Whether an op in a region nested below `block` needs `value`."""
+        return any(self.nodes[order].block is not block for order in self.pulls(value))
+
+    def walk(self, block: Block) -> Iterator[Node]:
+        for node in block.nodes:
+            yield node
+            for inner in node.regions:
+                yield from self.walk(inner)

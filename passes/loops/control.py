@@ -1,0 +1,160 @@
+"""Loops and branches of the program: scalars stay values, carried blocks live in buffers that are updated in place."""
+
+from collections.abc import Callable
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.analysis import Block, Node
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.tensors import Buffer, Tensor
+
+
+def carry(low: Lowering, node: Node, operands: list[ir.Value]) -> list[Buffer | None]:
+    """A buffer with the initial value for each block among `operands` (None for scalars)."""
+    buffers: list[Buffer | None] = []
+    for value in operands:
+        tensor = low.values[value]
+        if not isinstance(tensor, Tensor):
+            buffers.append(None)
+            continue
+        alone = low.analysis.pulls(value) == {node.order} and node.operands.count(value) == 1
+        if tensor.buffer is not None and alone and not tensor.shared:
+            buffers.append(tensor.buffer)  # nobody else needs the old content
+            continue
+        buffer = low.allocate(tensor.shape, tensor.element)
+        low.write_all([(tensor, buffer)])
+        buffers.append(buffer)
+    return buffers
+
+
+def bind(low: Lowering, node: Node, values: list[ir.Value], buffers: list[Buffer | None], scalars: list[Emitted]) -> None:
+    """Give `values` their buffers, or the scalars in order."""
+    remaining = iter(scalars)
+    for value, buffer in zip(values, buffers, strict=True):
+        low.values[value] = next(remaining) if buffer is None else low.from_buffer(buffer, node)
+
+
+def update(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None], arguments: list[ir.Value]) -> list[Emitted]:
+    """Write new values of carried blocks into their buffers; gives the new scalars.
+
+    All values are of the old state: one that reads another's buffer, or its own at other places, is computed aside first.
+    """
+    scalars: list[Emitted] = []
+    writes: list[tuple[Tensor, Buffer]] = []
+    written: dict[Tensor, Buffer] = {}
+    for value, buffer, argument in zip(operands, buffers, arguments, strict=True):
+        new = low.values[value]
+        if buffer is None:
+            scalars.append(new)
+        elif not (new.buffer is not None and new.buffer.base.value == buffer.base.value and new.buffer.strides == buffer.strides):
+            writes.append((new, buffer))
+            if isinstance(low.values.get(argument), Tensor):
+                written[low.values[argument]] = buffer
+    groups: dict[tuple[int, ...], list[tuple[Tensor, Buffer]]] = {}
+    for new, buffer in writes:
+        groups.setdefault(buffer.shape, []).append((new, buffer))
+    for shape, pairs in groups.items():
+        identity = tuple(range(len(shape)))
+        for i, (new, buffer) in enumerate(pairs):
+            if any(t in written and (follows != identity or t.shape != shape) for t, follows in low.cone(new)):
+                copy = low.allocate(shape, new.element)
+                low.write_all([(new, copy)])
+                pairs[i] = (low.from_buffer(copy, low.analysis.nodes[0]), buffer)
+    for pairs in groups.values():
+        low.write_all(pairs)
+    return scalars
+
+
+def lower_for(low: Lowering, node: Node) -> None:
+    b = low.b
+    if node.writes:
+        low.before_write(node, None)
+    lower, upper, step = (low.scalar(v) for v in node.operands[:3])
+    inits = node.operands[3:]
+    buffers = carry(low, node, inits)
+    scalars = [low.scalar(v) for v, buffer in zip(inits, buffers, strict=True) if buffer is None]
+    types = [s.value.type for s in scalars]
+    attributes = {"unsignedCmp": node.op.attributes["unsignedCmp"]} if "unsignedCmp" in node.op.attributes else None
+    loop = b.create("scf.for", types, [lower.value, upper.value, step.value, *(s.value for s in scalars)], attributes, regions=1)
+    block = loop.regions[0].blocks.append(lower.value.type, *types, arg_locs=[b.location] * (1 + len(types)))
+    body = node.regions[0]
+    with b.inside(loop, block) as depth:
+        arguments = [Emitted(a, depth, 0) for a in block.arguments]
+        low.values[body.arguments[0]] = arguments[0]
+        bind(low, node, body.arguments[1:], buffers, arguments[1:])
+        results = low.run_block(body, lambda end: update(low, end.operands, buffers, body.arguments[1:]))
+        b.create("scf.yield", [], [r.value for r in results])
+    bind(low, node, node.results, buffers, [Emitted(r, b.depth, 0) for r in loop.results])
+
+
+def lower_if(low: Lowering, node: Node) -> None:
+    b = low.b
+    if node.writes:
+        low.before_write(node, None)
+    condition = low.scalar(node.operands[0])
+    buffers = result_buffers(low, node.results)
+    types = [r.type for r, buffer in zip(node.results, buffers, strict=True) if buffer is None]
+    bodies: list[Callable | None] = []
+    for region in node.regions:
+        bodies.append(lambda region=region: low.run_block(region, lambda end: fill(low, end.operands, buffers)))
+    if len(bodies) < 2:
+        bodies.append(None)
+    results = b.if_else(condition, [(t, 0) for t in types], *bodies)
+    bind(low, node, node.results, buffers, results)
+
+
+def result_buffers(low: Lowering, values: list[ir.Value]) -> list[Buffer | None]:
+    return [low.allocate(tuple(v.type.shape), v.type.element_type) if isinstance(v.type, ir.RankedTensorType) else None for v in values]
+
+
+def fill(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]) -> list[Emitted]:
+    """Write the blocks among `operands` into fresh buffers; gives the scalars."""
+    scalars = []
+    for value, buffer in zip(operands, buffers, strict=True):
+        if buffer is None:
+            scalars.append(low.scalar(value))
+        else:
+            low.write_all([(low.tensor(value), buffer)])
+    return scalars
+
+
+def lower_while(low: Lowering, node: Node) -> None:
+    b = low.b
+    if node.writes:
+        low.before_write(node, None)
+    before, after = node.regions
+    carried = carry(low, node, node.operands)
+    passed = result_buffers(low, node.results)
+    inits = [low.scalar(v) for v, buffer in zip(node.operands, carried, strict=True) if buffer is None]
+    types = [r.type for r, buffer in zip(node.results, passed, strict=True) if buffer is None]
+    loop = b.create("scf.while", types, [i.value for i in inits], regions=2)
+
+    def region(number: int, body: Block, types: list[ir.Type], buffers: list[Buffer | None], finish: Callable[[Node], list[ir.Value]], end: str) -> None:
+        block = loop.regions[number].blocks.append(*types, arg_locs=[b.location] * len(types))
+        with b.inside(loop, block) as depth:
+            bind(low, node, body.arguments, buffers, [Emitted(a, depth, 0) for a in block.arguments])
+            operands = low.run_block(body, finish)
+            b.create(end, [], [o.value for o in operands])
+
+    def condition(end: Node) -> list[Emitted]:
+        return [low.scalar(end.operands[0]), *fill(low, end.operands[1:], passed)]
+
+    region(0, before, [i.value.type for i in inits], carried, condition, "scf.condition")
+    region(1, after, types, passed, lambda end: update(low, end.operands, carried, before.arguments), "scf.yield")
+    bind(low, node, node.results, passed, [Emitted(r, b.depth, 0) for r in loop.results])
+
+
+def lower_index_switch(low: Lowering, node: Node) -> None:
+    b = low.b
+    if node.writes:
+        low.before_write(node, None)
+    buffers = result_buffers(low, node.results)
+    types = [r.type for r, buffer in zip(node.results, buffers, strict=True) if buffer is None]
+    switch = b.create("scf.index_switch", types, [low.scalar(node.operands[0]).value], {"cases": node.op.attributes["cases"]}, regions=len(node.regions))
+    for region, body in zip(switch.regions, node.regions, strict=True):
+        block = region.blocks.append()
+        with b.inside(switch, block):
+            results = low.run_block(body, lambda end: fill(low, end.operands, buffers))
+            b.create("scf.yield", [], [r.value for r in results])
+    bind(low, node, node.results, buffers, [Emitted(r, b.depth, 0) for r in switch.results])

@@ -1,0 +1,254 @@
+"""Lazy ops: element-wise arithmetic, index ranges, and changes of shape that only rename coordinates."""
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.lowering import REUSE_COST, Lowering
+from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor, bits
+
+# Inherent attributes of unregistered ops do not show when their attributes are iterated: they are named here.
+ATTRIBUTES = {
+    "tt.fp_to_fp": ("rounding",),
+    "tt.clampf": ("propagateNan",),
+    "tt.extern_elementwise": ("libname", "libpath", "symbol", "pure"),
+}
+COSTS = {"arith.divf": 4, "arith.remf": 16, "arith.divsi": 6, "arith.divui": 6, "arith.remsi": 6, "arith.remui": 6, "tt.precise_divf": 4}
+COSTLY = 12  # a transcendental function
+
+
+def shape_of(value: ir.Value) -> tuple[int, ...]:
+    return tuple(value.type.shape) if isinstance(value.type, ir.RankedTensorType) else ()
+
+
+def element_of(type_: ir.Type) -> ir.Type:
+    return type_.element_type if isinstance(type_, ir.RankedTensorType) else type_
+
+
+def attributes_of(op: ir.Operation) -> dict[str, ir.Attribute]:
+    names = ATTRIBUTES.get(op.name)
+    attributes = op.attributes
+    if names is None:
+        return {name: attributes[name] for name in attributes}
+    return {name: attributes[name] for name in names if name in attributes}
+
+
+def cost_of(name: str) -> int:
+    if name.startswith("math.") and name not in ("math.absf", "math.fma", "math.absi", "math.copysign", "math.floor", "math.ceil"):
+        return COSTLY
+    return COSTLY if name == "tt.extern_elementwise" else COSTS.get(name, 1)
+
+
+def define(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> None:
+    """Record a lazy tensor, and decide whether it is computed where it is needed, here, or by the first loop that needs it."""
+    low.values[result] = tensor
+    if tensor.uniform is not None or tensor.buffer is not None:
+        return
+    pulls = low.analysis.pulls(result)
+    reads = any(t.access is not None for t, _ in low.cone(tensor))
+    if low.analysis.pulled_inside_region(result, node.block) and (tensor.cost >= REUSE_COST or (reads and tensor.access is None)):
+        low.materialise(tensor)
+    elif len(pulls) > 1 and cost_of(node.name) >= COSTS["arith.divf"] and tensor.cost >= REUSE_COST:
+        low.stored_later[tensor] = None
+
+
+def lower_elementwise(low: Lowering, node: Node) -> None:
+    """Any op that computes each element from the same element of its operands."""
+    attributes = attributes_of(node.op)
+    element = element_of(node.results[0].type)
+    operands = [low.values[v] for v in node.operands]
+    shape = shape_of(node.results[0])
+    tensors = [o for o in operands if isinstance(o, Tensor)]
+
+    def compute(at: Coordinates) -> Emitted:
+        return apply(low, node.name, element, [low.evaluate(o, at) if isinstance(o, Tensor) else o for o in operands], attributes)
+
+    if not tensors or all(t.uniform is not None for t in tensors):
+        result = compute(())
+        if not shape:
+            low.values[node.results[0]] = result
+            return
+        low.values[node.results[0]] = Tensor(shape, element, None, node.op, uniform=result)
+        return
+    identity = tuple(range(len(shape)))
+    cost = cost_of(node.name) + sum(t.cost for t in set(tensors))
+    define(low, node, node.results[0], Tensor(shape, element, compute, node.op, tuple((t, identity) for t in tensors), cost))
+
+
+def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], attributes: dict[str, ir.Attribute]) -> Emitted:
+    """One element-wise op on scalars or vectors."""
+    b = low.b
+    if name == "arith.select":
+        return b.select(*operands)
+    if name == "tt.bitcast":
+        return operands[0] if b.element(operands[0]) == element else b.op("arith.bitcast", element, operands)
+    if name in ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui") and not any(o.width for o in operands):
+        return b.op(name, element, operands, attributes, depth=b.depth)  # may be guarded by a condition of the program: stays where it is
+    return b.op(name, element, operands, attributes)
+
+
+def lower_constant(low: Lowering, node: Node) -> None:
+    value = node.attribute("value")
+    type_ = node.results[0].type
+    if not isinstance(type_, ir.RankedTensorType):
+        constant = low.b.constant_attribute(value, type_)
+        if isinstance(value, ir.IntegerAttr):
+            constant.constant = value.value
+        low.values[node.results[0]] = constant
+        return
+    if not value.is_splat:
+        raise low.b.fail(node.op, f"of different elements is not supported, got {type_}")
+    uniform = low.b.constant_attribute(value.get_splat_value(), type_.element_type)
+    low.values[node.results[0]] = Tensor(shape_of(node.results[0]), type_.element_type, None, node.op, uniform=uniform)
+
+
+def lower_splat(low: Lowering, node: Node) -> None:
+    source = low.values[node.operands[0]]
+    low.values[node.results[0]] = Tensor(shape_of(node.results[0]), element_of(node.results[0].type), None, node.op, uniform=source)
+
+
+def lower_make_range(low: Lowering, node: Node) -> None:
+    start, b = node.attribute("start").value, low.b
+
+    def compute(at: Coordinates) -> Emitted:
+        (coordinate,) = at
+        first = b.cast_index(b.add(coordinate.start, b.constant(start)), b.i32)
+        return b.op("arith.addi", b.i32, [b.iota(coordinate.width, b.i32), first]) if coordinate.width else first
+
+    low.values[node.results[0]] = Tensor(shape_of(node.results[0]), b.i32, compute, node.op)
+
+
+def renamed(low: Lowering, node: Node, source: Tensor, follows: tuple[int | None, ...], result: ir.Value | None = None) -> None:
+    """A tensor whose element at `at` is the source's at `at[follows[d]]` (0 where None)."""
+    result = node.results[0] if result is None else result
+    shape = shape_of(result)
+    if source.uniform is not None:
+        low.values[result] = Tensor(shape, source.element, None, node.op, uniform=source.uniform)
+        return
+
+    def compute(at: Coordinates) -> Emitted:
+        return low.evaluate(source, tuple(low.zero if d is None else at[d] for d in follows))
+
+    tensor = Tensor(shape, source.element, compute, node.op, ((source, follows),), source.cost)
+    low.values[result] = tensor
+    define_view(low, node, tensor, source, follows)
+
+
+def define_view(low: Lowering, node: Node, tensor: Tensor, source: Tensor, follows: tuple[int | None, ...]) -> None:
+    """A renamed tensor is stored only if its source would have been; loads keep their access, which a product can read in place."""
+    if low.analysis.pulled_inside_region(node.results[0], node.block) and source.cost >= REUSE_COST and source.buffer is None:
+        low.materialise(tensor)
+
+
+def lower_expand_dims(low: Lowering, node: Node) -> None:
+    axis, rank = node.attribute("axis").value, len(shape_of(node.results[0]))
+    renamed(low, node, low.tensor(node.operands[0]), tuple(d for d in range(rank) if d != axis))
+
+
+def lower_broadcast(low: Lowering, node: Node) -> None:
+    source, shape = low.tensor(node.operands[0]), shape_of(node.results[0])
+    renamed(low, node, source, tuple(d if n == shape[d] else None for d, n in enumerate(source.shape)))
+
+
+def lower_trans(low: Lowering, node: Node) -> None:
+    order = [int(i) for i in ir.DenseI32ArrayAttr(node.attribute("order"))]
+    source = low.tensor(node.operands[0])
+    follows = [0] * len(order)
+    for d, s in enumerate(order):
+        follows[s] = d
+    renamed(low, node, source, tuple(follows))
+
+
+def lower_reshape(low: Lowering, node: Node) -> None:
+    source, shape = low.tensor(node.operands[0]), shape_of(node.results[0])
+    if node.is_lazy or source.uniform is not None:
+        kept = [d for d, n in enumerate(shape) if n != 1]
+        follows = tuple(kept.pop(0) if n != 1 else None for n in source.shape) if source.uniform is None else ()
+        renamed(low, node, source, follows)
+        return
+    others = low.analysis.pulls(node.operands[0]) != {node.order}
+    result = low.from_buffer(low.contiguous(source), node, shape)
+    result.shared = others or source.shared
+    low.values[node.results[0]] = result
+
+
+def lower_join(low: Lowering, node: Node) -> None:
+    """Two tensors side by side on a new last dimension: interleaved in memory."""
+    halves = [low.tensor(v) for v in node.operands]
+    buffer = low.allocate(shape_of(node.results[0]), halves[0].element)
+    low.write_all([(half, low.part(buffer, i)) for i, half in enumerate(halves)])
+    low.values[node.results[0]] = low.from_buffer(buffer, node)
+
+
+def lower_split(low: Lowering, node: Node) -> None:
+    source = low.tensor(node.operands[0])
+    rank = len(source.shape) - 1
+    for i, result in enumerate(node.results):
+        last = Coordinate(low.b.constant(i))
+        if source.uniform is not None:
+            low.values[result] = Tensor(shape_of(result), source.element, None, node.op, uniform=source.uniform)
+            continue
+
+        def compute(at: Coordinates, last: Coordinate = last) -> Emitted:
+            return low.evaluate(source, (*at, last))
+
+        low.values[result] = Tensor(shape_of(result), source.element, compute, node.op, ((source, (*range(rank), None)),), source.cost)
+
+
+def lower_cat(low: Lowering, node: Node) -> None:
+    parts = [low.tensor(v) for v in node.operands]
+    buffer = low.allocate(shape_of(node.results[0]), parts[0].element)
+    start = 0
+    for part in parts:
+        low.write_all([(part, low.window(buffer, start, part.shape))])
+        start += part.shape[0]
+    low.values[node.results[0]] = low.from_buffer(buffer, node)
+
+
+def lower_gather(low: Lowering, node: Node) -> None:
+    """`result[.., i, ..] = source[.., index[.., i, ..], ..]` along `axis`: the source lies in memory, the reads are an indexed load."""
+    source, index = (low.tensor(v) for v in node.operands)
+    axis, b = node.attribute("axis").value, low.b
+    buffer = low.materialise(source)
+    position = low.memory.buffer_access(buffer, node.op)
+    stride = b.constant(buffer.strides[axis])
+    shape = shape_of(node.results[0])
+    identity = tuple(range(len(shape)))
+
+    def scaled(at: Coordinates) -> Emitted:
+        return b.op("arith.muli", b.i64, [b.cast_index(low.evaluate(index, at), b.i64), stride])
+
+    offsets = Tensor(shape, b.i64, scaled, node.op, ((index, identity),), index.cost + 1)
+    strides = [b.constant(0) if d == axis else s for d, s in enumerate(position.strides)]
+    extents = [b.constant(n) for n in shape]
+    size = bits(buffer.stored) // 8
+    access = Access(buffer.base, strides, position.lower, extents, offsets, size, None, None, buffer.stored, shape, node.op)
+    home = Tensor(shape, buffer.stored, None, node.op, home=b.depth)
+    tensor = Tensor(shape, source.element, lambda at: low.memory.read_buffer(buffer, access, at, home), node.op, ((offsets, identity),), 8 + index.cost)
+    low.values[node.results[0]] = tensor
+    if low.analysis.pulled_inside_region(node.results[0], node.block):
+        low.materialise(tensor)
+
+
+def lower_map_elementwise(low: Lowering, node: Node) -> None:
+    """A function of scalars applied to every element; evaluated on whole vectors where its body has no control flow."""
+    sources = [low.tensor(v) for v in node.operands]
+    shape = shape_of(node.results[0])
+    pack = node.attribute("pack")
+    if pack is not None and pack.value != 1:
+        raise low.b.fail(node.op, f"with pack = {pack.value} is not supported")
+    block = node.op.regions[0].blocks[0]
+    identity = tuple(range(len(shape)))
+    for number, result in enumerate(node.results):
+
+        def compute(at: Coordinates, number: int = number) -> Emitted:
+            return low.inline(block, [low.evaluate(s, at) for s in sources])[number]
+
+        cost = sum(s.cost for s in sources) + len(list(block.operations))
+        define(low, node, result, Tensor(shape, element_of(result.type), compute, node.op, tuple((s, identity) for s in sources), cost))
+
+
+def lower_unsplat(low: Lowering, node: Node) -> None:
+    source = low.tensor(node.operands[0])
+    low.values[node.results[0]] = low.evaluate(source, (low.zero,) * len(source.shape))
+

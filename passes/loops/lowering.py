@@ -1,0 +1,459 @@
+"""The lowering's state, and what every op's lowering uses: evaluation, loops over a block, buffers, and the order of memory effects."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from torch_mlir import ir
+
+from triton_spacemit.dialect.chips import Chip
+from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.passes.loops.analysis import Analysis, Node
+from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.memory import Memory
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, row_major, stored_type
+
+STACK_BYTES = 2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; larger ones lie in the program's scratch memory
+ALIGNMENT = 64
+GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
+REUSE_COST = 12  # a value needed by several loops is stored rather than recomputed from this cost on
+
+
+class Lowering:
+    """Turns one function's block program into loops over vectors."""
+
+    def __init__(self, function: ir.Operation, chip: Chip, builder: Builder) -> None:
+        self.chip = chip
+        self.b = builder
+        self.memory = Memory(builder, chip.has_vl, self.evaluate)
+        self.analysis = Analysis(function)
+        self.values: dict[ir.Value, Tensor | Emitted] = {}
+        self.zero = Coordinate(builder.constant(0))
+        self.pending: list[tuple[ir.Value, Tensor]] = []
+        self.scratch_bytes = 0
+        self.scratch: Emitted | None = None
+        self.context: Emitted | None = None
+        self.stored_later: dict[Tensor, Buffer | None] = {}  # tensors that the loop which first computes them also stores
+        self.cover: Coordinates | None = None
+
+    # -- evaluation
+
+    def evaluate(self, tensor: Tensor, at: Coordinates) -> Emitted:
+        """The lanes of `tensor` at coordinates; computed once per place."""
+        if tensor.uniform is not None:
+            return tensor.uniform
+        key = (tensor, at)
+        for scope in reversed(self.b.scopes):
+            if key in scope.known:
+                return scope.known[key]
+        result = tensor.compute(at)
+        self.b.scopes[result.depth].known[key] = result
+        if tensor in self.stored_later and self.cover == at:
+            buffer = self.stored_later[tensor] = self.stored_later[tensor] or self.allocate(tensor.shape, tensor.element)
+            self.memory.write_buffer(buffer, self.memory.buffer_access(buffer, tensor.origin), result, at)
+        return result
+
+    def tensor(self, value: ir.Value) -> Tensor:
+        result = self.values[value]
+        if not isinstance(result, Tensor):
+            raise LoweringError(f"expected a block, got {value.type}", self.b.location)
+        return result
+
+    def scalar(self, value: ir.Value) -> Emitted:
+        result = self.values[value]
+        if not isinstance(result, Emitted):
+            raise LoweringError(f"expected a scalar, got {value.type}", self.b.location)
+        return result
+
+    # -- what a tensor reads
+
+    def cone(self, tensor: Tensor, dims: tuple[int | None, ...] | None = None) -> Iterator[tuple[Tensor, tuple[int | None, ...]]]:
+        """Every tensor that evaluating `tensor` evaluates, with the dimension of `tensor` that each of its own dimensions follows."""
+        seen = set()
+        stack = [(tensor, tuple(range(len(tensor.shape))) if dims is None else dims)]
+        while stack:
+            current, follows = stack.pop()
+            if (current, follows) in seen:
+                continue
+            seen.add((current, follows))
+            yield current, follows
+            if current.buffer is None and current.uniform is None:
+                for source, mapping in current.sources:
+                    stack.append((source, tuple(None if m is None else follows[m] for m in mapping)))
+
+    def vector_shape(self, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()) -> tuple[int, int]:
+        """(dimension, lanes) for a loop over `shape`: the dimension along which most accesses are contiguous."""
+        score = [0.0] * len(shape)
+        widest, lanes_of_64 = 8, False
+        for tensor in tensors:
+            widest = max(widest, bits(tensor.element))
+            for source, follows in self.cone(tensor):
+                width = bits(source.element)
+                lanes_of_64 |= width == 64
+                if source.access is not None or isinstance(source.element, ir.FloatType) or source.buffer is not None:
+                    widest = max(widest, width)
+                strides = source.buffer.strides if source.buffer is not None else None
+                if strides is None and source.access is not None:
+                    strides = tuple(s.constant for s in source.access.strides)
+                for dim, stride in zip(follows, strides or (), strict=False):
+                    if dim is not None and source.shape[follows.index(dim)] > 1:
+                        score[dim] += 1 if stride == 1 else 0 if stride == 0 else -1
+        for access in stores:
+            widest = max(widest, bits(access.element))
+            for dim, stride in enumerate(access.strides):
+                score[dim] += 2 if stride.constant == 1 else -2 if stride.constant != 0 else 0
+        useful = self.chip.lanes(32)
+        # a dimension that is too short to fill a register loses to one that is not
+        dim = max(range(len(shape)), key=lambda d: (min(shape[d], useful) * (4 if score[d] >= 0 else 1), score[d], d))
+        lanes = self.chip.lanes(widest, GROUP)
+        lanes = min(lanes, self.chip.lanes(64, 8) if lanes_of_64 else self.chip.lanes(32, 8))
+        return dim, min(lanes, shape[dim])
+
+    # -- loops over a block
+
+    def vector_loop(
+        self,
+        extent: int,
+        width: int,
+        carried: Sequence[Emitted],
+        body: Callable[[Coordinate, list[Emitted]], Sequence[Emitted]],
+        limit: Emitted | None = None,
+        begin: int = 0,
+    ) -> list[Emitted]:
+        """`body` at every `width` lanes from `begin` to `extent`: a main part in which bounded accesses need no mask, then the rest.
+
+        `limit`: nothing has to be done from this position on.
+        """
+        b = self.b
+        begin, end = b.constant(begin), b.constant(extent)
+        if begin.constant >= extent:
+            return list(carried)
+        if extent <= width:
+            return list(body(Coordinate(begin, extent if extent > 1 else 0), list(carried)))
+        assumed: list[Emitted] = []
+        results, loop = b.for_loop(begin, end, width, carried, lambda i, c: body(Coordinate(i, width, assumed), c))
+        if not assumed:
+            return results
+        scope = b.scopes[-1]
+        resume, scope.ip = scope.ip, ir.InsertionPoint(loop)
+        bound = end
+        for other in {id(a.value): a for a in assumed}.values():
+            bound = b.minimum(bound, other)
+        bound = b.op("arith.andi", b.i64, [b.maximum(bound, begin), b.constant(-width)])
+        loop.operands[1] = bound.value
+        scope.ip = resume
+        stop = end if limit is None else b.minimum(end, limit)
+        results, _ = b.for_loop(bound, stop, width, results, lambda i, c: body(Coordinate(i, width), c))
+        return results
+
+    def nest(
+        self,
+        shape: tuple[int, ...],
+        dim: int,
+        width: int,
+        body: Callable[[Coordinates], None],
+        limit: Callable[[Coordinates], Emitted | None] | None = None,
+    ) -> None:
+        """`body` at all coordinates of `shape`, vectors along `dim` innermost; `limit` as in `vector_loop`, from the outer coordinates."""
+        b = self.b
+        outer = [d for d in range(len(shape)) if d != dim]
+        at: list[Coordinate | None] = [None] * len(shape)
+
+        def run(level: int) -> None:
+            if level == len(outer):
+
+                def innermost(coordinate: Coordinate, carried: list[Emitted]) -> list[Emitted]:
+                    at[dim] = coordinate
+                    body(tuple(at))
+                    return []
+
+                at[dim] = self.zero
+                self.vector_loop(shape[dim], width, [], innermost, limit(tuple(at)) if limit else None)
+                return
+            d = outer[level]
+            if shape[d] == 1:
+                at[d] = self.zero
+                run(level + 1)
+                return
+
+            def step(i: Emitted, carried: list[Emitted]) -> list[Emitted]:
+                at[d] = Coordinate(i)
+                run(level + 1)
+                return []
+
+            b.for_loop(b.constant(0), b.constant(shape[d]), 1, [], step)
+
+        if not shape:
+            body(())
+        else:
+            run(0)
+
+    def nest_scalar(self, shape: tuple[int, ...], body: Callable[[Coordinates], None]) -> None:
+        """`body` at every single element of `shape`, in row-major order."""
+        b = self.b
+
+        def run(at: tuple[Coordinate, ...]) -> None:
+            if len(at) == len(shape):
+                body(at)
+            elif shape[len(at)] == 1:
+                run((*at, self.zero))
+            else:
+                b.for_loop(b.constant(0), b.constant(shape[len(at)]), 1, [], lambda i, _: run((*at, Coordinate(i))) or [])
+
+        run(())
+
+    # -- functions of scalars, evaluated on scalars or vectors
+
+    def inline(self, block: ir.Block, arguments: Sequence[Emitted]) -> list[Emitted]:
+        """The values that `block`'s terminator returns, for these arguments. Branches are computed on both sides and selected."""
+        known: dict[ir.Value, Emitted] = dict(zip(block.arguments, arguments, strict=True))
+        return self._inline(block, known)
+
+    def _inline(self, block: ir.Block, known: dict[ir.Value, Emitted]) -> list[Emitted]:
+        from triton_spacemit.passes.loops.elementwise import apply, attributes_of
+
+        def value(v: ir.Value) -> Emitted:
+            return known[v] if v in known else self.scalar(v)
+
+        for view in block.operations:
+            op = view.operation
+            name, operands = op.name, [value(v) for v in op.operands]
+            if name.endswith((".return", ".yield")):
+                return operands
+            if name == "arith.constant":
+                known[op.results[0]] = self.b.constant_attribute(op.attributes["value"], op.results[0].type)
+            elif name == "scf.if":
+                sides = [self._inline(region.blocks[0], known) for region in op.regions]
+                for result, then, other in zip(op.results, *sides, strict=True):
+                    known[result] = self.b.select(operands[0], then, other)
+            elif name.startswith(("arith.", "math.")) or name in ("tt.bitcast", "tt.fp_to_fp", "tt.clampf", "tt.mulhiui", "tt.extern_elementwise"):
+                known[op.results[0]] = apply(self, name, op.results[0].type, operands, attributes_of(op))
+            else:
+                raise self.b.fail(op, "is not supported in a function of scalars")
+        return []
+
+    # -- buffers
+
+    def part(self, buffer: Buffer, index: int) -> Buffer:
+        """`buffer[..., index]`."""
+        base = self.b.offset(buffer.base, self.b.constant(index * buffer.strides[-1]), buffer.stored)
+        return Buffer(base, buffer.shape[:-1], buffer.strides[:-1], buffer.element, buffer.stored)
+
+    def window(self, buffer: Buffer, start: int, shape: tuple[int, ...]) -> Buffer:
+        """`buffer[start : start + shape[0]]`."""
+        base = self.b.offset(buffer.base, self.b.constant(start * buffer.strides[0]), buffer.stored)
+        return Buffer(base, shape, buffer.strides, buffer.element, buffer.stored)
+
+    def contiguous(self, tensor: Tensor) -> Buffer:
+        """`tensor` in memory, in row-major order."""
+        buffer = self.materialise(tensor)
+        if buffer.strides == row_major(buffer.shape):
+            return buffer
+        packed = self.allocate(tensor.shape, tensor.element)
+        self.write_all([(tensor, packed)])
+        return packed
+
+    def allocate(self, shape: tuple[int, ...], element: ir.Type) -> Buffer:
+        b = self.b
+        stored = stored_type(b, element)
+        size = math.prod(shape) * bits(stored) // 8
+        if size <= STACK_BYTES:
+            attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, math.prod(shape))), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
+            one = b.constant(1)
+            value = ir.Operation.create("llvm.alloca", [b.ptr], [one.value], attributes, None, 0, b.location, b.entry_ip(), False).results[0]
+            base = Emitted(value, 0, 0)
+        else:
+            attributes = {"rawConstantIndices": ir.DenseI32ArrayAttr.get([-(2**31)]), "elem_type": ir.TypeAttr.get(b.i8)}
+            offset = b.constant(self.scratch_bytes)
+            operands = [self.scratch.value, offset.value]
+            value = ir.Operation.create("llvm.getelementptr", [b.ptr], operands, attributes, None, 0, b.location, b.entry_ip(), False).results[0]
+            base = Emitted(value, 0, 0)
+            self.scratch_bytes += -(-size // ALIGNMENT) * ALIGNMENT
+        return Buffer(base, shape, row_major(shape), element, stored)
+
+    def from_buffer(self, buffer: Buffer, node: Node, shape: tuple[int, ...] | None = None) -> Tensor:
+        """A tensor that is read from a buffer filled by now."""
+        result = Tensor(shape or buffer.shape, buffer.element, None, node.op, buffer=buffer, home=self.b.depth)
+        self._read_from(result, buffer)
+        return result
+
+    def _read_from(self, tensor: Tensor, buffer: Buffer) -> None:
+        if tensor.shape != buffer.shape:
+            buffer = Buffer(buffer.base, tensor.shape, row_major(tensor.shape), buffer.element, buffer.stored)
+        access = self.memory.buffer_access(buffer, tensor.origin)
+        home = Tensor(tensor.shape, buffer.stored, None, home=self.b.depth)
+        tensor.buffer, tensor.home, tensor.cost, tensor.sources = buffer, self.b.depth, 1, ()
+        tensor.compute = lambda at: self.memory.read_buffer(buffer, access, at, home)
+
+    def materialise(self, tensor: Tensor, into: Buffer | None = None) -> Buffer:
+        """Compute the whole of `tensor` into memory now."""
+        if tensor.buffer is not None and into is None:
+            return tensor.buffer
+        buffer = into or self.allocate(tensor.shape, tensor.element)
+        self.write_all([(tensor, buffer)])
+        if tensor.uniform is None:
+            self._read_from(tensor, buffer)
+        return buffer
+
+    def write_all(self, pairs: Sequence[tuple[Tensor, Buffer]]) -> None:
+        """Store tensors of one shape in one loop; at each place all values are computed before any is stored."""
+        shape = pairs[0][0].shape
+        accesses = [self.memory.buffer_access(buffer, tensor.origin) for tensor, buffer in pairs]
+        dim, width = self.vector_shape([t for t, _ in pairs], shape, accesses) if shape else (0, 0)
+
+        def body(at: Coordinates) -> None:
+            values = [self.evaluate(tensor, at) for tensor, _ in pairs]
+            for (_, buffer), access, value in zip(pairs, accesses, values, strict=True):
+                self.memory.write_buffer(buffer, access, value, at)
+
+        self.nest(shape, dim, width, self.covering(body))
+        self.settle()
+
+    # -- values stored by the loop that computes them
+
+    def covering(self, body: Callable[[Coordinates], None]) -> Callable[[Coordinates], None]:
+        """Inside `body`, tensors evaluated exactly at the loop's own coordinates cover their whole block."""
+
+        def noted(at: Coordinates) -> None:
+            self.cover = at
+            body(at)
+            self.cover = None
+
+        return noted
+
+    def settle(self) -> None:
+        """After a loop: the tensors that it stored are read from memory from now on."""
+        for tensor, buffer in list(self.stored_later.items()):
+            if buffer is not None:
+                self._read_from(tensor, buffer)
+                del self.stored_later[tensor]
+
+    def destination(self, node: Node) -> Buffer | None:
+        """The carried buffer that `node`'s result ends in, where nothing needs the buffer's old content after `node`."""
+        value = node.results[0]
+        for _ in range(8):
+            users = self.analysis.users.get(value, ())
+            if len(users) != 1:
+                return None
+            user = users[0]
+            if user.block is not node.block:
+                return None
+            if user.name == "scf.yield" and user.block.parent is not None and user.block.parent.name == "scf.for":
+                argument = user.block.arguments[1 + user.operands.index(value)]
+                carried = self.values.get(argument)
+                if not isinstance(carried, Tensor) or user.operands.count(value) != 1:
+                    return None
+                if all(order <= node.order for order in self.analysis.pulls(argument)):
+                    return carried.buffer
+                return None
+            if user.name == "tt.dot" and user.operands[2] == value:
+                value = user.results[0]
+                continue
+            return None
+        return None
+
+    # -- effects on memory that the caller can see
+
+    def before_write(self, node: Node, store: Access | None, value: Tensor | None = None) -> None:
+        """Make every load that stands before `node`, and is still needed, independent of what `node` writes."""
+        keep = []
+        for result, load in self.pending:
+            orders = self.analysis.pulls(result)
+            if load.buffer is not None or all(order < node.order for order in orders):
+                continue
+            keep.append((result, load))
+            later = any(order > node.order for order in orders)
+            if store is not None and not later and value is not None and self.same_elements(load, store, value):
+                continue
+            if store is None or store.index is not None or load.access.index is not None or self.same_base(load.access, store):
+                self.materialise(load)
+            else:
+                in_place = not later and value is not None and load.shape == value.shape and self.reads_in_place(value, load)
+                self.redirect(load, store, in_place)
+        self.pending = keep
+
+    def same_base(self, load: Access, store: Access) -> bool:
+        return load.base.value == store.base.value
+
+    def same_elements(self, load: Tensor, store: Access, value: Tensor) -> bool:
+        """Whether the store writes each element that `load` read only after, and in the same lane as, its use in `value`."""
+        access = load.access
+        if access.index is not None or store.index is not None or access.base.value != store.base.value or access.shape != store.shape:
+            return False
+        if any(a.value != s.value for a, s in zip(access.strides, store.strides, strict=True)):
+            return False
+        return self.reads_in_place(value, load)
+
+    def reads_in_place(self, value: Tensor, source: Tensor) -> bool:
+        identity = tuple(range(len(value.shape)))
+        return all(follows == identity for tensor, follows in self.cone(value) if tensor is source)
+
+    def redirect(self, load: Tensor, store: Access, in_place: bool) -> None:
+        """Where the two overlap at run time, copy the loaded block first and read the copy; else read in place.
+
+        Both are strided, so one comparison of address ranges decides. With `in_place` the load is needed by this store alone and in
+        the same lanes: then accesses to the very same elements do not count as an overlap.
+        """
+        b, access = self.b, load.access
+        low, high = self.extent(access)
+        store_low, store_high = self.extent(store)
+        overlap = b.both(b.compare("ult", low, store_high), b.compare("ult", store_low, high))
+        if in_place:
+            same = b.compare("eq", self.address_of(access), self.address_of(store))
+            for ours, theirs in zip(access.strides, store.strides, strict=True):
+                if ours.value != theirs.value:
+                    same = b.both(same, b.compare("eq", ours, theirs))
+            overlap = b.both(overlap, b.op("arith.xori", b.i1, [same, b.constant(1, b.i1)]))
+        inner = [d for d, s in enumerate(access.strides) if s.constant == 1]
+        order = sorted(range(len(access.shape)), key=lambda d: (d in inner, d))
+        strides = [0] * len(access.shape)
+        size = 1
+        for d in reversed(order):
+            strides[d] = size
+            size *= access.shape[d]
+        buffer = self.allocate(access.shape, load.element)
+        buffer.strides = tuple(strides)
+
+        def copy() -> list[Emitted]:
+            # rarely taken: small code, element by element
+            zeros, extents = [b.constant(0)] * len(strides), [b.constant(n) for n in access.shape]
+            source = replace(access, lower=zeros, upper=extents)
+            target = self.memory.buffer_access(buffer, load.origin)
+
+            def run(at: tuple[Coordinate, ...]) -> None:
+                if len(at) == len(strides):
+                    self.memory.store(target, self.memory.load(Tensor(load.shape, load.element, None, home=b.depth), source, at), at)
+                    return
+                begin = b.maximum(access.lower[len(at)], b.constant(0))
+                end = b.minimum(access.upper[len(at)], extents[len(at)])
+                b.for_loop(begin, end, 1, [], lambda i, _: run((*at, Coordinate(i))) or [])
+
+            run(())
+            return [buffer.base, *(b.constant(s) for s in strides)]
+
+        types = [(b.ptr, 0)] + [(b.i64, 0)] * len(strides)
+        results = b.if_else(overlap, types, copy, lambda: [access.base, *access.strides])
+        moved = [old if old.constant is not None and old.constant == new else result for old, new, result in zip(access.strides, strides, results[1:], strict=True)]
+        new_access = replace(access, base=results[0], strides=moved)
+        load.access, load.home = new_access, b.depth
+        load.compute = lambda at: self.memory.load(load, new_access, at)
+
+    def address_of(self, access: Access) -> Emitted:
+        return self.b.op("llvm.ptrtoint", self.b.i64, [access.base])
+
+    def extent(self, access: Access) -> tuple[Emitted, Emitted]:
+        """First and last-plus-one byte address that a strided access can touch, as i64."""
+        b = self.b
+        size = b.constant(bits(access.element) // 8)
+        low = high = self.address_of(access)
+        for stride, lower, upper, extent in zip(access.strides, access.lower, access.upper, access.shape, strict=True):
+            first = b.maximum(lower, b.constant(0))
+            last = b.sub(b.minimum(upper, b.constant(extent)), b.constant(1))
+            step = b.mul(stride, size)
+            ends = [b.mul(step, first), b.mul(step, last)]
+            if stride.constant is not None and stride.constant >= 0:
+                low, high = b.add(low, ends[0]), b.add(high, ends[1])
+            else:
+                low, high = b.add(low, b.minimum(*ends)), b.add(high, b.maximum(*ends))
+        return low, b.add(high, size)
+

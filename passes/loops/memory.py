@@ -1,0 +1,276 @@
+"""Loads, stores and atomics of one vector (or one element) of a block access."""
+
+from collections.abc import Callable
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits
+
+
+class Memory:
+    """Emits memory ops. Where lanes are inactive no memory is touched."""
+
+    def __init__(self, builder: Builder, has_vl: bool, evaluate: Callable[[Tensor, Coordinates], Emitted]) -> None:
+        self.b = builder
+        self.has_vl = has_vl
+        self.evaluate = evaluate
+
+    # -- addresses
+
+    def address(self, access: Access, at: Coordinates) -> tuple[Emitted, int, Emitted | None, Emitted | None]:
+        """Pointer of the first lane, and how lanes lie behind it.
+
+        Returns (pointer, width, stride, index): `stride` in elements where lanes are a fixed distance apart, `index` a vector in units of `access.unit`
+        where they are not; with width 0 both are None.
+        """
+        b = self.b
+        terms, lane, width = [], None, 0
+        for stride, coordinate in zip(access.strides, at, strict=True):
+            terms.append(b.mul(coordinate.start, stride))
+            if coordinate.width:
+                lane, width = stride, coordinate.width
+        pointer = access.base
+        for term in sorted(terms, key=lambda t: t.depth):
+            pointer = b.offset(pointer, term, access.element)
+        if access.index is None:
+            return pointer, width, lane, None
+        index = self.evaluate(access.index, at)
+        unit = access.element if access.unit == bits(access.element) // 8 else b.i8
+        scale = 1 if unit is not b.i8 or access.unit == 1 else access.unit
+        if scale != 1:
+            index = b.op("arith.muli", b.i64, [b.cast_index(index, b.i64), b.constant(scale)], {"overflowFlags": b.nsw})
+        if not index.width:
+            return b.offset(pointer, b.cast_index(index, b.i64), unit), width, lane, None
+        if lane.constant != 0:
+            lanes = b.op("arith.muli", b.i64, [b.iota(width, b.i64), lane], {"overflowFlags": b.nsw}, depth=max(lane.depth, 0))
+            index = b.cast_index(index, b.i64)
+            if unit is b.i8:
+                lanes = b.op("arith.muli", b.i64, [lanes, b.constant(bits(access.element) // 8)], {"overflowFlags": b.nsw})
+            index = b.op("arith.addi", b.i64, [index, lanes], {"overflowFlags": b.nsw})
+        return pointer, width, None, b.offset(pointer, index, unit)
+
+    # -- which lanes are active
+
+    def active(self, access: Access, at: Coordinates) -> tuple[Emitted | None, Emitted | None]:
+        """(scalar condition, vector mask): a lane is active where both hold; None is true."""
+        b = self.b
+        condition, mask, lane = None, None, None
+        for dim, coordinate in enumerate(at):
+            if coordinate.width:
+                lane = (dim, coordinate)
+                continue
+            lower, upper, start = access.lower[dim], access.upper[dim], coordinate.start
+            if not (lower.constant is not None and lower.constant <= 0):
+                condition = b.both(condition, b.compare("sle", lower, start))
+            if not (upper.constant is not None and upper.constant >= access.shape[dim]):
+                condition = b.both(condition, b.compare("slt", start, upper))
+        if access.mask is not None:
+            value = self.evaluate(access.mask, at)
+            if value.width:
+                mask = value
+            else:
+                condition = b.both(condition, value)
+        if lane is None:
+            return condition, None
+        dim, coordinate = lane
+        lower, upper = access.lower[dim], access.upper[dim]
+        bounded = not (upper.constant is not None and upper.constant >= access.shape[dim])
+        lowered = not (lower.constant is not None and lower.constant <= 0)
+        if coordinate.assumed is not None and not lowered and mask is None:
+            limit = coordinate.start.depth
+            if (not bounded or upper.depth < limit) and (condition is None or condition.depth < limit):
+                if bounded or condition is not None:
+                    end = upper if bounded else b.constant(access.shape[dim])
+                    coordinate.assumed.append(end if condition is None else b.select(condition, end, b.constant(0)))
+                return None, None
+        if bounded:
+            mask = b.both(mask, self.below(coordinate, upper))
+        if lowered:
+            mask = b.both(mask, self.below(coordinate, lower, negate=True))
+        return condition, mask
+
+    def below(self, coordinate: Coordinate, bound: Emitted, negate: bool = False) -> Emitted:
+        """Lanes of `coordinate` whose position is less than `bound` (at least `bound` with `negate`)."""
+        b = self.b
+        width = coordinate.width
+        # in 32 bits, since the distance is clamped to the vector: half the mask's cost
+        distance = b.maximum(b.minimum(b.sub(bound, coordinate.start), b.constant(width)), b.constant(0))
+        distance = b.cast_index(distance, b.i32)
+        return b.compare("sge" if negate else "slt", b.iota(width, b.i32), distance)
+
+    # -- loads
+
+    def load(self, tensor: Tensor, access: Access, at: Coordinates) -> Emitted:
+        b = self.b
+        condition, mask = self.active(access, at)
+        pointer, width, stride, pointers = self.address(access, at)
+        if width and pointers is None and stride.constant == 0 and mask is None:
+            width = 0  # every lane reads the same element
+        other = access.other
+        if isinstance(other, Tensor):
+            other = self.evaluate(other, at) if condition is not None or mask is not None else None
+        home = tensor.home
+        if not width:
+            if mask is None:
+                return self.scalar_load(pointer, access.element, condition, other, home)
+            raise b.fail(access.op, "has a mask that varies where its address does not")  # cannot happen: width is kept then
+        if condition is not None:
+            mask = b.both(mask, condition) if mask is not None else b.broadcast(condition, width)
+        if pointers is None and stride.constant == 1:
+            return self.contiguous_load(pointer, access.element, width, mask, other, home)
+        if pointers is None:
+            if self.has_vl:
+                return self.strided_load(pointer, stride, access.element, width, mask, other, home)
+            pointers = self.lane_pointers(pointer, stride, access.element, width)
+        return self.gather(pointers, access.element, width, mask, other, home)
+
+    def lane_pointers(self, pointer: Emitted, stride: Emitted, element: ir.Type, width: int) -> Emitted:
+        lanes = self.b.op("arith.muli", self.b.i64, [self.b.iota(width, self.b.i64), stride], {"overflowFlags": self.b.nsw})
+        return self.b.offset(pointer, lanes, element)
+
+    def scalar_load(self, pointer: Emitted, element: ir.Type, condition: Emitted | None, other: Emitted | None, home: int) -> Emitted:
+        b = self.b
+        depth = max(pointer.depth, home)
+        if condition is None:
+            value = b.create("llvm.load", [element], [pointer.value], {"alignment": self.alignment(element)}, depth=depth).results[0]
+            return Emitted(value, depth, 0)
+        vector_other = None if other is None or other.width else other
+        if other is not None and other.width:
+            raise ValueError("a vector of defaults for one element")
+        fill = vector_other or self.zero(element)
+        (result,) = b.if_else(condition, [(element, 0)], lambda: [self.scalar_load(pointer, element, None, None, b.depth)], lambda: [fill])
+        return result
+
+    def alignment(self, element: ir.Type) -> ir.Attribute:
+        return ir.IntegerAttr.get(self.b.i64, bits(element) // 8)
+
+    def zero(self, element: ir.Type) -> Emitted:
+        return self.b.constant(0, element)
+
+    def contiguous_load(self, pointer: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int) -> Emitted:
+        b = self.b
+        operands = [pointer] if mask is None else [pointer, mask, b.broadcast(other or self.zero(element), width)]
+        depth = max(home, *(o.depth for o in operands))
+        if mask is None:
+            attributes, name = {"alignment": self.alignment(element)}, "llvm.load"
+        else:
+            attributes, name = {"alignment": ir.IntegerAttr.get(b.i32, bits(element) // 8)}, "llvm.intr.masked.load"
+        value = b.create(name, [b.vector_type(element, width)], [o.value for o in operands], attributes, depth=depth).results[0]
+        return Emitted(value, depth, width)
+
+    def strided_load(self, pointer: Emitted, stride: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int) -> Emitted:
+        b = self.b
+        size = b.mul(stride, b.constant(bits(element) // 8))
+        all_lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
+        operands = [pointer, size, all_lanes, b.constant(width, b.i32)]
+        depth = max(home, *(o.depth for o in operands))
+        type_ = b.vector_type(element, width)
+        value = b.create("llvm.intr.experimental.vp.strided.load", [type_], [o.value for o in operands], depth=depth).results[0]
+        loaded = Emitted(value, depth, width)
+        return loaded if mask is None else b.select(mask, loaded, b.broadcast(other or self.zero(element), width))
+
+    def gather(self, pointers: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int) -> Emitted:
+        b = self.b
+        all_lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
+        operands = [pointers, all_lanes, b.broadcast(other or self.zero(element), width)]
+        depth = max(home, *(o.depth for o in operands))
+        attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(element) // 8)}
+        value = b.create("llvm.intr.masked.gather", [b.vector_type(element, width)], [o.value for o in operands], attributes, depth=depth).results[0]
+        return Emitted(value, depth, width)
+
+    # -- stores: always at the innermost scope
+
+    def store(self, access: Access, value: Emitted, at: Coordinates) -> None:
+        b = self.b
+        condition, mask = self.active(access, at)
+        pointer, width, stride, pointers = self.address(access, at)
+        if not width:
+            self.guarded(condition, lambda: self.scalar_store(pointer, value))
+            return
+        if pointers is None and stride.constant == 0:
+            # every active lane writes the same element: one of them does
+            raise_lane = self.first_active(value, mask, width)
+            self.guarded(b.both(condition, raise_lane[1]), lambda: self.scalar_store(pointer, raise_lane[0]))
+            return
+        value = b.broadcast(value, width)
+        if condition is not None:
+            mask = b.both(mask, condition) if mask is not None else b.broadcast(condition, width)
+        if pointers is None and stride.constant == 1:
+            self.contiguous_store(pointer, value, mask, access.element)
+            return
+        if pointers is None and self.has_vl:
+            size = b.mul(stride, b.constant(bits(access.element) // 8))
+            lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
+            operands = [value, pointer, size, lanes, b.constant(width, b.i32)]
+            b.create("llvm.intr.experimental.vp.strided.store", [], [o.value for o in operands])
+            return
+        if pointers is None:
+            pointers = self.lane_pointers(pointer, stride, access.element, width)
+        lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
+        attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(access.element) // 8)}
+        b.create("llvm.intr.masked.scatter", [], [value.value, pointers.value, lanes.value], attributes)
+
+    def first_active(self, value: Emitted, mask: Emitted | None, width: int) -> tuple[Emitted, Emitted | None]:
+        """A lane that is active and whether there is one, as scalars; the last active lane, as a loop over them would leave."""
+        b = self.b
+        if not value.width and mask is None:
+            return value, None
+        if mask is None:
+            return self.extract(value, b.constant(width - 1)), None
+        lanes = b.select(mask, b.iota(width, b.i32), b.broadcast(b.constant(-1, b.i32), width))
+        kind = ir.Attribute.parse("#vector.kind<maxsi>")
+        last = Emitted(b.create("vector.reduction", [b.i32], [lanes.value], {"kind": kind}, depth=lanes.depth).results[0], lanes.depth, 0)
+        any_ = b.compare("sge", last, b.constant(0, b.i32))
+        position = b.maximum(b.cast_index(last, b.i64), b.constant(0))
+        return self.extract(value, position), any_
+
+    def extract(self, value: Emitted, position: Emitted) -> Emitted:
+        b = self.b
+        if not value.width:
+            return value
+        depth = max(value.depth, position.depth)
+        element = b.element(value)
+        if position.constant is not None:
+            attributes = {"static_position": ir.DenseI64ArrayAttr.get([position.constant])}
+            result = b.create("vector.extract", [element], [value.value], attributes, depth=depth).results[0]
+        else:
+            result = b.create("llvm.extractelement", [element], [value.value, position.value], depth=depth).results[0]
+        return Emitted(result, depth, 0)
+
+    def guarded(self, condition: Emitted | None, body: Callable[[], None]) -> None:
+        if condition is None:
+            body()
+        else:
+            self.b.if_else(condition, [], lambda: body() or [], None)
+
+    def scalar_store(self, pointer: Emitted, value: Emitted) -> None:
+        self.b.create("llvm.store", [], [value.value, pointer.value], {"alignment": self.alignment(self.b.element(value))})
+
+    def contiguous_store(self, pointer: Emitted, value: Emitted, mask: Emitted | None, element: ir.Type) -> None:
+        b = self.b
+        if mask is None:
+            b.create("llvm.store", [], [value.value, pointer.value], {"alignment": self.alignment(element)})
+        else:
+            attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(element) // 8)}
+            b.create("llvm.intr.masked.store", [], [value.value, pointer.value, mask.value], attributes)
+
+    # -- buffers
+
+    def buffer_access(self, buffer: Buffer, op: ir.Operation) -> Access:
+        b = self.b
+        strides = [b.constant(s) for s in buffer.strides]
+        extents = [b.constant(n) for n in buffer.shape]
+        zeros = [b.constant(0) for _ in buffer.shape]
+        return Access(buffer.base, strides, zeros, extents, None, 1, None, None, buffer.stored, buffer.shape, op)
+
+    def read_buffer(self, buffer: Buffer, access: Access, at: Coordinates, home: Tensor) -> Emitted:
+        value = self.load(home, access, at)
+        if buffer.stored == buffer.element:
+            return value
+        return self.b.op("arith.trunci", buffer.element, [value], {"overflowFlags": self.b.no_flags})
+
+    def write_buffer(self, buffer: Buffer, access: Access, value: Emitted, at: Coordinates) -> None:
+        if buffer.stored != buffer.element:
+            value = self.b.op("arith.extui", buffer.stored, [value])
+        self.store(access, value, at)

@@ -1,0 +1,264 @@
+"""Reductions and scans: vector accumulators over the block, lanes combined once at the end."""
+
+from collections.abc import Callable
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.elementwise import element_of, shape_of
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, bits
+
+# op -> (vector.reduction kind, neutral element of (integer width, is signed) or of a float)
+KINDS: dict[str, tuple[str, Callable[[ir.Type], int | float]]] = {
+    "arith.addf": ("add", lambda t: -0.0),
+    "arith.mulf": ("mul", lambda t: 1.0),
+    "arith.maxnumf": ("maxnumf", lambda t: float("nan")),
+    "arith.minnumf": ("minnumf", lambda t: float("nan")),
+    "arith.maximumf": ("maximumf", lambda t: float("-inf")),
+    "arith.minimumf": ("minimumf", lambda t: float("inf")),
+    "arith.addi": ("add", lambda t: 0),
+    "arith.muli": ("mul", lambda t: 1),
+    "arith.andi": ("and", lambda t: -1),
+    "arith.ori": ("or", lambda t: 0),
+    "arith.xori": ("xor", lambda t: 0),
+    "arith.maxsi": ("maxsi", lambda t: -(1 << (t.width - 1))),
+    "arith.minsi": ("minsi", lambda t: (1 << (t.width - 1)) - 1),
+    "arith.maxui": ("maxui", lambda t: 0),
+    "arith.minui": ("minui", lambda t: -1),
+}
+
+
+def simple_kind(block: ir.Block) -> str | None:
+    """The name of the one op that combines the block's two arguments, where there is just one and it is known."""
+    ops = [o.operation for o in block.operations]
+    if len(ops) != 2 or len(block.arguments) != 2 or ops[0].name not in KINDS:
+        return None
+    operands = list(ops[0].operands)
+    a, c = block.arguments
+    return ops[0].name if operands in ([a, c], [c, a]) and ops[1].operands[0] == ops[0].results[0] else None
+
+
+def neutral(b: Builder, kind: str | None, element: ir.Type) -> Emitted | None:
+    return None if kind is None else b.constant(KINDS[kind][1](element), element)
+
+
+def lower_reduce(low: Lowering, node: Node) -> None:
+    b = low.b
+    axis = node.attribute("axis").value
+    sources = [low.tensor(v) for v in node.operands]
+    block = node.op.regions[0].blocks[0]
+    shape, result_shape = sources[0].shape, sources[0].shape[:axis] + sources[0].shape[axis + 1 :]
+    kind = simple_kind(block)
+    start = neutral(b, kind, sources[0].element)
+    dim, width = low.vector_shape(sources, shape)
+    elements = [s.element for s in sources]
+
+    def combine(accumulators: list[Emitted], values: list[Emitted]) -> list[Emitted]:
+        widest = max(v.width for v in (*accumulators, *values))
+        return low.inline(block, [b.broadcast(v, widest) for v in (*accumulators, *values)])
+
+    def at_axis(outer: Coordinates, coordinate: Coordinate) -> Coordinates:
+        return (*outer[:axis], coordinate, *outer[axis:])
+
+    def values_at(outer: Coordinates, coordinate: Coordinate) -> list[Emitted]:
+        at = at_axis(outer, coordinate)
+        low.cover = at
+        values = [low.evaluate(s, at) for s in sources]
+        low.cover = None
+        lanes = max(c.width for c in at)
+        return [b.broadcast(v, lanes) for v in values]
+
+    def along(outer: Coordinates) -> list[Emitted]:
+        """Reduce one row whose lanes run along the axis; gives scalars."""
+        lanes = width if dim == axis else 0
+        extent = shape[axis]
+        if extent == 1:
+            return values_at(outer, low.zero)
+        if not lanes:
+            return across(outer)
+        if start is not None and extent > lanes:
+            first, begin = [b.broadcast(start, lanes)], 0
+        else:
+            first, begin = values_at(outer, Coordinate(b.constant(0), lanes)), lanes
+        results = low.vector_loop(extent, lanes, first, lambda c, acc: combine(acc, values_at(outer, c)), begin=begin)
+        return lanes_together(low, kind, results, lanes, combine)
+
+    def across(outer: Coordinates) -> list[Emitted]:
+        """Reduce with one accumulator for each lane of the outer coordinates."""
+        lanes = max((c.width for c in outer), default=0)
+        if start is not None:
+            first, begin = [b.broadcast(start, lanes)], 0
+        else:
+            first, begin = values_at(outer, low.zero), 1
+        results, _ = b.for_loop(
+            b.constant(begin), b.constant(shape[axis]), 1, first, lambda i, acc: combine(acc, values_at(outer, Coordinate(i)))
+        )
+        return results
+
+    if not result_shape:
+        results = along(())
+        low.settle()
+        for value, result in zip(node.results, results, strict=True):
+            low.values[value] = result
+        return
+    buffers = [low.allocate(result_shape, e) for e in elements]
+    accesses = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
+
+    def body(outer: Coordinates) -> None:
+        for buffer, access, value in zip(buffers, accesses, along(outer), strict=True):
+            low.memory.write_buffer(buffer, access, value, outer)
+
+    if dim == axis:
+        low.nest_scalar(result_shape, body)
+    else:
+        low.nest(result_shape, dim - (dim > axis), width, body)
+    low.settle()
+    for value, buffer in zip(node.results, buffers, strict=True):
+        low.values[value] = low.from_buffer(buffer, node)
+
+
+def lanes_together(low: Lowering, kind: str | None, values: list[Emitted], lanes: int, combine: Callable) -> list[Emitted]:
+    """Combine the lanes of vectors to scalars: one instruction where the target has it, else halves with halves."""
+    b = low.b
+    element = b.element(values[0])
+    native = kind is not None and (not isinstance(element, ir.FloatType) or isinstance(element, (ir.F32Type, ir.F64Type, ir.F16Type)))
+    if native and bits(element) >= 8 and element != b.i1:
+        attributes = {"kind": ir.Attribute.parse(f"#vector.kind<{KINDS[kind][0]}>")}
+        if isinstance(element, ir.FloatType):
+            attributes["fastmath"] = ir.Attribute.parse("#arith.fastmath<reassoc>")
+        depth = values[0].depth
+        return [Emitted(b.create("vector.reduction", [element], [values[0].value], attributes, depth=depth).results[0], depth, 0)]
+    while lanes > 1:
+        lanes //= 2
+        low_half = [shuffle(b, v, range(lanes)) for v in values]
+        high_half = [shuffle(b, v, range(lanes, 2 * lanes)) for v in values]
+        values = combine(low_half, high_half)
+    return [low.memory.extract(v, b.constant(0)) for v in values]
+
+
+def shuffle(b: Builder, value: Emitted, lanes: range | list[int]) -> Emitted:
+    type_ = b.vector_type(b.element(value), len(lanes))
+    attributes = {"mask": ir.DenseI64ArrayAttr.get(list(lanes))}
+    result = b.create("vector.shuffle", [type_], [value.value, value.value], attributes, depth=value.depth).results[0]
+    return Emitted(result, value.depth, len(lanes))
+
+
+def lower_scan(low: Lowering, node: Node) -> None:
+    b = low.b
+    axis, reverse = node.attribute("axis").value, bool(node.attribute("reverse").value)
+    sources = [low.tensor(v) for v in node.operands]
+    block = node.op.regions[0].blocks[0]
+    shape = sources[0].shape
+    extent = shape[axis]
+    buffers = [low.allocate(shape, s.element) for s in sources]
+    accesses = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
+
+    def combine(left: list[Emitted], right: list[Emitted]) -> list[Emitted]:
+        widest = max(v.width for v in (*left, *right))
+        return low.inline(block, [b.broadcast(v, widest) for v in (*left, *right)])
+
+    def values_at(at: Coordinates) -> list[Emitted]:
+        lanes = max(c.width for c in at)
+        return [b.broadcast(low.evaluate(s, at), lanes) for s in sources]
+
+    def write(at: Coordinates, values: list[Emitted]) -> None:
+        for buffer, access, value in zip(buffers, accesses, values, strict=True):
+            low.memory.write_buffer(buffer, access, value, at)
+
+    def position(i: Emitted, size: int) -> Emitted:
+        return b.sub(b.constant(extent - size), i) if reverse else i
+
+    def step_by_step(outer: Coordinates) -> None:
+        """One element after the other; the outer coordinates' lanes are independent rows."""
+
+        def at(i: Emitted) -> Coordinates:
+            return (*outer[:axis], Coordinate(position(i, 1)), *outer[axis:])
+
+        first = at(b.constant(0))
+        values = values_at(first)
+        write(first, values)
+
+        def step(i: Emitted, carried: list[Emitted]) -> list[Emitted]:
+            here = at(i)
+            results = combine(carried, values_at(here))
+            write(here, results)
+            return results
+
+        b.for_loop(b.constant(1), b.constant(extent), 1, values, step)
+
+    def within_vectors(outer: Coordinates, lanes: int) -> None:
+        """Doubling distances inside a vector, then the carry of all vectors before."""
+
+        def at(i: Emitted) -> Coordinates:
+            return (*outer[:axis], Coordinate(position(i, lanes), lanes), *outer[axis:])
+
+        def prefix(values: list[Emitted]) -> list[Emitted]:
+            distance = 1
+            while distance < lanes:
+                if reverse:
+                    moved = [shuffle(b, v, [min(i + distance, lanes - 1) for i in range(lanes)]) for v in values]
+                    valid = b.compare("slt", b.iota(lanes, b.i32), b.constant(lanes - distance, b.i32))
+                else:
+                    moved = [shuffle(b, v, [max(i - distance, 0) for i in range(lanes)]) for v in values]
+                    valid = b.compare("sge", b.iota(lanes, b.i32), b.constant(distance, b.i32))
+                values = [b.select(valid, c, v) for c, v in zip(combine(moved, values), values, strict=True)]
+                distance *= 2
+            return values
+
+        def last(values: list[Emitted]) -> list[Emitted]:
+            return [low.memory.extract(v, b.constant(0 if reverse else lanes - 1)) for v in values]
+
+        first = at(b.constant(0))
+        values = prefix(values_at(first))
+        write(first, values)
+
+        def step(i: Emitted, carried: list[Emitted]) -> list[Emitted]:
+            here = at(i)
+            results = combine(carried, prefix(values_at(here)))
+            write(here, results)
+            return last(results)
+
+        if extent > lanes:
+            b.for_loop(b.constant(lanes), b.constant(extent), lanes, last(values), step)
+
+    others = [d for d in range(len(shape)) if d != axis and shape[d] >= 4]
+    outer_shape = shape[:axis] + shape[axis + 1 :]
+    if others:
+        dim = max(others, key=lambda d: (shape[d], d))
+        _, lanes = low.vector_shape(sources, shape)
+        lanes = min(shape[dim], max(lanes, low.chip.lanes(max(bits(s.element) for s in sources), 2)))
+        low.nest(outer_shape, dim - (dim > axis), lanes, step_by_step)
+    else:
+        lanes = min(extent, low.chip.lanes(max(bits(s.element) for s in sources), 1))
+        low.nest_scalar(outer_shape, lambda outer: within_vectors(outer, lanes) if lanes > 1 else step_by_step(outer))
+    for value, buffer in zip(node.results, buffers, strict=True):
+        low.values[value] = low.from_buffer(buffer, node)
+
+
+def lower_histogram(low: Lowering, node: Node) -> None:
+    """Counts, element by element: lanes may hit the same bin. Values outside the bins are not counted."""
+    b = low.b
+    source = low.tensor(node.operands[0])
+    mask = low.tensor(node.operands[1]) if len(node.operands) > 1 else None
+    bins, element = shape_of(node.results[0])[0], element_of(node.results[0].type)
+    buffer = low.allocate((bins,), element)
+    access = low.memory.buffer_access(buffer, node.op)
+    low.write_all([(Tensor((bins,), element, None, node.op, uniform=b.constant(0, element)), buffer)])
+
+    def body(at: Coordinates) -> None:
+        index = b.cast_index(low.evaluate(source, at), b.i64)
+        condition = b.compare("ult", index, b.constant(bins))
+        if mask is not None:
+            condition = b.both(condition, low.evaluate(mask, at))
+
+        def count() -> None:
+            pointer = b.offset(access.base, index, buffer.stored)
+            old = low.memory.scalar_load(pointer, element, None, None, b.depth)
+            low.memory.scalar_store(pointer, b.op("arith.addi", element, [old, b.constant(1, element)]))
+
+        low.memory.guarded(condition, count)
+
+    low.nest_scalar(source.shape, body)
+    low.values[node.results[0]] = low.from_buffer(buffer, node)

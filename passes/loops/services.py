@@ -1,0 +1,126 @@
+"""What a program asks of the runtime: its place in the grid, assertions, printing."""
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.tensors import Coordinates, Tensor, bits, stored_type
+
+# offsets in the Context and Services structs, see docs/architecture.md
+PROGRAM_ID, NUM_PROGRAMS, SERVICES = 0, 12, 40
+ASSERT_FAILED, PRINT = 0, 8
+
+
+def field(low: Lowering, offset: int, type_: ir.Type) -> Emitted:
+    """A constant field of the context, read at the function's start."""
+    b = low.b
+    key = ("context", offset)
+    known = b.scopes[0].known
+    if key not in known:
+        ip = b.entry_ip()
+        attributes = {"rawConstantIndices": ir.DenseI32ArrayAttr.get([offset]), "elem_type": ir.TypeAttr.get(b.i8)}
+        pointer = ir.Operation.create("llvm.getelementptr", [b.ptr], [low.context.value], attributes, None, 0, b.location, ip, False).results[0]
+        attributes = {"alignment": ir.IntegerAttr.get(b.i64, 4 if type_ == b.i32 else 8)}
+        value = ir.Operation.create("llvm.load", [type_], [pointer], attributes, None, 0, b.location, ip, False).results[0]
+        known[key] = Emitted(value, 0, 0)
+    return known[key]
+
+
+def lower_program_id(low: Lowering, node: Node) -> None:
+    start = PROGRAM_ID if node.name == "tt.get_program_id" else NUM_PROGRAMS
+    low.values[node.results[0]] = field(low, start + 4 * int(node.attribute("axis").value), low.b.i32)
+
+
+def text(low: Lowering, content: str) -> Emitted:
+    """The address of a constant C string."""
+    b = low.b
+    name = low.strings.setdefault(content, f"__text_{len(low.strings)}")
+    value = b.create("llvm.mlir.addressof", [b.ptr], [], {"global_name": ir.FlatSymbolRefAttr.get(name)}).results[0]
+    return Emitted(value, b.depth, 0)
+
+
+def call(low: Lowering, service: int, arguments: list[Emitted]) -> None:
+    b = low.b
+    services = field(low, SERVICES, b.ptr)
+    slot = b.offset(services, b.constant(service), b.i8)
+    function = low.memory.scalar_load(slot, b.ptr, None, None, b.depth)
+    operands = [function.value, low.context.value, *(a.value for a in arguments)]
+    attributes = {
+        "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(operands), 0]),
+        "op_bundle_sizes": ir.DenseI32ArrayAttr.get([]),
+        "CConv": ir.Attribute.parse("#llvm.cconv<ccc>"),
+        "TailCallKind": ir.Attribute.parse("#llvm.tailcallkind<none>"),
+        "fastmathFlags": ir.Attribute.parse("#llvm.fastmath<none>"),
+    }
+    b.create("llvm.call", [], operands, attributes)
+
+
+def lower_assert(low: Lowering, node: Node) -> None:
+    """Ends the program with a message where any element of the condition is false."""
+    b = low.b
+    condition = low.values[node.operands[0]]
+    message = f"{node.attribute('message').value}"
+    where = place_of(node.op.location)
+    content = f"device assertion failed: {message}" + (f" at {where}" if where else "")
+
+    def check(value: Emitted) -> None:
+        failed = b.op("arith.xori", b.i1, [value, b.constant(1, b.i1)])
+        b.if_else(failed, [], lambda: call(low, ASSERT_FAILED, [text(low, content)]) or [], None)
+
+    if isinstance(condition, Emitted) or condition.uniform is not None:
+        check(condition if isinstance(condition, Emitted) else condition.uniform)
+        return
+    dim, width = low.vector_shape([condition], condition.shape)
+
+    def body(at: Coordinates) -> None:
+        value = low.evaluate(condition, at)
+        if value.width:
+            kind = ir.Attribute.parse("#vector.kind<and>")
+            reduced = b.create("vector.reduction", [b.i1], [value.value], {"kind": kind}, depth=value.depth).results[0]
+            value = Emitted(reduced, value.depth, 0)
+        check(value)
+
+    low.nest(condition.shape, dim, width, body)
+
+
+def place_of(location: ir.Location) -> str:
+    """`file:line` of a location, where it has one."""
+    import re
+
+    match = re.search(r'"([^"]+)":(\d+)', str(location))
+    return f"{match[1]}:{match[2]}" if match else ""
+
+
+def lower_print(low: Lowering, node: Node) -> None:
+    b = low.b
+    prefix = node.attribute("prefix").value
+    hex_ = b.constant(int(node.attribute("hex").value), b.i32)
+    signed = [int(i) for i in ir.DenseI32ArrayAttr(node.attribute("isSigned"))]
+    null = Emitted(b.create("llvm.mlir.zero", [b.ptr], []).results[0], b.depth, 0)
+    if not node.operands:
+        call(low, PRINT, [text(low, prefix), b.constant(0, b.i32), hex_, b.constant(-1, b.i32), null, null])
+    for value, is_signed in zip(node.operands, signed, strict=True):
+        operand = low.values[value]
+        if isinstance(operand, Emitted):
+            element = operand.value.type
+            operand = Tensor((), element, None, node.op, uniform=operand)
+        element = operand.element
+        buffer = low.contiguous(operand) if operand.uniform is None else low.materialise(operand)
+        shape = low.allocate((max(1, len(operand.shape)),), b.i64)
+        for d, extent in enumerate(operand.shape):
+            low.memory.scalar_store(b.offset(shape.base, b.constant(d), b.i64), b.constant(extent))
+        code = type_code(low, element, bool(is_signed))
+        arguments = [text(low, prefix), b.constant(code, b.i32), hex_, b.constant(len(operand.shape), b.i32), shape.base, buffer.base]
+        call(low, PRINT, arguments)
+
+
+def type_code(low: Lowering, element: ir.Type, signed: bool) -> int:
+    """`kind << 8 | bits` as the runtime's print expects it."""
+    if isinstance(element, ir.BF16Type):
+        return 3 << 8 | 16
+    if isinstance(element, ir.FloatType):
+        return 2 << 8 | bits(element)
+    if element == low.b.ptr:
+        return 4 << 8 | 64
+    return (0 if signed and element != low.b.i1 else 1) << 8 | bits(stored_type(low.b, element))

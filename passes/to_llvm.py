@@ -1,0 +1,66 @@
+"""Lower loops to the LLVM dialect and give the kernel its entry point.
+
+In: functions of scalars and vectors (docs/architecture.md). Out: only the LLVM dialect. The kernel `NAME(arguments.., context, scratch)` becomes
+private, and `NAME(slots, context)` with the runtime's calling convention reads its arguments from 8-byte slots and calls it.
+"""
+
+from torch_mlir import ir
+from torch_mlir.passmanager import PassManager
+
+from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.module import kernel_of
+
+SCRATCH_FIELD = 32  # offset of `scratch` in the Context struct
+PIPELINE = (
+    "builtin.module(convert-scf-to-cf,"
+    "convert-vector-to-llvm{reassociate-fp-reductions=true},"
+    "convert-math-to-llvm,convert-arith-to-llvm,convert-index-to-llvm,convert-cf-to-llvm,convert-func-to-llvm,"
+    "reconcile-unrealized-casts,canonicalize,"
+    "ensure-debug-info-scope-on-llvm-func{emission-kind=LineTablesOnly})"
+)
+
+
+def to_llvm(module: ir.Module) -> None:
+    """Raises LoweringError where an op has no lowering upstream."""
+    with module.context:
+        add_entry(module)
+        try:
+            PassManager.parse(PIPELINE).run(module.operation)
+        except ir.MLIRError as error:
+            first = error.error_diagnostics[0] if error.error_diagnostics else None
+            message, location = (first.message, first.location) if first else (str(error), module.operation.location)
+            raise LoweringError(f"cannot lower to LLVM: {message}", location) from None
+
+
+def add_entry(module: ir.Module) -> None:
+    """`NAME(slots, context)`: reads every argument from its slot and calls the program's body."""
+    kernel = kernel_of(module)
+    name = kernel.attributes["sym_name"].value
+    body = f"{name}.program"
+    kernel.attributes["sym_name"] = ir.StringAttr.get(body)
+    kernel.attributes["sym_visibility"] = ir.StringAttr.get("private")
+    kernel.attributes["llvm.linkage"] = ir.Attribute.parse("#llvm.linkage<internal>")
+    types = [a.type for a in kernel.regions[0].blocks[0].arguments]
+    location = kernel.location
+    pointer, byte, i64 = ir.Type.parse("!llvm.ptr"), ir.IntegerType.get_signless(8), ir.IntegerType.get_signless(64)
+    with location:
+        attributes = {
+            "sym_name": ir.StringAttr.get(name),
+            "function_type": ir.TypeAttr.get(ir.FunctionType.get([pointer, pointer], [])),
+        }
+        with ir.InsertionPoint(module.body):
+            entry = ir.Operation.create("func.func", [], [], attributes, regions=1)
+        block = entry.regions[0].blocks.append(pointer, pointer)
+        with ir.InsertionPoint(block):
+
+            def load(base: ir.Value, offset: int, type_: ir.Type) -> ir.Value:
+                place = {"rawConstantIndices": ir.DenseI32ArrayAttr.get([offset]), "elem_type": ir.TypeAttr.get(byte)}
+                address = ir.Operation.create("llvm.getelementptr", [pointer], [base], place).results[0]
+                aligned = {"alignment": ir.IntegerAttr.get(i64, 8)}
+                return ir.Operation.create("llvm.load", [type_], [address], aligned).results[0]
+
+            slots, context = block.arguments
+            operands = [load(slots, 8 * i, type_) for i, type_ in enumerate(types[:-2])]
+            operands += [context, load(context, SCRATCH_FIELD, pointer)]
+            ir.Operation.create("func.call", [], operands, {"callee": ir.FlatSymbolRefAttr.get(body)})
+            ir.Operation.create("func.return", [], [])
