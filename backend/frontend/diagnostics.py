@@ -46,7 +46,7 @@ def user_place(location: ir.Location | None) -> tuple[str, int, int] | None:
 
 def _places(location: ir.Location) -> Iterator[tuple[str, int, int]]:
     if isinstance(location, ir.FileLineColLoc):
-        yield location.filename.value, location.start_line, location.start_col
+        yield location.filename, location.start_line, location.start_col
     elif isinstance(location, ir.NameLoc):
         yield from _places(location.child_loc)
     elif isinstance(location, ir.CallSiteLoc):
