@@ -84,8 +84,8 @@ def _pack_expression(leaf: _Leaf) -> str:
 def make_packer(kernel: str, arguments: dict[str, Any], constexprs: set[str]) -> tuple[Callable[[tuple[Any, ...]], Any], Signature]:
     """A function from the caller's values to (slots, pointers), and the signature of its slots.
 
-    arguments: name to type, as Triton's signature has them. constexprs: the names declared `tl.constexpr`. The caller may pass every argument, those
-    not declared constexpr, or those that are runtime values in this specialisation.
+    arguments: name to type, as Triton's signature has them. constexprs: the names declared `tl.constexpr`. The caller may pass every
+    argument, those not declared constexpr, or those that are runtime values in this specialisation.
     """
     variables = (f"a{i}" for i in range(1 << 30))
     targets, leaves = {}, []

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from triton import knobs as triton_knobs
+
 from triton_spacemit.backend.knobs import knobs
 
 

@@ -9,6 +9,7 @@ from torch_mlir import ir as mlir
 from triton._C.libtriton import ir
 from triton.compiler.compiler import ASTSource
 from triton.compiler.errors import CompilationError
+
 from triton_spacemit.backend.frontend.bridge import generic_text, inline_calls, to_torch_mlir
 from triton_spacemit.backend.frontend.diagnostics import compilation_errors, user_place
 from triton_spacemit.backend.frontend.ttir import optimize

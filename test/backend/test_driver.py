@@ -9,6 +9,7 @@ import triton
 from triton.backends import backends
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
+
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.driver import CPUDriver
 from triton_spacemit.backend.knobs import active_target, knobs
@@ -28,9 +29,20 @@ def test_import_of_triton_stays_light():
     assert python(code) == "[]"
 
 
-@pytest.mark.parametrize("first", ["triton.backends.spine_triton.driver", "triton_spacemit.backend.driver", "triton.backends.spine_triton.compiler"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "triton.backends.spine_triton.driver",
+        "triton.backends.spine_triton.compiler",
+        "triton_spacemit.backend.driver",
+        "triton_spacemit.backend.knobs",
+    ],
+)
 def test_alias_package_is_the_same_module_whichever_is_imported_first(first):
-    code = f"import {first}, triton.backends.spine_triton.driver as a, triton_spacemit.backend.driver as b; print(a is b, a.CPUDriver().utils is None)"
+    names = "import triton.backends.spine_triton.driver as a, triton_spacemit.backend.driver as b"
+    code = f"import {first}
+{names}
+print(a is b, a.CPUDriver().utils is None)"
     assert python(code) == "True False"
 
 

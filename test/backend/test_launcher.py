@@ -7,6 +7,7 @@ import pytest
 import torch
 import triton
 from triton.tools.tensor_descriptor import TensorDescriptor
+
 from triton_spacemit.backend import launcher, set_device
 from triton_spacemit.backend.devices import get_device
 from triton_spacemit.backend.errors import ArgumentError, DeviceError

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from triton import knobs
 from triton.backends.compiler import GPUTarget
+
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.compiler import SpacemitBackend
 from triton_spacemit.backend.errors import OptionError
@@ -17,7 +18,15 @@ def parse(**options):
 
 
 def test_what_triton_and_torch_compile_pass_is_accepted():
-    options = parse(num_warps=32, num_stages=7, debug=True, sanitize_overflow=False, instrumentation_mode="", fpsan_homomorphic_casts=False, maxnreg=None)
+    options = parse(
+        num_warps=32,
+        num_stages=7,
+        debug=True,
+        sanitize_overflow=False,
+        instrumentation_mode="",
+        fpsan_homomorphic_casts=False,
+        maxnreg=None,
+    )
     assert (options.num_warps, options.num_stages, options.debug, options.sanitize_overflow) == (32, 7, True, False)
     assert parse(**dataclasses.asdict(options)) == options
 
