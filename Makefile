@@ -1,0 +1,37 @@
+# `make demo` and `make test` set up everything they need in a virtual environment of their own.
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types lit pytest clean
+
+demo: $(VENV)/installed
+	$(BIN)/python test/demo.py
+
+test: lint types lit pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+
+# mypy finds packages by folder: link ours together as an installation would.
+types: $(VENV)/installed
+	mkdir -p build/types/triton_spacemit
+	for package in backend dialect passes; do ln -sfn ../../../$$package build/types/triton_spacemit/$$package; done
+	$(BIN)/mypy -p triton_spacemit
+
+lit: $(VENV)/installed
+	$(BIN)/lit -q test
+
+pytest: $(VENV)/installed
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+# PyTorch first: as a dependency of a dependency, pip would take its newest build with a GPU's libraries.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q torch==2.13.0
+	$(BIN)/pip install -q -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
