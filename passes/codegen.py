@@ -1,6 +1,8 @@
 """From the LLVM dialect to LLVM IR, and from that to an object or assembly for a chip, in process with llvmlite."""
 
 import functools
+import re
+import struct
 import threading
 from typing import Any
 
@@ -16,7 +18,44 @@ _lock = threading.Lock()  # LLVM's target machines are not safe to share between
 def llvm_ir(module: ir.Module) -> str:
     """LLVM IR text of a module that holds nothing but the LLVM dialect."""
     with module.context:
-        return llvm_dialect.translate_module_to_llvmir(module.operation)
+        return _FLOAT.sub(_float, llvm_dialect.translate_module_to_llvmir(module.operation))
+
+
+# torch-mlir's LLVM writes float constants in a newer form than llvmlite's LLVM reads: `float +qnan`, `float f0x7F7FFFFF`, and decimals that are
+# exact only in the constant's own type. They become bit patterns, which both agree on.
+_FLOAT = re.compile(r"\b(half|bfloat|float|double) (?:([+-])(inf|qnan|s?nan\((0x[0-9A-F]+)\))|f0x([0-9A-F]+)|(-?[0-9]+\.[0-9]+e[+-][0-9]+))")
+_LAYOUT = {"half": (5, 10), "bfloat": (8, 7), "float": (8, 23), "double": (11, 52)}  # bits of exponent and mantissa
+_PACK = {"half": ("<e", "<H"), "float": ("<f", "<I"), "double": ("<d", "<Q")}
+
+
+def _float(match: re.Match[str]) -> str:
+    kind, sign, special, payload, raw, decimal = match.groups()
+    exponent, mantissa = _LAYOUT[kind]
+    if raw is not None:
+        pattern = int(raw, 16)
+    elif decimal is not None:
+        if kind == "bfloat":
+            (wide,) = struct.unpack("<I", struct.pack("<f", float(decimal)))
+            pattern = (wide + 0x7FFF + (wide >> 16 & 1)) >> 16
+        else:
+            value, integer = _PACK[kind]
+            (pattern,) = struct.unpack(integer, struct.pack(value, float(decimal)))
+    else:
+        pattern = ((1 << exponent) - 1) << mantissa
+        if special != "inf":
+            quiet = 0 if special.startswith("snan") else 1 << (mantissa - 1)
+            pattern |= quiet | (int(payload, 16) if payload else 0)
+        pattern |= (sign == "-") << (exponent + mantissa)
+    if kind in ("half", "bfloat"):
+        return f"{kind} 0x{'H' if kind == 'half' else 'R'}{pattern:04X}"
+    if kind == "float":  # written as the double of the same value
+        head, rest = pattern >> 31 << 63, pattern & 0x7FFFFFFF
+        if rest >> 23 == 0xFF:
+            pattern = head | 0x7FF << 52 | (rest & 0x7FFFFF) << 29
+        else:
+            (value,) = struct.unpack("<f", struct.pack("<I", pattern))
+            (pattern,) = struct.unpack("<Q", struct.pack("<d", value))
+    return f"{kind} 0x{pattern:016X}"
 
 
 def compile_object(text: str, chip: Chip) -> bytes:

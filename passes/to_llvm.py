@@ -14,7 +14,7 @@ SCRATCH_FIELD = 32  # offset of `scratch` in the Context struct
 PIPELINE = (
     "builtin.module(convert-scf-to-cf,"
     "convert-vector-to-llvm{reassociate-fp-reductions=true},"
-    "convert-math-to-llvm,convert-arith-to-llvm,convert-index-to-llvm,convert-cf-to-llvm,convert-func-to-llvm,"
+    "convert-math-to-llvm,convert-arith-to-llvm,convert-index-to-llvm,convert-ub-to-llvm,convert-cf-to-llvm,convert-func-to-llvm,"
     "reconcile-unrealized-casts,canonicalize,"
     "ensure-debug-info-scope-on-llvm-func{emission-kind=LineTablesOnly})"
 )

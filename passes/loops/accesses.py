@@ -44,6 +44,7 @@ def resolve(low: Lowering, node: Node, block: ir.Type) -> Access:
         element_of(block),
         shape,
         node.op,
+        index,
     )
 
 

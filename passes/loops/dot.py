@@ -9,53 +9,9 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of
 from triton_spacemit.passes.loops.lowering import GROUP, Lowering
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
+from triton_spacemit.passes.loops.views import View, view_of
 
 UNROLL = 4  # steps of k in one turn of the loop
-
-
-class View:
-    """A matrix operand in memory: `base + sum strides[d] * i[d]`, every element valid."""
-
-    def __init__(self, base: Emitted, strides: list[Emitted], element: ir.Type) -> None:
-        self.base, self.strides, self.element = base, strides, element
-
-
-def view_of(low: Lowering, tensor: Tensor, unit_dim: int | None) -> View:
-    """`tensor` in memory, in place where it was loaded from and no element is out of bounds, else copied; contiguous along `unit_dim`."""
-    b = low.b
-    access = tensor.access
-    if tensor.buffer is None and access is not None and access.index is None and access.mask is None:
-        in_place = unit_dim is None or access.strides[unit_dim].constant == 1
-        if in_place and tensor.element != b.i1:
-            inside = None
-            for lower, upper, extent in zip(access.lower, access.upper, access.shape, strict=True):
-                if not (lower.constant is not None and lower.constant <= 0):
-                    inside = b.both(inside, b.compare("sle", lower, b.constant(0)))
-                if not (upper.constant is not None and upper.constant >= extent):
-                    inside = b.both(inside, b.compare("sge", upper, b.constant(extent)))
-            if inside is None:
-                return View(access.base, access.strides, access.element)
-            return view_or_copy(low, tensor, inside, unit_dim)
-    buffer = tensor.buffer
-    if buffer is None or (unit_dim is not None and buffer.strides[unit_dim] != 1):
-        buffer = low.allocate(tensor.shape, tensor.element)
-        low.write_all([(tensor, buffer)])
-    return View(buffer.base, [b.constant(s) for s in buffer.strides], buffer.stored)
-
-
-def view_or_copy(low: Lowering, tensor: Tensor, inside: Emitted, unit_dim: int | None) -> View:
-    b, access = low.b, tensor.access
-    buffer = low.allocate(tensor.shape, tensor.element)
-
-    def copy() -> list[Emitted]:
-        low.write_all([(tensor, buffer)])
-        return [buffer.base, *(b.constant(s) for s in buffer.strides)]
-
-    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(access.strides)
-    base, *strides = b.if_else(inside, types, lambda: [access.base, *access.strides], copy)
-    if unit_dim is not None:
-        strides[unit_dim] = b.constant(1)
-    return View(base, strides, access.element)
 
 
 def tile_rows(rows: int, most: int) -> list[tuple[int, int]]:

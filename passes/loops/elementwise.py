@@ -130,12 +130,9 @@ def renamed(low: Lowering, node: Node, source: Tensor, follows: tuple[int | None
         return low.evaluate(source, tuple(low.zero if d is None else at[d] for d in follows))
 
     tensor = Tensor(shape, source.element, compute, node.op, ((source, follows),), source.cost)
+    if sorted(d for d in follows if d is not None) == list(range(len(shape))) and len(follows) == len(shape):
+        tensor.permutes = (source, follows)
     low.values[result] = tensor
-    define_view(low, node, tensor, source, follows)
-
-
-def define_view(low: Lowering, node: Node, tensor: Tensor, source: Tensor, follows: tuple[int | None, ...]) -> None:
-    """A renamed tensor is stored only if its source would have been; loads keep their access, which a product can read in place."""
     if low.analysis.pulled_inside_region(node.results[0], node.block) and source.cost >= REUSE_COST and source.buffer is None:
         low.materialise(tensor)
 

@@ -44,6 +44,7 @@ class Tensor:
     home: int = 0  # depth of the scope the op stands in: memory is not read further out than there
     access: "Access | None" = None
     shared: bool = False  # its buffer is also another tensor's
+    permutes: "tuple[Tensor, tuple[int, ...]] | None" = None  # it is this tensor with its dimensions in another order
 
 
 @dataclass(eq=False)
@@ -72,6 +73,7 @@ class Access:
     element: ir.Type
     shape: tuple[int, ...]
     op: ir.Operation
+    index_value: ir.Value | None = None
 
 
 def bits(type_: ir.Type) -> int:

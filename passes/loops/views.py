@@ -1,0 +1,139 @@
+"""Matrix operands as memory: in place where they were loaded from, behind one run-time check where needed, else copied."""
+
+from dataclasses import dataclass
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
+
+
+@dataclass(eq=False)
+class View:
+    """A block in memory: element i at `base + sum strides[d] * i[d]`, every element valid."""
+
+    base: Emitted
+    strides: list[Emitted]
+    element: ir.Type
+
+
+@dataclass(eq=False)
+class Linear:
+    """An integer block as `base + sum steps[d] * i[d]`, which holds if `condition` (None: always) does."""
+
+    base: Emitted
+    steps: list[Emitted]
+    condition: Emitted | None = None
+
+
+def view_of(low: Lowering, tensor: Tensor, unit_dim: int | None) -> View:
+    """`tensor` in memory, contiguous along `unit_dim` if that is given."""
+    b = low.b
+    found = in_place(low, tensor)
+    if found is not None:
+        view, condition = found
+        if unit_dim is None or view.strides[unit_dim].constant == 1:
+            if condition is None:
+                return view
+
+            def copied() -> list[Emitted]:
+                buffer = packed(low, tensor)
+                return [buffer.base, *(b.constant(s) for s in buffer.strides)]
+
+            types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
+            base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], copied)
+            if unit_dim is not None:
+                strides[unit_dim] = b.constant(1)
+            return View(base, strides, view.element)
+    buffer = packed(low, tensor)
+    return View(buffer.base, [b.constant(s) for s in buffer.strides], buffer.stored)
+
+
+def packed(low: Lowering, tensor: Tensor) -> Buffer:
+    buffer = low.allocate(tensor.shape, tensor.element)
+    low.write_all([(tensor, buffer)])
+    return buffer
+
+
+def in_place(low: Lowering, tensor: Tensor) -> tuple[View, Emitted | None] | None:
+    """Where `tensor` lies already, and the condition (None: always) under which all its elements are there."""
+    b, access = low.b, tensor.access
+    if tensor.element == b.i1:
+        return None
+    if tensor.buffer is not None:
+        return View(tensor.buffer.base, [b.constant(s) for s in tensor.buffer.strides], tensor.buffer.stored), None
+    if tensor.permutes is not None:
+        source, follows = tensor.permutes
+        found = in_place(low, source)
+        if found is None:
+            return None
+        view, condition = found
+        strides = [b.constant(0)] * len(tensor.shape)
+        for stride, dim in zip(view.strides, follows, strict=True):
+            strides[dim] = stride
+        return View(view.base, strides, view.element), condition
+    if access is None or access.mask is not None:
+        return None
+    base, strides, condition = access.base, list(access.strides), None
+    if access.index is not None:
+        linear = linear_form(low, access.index_value)
+        if linear is None or access.unit != bits(access.element) // 8:
+            return None
+        base = b.offset(base, linear.base, access.element)
+        strides = [b.add(s, t) for s, t in zip(strides, linear.steps, strict=True)]
+        condition = linear.condition
+    for lower, upper, extent in zip(access.lower, access.upper, access.shape, strict=True):
+        if not (lower.constant is not None and lower.constant <= 0):
+            condition = b.both(condition, b.compare("sle", lower, b.constant(0)))
+        if not (upper.constant is not None and upper.constant >= extent):
+            condition = b.both(condition, b.compare("sge", upper, b.constant(extent)))
+    return View(base, strides, access.element), condition
+
+
+def linear_form(low: Lowering, value: ir.Value) -> Linear | None:
+    """An index block as a linear function of its coordinates, where it is one unless a remainder wraps around inside the block."""
+    b = low.b
+    node = low.analysis.producer.get(value)
+    shape = tuple(value.type.shape)
+    known = low.values.get(value)
+    none = [b.constant(0)] * len(shape)
+    if isinstance(known, Tensor) and known.uniform is not None:
+        return Linear(b.cast_index(known.uniform, b.i64), none)
+    if node is None:
+        return None
+    if node.name == "tt.make_range":
+        return Linear(b.constant(node.attribute("start").value), [b.constant(1)])
+    if node.name in ("arith.extsi", "arith.trunci"):
+        return linear_form(low, node.operands[0])
+    if node.name in ("tt.expand_dims", "tt.broadcast"):
+        source = linear_form(low, node.operands[0])
+        if source is None:
+            return None
+        if node.name == "tt.expand_dims":
+            axis = node.attribute("axis").value
+            return Linear(source.base, [*source.steps[:axis], b.constant(0), *source.steps[axis:]], source.condition)
+        small = node.operands[0].type.shape
+        return Linear(source.base, [b.constant(0) if n == 1 else s for n, s in zip(small, source.steps, strict=True)], source.condition)
+    if node.name not in ("arith.addi", "arith.subi", "arith.muli", "arith.remsi"):
+        return None
+    left, right = (linear_form(low, v) for v in node.operands)
+    if left is None or right is None:
+        return None
+    condition = b.both(left.condition, right.condition)
+    if node.name in ("arith.addi", "arith.subi"):
+        combine = b.add if node.name == "arith.addi" else b.sub
+        return Linear(combine(left.base, right.base), [combine(s, t) for s, t in zip(left.steps, right.steps, strict=True)], condition)
+    if node.name == "arith.muli" and any(s.constant != 0 for s in right.steps):
+        left, right = right, left
+    if any(s.constant != 0 for s in right.steps):
+        return None
+    if node.name == "arith.muli":
+        return Linear(b.mul(left.base, right.base), [b.mul(s, right.base) for s in left.steps], condition)
+    dims = [d for d, s in enumerate(left.steps) if s.constant != 0]
+    if len(dims) != 1 or left.steps[dims[0]].constant != 1:
+        return None
+    first = b.op("arith.remsi", b.i64, [left.base, right.base], depth=b.depth)
+    fits = b.compare("sle", b.add(first, b.constant(shape[dims[0]])), right.base)
+    fits = b.both(fits, b.compare("sge", left.base, b.constant(0)))
+    return Linear(first, left.steps, b.both(condition, fits))
