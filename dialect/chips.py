@@ -33,9 +33,7 @@ class Chip:
 
 _RISCV = "riscv64-unknown-linux-gnu"
 _X60 = "+v,+zvl256b,+zvfh,+zfh,+unaligned-scalar-mem,-relax"
-_RVA23 = (
-    "+m,+a,+f,+d,+c,+v,+zba,+zbb,+zbs,+zfh,+zfhmin,+zfa,+zicond,+zvfh,+zvfhmin,+zvbb,+zvfbfmin,+zvfbfwma,+unaligned-scalar-mem,-relax"
-)
+_RVA23 = "+m,+a,+f,+d,+c,+v,+zba,+zbb,+zbs,+zfh,+zfhmin,+zfa,+zicond,+zvfh,+zvfhmin,+zvbb,+zvfbfmin,+zvfbfwma,+unaligned-scalar-mem,-relax"
 
 CHIPS = {
     chip.name: chip

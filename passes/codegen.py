@@ -23,7 +23,9 @@ def llvm_ir(module: ir.Module) -> str:
 
 # torch-mlir's LLVM writes float constants in a newer form than llvmlite's LLVM reads: `float +qnan`, `float f0x7F7FFFFF`, and decimals that are
 # exact only in the constant's own type. They become bit patterns, which both agree on.
-_FLOAT = re.compile(r"\b(half|bfloat|float|double) (?:([+-])(inf|qnan|s?nan\((0x[0-9A-F]+)\))|f0x([0-9A-F]+)|(-?[0-9]+\.[0-9]+e[+-][0-9]+))")
+_FLOAT = re.compile(
+    r"\b(half|bfloat|float|double) (?:([+-])(inf|qnan|s?nan\((0x[0-9A-F]+)\))|f0x([0-9A-F]+)|(-?[0-9]+\.[0-9]+e[+-][0-9]+))"
+)
 _LAYOUT = {"half": (5, 10), "bfloat": (8, 7), "float": (8, 23), "double": (11, 52)}  # bits of exponent and mantissa
 _PACK = {"half": ("<e", "<H"), "float": ("<f", "<I"), "double": ("<d", "<Q")}
 
@@ -94,4 +96,6 @@ def _machine(chip: Chip) -> Any:
     llvm.initialize_all_asmprinters()
     target = llvm.Target.from_triple(chip.triple)
     abi = {"abiname": chip.abi} if chip.abi else {}
-    return target.create_target_machine(cpu=chip.cpu, features=chip.features, opt=3, reloc="pic", codemodel="small" if not chip.abi else "medium", **abi)
+    return target.create_target_machine(
+        cpu=chip.cpu, features=chip.features, opt=3, reloc="pic", codemodel="small" if not chip.abi else "medium", **abi
+    )

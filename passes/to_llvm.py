@@ -1,7 +1,7 @@
 """Lower loops to the LLVM dialect and give the kernel its entry point.
 
-In: functions of scalars and vectors (docs/architecture.md). Out: only the LLVM dialect. The kernel `NAME(arguments.., context, scratch)` becomes
-private, and `NAME(slots, context)` with the runtime's calling convention reads its arguments from 8-byte slots and calls it.
+In: functions of scalars and vectors (docs/architecture.md). Out: only the LLVM dialect. The kernel `NAME(arguments.., context, scratch)`
+becomes private, and `NAME(slots, context)` with the runtime's calling convention reads its arguments from 8-byte slots and calls it.
 """
 
 from torch_mlir import ir

@@ -54,7 +54,9 @@ def lower_load(low: Lowering, node: Node) -> None:
     identity = tuple(range(len(access.shape)))
     sources = [t for t in (access.index, access.mask, access.other) if isinstance(t, Tensor)]
     cost = (GATHER_COST if access.index is not None else 1) + sum(t.cost for t in sources)
-    tensor = Tensor(access.shape, access.element, None, node.op, tuple((t, identity) for t in sources), cost, home=low.b.depth, access=access)
+    tensor = Tensor(
+        access.shape, access.element, None, node.op, tuple((t, identity) for t in sources), cost, home=low.b.depth, access=access
+    )
     tensor.compute = lambda at: low.memory.load(tensor, access, at)
     low.values[result] = tensor
     if not low.analysis.pulls(result):
@@ -184,5 +186,3 @@ def lower_atomic(low: Lowering, node: Node) -> None:
     low.nest_scalar(access.shape, body)
     if used:
         low.values[node.results[0]] = low.from_buffer(buffer, node)
-
-

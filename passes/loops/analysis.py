@@ -90,7 +90,11 @@ class Analysis:
                 self.users.setdefault(operand, []).append(node)
             for value in node.results:
                 self.producer[value] = node
-            if node.name not in ("tt.reduce", "tt.scan", "tt.map_elementwise"):  # their regions are functions of scalars, not code that runs here
+            if node.name not in (
+                "tt.reduce",
+                "tt.scan",
+                "tt.map_elementwise",
+            ):  # their regions are functions of scalars, not code that runs here
                 for region in op.regions:
                     for inner in region.blocks:
                         node.regions.append(self._block(inner, node))

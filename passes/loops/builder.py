@@ -71,13 +71,21 @@ class Builder:
     def depth(self) -> int:
         return len(self.scopes) - 1
 
-    def create(self, name: str, results: list, operands: list, attributes: dict | None = None, regions: int = 0, depth: int | None = None) -> ir.Operation:
+    def create(
+        self, name: str, results: list, operands: list, attributes: dict | None = None, regions: int = 0, depth: int | None = None
+    ) -> ir.Operation:
         """An op at the end of scope `depth` (the innermost by default); operands are `ir.Value`s."""
         ip = self.scopes[-1 if depth is None else depth].ip
         return ir.Operation.create(name, results, operands, attributes, None, regions, self.location, ip, False)
 
     def op(
-        self, name: str, element: ir.Type, operands: Sequence[Emitted], attributes: dict | None = None, width: int | None = None, depth: int | None = None
+        self,
+        name: str,
+        element: ir.Type,
+        operands: Sequence[Emitted],
+        attributes: dict | None = None,
+        width: int | None = None,
+        depth: int | None = None,
     ) -> Emitted:
         """A pure op on scalars or lanes: placed at the deepest operand's scope, scalars broadcast where others are vectors."""
         width = max(o.width for o in operands) if width is None else width
@@ -109,7 +117,9 @@ class Builder:
         return known[key]
 
     def constant_attribute(self, attribute: ir.Attribute, type_: ir.Type) -> Emitted:
-        value = ir.Operation.create("arith.constant", [type_], [], {"value": attribute}, None, 0, self.location, self.entry_ip(), False).results[0]
+        value = ir.Operation.create(
+            "arith.constant", [type_], [], {"value": attribute}, None, 0, self.location, self.entry_ip(), False
+        ).results[0]
         return Emitted(value, 0, 0)
 
     def entry_ip(self) -> ir.InsertionPoint:
@@ -268,7 +278,11 @@ class Builder:
         return [Emitted(r, self.depth, c.width) for r, c in zip(loop.results, carried, strict=True)], loop
 
     def if_else(
-        self, condition: Emitted, types: Sequence[tuple[ir.Type, int]], then: Callable[[], Sequence[Emitted]], otherwise: Callable[[], Sequence[Emitted]] | None
+        self,
+        condition: Emitted,
+        types: Sequence[tuple[ir.Type, int]],
+        then: Callable[[], Sequence[Emitted]],
+        otherwise: Callable[[], Sequence[Emitted]] | None,
     ) -> list[Emitted]:
         """`scf.if` with results of (element type, width)."""
         results = [self.vector_type(t, w) for t, w in types]

@@ -130,7 +130,9 @@ def lower_while(low: Lowering, node: Node) -> None:
     types = [r.type for r, buffer in zip(node.results, passed, strict=True) if buffer is None]
     loop = b.create("scf.while", types, [i.value for i in inits], regions=2)
 
-    def region(number: int, body: Block, types: list[ir.Type], buffers: list[Buffer | None], finish: Callable[[Node], list[ir.Value]], end: str) -> None:
+    def region(
+        number: int, body: Block, types: list[ir.Type], buffers: list[Buffer | None], finish: Callable[[Node], list[ir.Value]], end: str
+    ) -> None:
         block = loop.regions[number].blocks.append(*types, arg_locs=[b.location] * len(types))
         with b.inside(loop, block) as depth:
             bind(low, node, body.arguments, buffers, [Emitted(a, depth, 0) for a in block.arguments])
@@ -151,7 +153,9 @@ def lower_index_switch(low: Lowering, node: Node) -> None:
         low.before_write(node, None)
     buffers = result_buffers(low, node.results)
     types = [r.type for r, buffer in zip(node.results, buffers, strict=True) if buffer is None]
-    switch = b.create("scf.index_switch", types, [low.scalar(node.operands[0]).value], {"cases": node.op.attributes["cases"]}, regions=len(node.regions))
+    switch = b.create(
+        "scf.index_switch", types, [low.scalar(node.operands[0]).value], {"cases": node.op.attributes["cases"]}, regions=len(node.regions)
+    )
     for region, body in zip(switch.regions, node.regions, strict=True):
         block = region.blocks.append()
         with b.inside(switch, block):

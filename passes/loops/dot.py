@@ -71,12 +71,14 @@ def lower_dot(low: Lowering, node: Node) -> None:
 
 def is_zero(tensor: Tensor) -> bool:
     owner = tensor.uniform.value.owner if tensor.uniform is not None else None
-    attribute = owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
+    attribute = (
+        owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
+    )
     return isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) and attribute.value == 0
 
 
 def result_buffer(low: Lowering, node: Node, start: Tensor) -> Buffer:
-    """Where the product accumulates: in the start value's own buffer if nothing else needs that, else in a buffer that holds a copy of it."""
+    """Where the product accumulates: in the start value's own buffer if nothing else needs that, else in one with a copy of it."""
     alone = low.analysis.pulls(node.operands[2]) == {node.order} and node.operands.count(node.operands[2]) == 1
     if start.buffer is not None and alone and not start.shared:
         return start.buffer
@@ -153,5 +155,3 @@ def multiply_add(low: Lowering, a: Emitted, x: Emitted, y: Emitted, type_: ir.Ty
     if isinstance(type_, ir.FloatType):
         return b.op("math.fma", type_, [a, x, y])
     return b.op("arith.addi", type_, [b.op("arith.muli", type_, [a, x]), y])
-
-

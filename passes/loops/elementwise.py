@@ -221,7 +221,9 @@ def lower_gather(low: Lowering, node: Node) -> None:
     size = bits(buffer.stored) // 8
     access = Access(buffer.base, strides, position.lower, extents, offsets, size, None, None, buffer.stored, shape, node.op)
     home = Tensor(shape, buffer.stored, None, node.op, home=b.depth)
-    tensor = Tensor(shape, source.element, lambda at: low.memory.read_buffer(buffer, access, at, home), node.op, ((offsets, identity),), 8 + index.cost)
+    tensor = Tensor(
+        shape, source.element, lambda at: low.memory.read_buffer(buffer, access, at, home), node.op, ((offsets, identity),), 8 + index.cost
+    )
     low.values[node.results[0]] = tensor
     if low.analysis.pulled_inside_region(node.results[0], node.block):
         low.materialise(tensor)
@@ -248,4 +250,3 @@ def lower_map_elementwise(low: Lowering, node: Node) -> None:
 def lower_unsplat(low: Lowering, node: Node) -> None:
     source = low.tensor(node.operands[0])
     low.values[node.results[0]] = low.evaluate(source, (low.zero,) * len(source.shape))
-

@@ -13,7 +13,9 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.memory import Memory
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, row_major, stored_type
 
-STACK_BYTES = 2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; larger ones lie in the program's scratch memory
+STACK_BYTES = (
+    2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; larger ones lie in the program's scratch memory
+)
 ALIGNMENT = 64
 GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
 REUSE_COST = 12  # a value needed by several loops is stored rather than recomputed from this cost on
@@ -35,6 +37,7 @@ class Lowering:
         self.context: Emitted | None = None
         self.stored_later: dict[Tensor, Buffer | None] = {}  # tensors that the loop which first computes them also stores
         self.cover: Coordinates | None = None
+        self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
 
     # -- evaluation
 
@@ -226,7 +229,13 @@ class Lowering:
                 sides = [self._inline(region.blocks[0], known) for region in op.regions]
                 for result, then, other in zip(op.results, *sides, strict=True):
                     known[result] = self.b.select(operands[0], then, other)
-            elif name.startswith(("arith.", "math.")) or name in ("tt.bitcast", "tt.fp_to_fp", "tt.clampf", "tt.mulhiui", "tt.extern_elementwise"):
+            elif name.startswith(("arith.", "math.")) or name in (
+                "tt.bitcast",
+                "tt.fp_to_fp",
+                "tt.clampf",
+                "tt.mulhiui",
+                "tt.extern_elementwise",
+            ):
                 known[op.results[0]] = apply(self, name, op.results[0].type, operands, attributes_of(op))
             else:
                 raise self.b.fail(op, "is not supported in a function of scalars")
@@ -258,15 +267,22 @@ class Lowering:
         stored = stored_type(b, element)
         size = math.prod(shape) * bits(stored) // 8
         if size <= STACK_BYTES:
-            attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, math.prod(shape))), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
+            attributes = {
+                "elem_type": ir.TypeAttr.get(b.vector_type(stored, math.prod(shape))),
+                "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT),
+            }
             one = b.constant(1)
-            value = ir.Operation.create("llvm.alloca", [b.ptr], [one.value], attributes, None, 0, b.location, b.entry_ip(), False).results[0]
+            value = ir.Operation.create("llvm.alloca", [b.ptr], [one.value], attributes, None, 0, b.location, b.entry_ip(), False).results[
+                0
+            ]
             base = Emitted(value, 0, 0)
         else:
             attributes = {"rawConstantIndices": ir.DenseI32ArrayAttr.get([-(2**31)]), "elem_type": ir.TypeAttr.get(b.i8)}
             offset = b.constant(self.scratch_bytes)
             operands = [self.scratch.value, offset.value]
-            value = ir.Operation.create("llvm.getelementptr", [b.ptr], operands, attributes, None, 0, b.location, b.entry_ip(), False).results[0]
+            value = ir.Operation.create(
+                "llvm.getelementptr", [b.ptr], operands, attributes, None, 0, b.location, b.entry_ip(), False
+            ).results[0]
             base = Emitted(value, 0, 0)
             self.scratch_bytes += -(-size // ALIGNMENT) * ALIGNMENT
         return Buffer(base, shape, row_major(shape), element, stored)
@@ -433,7 +449,10 @@ class Lowering:
 
         types = [(b.ptr, 0)] + [(b.i64, 0)] * len(strides)
         results = b.if_else(overlap, types, copy, lambda: [access.base, *access.strides])
-        moved = [old if old.constant is not None and old.constant == new else result for old, new, result in zip(access.strides, strides, results[1:], strict=True)]
+        moved = [
+            old if old.constant is not None and old.constant == new else result
+            for old, new, result in zip(access.strides, strides, results[1:], strict=True)
+        ]
         new_access = replace(access, base=results[0], strides=moved)
         load.access, load.home = new_access, b.depth
         load.compute = lambda at: self.memory.load(load, new_access, at)
@@ -456,4 +475,3 @@ class Lowering:
             else:
                 low, high = b.add(low, b.minimum(*ends)), b.add(high, b.maximum(*ends))
         return low, b.add(high, size)
-

@@ -21,8 +21,8 @@ class Memory:
     def address(self, access: Access, at: Coordinates) -> tuple[Emitted, int, Emitted | None, Emitted | None]:
         """Pointer of the first lane, and how lanes lie behind it.
 
-        Returns (pointer, width, stride, index): `stride` in elements where lanes are a fixed distance apart, `index` a vector in units of `access.unit`
-        where they are not; with width 0 both are None.
+        Returns (pointer, width, stride, index): `stride` in elements where lanes are a fixed distance apart, else `index` is a
+        vector of pointers; with width 0 both are None.
         """
         b = self.b
         terms, lane, width = [], None, 0
@@ -148,7 +148,9 @@ class Memory:
     def zero(self, element: ir.Type) -> Emitted:
         return self.b.constant(0, element)
 
-    def contiguous_load(self, pointer: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int) -> Emitted:
+    def contiguous_load(
+        self, pointer: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int
+    ) -> Emitted:
         b = self.b
         operands = [pointer] if mask is None else [pointer, mask, b.broadcast(other or self.zero(element), width)]
         depth = max(home, *(o.depth for o in operands))
@@ -159,7 +161,9 @@ class Memory:
         value = b.create(name, [b.vector_type(element, width)], [o.value for o in operands], attributes, depth=depth).results[0]
         return Emitted(value, depth, width)
 
-    def strided_load(self, pointer: Emitted, stride: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int) -> Emitted:
+    def strided_load(
+        self, pointer: Emitted, stride: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int
+    ) -> Emitted:
         b = self.b
         size = b.mul(stride, b.constant(bits(element) // 8))
         all_lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
@@ -176,7 +180,9 @@ class Memory:
         operands = [pointers, all_lanes, b.broadcast(other or self.zero(element), width)]
         depth = max(home, *(o.depth for o in operands))
         attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(element) // 8)}
-        value = b.create("llvm.intr.masked.gather", [b.vector_type(element, width)], [o.value for o in operands], attributes, depth=depth).results[0]
+        value = b.create(
+            "llvm.intr.masked.gather", [b.vector_type(element, width)], [o.value for o in operands], attributes, depth=depth
+        ).results[0]
         return Emitted(value, depth, width)
 
     # -- stores: always at the innermost scope

@@ -1,6 +1,7 @@
 """Reductions and scans: vector accumulators over the block, lanes combined once at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from torch_mlir import ir
 
@@ -44,31 +45,85 @@ def neutral(b: Builder, kind: str | None, element: ir.Type) -> Emitted | None:
     return None if kind is None else b.constant(KINDS[kind][1](element), element)
 
 
+@dataclass(eq=False)
+class Reduction:
+    """One reduction of a group that shares a loop."""
+
+    node: Node
+    sources: list[Tensor]
+    block: ir.Block
+    kind: str | None
+    start: Emitted | None
+
+    def combine(self, low: Lowering, accumulators: list[Emitted], values: list[Emitted]) -> list[Emitted]:
+        widest = max(v.width for v in (*accumulators, *values))
+        return low.inline(self.block, [low.b.broadcast(v, widest) for v in (*accumulators, *values)])
+
+
+def reduction_of(low: Lowering, node: Node) -> Reduction:
+    sources = [low.tensor(v) for v in node.operands]
+    block = node.op.regions[0].blocks[0]
+    kind = simple_kind(block)
+    return Reduction(node, sources, block, kind, neutral(low.b, kind, sources[0].element))
+
+
+def group_of(low: Lowering, first: Node) -> list[Reduction]:
+    """`first` and the reductions behind it over the same block that do not need its result: they share its loop.
+
+    What stands between them and does not need it either is lowered on the way.
+    """
+    group = [reduction_of(low, first)]
+    axis, shape = first.attribute("axis").value, shape_of(first.operands[0])
+    needing = set(first.results)
+    nodes = first.block.nodes
+    for node in nodes[nodes.index(first) + 1 : -1]:
+        if needing.intersection(node.operands):
+            needing.update(node.results)
+            if node.is_lazy or node.name == "tt.reduce":
+                continue
+            break
+        if node.name == "tt.reduce":
+            if node.attribute("axis").value == axis and shape_of(node.operands[0]) == shape:
+                group.append(reduction_of(low, node))
+                low.lowered.add(node)
+            else:
+                needing.update(node.results)
+        elif node.is_lazy:
+            low.lower(node)
+            low.lowered.add(node)
+        else:
+            break
+    return group
+
+
 def lower_reduce(low: Lowering, node: Node) -> None:
     b = low.b
     axis = node.attribute("axis").value
-    sources = [low.tensor(v) for v in node.operands]
-    block = node.op.regions[0].blocks[0]
+    group = group_of(low, node)
+    sources = [s for r in group for s in r.sources]
     shape, result_shape = sources[0].shape, sources[0].shape[:axis] + sources[0].shape[axis + 1 :]
-    kind = simple_kind(block)
-    start = neutral(b, kind, sources[0].element)
     dim, width = low.vector_shape(sources, shape)
-    elements = [s.element for s in sources]
+    have_start = all(r.start is not None for r in group)
+
+    def parts(values: list[Emitted]) -> Iterator[tuple[Reduction, list[Emitted]]]:
+        rest = iter(values)
+        for r in group:
+            yield r, [next(rest) for _ in r.sources]
 
     def combine(accumulators: list[Emitted], values: list[Emitted]) -> list[Emitted]:
-        widest = max(v.width for v in (*accumulators, *values))
-        return low.inline(block, [b.broadcast(v, widest) for v in (*accumulators, *values)])
-
-    def at_axis(outer: Coordinates, coordinate: Coordinate) -> Coordinates:
-        return (*outer[:axis], coordinate, *outer[axis:])
+        pairs = zip(parts(accumulators), parts(values), strict=True)
+        return [v for (r, left), (_, right) in pairs for v in r.combine(low, left, right)]
 
     def values_at(outer: Coordinates, coordinate: Coordinate) -> list[Emitted]:
-        at = at_axis(outer, coordinate)
+        at = (*outer[:axis], coordinate, *outer[axis:])
         low.cover = at
         values = [low.evaluate(s, at) for s in sources]
         low.cover = None
         lanes = max(c.width for c in at)
         return [b.broadcast(v, lanes) for v in values]
+
+    def starts(lanes: int) -> list[Emitted]:
+        return [b.broadcast(r.start, lanes) for r in group]
 
     def along(outer: Coordinates) -> list[Emitted]:
         """Reduce one row whose lanes run along the axis; gives scalars."""
@@ -78,32 +133,27 @@ def lower_reduce(low: Lowering, node: Node) -> None:
             return values_at(outer, low.zero)
         if not lanes:
             return across(outer)
-        if start is not None and extent > lanes:
-            first, begin = [b.broadcast(start, lanes)], 0
+        if have_start and extent > lanes:
+            first, begin = starts(lanes), 0
         else:
             first, begin = values_at(outer, Coordinate(b.constant(0), lanes)), lanes
         results = low.vector_loop(extent, lanes, first, lambda c, acc: combine(acc, values_at(outer, c)), begin=begin)
-        return lanes_together(low, kind, results, lanes, combine)
+        return [v for r, values in parts(results) for v in lanes_together(low, r, values, lanes)]
 
     def across(outer: Coordinates) -> list[Emitted]:
         """Reduce with one accumulator for each lane of the outer coordinates."""
         lanes = max((c.width for c in outer), default=0)
-        if start is not None:
-            first, begin = [b.broadcast(start, lanes)], 0
-        else:
-            first, begin = values_at(outer, low.zero), 1
-        results, _ = b.for_loop(
-            b.constant(begin), b.constant(shape[axis]), 1, first, lambda i, acc: combine(acc, values_at(outer, Coordinate(i)))
-        )
+        first, begin = (starts(lanes), 0) if have_start else (values_at(outer, low.zero), 1)
+        end = b.constant(shape[axis])
+        results, _ = b.for_loop(b.constant(begin), end, 1, first, lambda i, acc: combine(acc, values_at(outer, Coordinate(i))))
         return results
 
+    results = [v for r in group for v in r.node.results]
     if not result_shape:
-        results = along(())
+        low.values.update(zip(results, along(()), strict=True))
         low.settle()
-        for value, result in zip(node.results, results, strict=True):
-            low.values[value] = result
         return
-    buffers = [low.allocate(result_shape, e) for e in elements]
+    buffers = [low.allocate(result_shape, s.element) for s in sources]
     accesses = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
 
     def body(outer: Coordinates) -> None:
@@ -115,14 +165,14 @@ def lower_reduce(low: Lowering, node: Node) -> None:
     else:
         low.nest(result_shape, dim - (dim > axis), width, body)
     low.settle()
-    for value, buffer in zip(node.results, buffers, strict=True):
+    for value, buffer in zip(results, buffers, strict=True):
         low.values[value] = low.from_buffer(buffer, node)
 
 
-def lanes_together(low: Lowering, kind: str | None, values: list[Emitted], lanes: int, combine: Callable) -> list[Emitted]:
+def lanes_together(low: Lowering, reduction: Reduction, values: list[Emitted], lanes: int) -> list[Emitted]:
     """Combine the lanes of vectors to scalars: one instruction where the target has it, else halves with halves."""
     b = low.b
-    element = b.element(values[0])
+    element, kind = b.element(values[0]), reduction.kind
     native = kind is not None and (not isinstance(element, ir.FloatType) or isinstance(element, (ir.F32Type, ir.F64Type, ir.F16Type)))
     if native and bits(element) >= 8 and element != b.i1:
         attributes = {"kind": ir.Attribute.parse(f"#vector.kind<{KINDS[kind][0]}>")}
@@ -134,7 +184,7 @@ def lanes_together(low: Lowering, kind: str | None, values: list[Emitted], lanes
         lanes //= 2
         low_half = [shuffle(b, v, range(lanes)) for v in values]
         high_half = [shuffle(b, v, range(lanes, 2 * lanes)) for v in values]
-        values = combine(low_half, high_half)
+        values = reduction.combine(low, low_half, high_half)
     return [low.memory.extract(v, b.constant(0)) for v in values]
 
 

@@ -20,7 +20,9 @@ def field(low: Lowering, offset: int, type_: ir.Type) -> Emitted:
     if key not in known:
         ip = b.entry_ip()
         attributes = {"rawConstantIndices": ir.DenseI32ArrayAttr.get([offset]), "elem_type": ir.TypeAttr.get(b.i8)}
-        pointer = ir.Operation.create("llvm.getelementptr", [b.ptr], [low.context.value], attributes, None, 0, b.location, ip, False).results[0]
+        pointer = ir.Operation.create(
+            "llvm.getelementptr", [b.ptr], [low.context.value], attributes, None, 0, b.location, ip, False
+        ).results[0]
         attributes = {"alignment": ir.IntegerAttr.get(b.i64, 4 if type_ == b.i32 else 8)}
         value = ir.Operation.create("llvm.load", [type_], [pointer], attributes, None, 0, b.location, ip, False).results[0]
         known[key] = Emitted(value, 0, 0)

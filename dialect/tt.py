@@ -1,0 +1,33 @@
+"""Accessors for Triton's ops, which stay unregistered: pointer types, optional operands, enumerations."""
+
+import re
+
+from torch_mlir import ir
+
+# By the number in the attribute `atomic_rmw_op`, `sem` and `predicate`.
+RMW_KINDS = ("", "and", "or", "xor", "add", "fadd", "max", "min", "umax", "umin", "xchg")
+ORDERS = ("", "relaxed", "acquire", "release", "acq_rel")
+
+_POINTER = re.compile(r"!tt\.ptr<(.+?)(?:, \d+)?>$")
+
+
+def pointee(type_: ir.Type) -> str | None:
+    """The text of the type that `!tt.ptr<...>` points to; None for any other type."""
+    match = _POINTER.match(str(type_))
+    return match[1] if match else None
+
+
+def size_of(element: str) -> int:
+    """Bytes in memory of a scalar type given as text: i1 takes one, pointers eight."""
+    if element.startswith("!"):
+        return 8
+    return (int(re.search(r"\d+", element)[0]) + 7) // 8
+
+
+def access_operands(op: ir.Operation) -> tuple[ir.Value, ir.Value | None, ir.Value | None, ir.Value | None]:
+    """Pointer, value, mask and other of a `tt.load`, `tt.store` or `tt.atomic_rmw`; None for what the op does not have."""
+    operands = list(op.operands)
+    if op.name == "tt.load":
+        segments = [operands.pop(0) if count else None for count in op.attributes["operandSegmentSizes"]]
+        return segments[0], None, segments[1], segments[2]
+    return operands[0], operands[1], operands[2] if len(operands) > 2 else None, None
