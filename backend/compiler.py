@@ -55,8 +55,10 @@ class SpacemitBackend(BaseBackend):
         return {"min_dot_size": lambda lhs, rhs: (1, 1, 1), "convert_custom_types": convert_fp8e4b15}
 
     def get_module_map(self) -> dict[str, ModuleType]:
-        from triton.language.extra.cpu import libdevice
-
+        try:
+            from triton.language.extra.cpu import libdevice
+        except ImportError:
+            return {}
         return {"triton.language.extra.libdevice": libdevice}
 
     def load_dialects(self, context: ir.context) -> None:
