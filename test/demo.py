@@ -1,0 +1,105 @@
+"""The main job, shown: the kernels of `test/kernels` on the host and on an emulated X60, each checked against PyTorch.
+
+One row a kernel and device: its largest error, that error as a share of the bound which its rounding allows, the median time (of an
+emulated core it says nothing of a real one), the instructions in its object code, and the folder with its IR in every stage and its
+assembly.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from kernels.case import error_ratio
+from kernels.catalog import CASES
+from triton import knobs
+
+from triton_spacemit.backend import set_device
+from triton_spacemit.dialect.chips import get_chip
+from triton_spacemit.passes import codegen
+
+KERNELS = (
+    "add softmax layer_norm layer_norm_backward dropout matmul matmul_leaky_relu attention attention_causal matmul_descriptors "
+    "matmul_host_descriptors"
+).split()
+TARGETS = {"host": "host", "qemu": "x60"}
+ROW = "{:<24} {:<9} {:>10} {:>7} {:>10} {:>13}  {}"
+
+
+class Recorder:
+    """Writes the artefacts of every kernel that Triton compiles or finds in its cache into `folder`."""
+
+    def __init__(self) -> None:
+        self.folder = Path()
+        self.instructions = 0
+
+    def __call__(self, *, metadata: dict[str, Any], metadata_group: dict[str, str], **_: Any) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, path in metadata_group.items():
+            (self.folder / name).write_bytes(Path(path).read_bytes())
+        chip = get_chip(metadata["arch"])
+        assembly = codegen.assembly((self.folder / f"{metadata['name']}.llir").read_text(), chip)
+        (self.folder / f"{metadata['name']}.asm").write_text(assembly)
+        self.instructions += count_instructions(assembly)
+
+
+def count_instructions(assembly: str) -> int:
+    """Lines of an assembly text that are neither labels, directives nor comments."""
+    lines = (line.strip() for line in assembly.splitlines())
+    return sum(1 for line in lines if line and line[0] not in ".#" and not line.split("#")[0].rstrip().endswith(":"))
+
+
+def largest_error(actual: Any, expected: Any) -> float:
+    if isinstance(actual, tuple | list):
+        return max(largest_error(*pair) for pair in zip(actual, expected, strict=True))
+    return float((actual.double() - expected.double()).abs().max())
+
+
+def run(name: str, device: str, recorder: Recorder, repeats: int) -> bool:
+    """One row; whether the result is right."""
+    chip = TARGETS[device]
+    where = f"{device} {chip}" if device != chip else device
+    set_device(device, chip)
+    case = CASES[name]
+    recorder.instructions = 0
+    recorder.folder = Path("build/demo") / name / chip
+    inputs = case.inputs()
+    try:
+        actual, expected = case.run(*inputs), case.reference(*inputs)
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            case.run(*inputs)
+            times.append(time.perf_counter() - start)
+    except Exception as error:
+        print(ROW.format(name, where, "failed", "", "", "", f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"), flush=True)
+        return False
+    ratio = error_ratio(actual, expected, case.bound(*inputs))
+    milliseconds = f"{statistics.median(times) * 1e3:.3f} ms"
+    columns = (f"{largest_error(actual, expected):.2e}", f"{ratio:.2f}", milliseconds, recorder.instructions, recorder.folder)
+    print(ROW.format(name, where, *(str(column) for column in columns)), flush=True)
+    return ratio <= 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--device", choices=TARGETS, action="append", help="only this device (default: all)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs of each kernel")
+    parser.add_argument("kernel", nargs="*", default=KERNELS, metavar="kernel", help=f"default: {', '.join(KERNELS)}")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.kernel) - set(CASES)):
+        parser.error(f"unknown kernel {unknown[0]!r}; known: {', '.join(CASES)}")
+    torch.manual_seed(0)
+    knobs.compilation.listener = recorder = Recorder()
+    print(ROW.format("kernel", "device", "error", "/bound", "time", "instructions", "IR of every stage"))
+    rows = [(name, device) for name in arguments.kernel for device in arguments.device or TARGETS]
+    results = [run(name, device, recorder, arguments.repeats) for name, device in rows]
+    print(f"{sum(results)} of {len(results)} are right")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
