@@ -1,0 +1,287 @@
+"""How pointer and offset tensors go through control flow: what of their forms is carried instead of them.
+
+A value that an scf op carries is assumed to keep everything of its form but the offset; what turns out to change is carried too, each part
+as a scalar. Where even the part that is not affine changes, pointers are carried as tensors of addresses, and integers as they are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.affine import DESCRIBED, Describer, Form, Node, Nodes
+
+CONTROL = ("scf.for", "scf.if", "scf.while")
+_ACCESSES = ("tt.load", "tt.store", "tt.atomic_rmw", "tt.atomic_cas")
+
+
+@dataclass(eq=False)
+class Carried:
+    """One carried value: the parts of its form that are passed on, `pointer`, `offset` or the number of a dimension's stride.
+
+    `inner` is its form inside the op, made of `inner_slots`; `outer` and `outer_slots` those of the op's result.
+    """
+
+    parts: list[str | int] = field(default_factory=list)
+    addresses: bool = False
+    plain: bool = False
+    inner_slots: list[Node] = field(default_factory=list)
+    outer_slots: list[Node] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Plan:
+    """What an scf op carries by parts: `entering` by the number of the initial value (after `fixed` operands), `leaving` by that of the result."""
+
+    op: ir.Operation
+    fixed: int
+    entering: dict[int, Carried] = field(default_factory=dict)
+    leaving: dict[int, Carried] = field(default_factory=dict)
+
+    @property
+    def rewrites(self) -> bool:
+        return bool(self.entering or self.leaving)
+
+
+def sides(plan: Plan, region: int) -> tuple[dict[int, Carried], dict[int, Carried], int]:
+    """For a region of the op: what its arguments carry (by number), what its terminator passes on (by number), after how many operands."""
+    if plan.op.name == "scf.for":
+        return {number + 1: carried for number, carried in plan.entering.items()}, plan.leaving, 0
+    if plan.op.name == "scf.if":
+        return {}, plan.leaving, 0
+    return (plan.entering, plan.leaving, 1) if region == 0 else (plan.leaving, plan.entering, 0)
+
+
+class Planner:
+    """Makes the plan of each scf op when it is first asked for, with the forms of all that it carries."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self.describer = Describer(nodes, self.plan)
+        self.plans: dict[ir.Operation, Plan] = {}
+        self.needed: set[ir.Value] = set()
+
+    def find_needed(self, entry: ir.Block) -> None:
+        """Find the integer tensors in control flow that addresses or masks are computed from; the others are data and left alone."""
+        work: list[ir.Value] = []
+        controls = _collect(entry, work)
+        seen: set[ir.Value] = set()
+        while controls and work:
+            value = work.pop()
+            if value in seen or not isinstance(value.type, ir.RankedTensorType):
+                continue
+            seen.add(value)
+            if isinstance(value, ir.OpResult):
+                op = value.owner.operation
+                number = value.result_number
+                if op.name in DESCRIBED:
+                    work.extend(op.operands)
+                elif op.name not in CONTROL:
+                    continue
+                else:
+                    self.needed.add(value)
+                    work.extend(_sources(op, number, leaving=True))
+            else:
+                op = value.owner.owner.operation
+                if op.name not in CONTROL:
+                    continue
+                self.needed.add(value)
+                number = value.arg_number
+                after = op.name == "scf.while" and value.owner == op.regions[1].blocks[0]
+                work.extend(_sources(op, number - 1 if op.name == "scf.for" else number, leaving=after))
+
+    def carries(self, *values: ir.Value) -> bool:
+        """Whether a value, known by these names, is a tensor of pointers, or of integers that accesses need."""
+        shape, bits, pointee = self.describer.info(values[0].type)
+        return bool(shape) and (pointee is not None or (bool(bits) and any(value in self.needed for value in values)))
+
+    def plan(self, op: ir.Operation) -> Plan:
+        plan = self.plans.get(op)
+        if plan is None:
+            plan = {"scf.for": self._plan_for, "scf.if": self._plan_if, "scf.while": self._plan_while}[op.name](op)
+            for carried in (plan.entering, plan.leaving):
+                for number in [number for number, how in carried.items() if how.plain]:
+                    del carried[number]
+            self.plans[op] = plan
+        return plan
+
+    def parts(self, value: ir.Value, carried: Carried, op: ir.Operation) -> list[Node]:
+        """What is passed on instead of `value`, from before `op`."""
+        form = self.describer.describe(value)
+        if carried.addresses:
+            return [self.describer.address_tensor(form, op)]
+        return [_part(form, part) for part in carried.parts]
+
+    def _plan_for(self, op: ir.Operation) -> Plan:
+        plan, forms = Plan(op, 3), self.describer.forms
+        body = op.regions[0].blocks[0]
+        arguments, results, initial = list(body.arguments)[1:], list(op.results), list(op.operands)[3:]
+        yielded = list(_terminator(body).operands)
+        for number, argument in enumerate(arguments):
+            if self.carries(argument, results[number]):
+                plan.entering[number] = plan.leaving[number] = Carried(["offset"])
+        starts = {number: self.describer.describe(initial[number]) for number in plan.entering}
+        for _ in self._attempts(plan.entering.values()):
+            assumed = {}
+            for number, carried in plan.entering.items():
+                assumed[number], carried.inner_slots = self._assume(starts[number], carried, arguments[number])
+                forms[arguments[number]] = assumed[number]
+            for number, carried in plan.entering.items():
+                self._widen(carried, assumed[number], self.describer.describe(yielded[number]))
+        for number, carried in plan.leaving.items():
+            forms[results[number]], carried.outer_slots = self._assume(starts[number], carried, results[number])
+        return plan
+
+    def _plan_if(self, op: ir.Operation) -> Plan:
+        plan = Plan(op, 1)
+        for number, result in enumerate(op.results):
+            if not self.carries(result):
+                continue
+            first, second = (self.describer.describe(_terminator(region.blocks[0]).operands[number]) for region in op.regions)
+            carried = plan.leaving[number] = Carried()
+            self._widen(carried, first, second)
+            self.describer.forms[result], carried.outer_slots = self._assume(first, carried, result, op)
+        return plan
+
+    def _plan_while(self, op: ir.Operation) -> Plan:
+        plan, forms = Plan(op, 0), self.describer.forms
+        before, after = (region.blocks[0] for region in op.regions)
+        initial, passed, yielded = list(op.operands), list(_terminator(before).operands)[1:], list(_terminator(after).operands)
+        plan.entering = {n: Carried(["offset"]) for n, argument in enumerate(before.arguments) if self.carries(argument)}
+        plan.leaving = {n: Carried(["offset"]) for n, argument in enumerate(after.arguments) if self.carries(argument, op.results[n])}
+        starts = {number: self.describer.describe(initial[number]) for number in plan.entering}
+        leaving = {}
+        for _ in self._attempts([*plan.entering.values(), *plan.leaving.values()]):
+            assumed = {}
+            for number, carried in plan.entering.items():
+                argument = before.arguments[number]
+                assumed[number], carried.inner_slots = self._assume(starts[number], carried, argument)
+                forms[argument] = assumed[number]
+            for number, carried in plan.leaving.items():
+                leaving[number] = self.describer.describe(passed[number])
+                self._pass_on(carried, leaving[number], op)
+                argument = after.arguments[number]
+                forms[argument], carried.inner_slots = self._assume(leaving[number], carried, argument, op)
+            for number, carried in plan.entering.items():
+                self._widen(carried, assumed[number], self.describer.describe(yielded[number]))
+        for number, carried in plan.leaving.items():
+            result = op.results[number]
+            forms[result], carried.outer_slots = self._assume(leaving[number], carried, result, op)
+        return plan
+
+    def _attempts(self, carried: "list[Carried] | dict.values") -> Iterator[None]:
+        """Repeat the loop's body until it leaves all of `carried` as it was; what a failed attempt described is forgotten."""
+        carried = list(carried)
+        while True:
+            marks, plans = self.describer.marks, len(self.plans)
+            before = [(len(how.parts), how.addresses, how.plain) for how in carried]
+            yield
+            if before == [(len(how.parts), how.addresses, how.plain) for how in carried]:
+                return
+            self.describer.rollback(*marks)
+            while len(self.plans) > plans:
+                self.plans.popitem()
+
+    def _assume(self, form: Form, carried: Carried, value: ir.Value, op: ir.Operation | None = None) -> tuple[Form, list[Node]]:
+        """The form of `value`, which is like `form` in all that is not carried, and the slots for what is carried.
+
+        With `op`, what is not carried comes from inside that op and is computed before it instead.
+        """
+        shape, _, pointee = self.describer.info(value.type)
+        if carried.plain:
+            return self.describer.opaque(value), []
+        if carried.addresses:
+            slot = self.nodes.slot(self.describer.integers(shape, self.nodes.i64))
+            return self.describer.addresses(shape, pointee, slot), [slot]
+        if op is not None:
+            moved = {part: node and self.nodes.moved(node, op) for part, node in _parts(form)}
+        else:
+            moved = dict(_parts(form))
+        slots = []
+        for part in carried.parts:
+            slots.append(self.nodes.slot(self.nodes.ptr if part == "pointer" else self.nodes.i64))
+            moved[part] = slots[-1]
+        strides = tuple(moved[d] for d in range(len(shape)))
+        return replace(form, pointer=moved["pointer"], offset=moved["offset"], rest=moved["rest"], strides=strides), slots
+
+    def _widen(self, carried: Carried, assumed: Form, found: Form) -> None:
+        """Carry what differs between the two forms of one value."""
+        different = [
+            part
+            for (part, a), (_, b) in zip(_parts(assumed), _parts(found), strict=True)
+            if (a and a.key) != (b and b.key) and part not in carried.parts
+        ]
+        if different or (assumed.size, assumed.unit) != (found.size, found.unit):
+            pointers = assumed.pointer is not None
+            if "rest" in different or (assumed.size, assumed.unit) != (found.size, found.unit):
+                carried.addresses, carried.plain = pointers, not pointers
+            elif not pointers and different != ["offset"]:
+                carried.plain = True
+            else:
+                carried.parts += different
+
+    def _pass_on(self, carried: Carried, form: Form, op: ir.Operation) -> None:
+        """Carry what of `form` is computed inside `op`."""
+        inside = [part for part, node in _parts(form) if node is not None and part not in carried.parts and not _outside(node, op)]
+        if "rest" in inside:
+            carried.addresses, carried.plain = form.pointer is not None, form.pointer is None
+        elif inside:
+            carried.parts += inside
+
+
+def _parts(form: Form) -> list[tuple[str | int, Node | None]]:
+    return [("pointer", form.pointer), ("offset", form.offset), *enumerate(form.strides), ("rest", form.rest)]
+
+
+def _part(form: Form, part: str | int) -> Node:
+    return form.strides[part] if isinstance(part, int) else getattr(form, part)
+
+
+def _outside(node: Node, op: ir.Operation) -> bool:
+    """Whether `node` is computed from what is known before `op`. Slots count as inside, which is safe."""
+    if node.operands:
+        return all(_outside(operand, op) for operand in node.operands)
+    if node.constant is not None or node.key == "null":
+        return True
+    if node.value is None or node.key[0] == "slot":
+        return False
+    owner = node.value.owner
+    place = owner.operation if isinstance(node.value, ir.OpResult) else owner.owner.operation
+    while place is not None:
+        if place == op:
+            return False
+        parent = place.parent
+        place = parent.operation if parent is not None else None
+    return True
+
+
+def _terminator(block: ir.Block) -> ir.Operation:
+    return block.operations[len(block.operations) - 1].operation
+
+
+def _sources(op: ir.Operation, number: int, leaving: bool) -> list[ir.Value]:
+    """The values that flow into result `number` (`leaving`) or into what enters the op with that number, and its other names."""
+    blocks = [region.blocks[0] for region in op.regions if region.blocks]
+    if op.name == "scf.for":
+        return [op.operands[number + 3], _terminator(blocks[0]).operands[number], op.results[number], blocks[0].arguments[number + 1]]
+    if op.name == "scf.if":
+        return [_terminator(block).operands[number] for block in blocks]
+    if leaving:
+        return [_terminator(blocks[0]).operands[number + 1], op.results[number], blocks[1].arguments[number]]
+    return [op.operands[number], _terminator(blocks[1]).operands[number]]
+
+
+def _collect(block: ir.Block, work: list[ir.Value]) -> bool:
+    """Add the operands of all accesses to `work`; whether there is control flow."""
+    controls = False
+    for view in block.operations:
+        op = view.operation
+        name = op.name
+        if name in _ACCESSES:
+            work.extend(op.operands)
+        elif name in CONTROL:
+            controls = True
+        for region in op.regions:
+            for inner in region.blocks:
+                controls |= _collect(inner, work)
+    return controls
