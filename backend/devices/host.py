@@ -1,0 +1,112 @@
+"""The device that runs kernels in this process: code is mapped from the object, tensors stay in place."""
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from triton_spacemit.backend.devices import Signature
+from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.backend.loader import KernelObject, ObjectError, host_machine
+from triton_spacemit.backend.native import host_library
+from triton_spacemit.dialect.chips import Chip
+
+_READ, _WRITE, _EXECUTE, _PRIVATE_ANONYMOUS = 1, 2, 4, 0x22
+
+
+class Program(ctypes.Structure):
+    """What the runtime needs to run a kernel (`Program` in runtime.h)."""
+
+    _fields_ = (("kernel", ctypes.c_void_p), ("scratch_bytes", ctypes.c_uint64))
+
+
+class Failure(ctypes.Structure):
+    """Why a launch failed (`Failure` in runtime.h)."""
+
+    _fields_ = (("program_id", ctypes.c_int32 * 3), ("message", ctypes.c_char * 4000))
+
+
+class _External(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_char_p), ("address", ctypes.c_void_p))
+
+
+class HostKernel:
+    """A kernel in this process's memory."""
+
+    def __init__(self, name: str, address: int, size: int, entry: int, scratch_bytes: int) -> None:
+        self.name = name
+        self.address = address
+        self.size = size
+        self.program = Program(address + entry, scratch_bytes)
+        self.reference = ctypes.addressof(self.program)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+    libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    return libc
+
+
+def _read_externals(library: ctypes.CDLL) -> dict[str, int]:
+    externals, i = {}, 0
+    table = ctypes.cast(library.externals, ctypes.POINTER(_External))
+    while name := table[i].name:
+        externals[name.decode()] = table[i].address
+        i += 1
+    return externals
+
+
+class HostDevice:
+    name = "host"
+
+    def __init__(self, chip: Chip) -> None:
+        self.chip = chip
+        library = ctypes.CDLL(str(host_library()))
+        self._run = library.run_grid
+        self._run.argtypes = (ctypes.c_void_p, ctypes.c_char_p) + (ctypes.c_int32,) * 4
+        library.last_failure.restype = ctypes.POINTER(Failure)
+        self._last_failure = library.last_failure
+        self._externals = _read_externals(library)
+
+    def load(self, name: str, binary: bytes, scratch_bytes: int) -> HostKernel:
+        object_ = KernelObject(binary, name)
+        if object_.machine != host_machine():
+            raise ObjectError(f"the object of kernel {name!r} is for {object_.machine}; the host device runs {host_machine()}")
+        libc = _libc()
+        address = libc.mmap(None, object_.size, _READ | _WRITE, _PRIVATE_ANONYMOUS, -1, 0)
+        if address in (None, ctypes.c_void_p(-1).value):
+            raise DeviceError(f"no memory for the {object_.size} bytes of kernel {name!r}")
+        try:
+            image = object_.link(address, self._externals)
+            ctypes.memmove(address, (ctypes.c_char * object_.size).from_buffer(image), object_.size)
+            code, readonly = object_.code_end, object_.readonly_end
+            for start, end, rights in ((0, code, _READ | _EXECUTE), (code, readonly, _READ)):
+                if end > start and libc.mprotect(address + start, end - start, rights):
+                    raise DeviceError(f"the system does not let kernel {name!r} be executed (mprotect: errno {ctypes.get_errno()})")
+        except DeviceError:
+            libc.munmap(address, object_.size)
+            raise
+        return HostKernel(name, address, object_.size, object_.entry, scratch_bytes)
+
+    def unload(self, kernel: HostKernel) -> None:
+        if kernel.address:
+            _libc().munmap(kernel.address, kernel.size)
+            kernel.address = 0
+
+    def launch(self, kernel: HostKernel, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
+        x, y, z = grid
+        status = self._run(kernel.reference, slots, x, y, z, knobs.num_threads)
+        if status:
+            self._raise(kernel, status)
+
+    def _raise(self, kernel: HostKernel, status: int) -> None:
+        if status == 2:
+            raise DeviceError(f"kernel {kernel.name!r}: no memory for {kernel.program.scratch_bytes} bytes of scratch a thread")
+        failure = self._last_failure().contents
+        message = failure.message.decode(errors="replace")
+        raise DeviceError(f"kernel {kernel.name!r}, program {tuple(failure.program_id)}: {message}")

@@ -1,0 +1,391 @@
+"""Loading kernel objects: a relocatable ELF object becomes a memory image for one base address.
+
+Objects come from LLVM for x86-64 and RISC-V (position independent, not relaxed) and from a file cache, so nothing in them is trusted: every offset is
+checked, and what is not understood is an `ObjectError`, never executed. The image has three page-aligned parts, so that no page is both
+writable and executable: code (with stubs for calls out of the image), read-only data (with a table of addresses for the
+stubs and for accesses through a global offset table), writable data.
+"""
+
+import platform
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from triton_spacemit.backend.errors import DeviceError
+
+PAGE = 4096
+#: What a kernel may call besides the runtime's services; each device exports those that its runtime has.
+EXTERNALS = (
+    "memcpy memmove memset fmod fmodf fma fmaf __extendhfsf2 __extendhfdf2 __truncsfhf2 __truncdfhf2 __truncsfbf2 __truncdfbf2 "
+    "__multi3 __divti3 __modti3 __udivti3 __umodti3 __ashlti3 __ashrti3 __lshrti3 "
+    "__floattisf __floattidf __floatuntisf __floatuntidf __fixsfti __fixdfti __fixunssfti __fixunsdfti"
+).split()
+
+_MACHINES = {62: "x86_64", 243: "riscv64"}
+_ALLOC, _WRITE, _EXECUTE = 2, 1, 4
+_RELA, _NOBITS, _SYMTAB = 4, 8, 2
+_IGNORED = (".eh_frame", ".note", ".riscv.attributes")
+# A jump to the address in a slot of the table: x86-64 `jmp *slot(%rip)`, RISC-V `auipc t3; ld t3; jr t3`.
+_STUB_BYTES = {"x86_64": 8, "riscv64": 16}
+
+
+class ObjectError(DeviceError):
+    """A kernel's object is damaged, or is not one that this loader understands."""
+
+
+@dataclass
+class _Section:
+    name: str
+    kind: int
+    flags: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    alignment: int
+    place: int | None = None  # offset in the image, for sections that are loaded
+
+
+@dataclass(frozen=True)
+class _Symbol:
+    name: str
+    section: int
+    value: int
+
+
+@dataclass(frozen=True)
+class _Relocation:
+    place: int  # offset in the image
+    kind: int
+    symbol: _Symbol
+    addend: int
+
+
+def _align(value: int, alignment: int) -> int:
+    return -(-value // alignment) * alignment
+
+
+@dataclass
+class KernelObject:
+    """A checked object. `size` bytes at any page-aligned address hold its image; `entry` is the kernel's offset in it.
+
+    Code ends at `code_end`, read-only data at `readonly_end`, both multiples of the page.
+    """
+
+    binary: bytes
+    name: str
+    machine: str = ""
+    size: int = 0
+    code_end: int = 0
+    readonly_end: int = 0
+    entry: int = 0
+    text: int = 0  # offset of the section .text, to which line tables refer
+    externals: list[str] = field(default_factory=list)
+    _sections: list[_Section] = field(default_factory=list)
+    _symbols: list[_Symbol] = field(default_factory=list)
+    _relocations: list[_Relocation] = field(default_factory=list)
+    _slots: dict[_Symbol, int] = field(default_factory=dict)
+    _stubs: dict[_Symbol, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            self._read()
+        except (struct.error, IndexError, ValueError) as error:
+            raise self._error(f"is damaged ({error})") from None
+
+    def _error(self, message: str) -> ObjectError:
+        return ObjectError(f"the object of kernel {self.name!r} {message}")
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        if offset + size > len(self.binary):
+            raise self._error(f"is truncated: it has {len(self.binary)} bytes and needs {offset + size}")
+        return self.binary[offset : offset + size]
+
+    def _read(self) -> None:
+        header = self._bytes(0, 64)
+        if header[:6] != b"\x7fELF\x02\x01":
+            raise self._error("is no 64-bit little-endian ELF file")
+        kind, machine = struct.unpack_from("<HH", header, 16)
+        if kind != 1 or machine not in _MACHINES:
+            raise self._error(f"has ELF type {kind} for machine {machine}; a relocatable object for x86-64 or RISC-V is needed")
+        self.machine = _MACHINES[machine]
+        (table,) = struct.unpack_from("<Q", header, 40)
+        entry_size, count, names = struct.unpack_from("<HHH", header, 58)
+        if entry_size != 64 or not count:
+            raise self._error("has no section table")
+        rows = [struct.unpack("<IIQQQQIIQQ", self._bytes(table + 64 * i, 64)) for i in range(count)]
+        strings = self._bytes(rows[names][4], rows[names][5])
+        for name, kind, flags, _, offset, size, link, info, alignment, _ in rows:
+            if kind != _NOBITS:
+                self._bytes(offset, size)
+            self._sections.append(_Section(_string(strings, name), kind, flags, offset, size, link, info, max(alignment, 1)))
+        self._read_symbols()
+        self._place_sections()
+        self._read_relocations()
+        self._place_stubs()
+        kernel = next((s for s in self._symbols if s.name == self.name and s.section), None)
+        if kernel is None:
+            raise self._error("does not define the kernel")
+        self.entry = self._offset(kernel)
+
+    def _read_symbols(self) -> None:
+        table = next((s for s in self._sections if s.kind == _SYMTAB), None)
+        if table is None:
+            raise self._error("has no symbol table")
+        strings = self._sections[table.link]
+        text = self._bytes(strings.offset, strings.size)
+        for name, _, _, section, value, _ in struct.iter_unpack("<IBBHQQ", self._bytes(table.offset, table.size)):
+            self._symbols.append(_Symbol(_string(text, name), section, value))
+
+    def _place_sections(self) -> None:
+        loaded = [s for s in self._sections if s.flags & _ALLOC and not s.name.startswith(_IGNORED)]
+
+        def part(section: _Section) -> int:
+            return 0 if section.flags & _EXECUTE else 2 if section.flags & _WRITE and not section.name.startswith(".data.rel.ro") else 1
+
+        self._parts: list[int] = []
+        for wanted in range(3):
+            end = 0
+            for section in loaded:
+                if part(section) == wanted:
+                    if section.alignment > PAGE:
+                        raise self._error(f"aligns section {section.name} to {section.alignment} bytes; at most {PAGE} are supported")
+                    section.place = _align(end, section.alignment)
+                    end = section.place + section.size
+            self._parts.append(end)
+        self._part_of = {id(section): part(section) for section in loaded}
+
+    def _read_relocations(self) -> None:
+        for section in self._sections:
+            if section.kind != _RELA or section.info >= len(self._sections) or self._sections[section.info].place is None:
+                continue
+            target = self._sections[section.info]
+            for offset, info, addend in struct.iter_unpack("<QQq", self._bytes(section.offset, section.size)):
+                if offset >= target.size:
+                    raise self._error(f"relocates a place outside section {target.name}")
+                # Places become offsets in the image when the parts' final sizes are known.
+                self._relocations.append(_Relocation(offset, info & 0xFFFFFFFF, self._symbols[info >> 32], addend))
+                self._targets.append(target)
+
+    @property
+    def _targets(self) -> list[_Section]:
+        return self.__dict__.setdefault("_target_list", [])
+
+    def _place_stubs(self) -> None:
+        """Give every external function a stub, everything reached through a table a slot, and fix where all parts lie."""
+        through_table = {"x86_64": (9, 41, 42), "riscv64": (20,)}[self.machine]
+        direct = {"x86_64": (2, 4), "riscv64": (17, 18, 19, 59)}[self.machine]
+        externals = {}
+        for relocation in self._relocations:
+            symbol = relocation.symbol
+            if not symbol.section and symbol.name:
+                externals[symbol.name] = None
+            if relocation.kind in through_table or (relocation.kind in direct and not symbol.section and symbol.name):
+                self._slots.setdefault(symbol, 0)
+                if relocation.kind in direct:
+                    self._stubs.setdefault(symbol, 0)
+        self.externals = list(externals)
+        stubs, slots = _align(self._parts[0], 16), _align(self._parts[1], 8)
+        code = stubs + len(self._stubs) * _STUB_BYTES[self.machine]
+        readonly = slots + 8 * len(self._slots)
+        self.code_end = _align(code, PAGE)
+        self.readonly_end = self.code_end + _align(readonly, PAGE)
+        self.size = self.readonly_end + _align(self._parts[2], PAGE)
+        starts = (0, self.code_end, self.readonly_end)
+        for section in self._sections:
+            if section.place is not None:
+                section.place += starts[self._part_of[id(section)]]
+        self._relocations = [
+            _Relocation((target.place or 0) + r.place, r.kind, r.symbol, r.addend)
+            for r, target in zip(self._relocations, self._targets, strict=True)
+        ]
+        for i, symbol in enumerate(self._stubs):
+            self._stubs[symbol] = stubs + i * _STUB_BYTES[self.machine]
+        for i, symbol in enumerate(self._slots):
+            self._slots[symbol] = self.code_end + slots + 8 * i
+        self.text = next((s.place or 0 for s in self._sections if s.name == ".text"), 0)
+
+    def _offset(self, symbol: _Symbol) -> int:
+        if symbol.section >= len(self._sections) or self._sections[symbol.section].place is None:
+            raise self._error(f"refers to {symbol.name or 'a symbol'!r} in a section that is not loaded")
+        return self._sections[symbol.section].place + symbol.value
+
+    def link(self, base: int, symbols: Mapping[str, int]) -> bytearray:
+        """The image for the page-aligned address `base`; `symbols` has the addresses of what it may call.
+
+        Raises ObjectError naming a function that `symbols` lacks or a relocation that is not supported.
+        """
+        missing = [name for name in self.externals if name not in symbols]
+        if missing:
+            raise self._error(f"calls {', '.join(missing)}, which the runtime does not have")
+        image = bytearray(self.size)
+        for section in self._sections:
+            if section.place is not None and section.kind != _NOBITS:
+                image[section.place : section.place + section.size] = self._bytes(section.offset, section.size)
+
+        def address(symbol: _Symbol) -> int:
+            if not symbol.section:
+                return symbols[symbol.name] if symbol.name else 0
+            return symbol.value if symbol.section == 0xFFF1 else base + self._offset(symbol)
+
+        for symbol, slot in self._slots.items():
+            struct.pack_into("<Q", image, slot, address(symbol))
+        for symbol, stub in self._stubs.items():
+            self._write_stub(image, stub, self._slots[symbol] - stub)
+        apply = self._apply_x86 if self.machine == "x86_64" else self._apply_riscv
+        try:
+            apply(image, base, address)
+        except struct.error as error:
+            raise self._error(f"has a relocation out of range ({error})") from None
+        return image
+
+    def _write_stub(self, image: bytearray, stub: int, distance: int) -> None:
+        if self.machine == "x86_64":
+            struct.pack_into("<BBi", image, stub, 0xFF, 0x25, distance - 6)
+        else:
+            high, low = _split(distance)
+            struct.pack_into("<III", image, stub, 0x00000E17 | high, 0x000E3E03 | (low & 0xFFF) << 20, 0x000E0067)
+
+    def _reach(self, relocation: _Relocation, base: int, address: "_Address") -> int:
+        """The address that a direct call or access goes to: a stub for what is outside the image."""
+        stub = self._stubs.get(relocation.symbol)
+        return base + stub if stub is not None else address(relocation.symbol)
+
+    def _apply_x86(self, image: bytearray, base: int, address: "_Address") -> None:
+        for r in self._relocations:
+            here = base + r.place
+            if r.kind == 1:
+                struct.pack_into("<Q", image, r.place, (address(r.symbol) + r.addend) % (1 << 64))
+            elif r.kind in (2, 4):
+                struct.pack_into("<i", image, r.place, self._reach(r, base, address) + r.addend - here)
+            elif r.kind in (9, 41, 42):
+                struct.pack_into("<i", image, r.place, base + self._slots[r.symbol] + r.addend - here)
+            elif r.kind == 24:
+                struct.pack_into("<q", image, r.place, address(r.symbol) + r.addend - here)
+            else:
+                raise self._error(f"has a relocation of kind {r.kind}, which is not supported on x86-64")
+
+    def _apply_riscv(self, image: bytearray, base: int, address: "_Address") -> None:
+        highs = {}  # image offset of an auipc -> the distance whose upper part it takes
+        for r in self._relocations:
+            if r.kind in (18, 19):
+                highs[r.place] = self._reach(r, base, address) + r.addend - base - r.place
+            elif r.kind == 20:
+                highs[r.place] = self._slots[r.symbol] + r.addend - r.place
+            elif r.kind == 23:
+                highs[r.place] = address(r.symbol) + r.addend - base - r.place
+        for r in self._relocations:
+            word = struct.unpack_from("<I", image, r.place)[0] if r.place + 4 <= len(image) else 0
+            if r.kind in (18, 19, 20, 23):
+                high, low = _split(highs[r.place])
+                struct.pack_into("<I", image, r.place, word & 0xFFF | high)
+                if r.kind in (18, 19):
+                    (jump,) = struct.unpack_from("<I", image, r.place + 4)
+                    struct.pack_into("<I", image, r.place + 4, jump & 0xFFFFF | (low & 0xFFF) << 20)
+            elif r.kind in (24, 25):
+                place = self._offset(r.symbol)
+                if place not in highs:
+                    raise self._error("has the lower half of an address without its upper half")
+                low = _split(highs[place])[1] & 0xFFF
+                word = word & 0xFFFFF | low << 20 if r.kind == 24 else word & 0x01FFF07F | low >> 5 << 25 | (low & 31) << 7
+                struct.pack_into("<I", image, r.place, word)
+            elif r.kind in _RISCV_JUMPS:
+                self._apply_riscv_jump(image, r, self._reach(r, base, address) + r.addend - base - r.place)
+            elif r.kind in _RISCV_DATA:
+                operation, size = _RISCV_DATA[r.kind]
+                old = int.from_bytes(image[r.place : r.place + size], "little")
+                value = address(r.symbol) + r.addend
+                value = {"set": value, "add": old + value, "sub": old - value, "pc": value - base - r.place}[operation]
+                image[r.place : r.place + size] = (value % (1 << 8 * size)).to_bytes(size, "little")
+            elif r.kind in (52, 53):
+                value = address(r.symbol) + r.addend
+                value = image[r.place] - value if r.kind == 52 else value
+                image[r.place] = image[r.place] & 0xC0 | value & 0x3F
+            elif r.kind in (43, 51):
+                raise self._error("was compiled with linker relaxation; compile it with -relax")
+            else:
+                raise self._error(f"has a relocation of kind {r.kind}, which is not supported on RISC-V")
+
+    def _apply_riscv_jump(self, image: bytearray, r: _Relocation, distance: int) -> None:
+        bits, size = {16: (13, 4), 17: (21, 4), 44: (9, 2), 45: (12, 2)}[r.kind]
+        if not -(1 << bits - 1) <= distance < 1 << bits - 1 or distance % 2:
+            raise self._error(f"jumps {distance} bytes where {bits} bits are encoded")
+        word = int.from_bytes(image[r.place : r.place + size], "little")
+        for position, width, bit in _RISCV_JUMPS[r.kind]:
+            mask = (1 << width) - 1
+            word = word & ~(mask << position) | (distance >> bit & mask) << position
+        image[r.place : r.place + size] = word.to_bytes(size, "little")
+
+    def line_of(self, offset: int) -> str | None:
+        """`file:line` of the code at `offset` in the image, if the object has a line table."""
+        import io
+
+        from elftools.common.exceptions import DWARFError, ELFError
+        from elftools.elf.elffile import ELFFile
+
+        best: tuple[int, str] | None = None
+        try:
+            dwarf = ELFFile(io.BytesIO(self.binary)).get_dwarf_info()
+            for unit in dwarf.iter_CUs():
+                program = dwarf.line_program_for_CU(unit)
+                if program is None:
+                    continue
+                files, first = program.header["file_entry"], 1 if program.header["version"] < 5 else 0
+                for start, end, file, line in _rows(program):
+                    if start <= offset - self.text < end and (best is None or start >= best[0]) and line:
+                        name = files[file - first].name
+                        best = start, f"{name.decode() if isinstance(name, bytes) else name}:{line}"
+        except (ELFError, DWARFError, IndexError, KeyError, ValueError):
+            return None  # a broken line table must not hide the fault that it was read for
+        return best[1] if best else None
+
+
+def _rows(program: object) -> Iterator[tuple[int, int, int, int]]:
+    """(first address, end, file, line) of each row of a line table."""
+    previous = None
+    for entry in program.get_entries():  # type: ignore[attr-defined]
+        state = entry.state
+        if state is None:
+            continue
+        if previous is not None:
+            yield previous.address, state.address, previous.file, previous.line
+        previous = None if state.end_sequence else state
+
+
+def _string(table: bytes, offset: int) -> str:
+    return table[offset : table.index(0, offset)].decode()
+
+
+def _split(distance: int) -> tuple[int, int]:
+    """The upper part (in place in an instruction) and the signed lower 12 bits of a distance from an auipc."""
+    if not -(1 << 31) - 2048 <= distance < (1 << 31) - 2048:
+        raise struct.error(f"{distance} does not fit auipc")
+    high = distance + 0x800 >> 12 << 12
+    return high & 0xFFFFF000, distance - high
+
+
+_Address = object  # a function from _Symbol to its address
+
+# (bit position in the instruction, width, first bit of the distance)
+_RISCV_JUMPS = {
+    16: ((7, 1, 11), (8, 4, 1), (25, 6, 5), (31, 1, 12)),
+    17: ((12, 8, 12), (20, 1, 11), (21, 10, 1), (31, 1, 20)),
+    44: ((2, 1, 5), (3, 2, 1), (5, 2, 6), (10, 2, 3), (12, 1, 8)),
+    45: ((2, 1, 5), (3, 3, 1), (6, 1, 7), (7, 1, 6), (8, 1, 10), (9, 2, 8), (11, 1, 4), (12, 1, 11)),
+}
+_RISCV_DATA = {
+    1: ("set", 4),
+    2: ("set", 8),
+    **{33 + i: ("add", 1 << i) for i in range(4)},
+    **{37 + i: ("sub", 1 << i) for i in range(4)},
+    54: ("set", 1),
+    55: ("set", 2),
+    56: ("set", 4),
+    57: ("pc", 4),
+    59: ("pc", 4),
+}
+
+
+def host_machine() -> str:
+    """This machine's architecture, as `KernelObject.machine` names it."""
+    return {"AMD64": "x86_64"}.get(platform.machine(), platform.machine())

@@ -1,0 +1,13 @@
+// The runtime as a shared library of the process that launches.
+#include <errno.h>
+#include <unistd.h>
+
+#include "runtime.h"
+
+void write_output(const char *text, size_t size) {
+  while (size) {
+    ssize_t written = write(STDOUT_FILENO, text, size);
+    if (written < 0 && errno != EINTR) return;
+    if (written > 0) text += written, size -= (size_t)written;
+  }
+}

@@ -1,0 +1,239 @@
+// A persistent pool of threads that spreads the programs of a grid.
+//
+// The calling thread is thread 0 and works too. Programs are handed out in chunks by one atomic counter. A launch wakes one thread, and every
+// thread that finds work wakes the next, so that a small grid costs its caller one system call, and a single program none. A thread
+// that comes too late finds the launch closed and sleeps again; the caller waits only for threads that have joined.
+// Threads own nothing of a launch but their place in `state`, so more of them can be started while a program waits for another.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "runtime.h"
+
+enum { MAX_THREADS = 1024, LINE = 128, STACK_BYTES = 8 << 20 };
+static const uint32_t OPEN = 1u << 31;  // in `state`: threads may still join; the lower bits count those that have
+
+typedef struct Worker {
+  Context context;  // first: a service finds its worker from the kernel's context
+  jmp_buf stop;
+  void *scratch;
+  uint64_t scratch_bytes;
+  pthread_t thread;
+  _Atomic int busy;
+} __attribute__((aligned(LINE))) Worker;
+
+static struct {
+  pthread_mutex_t lock;  // held by a launch: one at a time
+  Worker *workers[MAX_THREADS];
+  int32_t num_workers;  // that exist, thread 0 included
+  const Program *program;
+  const uint64_t *arguments;
+  Failure *failure;
+  int64_t programs, chunk;
+  int32_t grid[3], threads;
+  _Atomic int out_of_memory;
+  _Atomic int32_t limit __attribute__((aligned(LINE)));  // threads with this number or more end
+  _Atomic uint32_t bell;                                 // rung to wake sleeping threads
+  _Atomic uint32_t state __attribute__((aligned(LINE)));
+  _Atomic int64_t next __attribute__((aligned(LINE)));
+  _Atomic int failed __attribute__((aligned(LINE)));
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void (*on_thread_start)(void);
+static _Thread_local Worker *running;
+static _Thread_local Failure failure;  // of the last launch from this thread that failed
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
+static void futex_wake(_Atomic uint32_t *word, int count) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0); }
+
+static Worker *new_worker(int32_t thread) {
+  Worker *worker = aligned_alloc(LINE, sizeof(Worker));
+  if (worker) {
+    memset(worker, 0, sizeof *worker);
+    worker->context.thread = thread;
+    worker->context.services = &services;
+  }
+  return worker;
+}
+
+static int grow_scratch(Worker *worker, uint64_t bytes) {
+  if (bytes <= worker->scratch_bytes) return 1;
+  free(worker->scratch);
+  bytes = (bytes + LINE - 1) / LINE * LINE;
+  worker->scratch = aligned_alloc(LINE, bytes);
+  worker->scratch_bytes = worker->scratch ? bytes : 0;
+  return worker->scratch != NULL;
+}
+
+static void run_programs(Worker *worker) {
+  if (!grow_scratch(worker, pool.program->scratch_bytes)) {
+    pool.out_of_memory = 1;
+    pool.next = pool.programs;
+    return;
+  }
+  Context *context = &worker->context;
+  memcpy(context->num_programs, pool.grid, sizeof pool.grid);
+  context->num_threads = pool.threads;
+  context->scratch = worker->scratch;
+  running = worker;
+  worker->busy = 1;
+  if (!_setjmp(worker->stop)) {
+    for (;;) {
+      int64_t first = atomic_fetch_add_explicit(&pool.next, pool.chunk, memory_order_relaxed);
+      if (first >= pool.programs) break;
+      int64_t end = first + pool.chunk < pool.programs ? first + pool.chunk : pool.programs;
+      int64_t row = first / pool.grid[0];
+      context->program_id[0] = (int32_t)(first % pool.grid[0]);
+      context->program_id[1] = (int32_t)(row % pool.grid[1]);
+      context->program_id[2] = (int32_t)(row / pool.grid[1]);
+      for (int64_t i = first; i < end; i++) {
+        if (atomic_load_explicit(&pool.failed, memory_order_relaxed)) break;
+        pool.program->kernel(pool.arguments, context);
+        if (++context->program_id[0] == pool.grid[0]) {
+          context->program_id[0] = 0;
+          if (++context->program_id[1] == pool.grid[1]) {
+            context->program_id[1] = 0;
+            context->program_id[2]++;
+          }
+        }
+      }
+    }
+  }
+  worker->busy = 0;
+  running = NULL;
+}
+
+void fail_program(Context *context, const char *message) {
+  Worker *worker = (Worker *)context;
+  if (!atomic_exchange(&pool.failed, 1)) {
+    memcpy(pool.failure->program_id, context->program_id, sizeof context->program_id);
+    strncpy(pool.failure->message, message, FAILURE_BYTES - 1);
+    pool.failure->message[FAILURE_BYTES - 1] = 0;
+    pool.next = pool.programs;
+  }
+  _longjmp(worker->stop, 1);
+}
+
+const Failure *last_failure(void) { return &failure; }
+
+Context *current_context(void) { return running ? &running->context : NULL; }
+
+void signal_busy_thread(int signal) {
+  for (int32_t i = 0; i < pool.num_workers; i++)
+    if (pool.workers[i]->busy) {
+      pthread_kill(pool.workers[i]->thread, signal);
+      return;
+    }
+}
+
+static int join(void) {
+  uint32_t state = atomic_load(&pool.state);
+  while (state & OPEN)
+    if (atomic_compare_exchange_weak(&pool.state, &state, state + 1)) return 1;
+  return 0;
+}
+
+static void *work(void *argument) {
+  Worker *worker = argument;
+  if (on_thread_start) on_thread_start();
+  uint32_t seen = 0;
+  for (;;) {
+    uint32_t bell = atomic_load(&pool.bell);
+    if (worker->context.thread >= atomic_load(&pool.limit)) break;
+    if (bell == seen) {
+      futex_wait(&pool.bell, seen);
+      continue;
+    }
+    seen = bell;
+    if (!join()) continue;
+    if (atomic_load(&pool.next) < pool.programs) futex_wake(&pool.bell, 1);
+    run_programs(worker);
+    if (atomic_fetch_sub(&pool.state, 1) == 1) futex_wake(&pool.state, 1);
+  }
+  free(worker->scratch);
+  free(worker);
+  return NULL;
+}
+
+// Start or end threads until `threads` exist; fewer where the system gives no more.
+static void resize(int32_t threads) {
+  if (threads < pool.num_workers) {
+    pool.limit = threads;
+    atomic_fetch_add(&pool.bell, 1);
+    futex_wake(&pool.bell, MAX_THREADS);
+    while (pool.num_workers > threads) pthread_join(pool.workers[--pool.num_workers]->thread, NULL);
+  }
+  pool.limit = threads;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, STACK_BYTES);
+  // Signals are for the threads of the process that the pool lives in, except those that a kernel's own fault raises.
+  sigset_t all, old;
+  sigfillset(&all);
+  sigdelset(&all, SIGSEGV), sigdelset(&all, SIGBUS), sigdelset(&all, SIGILL), sigdelset(&all, SIGFPE), sigdelset(&all, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &all, &old);
+  while (pool.num_workers < threads) {
+    Worker *worker = new_worker(pool.num_workers);
+    if (!worker || pthread_create(&worker->thread, &attributes, work, worker)) {
+      free(worker);
+      break;
+    }
+    pool.workers[pool.num_workers++] = worker;
+  }
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  pthread_attr_destroy(&attributes);
+}
+
+// The child of a fork has none of its parent's threads; what they owned is left to it as garbage.
+static void forget_threads(void) {
+  pthread_mutex_init(&pool.lock, NULL);
+  pool.num_workers = 0;
+  pool.state = 0;
+  running = NULL;
+}
+
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL, NULL, forget_threads); }
+
+int run_grid(const Program *program, const uint64_t *arguments, int32_t x, int32_t y, int32_t z, int32_t threads) {
+  pthread_mutex_lock(&pool.lock);
+  if (!pool.num_workers) {
+    if (!(pool.workers[0] = new_worker(0))) {
+      pthread_mutex_unlock(&pool.lock);
+      return NO_MEMORY;
+    }
+    pool.num_workers = 1;
+  }
+  pool.workers[0]->thread = pthread_self();
+  pool.programs = (int64_t)x * y * z;
+  threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
+  // A single program leaves the pool as it is.
+  if (pool.programs > 1 && threads != pool.num_workers) resize(threads);
+  pool.threads = pool.num_workers;
+  pool.chunk = pool.programs / (pool.threads * 16);
+  pool.chunk = pool.chunk < 1 ? 1 : pool.chunk > 256 ? 256 : pool.chunk;
+  pool.program = program, pool.arguments = arguments, pool.failure = &failure;
+  pool.grid[0] = x, pool.grid[1] = y, pool.grid[2] = z;
+  pool.failed = pool.out_of_memory = 0;
+  pool.next = 0;
+  if (pool.programs > 1 && pool.threads > 1) {
+    atomic_store(&pool.state, OPEN);
+    atomic_fetch_add(&pool.bell, 1);
+    futex_wake(&pool.bell, 1);
+    run_programs(pool.workers[0]);
+    uint32_t joined = atomic_fetch_and(&pool.state, ~OPEN) & ~OPEN;
+    for (; joined; joined = atomic_load(&pool.state)) futex_wait(&pool.state, joined);
+  } else {
+    run_programs(pool.workers[0]);
+  }
+  int result = pool.out_of_memory ? NO_MEMORY : pool.failed ? FAILED : OK;
+  pthread_mutex_unlock(&pool.lock);
+  return result;
+}
