@@ -48,7 +48,7 @@ _INTRINSIC_MATH = frozenset(
 
 STAGES = {
     "structure": Stage(
-        ("lift-cf-to-scf", "inline", "symbol-dce", "canonicalize", "cse", "structure", "canonicalize", "cse"),
+        ("lift-cf-to-scf", "inline-calls", "canonicalize", "cse", "structure", "canonicalize", "cse"),
         State(ops=(*_BRANCHES, *_MEMORY), types=("!tt.",)),
     ),
     "loops": Stage(("loops", "canonicalize", "cse"), State(ops=("xsmt.",), types=("tensor<", "!tt."))),

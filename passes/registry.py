@@ -12,6 +12,7 @@ from triton_spacemit.dialect.errors import LoweringError
 Pass = Callable[[ir.Module], None]
 
 PASSES = {
+    "inline-calls": "triton_spacemit.passes.inline_calls:inline_calls",
     "structure": "triton_spacemit.passes.structure:structure",
     "loops": "triton_spacemit.passes.loops:loops",
     "expand-math": "triton_spacemit.passes.expand_math:expand_math",
@@ -24,10 +25,8 @@ PASSES = {
 UPSTREAM = {
     "canonicalize": "Fold and simplify registered ops (upstream)",
     "cse": "Eliminate common subexpressions (upstream)",
-    "inline": "Inline calls into their callers (upstream)",
     "lift-cf-to-scf": "Turn branches between blocks into scf ops (upstream)",
     "loop-invariant-code-motion": "Hoist loop-invariant ops (upstream)",
-    "symbol-dce": "Remove private functions without uses (upstream)",
 }
 
 

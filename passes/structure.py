@@ -93,7 +93,9 @@ class _Function:
             name, results=results, operands=operands, attributes=attributes, regions=regions, loc=location, ip=point
         )
 
-    def before(self, op: ir.Operation, name: str, operands: Sequence[ir.Value], result: ir.Type, **attributes: ir.Attribute) -> ir.Value:
+    def before(
+        self, op: ir.Operation, name: str, operands: Sequence[ir.Value], result: ir.Type, /, **attributes: ir.Attribute
+    ) -> ir.Value:
         """The result of a new op before `op`, at its location."""
         return self.create(name, operands, [result], ir.InsertionPoint(op), op.location, attributes).result
 
@@ -303,7 +305,7 @@ class _Function:
         if self.describer.info(type_)[2] is not None:
             type_ = self.nodes.ptr
         if mask is None or _is_true(mask):
-            return self.plain_load(op, pointer, type_)
+            return self.plain_load(op, pointer, type_, op)
         if other is None:
             if type_ == self.nodes.ptr:
                 other = self.emit(self.nodes.null)
@@ -311,20 +313,19 @@ class _Function:
                 other = self.constant(ir.IntegerAttr.get(type_, 0) if isinstance(type_, ir.IntegerType) else ir.FloatAttr.get(type_, 0.0))
         branch = self.create("scf.if", [mask], [type_], ir.InsertionPoint(op), op.location, regions=2)
         for region, taken in zip(branch.regions, (True, False), strict=True):
-            block = ir.Block.create_at_start(region, [])
-            end = self.create("scf.yield", [], [], ir.InsertionPoint(block), op.location)
-            value = self.plain_load(end, pointer, type_, op) if taken else other
-            self.create("scf.yield", [value], [], ir.InsertionPoint(block), op.location)
-            end.erase()
+            end = self.create("scf.yield", [other], [], ir.InsertionPoint(ir.Block.create_at_start(region, [])), op.location)
+            if taken:
+                end.operands[0] = self.plain_load(op, pointer, type_, end)
         return branch.result
 
-    def plain_load(self, point: ir.Operation, pointer: ir.Value, type_: ir.Type, op: ir.Operation | None = None) -> ir.Value:
-        attributes = {"volatile_": ir.UnitAttr.get()} if (op or point).attributes["isVolatile"].value else {}
+    def plain_load(self, op: ir.Operation, pointer: ir.Value, type_: ir.Type, end: ir.Operation) -> ir.Value:
+        """Load before `end` what the load `op` asks for."""
+        attributes = {"volatile_": ir.UnitAttr.get()} if op.attributes["isVolatile"].value else {}
         stored = self.stored(type_)
-        value = self.before(point, "llvm.load", [pointer], stored, **attributes)
+        value = self.before(end, "llvm.load", [pointer], stored, **attributes)
         if type_ == self.nodes.i1:
-            return self.as_bool(point, value)
-        return value if stored == type_ else self.before(point, "arith.bitcast", [value], type_)
+            return self.as_bool(end, value)
+        return value if stored == type_ else self.before(end, "arith.bitcast", [value], type_)
 
     def stored(self, type_: ir.Type) -> ir.Type:
         """What LLVM loads and stores for a scalar type: bytes for i1 and eight-bit floats, which it does not know."""
@@ -388,7 +389,7 @@ class _Function:
             return
         fixed, initial = op.operands[: plan.fixed], op.operands[plan.fixed :]
         operands = [*fixed, *self.carry(initial, plan.entering, op)]
-        attributes = {name: op.attributes[name] for name in _names(op) if name != "operandSegmentSizes"}
+        attributes = {name: op.attributes[name] for name in op.attributes if name != "operandSegmentSizes"}
         kept = [result for number, result in enumerate(op.results) if number not in plan.leaving]
         for result in kept:
             self.retype(result)
