@@ -133,6 +133,8 @@ class KernelLowering(Lowering):
         return result
 
     def lower(self, node: Node) -> None:
+        if node.name in elementwise.DIVISIONS and not node.is_tensor:
+            services.check_divisor(self, node)
         handler = HANDLERS.get(node.name)
         if handler is not None:
             handler(self, node)

@@ -1,141 +1,254 @@
-"""Matrix products: register tiles of the result, a loop over k that reads a vector of B and one element of A per row."""
+"""Matrix products: register tiles of the result, and a loop over k that reads a vector of B and one element of A per row.
+
+A product inside the loop `for ..: acc = dot(a, b, acc)` keeps its tile of `acc` in registers over many turns of that loop: the turns' operands
+are located (or packed, where they do not lie in memory as they are needed) for a chunk of turns first, then the tiles run over the chunk.
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.elementwise import element_of
+from triton_spacemit.passes.loops.elementwise import element_of, shape_of
 from triton_spacemit.passes.loops.lowering import GROUP, Lowering
-from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
-from triton_spacemit.passes.loops.views import View, view_of
+from triton_spacemit.passes.loops.tensors import Buffer, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.views import View, in_place
 
-UNROLL = 4  # steps of k in one turn of the loop
+CHUNK = 256  # steps of k for which operands are located before tiles run over them
+UNROLL = 4  # steps of k in one turn of the inner loop
 
 
-def tile_rows(rows: int, most: int) -> list[tuple[int, int]]:
-    """Split `rows` into tiles of nearly equal height, at most `most`: (height, number of such tiles), the taller first."""
-    tiles = -(-rows // most)
-    height, taller = divmod(rows, tiles)
-    return [(h, n) for h, n in ((height + 1, taller), (height, tiles - taller)) if n]
+@dataclass(eq=False)
+class Product:
+    """What stays the same for every turn: shapes, types, the register tile, where the result accumulates and how much of it is wanted."""
+
+    batch: list[int]
+    rows: int
+    inner: int
+    columns: int
+    factor: ir.Type  # operands are read in this type
+    accumulate: ir.Type
+    target: Buffer
+    height: int
+    lanes: int
+    wanted_rows: Emitted
+    wanted_columns: Emitted
+
+
+def factor_type(low: Lowering, element: ir.Type, accumulate: ir.Type) -> ir.Type:
+    """The type in which operands of type `element` are multiplied: their own where the chip multiplies it, widening, into `accumulate`."""
+    b = low.b
+    if element == accumulate or (isinstance(element, ir.F16Type) and low.chip.native_float16):
+        return element
+    if isinstance(element, ir.FloatType):
+        return accumulate
+    return ir.IntegerType.get_signless(16) if bits(element) <= 16 and low.chip.has_vl and accumulate == b.i32 else accumulate
+
+
+def make_product(low: Lowering, node: Node, target: Buffer, wanted: tuple[Emitted | None, Emitted | None]) -> Product:
+    b = low.b
+    *batch, rows, inner = shape_of(node.operands[0])
+    columns = shape_of(node.operands[1])[-1]
+    element = element_of(node.results[0].type)
+    native = isinstance(element, (ir.F64Type, ir.IntegerType)) or (isinstance(element, ir.F16Type) and low.chip.native_float16)
+    accumulate = element if native else b.f32
+    factor = factor_type(low, element_of(node.operands[0].type), accumulate)
+    lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP))
+    height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact=bool(batch))
+    limits = [b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True)]
+    return Product(batch, rows, inner, columns, factor, accumulate, target, height, lanes, *limits)
+
+
+def tile_height(low: Lowering, rows: int, group: int, exact: bool) -> int:
+    """Rows of a register tile: as many as leave two groups of registers for B, weighed against rows that the last tile has too many."""
+    most = max(1, (low.chip.vector_registers - 2 * group) // group)
+    heights = [h for h in range(1, min(rows, most) + 1) if not exact or rows % h == 0]
+    return min(heights, key=lambda h: (-(-rows // h) * (h * (group + 1) + group + 2), -h))
 
 
 def lower_dot(low: Lowering, node: Node) -> None:
-    b = low.b
-    left, right, start = (low.tensor(v) for v in node.operands[:3])
-    element = element_of(node.results[0].type)
-    accumulate = element if isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
-    *batch, rows, inner = left.shape
-    columns = right.shape[-1]
-    target = result_buffer(low, node, start)
-    begin_at_zero = is_zero(start)
-    a = view_of(low, left, None)
-    bb = view_of(low, right, len(right.shape) - 1)
-    c = View(target.base, [b.constant(s) for s in target.strides], target.stored)
-    lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP))
-    groups = max(1, bits(accumulate) * lanes // low.chip.vlen)
-    most = max(1, (low.chip.vector_registers - groups) // groups)
-    tiles = tile_rows(rows, most)
-
-    def batched(at: list[Emitted]) -> None:
-        if len(at) < len(batch):
-            b.for_loop(b.constant(0), b.constant(batch[len(at)]), 1, [], lambda i, _: batched([*at, i]) or [])
-            return
-        bases = []
-        for view in (a, bb, c):
-            base = view.base
-            for i, stride in zip(at, view.strides, strict=False):
-                base = b.offset(base, b.mul(i, stride), view.element)
-            bases.append(base)
-
-        def column(j: Emitted, _: list[Emitted]) -> list[Emitted]:
-            row = 0
-            for height, count in tiles:
-                first = row
-
-                def tile(t: Emitted, _: list[Emitted], height: int = height, first: int = first) -> list[Emitted]:
-                    i = b.add(b.mul(t, b.constant(height)), b.constant(first))
-                    micro_kernel(low, bases, (a, bb, c), i, j, height, lanes, inner, accumulate, begin_at_zero)
-                    return []
-
-                b.for_loop(b.constant(0), b.constant(count), 1, [], tile)
-                row += height * count
-            return []
-
-        b.for_loop(b.constant(0), b.constant(columns), lanes, [], column)
-
-    batched([])
+    """A product on its own: one turn."""
+    start = low.tensor(node.operands[2])
+    target, at_zero = result_buffer(low, node, start)
+    product = make_product(low, node, target, (None, None))
+    left, right = (low.tensor(v) for v in node.operands[:2])
+    a = locate(low, product, left, None, None)
+    bb = locate(low, product, right, len(product.batch) + 1, None)
+    run_tiles(low, product, b_turns=None, views=lambda turn: (a, bb), begin_at_zero=at_zero)
     low.values[node.results[0]] = low.from_buffer(target, node)
 
 
 def is_zero(tensor: Tensor) -> bool:
     owner = tensor.uniform.value.owner if tensor.uniform is not None else None
-    attribute = (
-        owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
-    )
+    attribute = owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
     return isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) and attribute.value == 0
 
 
-def result_buffer(low: Lowering, node: Node, start: Tensor) -> Buffer:
-    """Where the product accumulates: in the start value's own buffer if nothing else needs that, else in one with a copy of it."""
+def result_buffer(low: Lowering, node: Node, start: Tensor) -> tuple[Buffer, bool]:
+    """Where the product accumulates, and whether it starts at zero there (nothing is stored yet).
+
+    It is the start value's own buffer if nothing else needs that, else one with a copy of it.
+    """
     alone = low.analysis.pulls(node.operands[2]) == {node.order} and node.operands.count(node.operands[2]) == 1
     if start.buffer is not None and alone and not start.shared:
-        return start.buffer
+        return start.buffer, False
     buffer = low.destination(node) or low.allocate(start.shape, start.element)
-    if not is_zero(start):
-        low.write_all([(start, buffer)])
-    return buffer
+    if is_zero(start):
+        return buffer, True
+    low.write_all([(start, buffer)])
+    return buffer, False
 
 
-def micro_kernel(
+# -- operands
+
+
+def converted(low: Lowering, tensor: Tensor, type_: ir.Type) -> Tensor:
+    if tensor.element == type_:
+        return tensor
+    identity = tuple(range(len(tensor.shape)))
+
+    def compute(at: Coordinates) -> Emitted:
+        return convert(low, low.evaluate(tensor, at), type_)
+
+    return Tensor(tensor.shape, type_, compute, tensor.origin, ((tensor, identity),), tensor.cost + 1)
+
+
+def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None, slot: Buffer | None) -> View:
+    """An operand in memory as the tiles read it: in place where it can be, else packed into `slot` (or a buffer of its own)."""
+    b = low.b
+    rank = len(product.batch)
+    wanted = [b.constant(n) for n in tensor.shape]
+    wanted[rank if unit_dim is None else rank + 1] = product.wanted_rows if unit_dim is None else product.wanted_columns
+
+    def pack() -> list[Emitted]:
+        buffer = slot or low.allocate(tensor.shape, product.factor)
+        low.write_all([(converted(low, tensor, product.factor), buffer)])
+        return [buffer.base, *(b.constant(s) for s in buffer.strides)]
+
+    found = in_place(low, tensor, wanted) if tensor.element == product.factor else None
+    if found is None or (unit_dim is not None and found[0].strides[unit_dim].constant != 1):
+        base, *strides = pack()
+        return View(base, strides, product.factor)
+    view, condition = found
+    if condition is None:
+        return view
+    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
+    base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], pack)
+    if unit_dim is not None:
+        strides[unit_dim] = b.constant(1)
+    return View(base, strides, product.factor)
+
+
+# -- tiles
+
+
+def run_tiles(
+    low: Lowering, product: Product, b_turns: Emitted | None, views: Callable[[Emitted | None], tuple[View, View]], begin_at_zero: bool
+) -> None:
+    """All register tiles of the result, each over `b_turns` turns (None: the one turn); `views(turn)` gives the operands of a turn."""
+    b = low.b
+    target = product.target
+    c_strides = [b.constant(s) for s in target.strides]
+
+    def batched(at: list[Emitted]) -> None:
+        if len(at) < len(product.batch):
+            b.for_loop(b.constant(0), b.constant(product.batch[len(at)]), 1, [], lambda i, _: batched([*at, i]) or [])
+            return
+        base_c = target.base
+        for i, stride in zip(at, c_strides, strict=False):
+            base_c = b.offset(base_c, b.mul(i, stride), target.stored)
+
+        def column(j: Emitted, _: list[Emitted]) -> list[Emitted]:
+            left = b.minimum(b.sub(product.wanted_columns, j), b.constant(product.lanes))
+            partial = None if product.wanted_columns.constant is not None else left
+
+            def row(i: Emitted, _: list[Emitted]) -> list[Emitted]:
+                tile(low, product, base_c, c_strides, at, i, j, partial, b_turns, views, begin_at_zero)
+                return []
+
+            b.for_loop(b.constant(0), product.wanted_rows, product.height, [], row)
+            return []
+
+        b.for_loop(b.constant(0), product.wanted_columns, product.lanes, [], column)
+
+    batched([])
+
+
+def tile(
     low: Lowering,
-    bases: list[Emitted],
-    views: tuple[View, View, View],
+    product: Product,
+    base_c: Emitted,
+    c_strides: list[Emitted],
+    at: list[Emitted],
     i: Emitted,
     j: Emitted,
-    height: int,
-    lanes: int,
-    inner: int,
-    accumulate: ir.Type,
+    partial: Emitted | None,
+    b_turns: Emitted | None,
+    views: Callable[[Emitted | None], tuple[View, View]],
     begin_at_zero: bool,
 ) -> None:
-    """`C[i : i + height, j : j + lanes] += A[i : i + height, :] @ B[:, j : j + lanes]` with the tile of C in registers."""
-    b = low.b
-    a, bb, c = views
-    base_a, base_b, base_c = bases
-    vector = lanes if lanes > 1 else 0
-    rows_a = [b.offset(base_a, b.mul(b.add(i, b.constant(r)), a.strides[-2]), a.element) for r in range(height)]
-    column_b = b.offset(base_b, j, bb.element)
-    rows_c = [b.offset(b.offset(base_c, b.mul(b.add(i, b.constant(r)), c.strides[-2]), c.element), j, c.element) for r in range(height)]
+    """`C[i : i + height, j : j + lanes] += sum over turns of A[i : i + height, :] @ B[:, j : j + lanes]`, the tile of C in registers.
 
-    def load(pointer: Emitted, element: ir.Type, width: int) -> Emitted:
-        if width:
-            return low.memory.contiguous_load(pointer, element, width, None, None, b.depth)
-        return low.memory.scalar_load(pointer, element, None, None, b.depth)
+    Rows behind the wanted ones read the last wanted row of A; what they give lands behind C's rows, where every buffer has room.
+    """
+    b, element = low.b, product.target.stored
+    lanes = product.lanes if product.lanes > 1 else 0
+    places = [b.add(i, b.constant(r)) for r in range(product.height)]
+    rows_c = [b.offset(b.offset(base_c, b.mul(p, c_strides[-2]), element), j, element) for p in places]
+    exact = product.wanted_rows.constant is not None and product.wanted_rows.constant % product.height == 0
+    last = b.sub(product.wanted_rows, b.constant(1))
+    rows = places if exact else [places[0]] + [b.minimum(p, last) for p in places[1:]]
+    mask = None
+    if partial is not None and lanes and not low.chip.has_vl:
+        mask = b.compare("slt", b.iota(lanes, b.i32), b.cast_index(partial, b.i32))
+
+    def load_b(pointer: Emitted) -> Emitted:
+        if not lanes:
+            return low.memory.scalar_load(pointer, product.factor, None, None, b.depth)
+        if partial is None or mask is not None:
+            return low.memory.contiguous_load(pointer, product.factor, lanes, mask, None, b.depth)
+        return low.memory.load_lanes(pointer, product.factor, lanes, partial)
+
+    def turn(number: Emitted | None, carried: list[Emitted]) -> list[Emitted]:
+        a, bb = views(number)
+        base_a, base_b = a.base, bb.base
+        for index, stride_a, stride_b in zip(at, a.strides, bb.strides, strict=False):
+            base_a = b.offset(base_a, b.mul(index, stride_a), a.element)
+            base_b = b.offset(base_b, b.mul(index, stride_b), bb.element)
+        rows_a = [b.offset(base_a, b.mul(r, a.strides[-2]), a.element) for r in rows]
+        column_b = b.offset(base_b, j, bb.element)
+        unroll = math.gcd(product.inner, UNROLL)
+
+        def step(k: Emitted, sums: list[Emitted]) -> list[Emitted]:
+            sums = list(sums)
+            for u in range(unroll):
+                here = b.add(k, b.constant(u))
+                row = load_b(b.offset(column_b, b.mul(here, bb.strides[-2]), bb.element))
+                along = b.mul(here, a.strides[-1])
+                for r in range(product.height):
+                    factor = low.memory.scalar_load(b.offset(rows_a[r], along, a.element), a.element, None, None, b.depth)
+                    sums[r] = multiply_add(low, factor, row, sums[r], product.accumulate)
+            return sums
+
+        return b.for_loop(b.constant(0), b.constant(product.inner), unroll, carried, step)[0]
 
     if begin_at_zero:
-        tile = [b.broadcast(b.constant(0, accumulate), vector)] * height
+        sums = [b.broadcast(b.constant(0, product.accumulate), lanes)] * product.height
     else:
-        tile = [convert(low, load(pointer, c.element, vector), accumulate) for pointer in rows_c]
-
-    def step(k: Emitted, carried: list[Emitted]) -> list[Emitted]:
-        sums = list(carried)
-        for u in range(unroll):
-            here = b.add(k, b.constant(u))
-            row = convert(low, load(b.offset(column_b, b.mul(here, bb.strides[-2]), bb.element), bb.element, vector), accumulate)
-            along = b.mul(here, a.strides[-1])
-            for r in range(height):
-                factor = convert(low, load(b.offset(rows_a[r], along, a.element), a.element, 0), accumulate)
-                sums[r] = multiply_add(low, factor, row, sums[r], accumulate)
-        return sums
-
-    unroll = math.gcd(inner, UNROLL)
-    tile, _ = b.for_loop(b.constant(0), b.constant(inner), unroll, tile, step)
-    for pointer, value in zip(rows_c, tile, strict=True):
-        value = convert(low, value, c.element)
-        if vector:
-            low.memory.contiguous_store(pointer, value, None, c.element)
+        load = low.memory.contiguous_load
+        old = [load(p, element, lanes, None, None, b.depth) if lanes else low.memory.scalar_load(p, element, None, None, b.depth) for p in rows_c]
+        sums = [convert(low, v, product.accumulate) for v in old]
+    if b_turns is None:
+        sums = turn(None, sums)
+    else:
+        sums, _ = b.for_loop(b.constant(0), b_turns, 1, sums, turn)
+    for pointer, value in zip(rows_c, sums, strict=True):
+        value = convert(low, value, element)
+        if lanes:
+            low.memory.contiguous_store(pointer, value, None, element)
         else:
             low.memory.scalar_store(pointer, value)
 
@@ -146,12 +259,14 @@ def convert(low: Lowering, value: Emitted, type_: ir.Type) -> Emitted:
     if old == type_:
         return value
     if isinstance(old, ir.FloatType):
-        return b.op("arith.extf" if bits(old) < bits(type_) else "arith.truncf", type_, [value])
-    return b.op("arith.extsi" if bits(old) < bits(type_) else "arith.trunci", type_, [value])
+        return b.op("arith.extf" if old.width < type_.width else "arith.truncf", type_, [value])
+    return b.op("arith.extsi" if old.width < type_.width else "arith.trunci", type_, [value])
 
 
 def multiply_add(low: Lowering, a: Emitted, x: Emitted, y: Emitted, type_: ir.Type) -> Emitted:
+    """`a * x + y` in `type_`; narrower factors are extended, which targets that widen as they multiply do for free."""
     b = low.b
+    a, x = convert(low, a, type_), convert(low, x, type_)
     if isinstance(type_, ir.FloatType):
         return b.op("math.fma", type_, [a, x, y])
     return b.op("arith.addi", type_, [b.op("arith.muli", type_, [a, x]), y])

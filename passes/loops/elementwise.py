@@ -14,6 +14,7 @@ ATTRIBUTES = {
     "tt.extern_elementwise": ("libname", "libpath", "symbol", "pure"),
 }
 COSTS = {"arith.divf": 4, "arith.remf": 16, "arith.divsi": 6, "arith.divui": 6, "arith.remsi": 6, "arith.remui": 6, "tt.precise_divf": 4}
+DIVISIONS = ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui", "arith.ceildivsi", "arith.ceildivui", "arith.floordivsi")
 COSTLY = 12  # a transcendental function
 
 
@@ -82,7 +83,7 @@ def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], a
         return b.select(*operands)
     if name == "tt.bitcast":
         return operands[0] if b.element(operands[0]) == element else b.op("arith.bitcast", element, operands)
-    if name in ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui") and not any(o.width for o in operands):
+    if name in DIVISIONS and not any(o.width for o in operands):
         return b.op(name, element, operands, attributes, depth=b.depth)  # may be guarded by a condition of the program: stays where it is
     return b.op(name, element, operands, attributes)
 

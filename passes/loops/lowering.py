@@ -17,6 +17,7 @@ STACK_BYTES = (
     2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; larger ones lie in the program's scratch memory
 )
 ALIGNMENT = 64
+ROOM = 16  # rows behind a matrix that a product's last register tile may write
 GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
 REUSE_COST = 12  # a value needed by several loops is stored rather than recomputed from this cost on
 
@@ -266,6 +267,8 @@ class Lowering:
         b = self.b
         stored = stored_type(b, element)
         size = math.prod(shape) * bits(stored) // 8
+        if len(shape) > 1:
+            size += ROOM * shape[-1] * bits(stored) // 8
         if size <= STACK_BYTES:
             attributes = {
                 "elem_type": ir.TypeAttr.get(b.vector_type(stored, math.prod(shape))),

@@ -1,5 +1,7 @@
 """What a program asks of the runtime: its place in the grid, assertions, printing."""
 
+import re
+
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
@@ -62,13 +64,10 @@ def lower_assert(low: Lowering, node: Node) -> None:
     """Ends the program with a message where any element of the condition is false."""
     b = low.b
     condition = low.values[node.operands[0]]
-    message = f"{node.attribute('message').value}"
-    where = place_of(node.op.location)
-    content = f"device assertion failed: {message}" + (f" at {where}" if where else "")
+    message = f"device assertion failed: {node.attribute('message').value}"
 
     def check(value: Emitted) -> None:
-        failed = b.op("arith.xori", b.i1, [value, b.constant(1, b.i1)])
-        b.if_else(failed, [], lambda: call(low, ASSERT_FAILED, [text(low, content)]) or [], None)
+        fail_if(low, node, b.op("arith.xori", b.i1, [value, b.constant(1, b.i1)]), message)
 
     if isinstance(condition, Emitted) or condition.uniform is not None:
         check(condition if isinstance(condition, Emitted) else condition.uniform)
@@ -86,10 +85,22 @@ def lower_assert(low: Lowering, node: Node) -> None:
     low.nest(condition.shape, dim, width, body)
 
 
+def fail_if(low: Lowering, node: Node, condition: Emitted, message: str) -> None:
+    """End the program with `message` and the line of `node` where the scalar `condition` holds."""
+    where = place_of(node.op.location)
+    content = message + (f" at {where}" if where else "")
+    low.b.if_else(condition, [], lambda: call(low, ASSERT_FAILED, [text(low, content)]) or [], None)
+
+
+def check_divisor(low: Lowering, node: Node) -> None:
+    """A scalar division by zero is an error of the program: it does not trap on RISC-V, and would end the process elsewhere."""
+    divisor = low.scalar(node.operands[1])
+    if not divisor.constant:
+        fail_if(low, node, low.b.compare("eq", divisor, low.b.constant(0, divisor.value.type)), "integer division by zero")
+
+
 def place_of(location: ir.Location) -> str:
     """`file:line` of a location, where it has one."""
-    import re
-
     match = re.search(r'"([^"]+)":(\d+)', str(location))
     return f"{match[1]}:{match[2]}" if match else ""
 

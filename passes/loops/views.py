@@ -6,7 +6,7 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
+from triton_spacemit.passes.loops.tensors import Tensor, bits
 
 
 @dataclass(eq=False)
@@ -27,37 +27,8 @@ class Linear:
     condition: Emitted | None = None
 
 
-def view_of(low: Lowering, tensor: Tensor, unit_dim: int | None) -> View:
-    """`tensor` in memory, contiguous along `unit_dim` if that is given."""
-    b = low.b
-    found = in_place(low, tensor)
-    if found is not None:
-        view, condition = found
-        if unit_dim is None or view.strides[unit_dim].constant == 1:
-            if condition is None:
-                return view
-
-            def copied() -> list[Emitted]:
-                buffer = packed(low, tensor)
-                return [buffer.base, *(b.constant(s) for s in buffer.strides)]
-
-            types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
-            base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], copied)
-            if unit_dim is not None:
-                strides[unit_dim] = b.constant(1)
-            return View(base, strides, view.element)
-    buffer = packed(low, tensor)
-    return View(buffer.base, [b.constant(s) for s in buffer.strides], buffer.stored)
-
-
-def packed(low: Lowering, tensor: Tensor) -> Buffer:
-    buffer = low.allocate(tensor.shape, tensor.element)
-    low.write_all([(tensor, buffer)])
-    return buffer
-
-
-def in_place(low: Lowering, tensor: Tensor) -> tuple[View, Emitted | None] | None:
-    """Where `tensor` lies already, and the condition (None: always) under which all its elements are there."""
+def in_place(low: Lowering, tensor: Tensor, wanted: list[Emitted]) -> tuple[View, Emitted | None] | None:
+    """Where `tensor` lies already, and the condition (None: always) under which all its `wanted` first elements are there."""
     b, access = low.b, tensor.access
     if tensor.element == b.i1:
         return None
@@ -65,7 +36,7 @@ def in_place(low: Lowering, tensor: Tensor) -> tuple[View, Emitted | None] | Non
         return View(tensor.buffer.base, [b.constant(s) for s in tensor.buffer.strides], tensor.buffer.stored), None
     if tensor.permutes is not None:
         source, follows = tensor.permutes
-        found = in_place(low, source)
+        found = in_place(low, source, [wanted[d] for d in follows])
         if found is None:
             return None
         view, condition = found
@@ -77,22 +48,22 @@ def in_place(low: Lowering, tensor: Tensor) -> tuple[View, Emitted | None] | Non
         return None
     base, strides, condition = access.base, list(access.strides), None
     if access.index is not None:
-        linear = linear_form(low, access.index_value)
+        linear = linear_form(low, access.index_value, wanted)
         if linear is None or access.unit != bits(access.element) // 8:
             return None
         base = b.offset(base, linear.base, access.element)
         strides = [b.add(s, t) for s, t in zip(strides, linear.steps, strict=True)]
         condition = linear.condition
-    for lower, upper, extent in zip(access.lower, access.upper, access.shape, strict=True):
+    for lower, upper, extent, end in zip(access.lower, access.upper, access.shape, wanted, strict=True):
         if not (lower.constant is not None and lower.constant <= 0):
             condition = b.both(condition, b.compare("sle", lower, b.constant(0)))
         if not (upper.constant is not None and upper.constant >= extent):
-            condition = b.both(condition, b.compare("sge", upper, b.constant(extent)))
+            condition = b.both(condition, b.compare("sge", upper, end))
     return View(base, strides, access.element), condition
 
 
-def linear_form(low: Lowering, value: ir.Value) -> Linear | None:
-    """An index block as a linear function of its coordinates, where it is one unless a remainder wraps around inside the block."""
+def linear_form(low: Lowering, value: ir.Value, wanted: list[Emitted]) -> Linear | None:
+    """An index block as a linear function of its coordinates, if a remainder in it does not wrap around among the `wanted` first elements."""
     b = low.b
     node = low.analysis.producer.get(value)
     shape = tuple(value.type.shape)
@@ -105,19 +76,19 @@ def linear_form(low: Lowering, value: ir.Value) -> Linear | None:
     if node.name == "tt.make_range":
         return Linear(b.constant(node.attribute("start").value), [b.constant(1)])
     if node.name in ("arith.extsi", "arith.trunci"):
-        return linear_form(low, node.operands[0])
+        return linear_form(low, node.operands[0], wanted)
     if node.name in ("tt.expand_dims", "tt.broadcast"):
-        source = linear_form(low, node.operands[0])
+        axis = node.attribute("axis").value if node.name == "tt.expand_dims" else len(shape)
+        source = linear_form(low, node.operands[0], [*wanted[:axis], *wanted[axis + 1 :]])
         if source is None:
             return None
         if node.name == "tt.expand_dims":
-            axis = node.attribute("axis").value
             return Linear(source.base, [*source.steps[:axis], b.constant(0), *source.steps[axis:]], source.condition)
         small = node.operands[0].type.shape
         return Linear(source.base, [b.constant(0) if n == 1 else s for n, s in zip(small, source.steps, strict=True)], source.condition)
     if node.name not in ("arith.addi", "arith.subi", "arith.muli", "arith.remsi"):
         return None
-    left, right = (linear_form(low, v) for v in node.operands)
+    left, right = (linear_form(low, v, wanted) for v in node.operands)
     if left is None or right is None:
         return None
     condition = b.both(left.condition, right.condition)
@@ -134,6 +105,6 @@ def linear_form(low: Lowering, value: ir.Value) -> Linear | None:
     if len(dims) != 1 or left.steps[dims[0]].constant != 1:
         return None
     first = b.op("arith.remsi", b.i64, [left.base, right.base], depth=b.depth)
-    fits = b.compare("sle", b.add(first, b.constant(shape[dims[0]])), right.base)
+    fits = b.compare("sle", b.add(first, wanted[dims[0]]), right.base)
     fits = b.both(fits, b.compare("sge", left.base, b.constant(0)))
     return Linear(first, left.steps, b.both(condition, fits))
