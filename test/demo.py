@@ -75,7 +75,9 @@ def run(name: str, device: str, recorder: Recorder, repeats: int) -> bool:
             case.run(*inputs)
             times.append(time.perf_counter() - start)
     except Exception as error:
-        print(ROW.format(name, where, "failed", "", "", "", f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"), flush=True)
+        # A CompilationError's text starts with the source.
+        message = str(getattr(error, "error_message", error)).strip().partition("\n")[0]
+        print(ROW.format(name, where, "failed", "", "", "", f"{type(error).__name__}: {message}"), flush=True)
         return False
     ratio = error_ratio(actual, expected, case.bound(*inputs))
     milliseconds = f"{statistics.median(times) * 1e3:.3f} ms"
