@@ -7,6 +7,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from triton_spacemit.backend.language import extend_language
+
 _LANGUAGE = str(Path(__file__).parent / "language")
 _ALIAS = "triton.backends.spine_triton"
 
@@ -41,6 +43,7 @@ class _Finder:
 
 
 sys.meta_path.append(_Finder)
+extend_language()
 
 # Triton imports the compiler and the driver while it is being imported; either of them as a process's first import would find itself
 # half made. Within Triton's own import this does nothing.

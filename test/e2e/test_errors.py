@@ -1,0 +1,82 @@
+"""What a user sees of mistakes: a CompilationError with the kernel's own line, and arguments refused by name."""
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+from kernels.elementwise import add_kernel
+from triton.compiler.errors import CompilationError
+
+from triton_spacemit.backend.errors import ArgumentError, OptionError
+
+pytestmark = pytest.mark.usefixtures("host")
+
+
+@triton.jit
+def inline_assembly_kernel(x_ptr):
+    x = tl.load(x_ptr + tl.arange(0, 16))
+    y = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [x], dtype=tl.int32, is_pure=True, pack=1)
+    tl.store(x_ptr + tl.arange(0, 16), y)
+
+
+@triton.jit
+def unknown_function_kernel(x_ptr):
+    x = tl.load(x_ptr + tl.arange(0, 16))
+    y = tl.extern_elementwise("", "", [x], {(tl.float32,): ("no_such_function", tl.float32)}, is_pure=True)
+    tl.store(x_ptr + tl.arange(0, 16), y)
+
+
+@triton.jit
+def not_a_power_kernel(x_ptr):
+    tl.store(x_ptr + tl.arange(0, 12), 0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "dtype", "line", "message"),
+    [
+        (inline_assembly_kernel, torch.int32, 3, "inline"),
+        (unknown_function_kernel, torch.float32, 3, "no_such_function"),
+        (not_a_power_kernel, torch.float32, 2, "power of 2"),
+    ],
+    ids=["inline_assembly", "unknown_function", "arange"],
+)
+def test_unsupported_names_the_line(kernel, dtype, line, message):
+    """`line` counts from the kernel's `def`."""
+    with pytest.raises(CompilationError) as caught:
+        kernel[(1,)](torch.zeros(16, dtype=dtype))
+    error = caught.value
+    text = f"{error}\n{error.__cause__}"
+    source, first = kernel.raw_src, kernel.starting_line_number
+    start = next(i for i, text_line in enumerate(source) if text_line.startswith("def "))
+    offending = source[start + line - 1].strip()
+    assert message in text
+    assert offending in text or f":{first + start + line - 1}" in text
+
+
+def _launch(x, y, n):
+    add_kernel[(1,)](x, y, torch.zeros(16), n, BLOCK=16)
+
+
+@pytest.mark.parametrize(
+    ("position", "value", "message"),
+    [
+        (0, torch.zeros(16, device="meta"), "'x_ptr'.*'meta'"),
+        (1, "text", "text|str|y_ptr"),
+        (1, [1.0], "list|y_ptr"),
+        (2, 2**70, "'?n'?|range|large|big|int"),
+    ],
+    ids=["device", "string", "list", "integer"],
+)
+def test_wrong_arguments_are_refused(position, value, message):
+    arguments = [torch.zeros(16), torch.zeros(16), 16]
+    arguments[position] = value
+    with pytest.raises((ArgumentError, TypeError, CompilationError, OverflowError), match=message):
+        _launch(*arguments)
+    _launch(torch.zeros(16), torch.zeros(16), 16)
+
+
+@pytest.mark.parametrize(("option", "value"), [("num_ctas", 2), ("num_warps", 3), ("num_stages", -1)])
+def test_wrong_options_are_refused(option, value):
+    x = torch.zeros(16)
+    with pytest.raises(OptionError, match=option):
+        add_kernel[(1,)](x, x, x, 16, BLOCK=16, **{option: value})
