@@ -86,8 +86,7 @@ def group_of(low: Lowering, first: Node) -> list[Reduction]:
             if node.attribute("axis").value == axis and shape_of(node.operands[0]) == shape:
                 group.append(reduction_of(low, node))
                 low.lowered.add(node)
-            else:
-                needing.update(node.results)
+            needing.update(node.results)
         elif node.is_lazy:
             low.lower(node)
             low.lowered.add(node)
