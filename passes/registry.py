@@ -38,6 +38,18 @@ def lookup(argument: str) -> Pass:
     return lambda module: run_upstream(module, argument)
 
 
+def exists(argument: str) -> bool:
+    """Whether `lookup(argument)` gives a pass that can run."""
+    if argument in PASSES:
+        return True
+    try:
+        with ir.Context():
+            _parse_upstream(argument)
+    except ValueError:
+        return False
+    return True
+
+
 def run_upstream(module: ir.Module, pipeline: str) -> None:
     """Run upstream passes given as text, e.g. `canonicalize,cse`. Raises LoweringError where one fails."""
     with module.context:
@@ -66,6 +78,7 @@ def summaries() -> dict[str, str]:
     folder = Path(__file__).parent
     lines = {}
     for argument, target in PASSES.items():
-        path = folder / f"{target.split(':')[0].rpartition('.')[2]}.py"
-        lines[argument] = path.read_text().lstrip().partition("\n")[0].strip('" ')
+        path = folder.joinpath(*target.split(":")[0].split(".")[2:])
+        source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+        lines[argument] = source.partition("\n")[0].strip('" ')
     return lines | UPSTREAM

@@ -1,0 +1,242 @@
+"""triton-spacemit-opt: run passes on MLIR files, as mlir-opt does for upstream's."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch_mlir import ir
+
+from triton_spacemit.dialect.chips import CHIPS, Chip, get_chip
+from triton_spacemit.dialect.context import make_context
+from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.module import set_chip
+from triton_spacemit.passes import pipeline, registry, ttir_text
+
+_PLACE = re.compile(r'"([^"]*)":(\d+):(\d+)')
+_EXPECTED = re.compile(r"expected-(error|warning|remark|note)\s*(?:@(above|below|[+-]\d+))?\s*\{\{(.*?)\}\}")
+_TARGETS = {"xsmt": "structure", "loops": "elementwise", "llvm": "llvm", "llir": "llvm", "asm": "llvm"}
+_EPILOG = """
+Any other --NAME is a pass, run in the order given (--list-passes names them; upstream's have their usual names).
+Input is TTIR in Triton's syntax, or MLIR of any later state.
+
+  triton-spacemit-opt kernel.ttir --until=structure
+  triton-spacemit-opt kernel.mlir --structure --canonicalize --print-ir-after-all
+  triton-spacemit-opt kernel.ttir --chip x60 --to asm
+"""
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """A message for a place in the input."""
+
+    severity: str
+    message: str
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}"
+
+
+class Failed(Exception):
+    """The input was refused; `diagnostics` say why."""
+
+    def __init__(self, diagnostics: list[Diagnostic]) -> None:
+        super().__init__()
+        self.diagnostics = diagnostics
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the tool; the result is the process's exit code."""
+    options = _options(sys.argv[1:] if arguments is None else arguments)
+    if options.list_passes:
+        for name, summary in registry.summaries().items():
+            print(f"  --{name:<28} {summary}")
+        return 0
+    try:
+        data = sys.stdin.buffer.read() if options.input == "-" else Path(options.input).read_bytes()
+        text = data.decode()
+    except OSError as error:
+        print(f"{options.input}: error: {error.strerror}", file=sys.stderr)
+        return 1
+    except UnicodeDecodeError:
+        print(f"{options.input}: error: not a text file", file=sys.stderr)
+        return 1
+    file = "-" if options.input == "-" else options.input
+    results, failed = [], False
+    for chunk in _chunks(text) if options.split_input_file else [text]:
+        diagnostics: list[Diagnostic] = []
+        try:
+            results.append(_process(chunk, file, options, diagnostics))
+        except Failed as failure:
+            diagnostics += failure.diagnostics
+            failed = failed or not options.verify_diagnostics
+        if options.verify_diagnostics:
+            diagnostics = _unexpected(chunk, file, diagnostics)
+            failed = failed or bool(diagnostics)
+        for diagnostic in diagnostics:
+            print(diagnostic, file=sys.stderr)
+    if not options.verify_diagnostics:
+        output = "\n// -----\n\n".join(results)
+        if options.output == "-":
+            sys.stdout.write(output)
+        else:
+            Path(options.output).write_text(output)
+    return int(failed)
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "triton-spacemit-opt",
+        description=__doc__.partition(": ")[2],
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("input", nargs="?", default="-", help="file to read (default: standard input)")
+    parser.add_argument("-o", dest="output", default="-", metavar="FILE", help="file to write (default: standard output)")
+    parser.add_argument("--pass-pipeline", metavar="TEXT", help="passes to run, separated by commas")
+    parser.add_argument("--until", metavar="STAGE", choices=list(pipeline.STAGES), help="run all stages up to " + ", ".join(pipeline.STAGES))
+    parser.add_argument("--to", metavar="FORM", choices=list(_TARGETS), help="lower and print as " + ", ".join(_TARGETS))
+    parser.add_argument("--chip", default=None, help="target: host, " + ", ".join(CHIPS) + " (default: what the input says, or host)")
+    parser.add_argument("--split-input-file", action="store_true", help="treat parts separated by // ----- as modules of their own")
+    parser.add_argument("--verify-diagnostics", action="store_true", help="check that just the expected-error {{...}} comments come true")
+    parser.add_argument("--print-ir-after-all", action="store_true", help="print the module after each pass, to standard error")
+    parser.add_argument("--mlir-print-debuginfo", action="store_true", help="print locations")
+    parser.add_argument("--mlir-print-op-generic", action="store_true", help="print the generic form")
+    parser.add_argument("--list-passes", action="store_true", help="list the passes, a line each")
+    options, rest = parser.parse_known_args(arguments)
+    for argument in rest:
+        if not re.fullmatch(r"--[a-z0-9][a-z0-9-]*", argument):
+            parser.error(f"unrecognized argument {argument}")
+    options.passes = [argument[2:] for argument in rest]
+    if options.pass_pipeline:
+        options.passes += _split_pipeline(options.pass_pipeline)
+    for name in options.passes:
+        if not registry.exists(name):
+            parser.error(f"unknown pass {name!r}; --list-passes shows the known ones")
+    if options.passes and (options.until or options.to) or (options.until and options.to):
+        parser.error("give passes, or --until, or --to")
+    if options.chip is not None:
+        try:
+            options.chip = get_chip(options.chip)
+        except (ValueError, RuntimeError) as error:
+            parser.error(str(error))
+    return options
+
+
+def _split_pipeline(text: str) -> list[str]:
+    """The passes of a textual pipeline: commas within brackets belong to a pass."""
+    match = re.fullmatch(r"\s*builtin\.module\((.*)\)\s*", text, re.DOTALL)
+    parts, depth = [""], 0
+    for character in match[1] if match else text:
+        depth += (character in "({") - (character in ")}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def _chunks(text: str) -> list[str]:
+    """The parts of a split file, each preceded by as many empty lines as keep its line numbers."""
+    chunks, line = [], 0
+    for part in re.split(r"^// -----.*$", text, flags=re.MULTILINE):
+        chunks.append("\n" * line + part)
+        line += part.count("\n")
+    return chunks
+
+
+def _process(text: str, file: str, options: argparse.Namespace, diagnostics: list[Diagnostic]) -> str:
+    """Parse, run what `options` ask for, and print. Raises Failed; other diagnostics are added to the list."""
+
+    def collect(diagnostic: ir.Diagnostic) -> bool:
+        diagnostics.append(_diagnostic(diagnostic.severity.name.lower(), diagnostic.message, diagnostic.location, file))
+        return True
+
+    context = make_context()
+    with context, ir.Location.unknown():
+        if ttir_text.is_pretty(text):
+            text = _guard(lambda: ttir_text.generic(text, file), file)
+        elif not text.strip():
+            raise Failed([Diagnostic("error", "the input is empty", file, 1, 1)])
+        handler = context.attach_diagnostic_handler(collect)
+        module = _guard(lambda: ir.Module.parse(ttir_text.as_functions(text)), file)
+        if options.chip is not None:
+            set_chip(module, options.chip)
+
+        def show(name: str, module: ir.Module) -> None:
+            if options.print_ir_after_all:
+                print(f"// -----// IR Dump After {name} //----- //\n{module}", file=sys.stderr)
+
+        def run() -> str:
+            for name in options.passes:
+                registry.lookup(name)(module)
+                show(name, module)
+            stage = options.until or _TARGETS.get(options.to)
+            if stage:
+                pipeline.run(module, stage, show)
+            module.operation.verify()
+            if options.to in ("llir", "asm"):
+                return _generated(module, options.to, options.chip)
+            return module.operation.get_asm(
+                enable_debug_info=options.mlir_print_debuginfo, print_generic_op_form=options.mlir_print_op_generic
+            )
+
+        try:
+            return _guard(run, file)
+        finally:
+            handler.detach()
+
+
+def _generated(module: ir.Module, form: str, chip: Chip | None) -> str:
+    from triton_spacemit.dialect.module import chip_of
+    from triton_spacemit.passes import codegen
+
+    text = codegen.llvm_ir(module)
+    return text if form == "llir" else codegen.assembly(text, chip or chip_of(module))
+
+
+def _guard(action: Callable[[], str], file: str) -> str:
+    """The result of `action`, with every way in which it refuses the input turned into Failed."""
+    try:
+        return action()
+    except ttir_text.TTIRError as error:
+        raise Failed([Diagnostic("error", str(error), file, error.line, error.column)]) from None
+    except LoweringError as error:
+        raise Failed([_diagnostic("error", error.message, error.location, file)]) from None
+    except ir.MLIRError as error:
+        found = [_diagnostic("error", d.message, d.location, file) for d in error.error_diagnostics]
+        raise Failed(found or [Diagnostic("error", str(error), file, 1, 1)]) from None
+    except (ValueError, ImportError) as error:
+        raise Failed([Diagnostic("error", str(error), file, 1, 1)]) from None
+
+
+def _diagnostic(severity: str, message: str, location: ir.Location | None, file: str) -> Diagnostic:
+    match = _PLACE.search(str(location))
+    if match is None:
+        return Diagnostic(severity, message, file, 1, 1)
+    return Diagnostic(severity, message, file if match[1] == "-" else match[1], int(match[2]), int(match[3]))
+
+
+def _unexpected(text: str, file: str, diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """What differs between `diagnostics` and the comments in `text` that expect them."""
+    left = list(diagnostics)
+    missing = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for severity, where, message in _EXPECTED.findall(line):
+            at = number + {"": 0, "above": -1, "below": 1}.get(where, 0) + (int(where) if where[:1] in "+-" and where else 0)
+            match = next((d for d in left if (d.severity, d.line) == (severity, at) and message in d.message), None)
+            if match is not None:
+                left.remove(match)
+            else:
+                missing.append(Diagnostic("error", f"expected {severity} {message!r} was not produced", file, at, 1))
+    return missing + [Diagnostic("error", f"unexpected {d.severity}: {d.message}", d.file, d.line, d.column) for d in left]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
