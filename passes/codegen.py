@@ -18,20 +18,33 @@ _lock = threading.Lock()  # LLVM's target machines are not safe to share between
 def llvm_ir(module: ir.Module) -> str:
     """LLVM IR text of a module that holds nothing but the LLVM dialect."""
     with module.context:
-        return _FLOAT.sub(_float, llvm_dialect.translate_module_to_llvmir(module.operation))
+        return _float_patterns(llvm_dialect.translate_module_to_llvmir(module.operation))
 
 
-# torch-mlir's LLVM writes float constants in a newer form than llvmlite's LLVM reads: `float +qnan`, `float f0x7F7FFFFF`, and decimals that are
-# exact only in the constant's own type. They become bit patterns, which both agree on.
+# torch-mlir's LLVM writes float constants in a newer form than llvmlite's LLVM reads: `+qnan`, `f0x7F7FFFFF`, and decimals that are exact only in
+# the constant's own type, which is the last type named before them. They become bit patterns, which both agree on.
 _FLOAT = re.compile(
-    r"\b(half|bfloat|float|double) (?:([+-])(inf|qnan|s?nan\((0x[0-9A-F]+)\))|f0x([0-9A-F]+)|(-?[0-9]+\.[0-9]+e[+-][0-9]+))"
+    r'"[^"]*"|\b(half|bfloat|float|double)\b'
+    r"|(?<=[ (\[<])(?:([+-])(inf|qnan|s?nan\((0x[0-9A-F]+)\))|f0x([0-9A-F]+)|(-?[0-9]+\.[0-9]+e[+-][0-9]+))(?=[,)\]> \n])"
 )
 _LAYOUT = {"half": (5, 10), "bfloat": (8, 7), "float": (8, 23), "double": (11, 52)}  # bits of exponent and mantissa
 _PACK = {"half": ("<e", "<H"), "float": ("<f", "<I"), "double": ("<d", "<Q")}
 
 
-def _float(match: re.Match[str]) -> str:
-    kind, sign, special, payload, raw, decimal = match.groups()
+def _float_patterns(text: str) -> str:
+    kind = "double"
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal kind
+        if match[1] is not None:
+            kind = match[1]
+        return match[0] if match[1] is not None or match[0].startswith('"') else _pattern(kind, *match.groups()[1:])
+
+    return _FLOAT.sub(replace, text)
+
+
+def _pattern(kind: str, sign: str | None, special: str | None, payload: str | None, raw: str | None, decimal: str | None) -> str:
+    """A constant of LLVM's type `kind` as older LLVMs write it, in hexadecimal."""
     exponent, mantissa = _LAYOUT[kind]
     if raw is not None:
         pattern = int(raw, 16)
@@ -49,7 +62,7 @@ def _float(match: re.Match[str]) -> str:
             pattern |= quiet | (int(payload, 16) if payload else 0)
         pattern |= (sign == "-") << (exponent + mantissa)
     if kind in ("half", "bfloat"):
-        return f"{kind} 0x{'H' if kind == 'half' else 'R'}{pattern:04X}"
+        return f"0x{'H' if kind == 'half' else 'R'}{pattern:04X}"
     if kind == "float":  # written as the double of the same value
         head, rest = pattern >> 31 << 63, pattern & 0x7FFFFFFF
         if rest >> 23 == 0xFF:
@@ -57,7 +70,7 @@ def _float(match: re.Match[str]) -> str:
         else:
             (value,) = struct.unpack("<f", struct.pack("<I", pattern))
             (pattern,) = struct.unpack("<Q", struct.pack("<d", value))
-    return f"{kind} 0x{pattern:016X}"
+    return f"0x{pattern:016X}"
 
 
 def compile_object(text: str, chip: Chip) -> bytes:

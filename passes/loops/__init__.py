@@ -153,13 +153,11 @@ class KernelLowering(Lowering):
             raise self.b.fail(node.op, f"is not supported on ({types})")
 
     def poison(self, node: Node) -> None:
-        """A value nobody may depend on: zero."""
+        """A value that nobody may depend on."""
         type_ = node.results[0].type
         element = elementwise.element_of(type_)
-        if element == self.b.ptr:
-            value = Emitted(self.b.create("llvm.mlir.zero", [element], []).results[0], self.b.depth, 0)
-        else:
-            value = self.b.constant(0, element)
+        attributes = {"value": ir.Attribute.parse("#ub.poison")}
+        value = Emitted(self.b.create("ub.poison", [element], [], attributes).results[0], self.b.depth, 0)
         if isinstance(type_, ir.RankedTensorType):
             value = Tensor(tuple(type_.shape), element, None, node.op, uniform=value)
         self.values[node.results[0]] = value

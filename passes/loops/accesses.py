@@ -181,7 +181,7 @@ def lower_atomic(low: Lowering, node: Node) -> None:
         else:
             (old,) = b.if_else(condition, [(element, 0)], act, lambda: [low.memory.zero(element)])
         if used:
-            low.memory.write_buffer(buffer, target, old, at)
+            low.memory.store(target, old, at)
 
     low.nest_scalar(access.shape, body)
     if used:

@@ -53,8 +53,7 @@ def make_product(low: Lowering, node: Node, target: Buffer, wanted: tuple[Emitte
     *batch, rows, inner = shape_of(node.operands[0])
     columns = shape_of(node.operands[1])[-1]
     element = element_of(node.results[0].type)
-    native = isinstance(element, (ir.F64Type, ir.IntegerType)) or (isinstance(element, ir.F16Type) and low.chip.native_float16)
-    accumulate = element if native else b.f32
+    accumulate = element if isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
     factor = factor_type(low, element_of(node.operands[0].type), accumulate)
     lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP))
     height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact=bool(batch))

@@ -54,7 +54,7 @@ class Lowering:
         self.b.scopes[result.depth].known[key] = result
         if tensor in self.stored_later and self.cover == at:
             buffer = self.stored_later[tensor] = self.stored_later[tensor] or self.allocate(tensor.shape, tensor.element)
-            self.memory.write_buffer(buffer, self.memory.buffer_access(buffer, tensor.origin), result, at)
+            self.memory.store(self.memory.buffer_access(buffer, tensor.origin), result, at)
         return result
 
     def tensor(self, value: ir.Value) -> Tensor:
@@ -323,7 +323,7 @@ class Lowering:
         def body(at: Coordinates) -> None:
             values = [self.evaluate(tensor, at) for tensor, _ in pairs]
             for (_, buffer), access, value in zip(pairs, accesses, values, strict=True):
-                self.memory.write_buffer(buffer, access, value, at)
+                self.memory.store(access, value, at)
 
         self.nest(shape, dim, width, self.covering(body))
         self.settle()

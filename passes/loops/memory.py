@@ -1,11 +1,12 @@
 """Loads, stores and atomics of one vector (or one element) of a block access."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.builder import Builder, Emitted
-from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
 
 
 class Memory:
@@ -103,13 +104,18 @@ class Memory:
 
     def load(self, tensor: Tensor, access: Access, at: Coordinates) -> Emitted:
         b = self.b
+        stored = stored_type(b, access.element)
+        if stored != access.element:
+            return self.from_stored(self.load(tensor, self.as_stored(access), at), access.element)
         condition, mask = self.active(access, at)
         pointer, width, stride, pointers = self.address(access, at)
         if width and pointers is None and stride.constant == 0 and mask is None:
             width = 0  # every lane reads the same element
         other = access.other
         if isinstance(other, Tensor):
-            other = self.evaluate(other, at) if condition is not None or mask is not None else None
+            other = self.to_stored(self.evaluate(other, at)) if condition is not None or mask is not None else None
+        elif other is not None:
+            other = self.to_stored(other)
         home = tensor.home
         if not width:
             if mask is None:
@@ -124,6 +130,22 @@ class Memory:
                 return self.strided_load(pointer, stride, access.element, width, mask, other, home)
             pointers = self.lane_pointers(pointer, stride, access.element, width)
         return self.gather(pointers, access.element, width, mask, other, home)
+
+    def as_stored(self, access: Access) -> Access:
+        return replace(access, element=stored_type(self.b, access.element))
+
+    def to_stored(self, value: Emitted) -> Emitted:
+        element = self.b.element(value)
+        stored = stored_type(self.b, element)
+        if stored == element:
+            return value
+        return self.b.op("arith.extui" if element == self.b.i1 else "arith.bitcast", stored, [value])
+
+    def from_stored(self, value: Emitted, element: ir.Type) -> Emitted:
+        b = self.b
+        if element == b.i1:
+            return b.compare("ne", value, b.broadcast(b.constant(0, b.i8), value.width))
+        return b.op("arith.bitcast", element, [value])
 
     def lane_pointers(self, pointer: Emitted, stride: Emitted, element: ir.Type, width: int) -> Emitted:
         lanes = self.b.op("arith.muli", self.b.i64, [self.b.iota(width, self.b.i64), stride], {"overflowFlags": self.b.nsw})
@@ -196,6 +218,7 @@ class Memory:
 
     def store(self, access: Access, value: Emitted, at: Coordinates) -> None:
         b = self.b
+        access, value = self.as_stored(access), self.to_stored(value)
         condition, mask = self.active(access, at)
         pointer, width, stride, pointers = self.address(access, at)
         if not width:
@@ -279,11 +302,4 @@ class Memory:
 
     def read_buffer(self, buffer: Buffer, access: Access, at: Coordinates, home: Tensor) -> Emitted:
         value = self.load(home, access, at)
-        if buffer.stored == buffer.element:
-            return value
-        return self.b.op("arith.trunci", buffer.element, [value], {"overflowFlags": self.b.no_flags})
-
-    def write_buffer(self, buffer: Buffer, access: Access, value: Emitted, at: Coordinates) -> None:
-        if buffer.stored != buffer.element:
-            value = self.b.op("arith.extui", buffer.stored, [value])
-        self.store(access, value, at)
+        return value if buffer.stored == buffer.element else self.from_stored(value, buffer.element)

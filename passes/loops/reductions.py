@@ -157,7 +157,7 @@ def lower_reduce(low: Lowering, node: Node) -> None:
 
     def body(outer: Coordinates) -> None:
         for buffer, access, value in zip(buffers, accesses, along(outer), strict=True):
-            low.memory.write_buffer(buffer, access, value, outer)
+            low.memory.store(access, value, outer)
 
     if dim == axis:
         low.nest_scalar(result_shape, body)
@@ -214,7 +214,7 @@ def lower_scan(low: Lowering, node: Node) -> None:
 
     def write(at: Coordinates, values: list[Emitted]) -> None:
         for buffer, access, value in zip(buffers, accesses, values, strict=True):
-            low.memory.write_buffer(buffer, access, value, at)
+            low.memory.store(access, value, at)
 
     def position(i: Emitted, size: int) -> Emitted:
         return b.sub(b.constant(extent - size), i) if reverse else i

@@ -89,4 +89,5 @@ def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def stored_type(builder: Builder, element: ir.Type) -> ir.Type:
-    return builder.i8 if element == builder.i1 else element
+    """The type in memory: bytes for i1 and for floats of 8 bits, which LLVM has no types for."""
+    return builder.i8 if bits(element) == 8 else element
