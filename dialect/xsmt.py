@@ -3,7 +3,8 @@
 `smt` is the name of the Python language module; upstream MLIR already owns an `smt` dialect, hence `xsmt` in IR.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch_mlir import ir
@@ -19,6 +20,38 @@ def _fail(op: ir.OpView, message: str) -> bool:
     return False
 
 
+# The operands of each op in order: 1 is one value, * any number, ? none or one.
+_SEGMENTS = {
+    "xsmt.descriptor_load": "1***??",
+    "xsmt.descriptor_store": "11***?",
+    "xsmt.gather": "11***??",
+    "xsmt.scatter": "111***?",
+    "xsmt.atomic_rmw": "1?1***?",
+    "xsmt.atomic_cas": "1?11***?",
+}
+
+
+def _verifier(rules: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Check that operands and results are there before `rules` ask for them: an exception in a verifier would end the process."""
+
+    @functools.wraps(rules)
+    def verify(op: ir.OpView) -> bool:
+        operation = op.operation
+        kinds = _SEGMENTS[operation.name]
+        sizes = operation.attributes["operandSegmentSizes"] if "operandSegmentSizes" in operation.attributes else None
+        if not isinstance(sizes, ir.DenseI32ArrayAttr) or len(sizes) != len(kinds):
+            return _fail(op, f"operandSegmentSizes must be {len(kinds)} numbers")
+        fits = all(size == 1 if kind == "1" else 0 <= size and (kind == "*" or size <= 1) for kind, size in zip(kinds, sizes, strict=True))
+        if not fits or sum(sizes) != len(operation.operands):
+            return _fail(op, f"operandSegmentSizes {list(sizes)} do not fit its {len(operation.operands)} operands")
+        expected = 0 if operation.name in ("xsmt.descriptor_store", "xsmt.scatter") else 1
+        if len(operation.results) != expected:
+            return _fail(op, f"must have {expected} result(s), got {len(operation.results)}")
+        return rules(op)
+
+    return verify
+
+
 def _shape(type_: ir.Type) -> list[int]:
     return list(type_.shape) if isinstance(type_, ir.RankedTensorType) else []
 
@@ -30,6 +63,11 @@ def _element(type_: ir.Type) -> ir.Type:
 def _verify_access(op: ir.OpView, block: ir.Type) -> bool:
     """Rules shared by every access: a pointer base; i64 strides and bounds, one a dimension; masks of the block's shape."""
     shape = _shape(block)
+    element = _element(block)
+    if not isinstance(element, ir.IntegerType | ir.FloatType):
+        return _fail(op, f"cannot access elements of type {element}")
+    if any(extent < 1 for extent in shape):
+        return _fail(op, f"needs a static shape, got {block}")
     if str(op.base.type) != "!llvm.ptr":
         return _fail(op, f"base must be !llvm.ptr, got {op.base.type}")
     for name in ("strides", "lower", "upper"):
@@ -77,6 +115,7 @@ class DescriptorLoadOp(XSMT.Operation, name="descriptor_load"):
     result: ext.Result[Any]
 
     @staticmethod
+    @_verifier
     def verify_invariants(op: "DescriptorLoadOp") -> bool:
         if not isinstance(op.result.type, ir.RankedTensorType):
             return _fail(op, f"result must be a ranked tensor, got {op.result.type}")
@@ -94,15 +133,28 @@ class DescriptorStoreOp(XSMT.Operation, name="descriptor_store"):
     mask: ext.Operand[Any] | None
 
     @staticmethod
+    @_verifier
     def verify_invariants(op: "DescriptorStoreOp") -> bool:
         if not isinstance(op.value.type, ir.RankedTensorType):
             return _fail(op, f"value must be a ranked tensor, got {op.value.type}")
         return _verify_access(op, op.value.type)
 
 
+def _attribute(op: ir.OpView, name: str) -> ir.Attribute | None:
+    return op.operation.attributes[name] if name in op.operation.attributes else None
+
+
+def _verify_word(op: ir.OpView, name: str, known: Sequence[str]) -> bool:
+    word = _attribute(op, name)
+    if not isinstance(word, ir.StringAttr) or word.value not in known:
+        return _fail(op, f"{name} must be one of {', '.join(known)}; got {word}")
+    return True
+
+
 def _verify_unit(op: ir.OpView) -> bool:
-    if not isinstance(op.unit, ir.IntegerAttr) or op.unit.value < 1:
-        return _fail(op, f"unit must be a positive integer of bytes, got {op.unit}")
+    unit = _attribute(op, "unit")
+    if not isinstance(unit, ir.IntegerAttr) or unit.value < 1:
+        return _fail(op, f"unit must be a positive integer of bytes, got {unit}")
     return True
 
 
@@ -123,6 +175,7 @@ class GatherOp(XSMT.Operation, name="gather"):
     unit: ir.IntegerAttr
 
     @staticmethod
+    @_verifier
     def verify_invariants(op: "GatherOp") -> bool:
         if not isinstance(op.result.type, ir.RankedTensorType):
             return _fail(op, f"result must be a ranked tensor, got {op.result.type}")
@@ -142,6 +195,7 @@ class ScatterOp(XSMT.Operation, name="scatter"):
     unit: ir.IntegerAttr
 
     @staticmethod
+    @_verifier
     def verify_invariants(op: "ScatterOp") -> bool:
         if not isinstance(op.value.type, ir.RankedTensorType):
             return _fail(op, f"value must be a ranked tensor, got {op.value.type}")
@@ -155,9 +209,7 @@ ORDERS = ("relaxed", "acquire", "release", "acq_rel")
 def _verify_atomic(op: ir.OpView, value: ir.Type) -> bool:
     if op.result.type != value:
         return _fail(op, f"result must be of the value's type {value}, got {op.result.type}")
-    if op.order.value not in ORDERS:
-        return _fail(op, f"unknown order {op.order}; known: {', '.join(ORDERS)}")
-    return _verify_access(op, value) and _verify_unit(op)
+    return _verify_word(op, "order", ORDERS) and _verify_access(op, value) and _verify_unit(op)
 
 
 class AtomicRMWOp(XSMT.Operation, name="atomic_rmw"):
@@ -179,10 +231,9 @@ class AtomicRMWOp(XSMT.Operation, name="atomic_rmw"):
     unit: ir.IntegerAttr
 
     @staticmethod
+    @_verifier
     def verify_invariants(op: "AtomicRMWOp") -> bool:
-        if op.kind.value not in RMW_KINDS:
-            return _fail(op, f"unknown kind {op.kind}; known: {', '.join(RMW_KINDS)}")
-        return _verify_atomic(op, op.value.type)
+        return _verify_word(op, "kind", RMW_KINDS) and _verify_atomic(op, op.value.type)
 
 
 class AtomicCASOp(XSMT.Operation, name="atomic_cas"):
@@ -201,6 +252,7 @@ class AtomicCASOp(XSMT.Operation, name="atomic_cas"):
     unit: ir.IntegerAttr
 
     @staticmethod
+    @_verifier
     def verify_invariants(op: "AtomicCASOp") -> bool:
         if op.compare.type != op.value.type:
             return _fail(op, f"compare must be of the value's type {op.value.type}, got {op.compare.type}")
