@@ -14,13 +14,6 @@ from dataclasses import dataclass, field
 from triton_spacemit.backend.errors import DeviceError
 
 PAGE = 4096
-#: What a kernel may call besides the runtime's services; each device exports those that its runtime has.
-EXTERNALS = (
-    "memcpy memmove memset fmod fmodf fma fmaf __extendhfsf2 __extendhfdf2 __truncsfhf2 __truncdfhf2 __truncsfbf2 __truncdfbf2 "
-    "__multi3 __divti3 __modti3 __udivti3 __umodti3 __ashlti3 __ashrti3 __lshrti3 "
-    "__floattisf __floattidf __floatuntisf __floatuntidf __fixsfti __fixdfti __fixunssfti __fixunsdfti"
-).split()
-
 _MACHINES = {62: "x86_64", 243: "riscv64"}
 _ALLOC, _WRITE, _EXECUTE = 2, 1, 4
 _RELA, _NOBITS, _SYMTAB = 4, 8, 2

@@ -69,6 +69,8 @@ class HostDevice:
         library = ctypes.CDLL(str(host_library()))
         self._run = library.run_grid
         self._run.argtypes = (ctypes.c_void_p, ctypes.c_char_p) + (ctypes.c_int32,) * 4
+        self._run_one = library.run_one
+        self._run_one.argtypes = self._run.argtypes[:2]
         library.last_failure.restype = ctypes.POINTER(Failure)
         self._last_failure = library.last_failure
         self._externals = _read_externals(library)
@@ -99,8 +101,10 @@ class HostDevice:
             kernel.address = 0
 
     def launch(self, kernel: HostKernel, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
-        x, y, z = grid
-        status = self._run(kernel.reference, slots, x, y, z, knobs.num_threads)
+        if grid == (1, 1, 1):
+            status = self._run_one(kernel.reference, slots)
+        else:
+            status = self._run(kernel.reference, slots, *grid, knobs.num_threads)
         if status:
             self._raise(kernel, status)
 

@@ -237,3 +237,5 @@ int run_grid(const Program *program, const uint64_t *arguments, int32_t x, int32
   pthread_mutex_unlock(&pool.lock);
   return result;
 }
+
+int run_one(const Program *program, const uint64_t *arguments) { return run_grid(program, arguments, 1, 1, 1, 1); }

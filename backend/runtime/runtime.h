@@ -37,6 +37,7 @@ typedef struct Failure {
 // pool.c
 enum { OK = 0, FAILED = 1, NO_MEMORY = 2 };
 int run_grid(const Program *program, const uint64_t *arguments, int32_t x, int32_t y, int32_t z, int32_t threads);
+int run_one(const Program *program, const uint64_t *arguments);  // a grid of one, with few arguments to convert
 const Failure *last_failure(void);  // of the calling thread, after FAILED
 void fail_program(Context *context, const char *message) __attribute__((noreturn));
 Context *current_context(void);        // of the program that the calling thread runs, or null; safe in a signal handler

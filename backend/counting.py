@@ -1,0 +1,114 @@
+"""Exact dynamic instruction counts of kernels, and the same weighted by what a vector instruction costs.
+
+Wall time under QEMU means nothing, so speed on a RISC-V chip is measured in instructions. QEMU, told to translate one instruction at a time, logs each
+one that it executes in the kernels' address range; a launch is counted in a guest of its own, on one thread.
+"""
+
+import os
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from triton_spacemit.backend.devices import get_device
+from triton_spacemit.backend.devices.guest import Guest
+from triton_spacemit.backend.devices.qemu import CODE_BASE, CODE_BYTES, QemuDevice
+from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.backend.knobs import active_target
+
+_EXECUTED = re.compile(rb"Trace [^\[]*\[[0-9a-f]+/([0-9a-f]+)/")
+_TRANSLATED = re.compile(rb"0x([0-9a-f]+):\s+[0-9a-f]+\s+(\S+)\s*([^\n]*)")
+_LMUL = re.compile(r"\bm(f?)([1248])\b")
+_WHOLE_REGISTERS = re.compile(r"v(?:[ls]|mv)(\d)re?\d*")
+_WIDENING = ("vw", "vfw", "vn", "vfn")
+
+
+@dataclass
+class Counts:
+    """What the launches of a block executed in their kernels; functions of the runtime that kernels call are not in it.
+
+    weighted: every vector instruction counts as the registers it works on (LMUL, at least 1; twice for widening and narrowing ones).
+    """
+
+    instructions: int = 0
+    weighted: float = 0.0
+    by_mnemonic: Counter[str] = field(default_factory=Counter)
+    weighted_by_mnemonic: Counter[str] = field(default_factory=Counter)
+
+
+def weight(mnemonic: str, lmul: float) -> float:
+    """What one instruction counts where the vector length multiplier is `lmul`."""
+    if not mnemonic.startswith("v") or mnemonic.startswith("vset"):
+        return 1.0
+    if whole := _WHOLE_REGISTERS.match(mnemonic):
+        return float(whole[1])
+    return max(lmul, 1.0) * (2.0 if mnemonic.startswith(_WIDENING) else 1.0)
+
+
+class _Log:
+    """Reads QEMU's log while it is written."""
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self._translated: dict[bytes, tuple[str, float | None]] = {}  # address -> mnemonic, and the LMUL that it sets
+        self._executed: Counter[tuple[bytes, float]] = Counter()
+        self._lmul = 1.0
+        read, self.write = os.pipe()
+        self._thread = threading.Thread(target=self._read, args=(read,), daemon=True)
+        self._thread.start()
+
+    def _read(self, file: int) -> None:
+        with os.fdopen(file, "rb", buffering=1 << 20) as lines:
+            for line in lines:
+                if executed := _EXECUTED.match(line):
+                    place = executed[1].lstrip(b"0")
+                    lmul = self._translated[place][1]
+                    if lmul is not None:
+                        self._lmul = lmul
+                    self._executed[place, self._lmul] += 1
+                elif translated := _TRANSLATED.match(line):
+                    mnemonic = translated[2].decode()
+                    self._translated[translated[1].lstrip(b"0")] = mnemonic, _lmul_of(mnemonic, translated[3].decode())
+
+    def close(self) -> Counts:
+        """The counts, when every process that writes has ended."""
+        if self.write >= 0:
+            os.close(self.write)
+            self.write = -1
+        self._thread.join()
+        counts = Counts()
+        for (place, lmul), times in self._executed.items():
+            mnemonic = self._translated[place][0]
+            cost = weight(mnemonic, lmul) * times
+            counts.instructions += times
+            counts.weighted += cost
+            counts.by_mnemonic[mnemonic] += times
+            counts.weighted_by_mnemonic[mnemonic] += cost
+        return counts
+
+
+def _lmul_of(mnemonic: str, operands: str) -> float | None:
+    found = _LMUL.search(operands) if mnemonic.startswith("vset") else None
+    if found is None:
+        return None
+    return 1.0 / int(found[2]) if found[1] else float(found[2])
+
+
+def count(launches: Callable[[], object]) -> Counts:
+    """Call `launches`, which launches kernels on the active device, and count what they execute. Raises DeviceError unless that is qemu."""
+    device = get_device(*active_target())
+    if not isinstance(device, QemuDevice):
+        raise DeviceError(f"instructions are counted on the qemu device; the active one is {device.name!r}")
+    log = _Log()
+
+    def start() -> Guest:
+        options = ("-one-insn-per-tb", "-d", "in_asm,exec,nochain", "-dfilter", f"{CODE_BASE:#x}+{CODE_BYTES:#x}", "-D", f"/dev/fd/{log.write}")
+        return Guest(device.command(*options), pass_fds=(log.write,))
+
+    try:
+        with device.session(start, threads=1):
+            launches()
+    finally:
+        counts = log.close()
+    return counts
