@@ -1,7 +1,7 @@
 """Exact dynamic instruction counts of kernels, and the same weighted by what a vector instruction costs.
 
-Wall time under QEMU means nothing, so speed on a RISC-V chip is measured in instructions. QEMU, told to translate one instruction at a time, logs each
-one that it executes in the kernels' address range; a launch is counted in a guest of its own, on one thread.
+Wall time under QEMU means nothing, so speed on a RISC-V chip is measured in instructions. QEMU, told to translate one instruction
+at a time, logs each one that it executes in the kernels' address range; a launch is counted in a guest of its own, on one thread.
 """
 
 import os
@@ -103,8 +103,9 @@ def count(launches: Callable[[], object]) -> Counts:
     log = _Log()
 
     def start() -> Guest:
-        options = ("-one-insn-per-tb", "-d", "in_asm,exec,nochain", "-dfilter", f"{CODE_BASE:#x}+{CODE_BYTES:#x}", "-D", f"/dev/fd/{log.write}")
-        return Guest(device.command(*options), pass_fds=(log.write,))
+        kernels = f"{CODE_BASE:#x}+{CODE_BYTES:#x}"
+        log_options = ("-d", "in_asm,exec,nochain", "-dfilter", kernels, "-D", f"/dev/fd/{log.write}")
+        return Guest(device.command("-one-insn-per-tb", *log_options), pass_fds=(log.write,))
 
     try:
         with device.session(start, threads=1):

@@ -114,7 +114,8 @@ def _newer(a: str, b: str) -> bool:
 def main() -> int:
     """The command `triton-spacemit-fetch-qemu`."""
     parser = argparse.ArgumentParser(prog="triton-spacemit-fetch-qemu", description=fetch.__doc__)
-    parser.add_argument("target", nargs="?", type=Path, default=fetched_path(), help="file to write (default: %(default)s, where it is found)")
+    found = "file to write (default: %(default)s, where it is found)"
+    parser.add_argument("target", nargs="?", type=Path, default=fetched_path(), help=found)
     try:
         target = parser.parse_args().target
         print(f"{target.resolve()}: {fetch(target.resolve())}")

@@ -1,15 +1,16 @@
 """Loading kernel objects: a relocatable ELF object becomes a memory image for one base address.
 
-Objects come from LLVM for x86-64 and RISC-V (position independent, not relaxed) and from a file cache, so nothing in them is trusted: every offset is
-checked, and what is not understood is an `ObjectError`, never executed. The image has three page-aligned parts, so that no page is both
-writable and executable: code (with stubs for calls out of the image), read-only data (with a table of addresses for the
-stubs and for accesses through a global offset table), writable data.
+Objects come from LLVM for x86-64 and RISC-V (position independent, not relaxed) and from a file cache, so nothing in them is
+trusted: every offset is checked, and what is not understood is an `ObjectError`, never executed. The image has three page-aligned
+parts, so that no page is both writable and executable: code (with stubs for calls out of the image), read-only data (with a table
+of addresses for the stubs and for accesses through a global offset table), writable data.
 """
 
 import platform
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from triton_spacemit.backend.errors import DeviceError
 
@@ -17,6 +18,7 @@ PAGE = 4096
 _MACHINES = {62: "x86_64", 243: "riscv64"}
 _ALLOC, _WRITE, _EXECUTE = 2, 1, 4
 _RELA, _NOBITS, _SYMTAB = 4, 8, 2
+_LARGEST_IMAGE = 1 << 28
 _IGNORED = (".eh_frame", ".note", ".riscv.attributes")
 # A jump to the address in a slot of the table: x86-64 `jmp *slot(%rip)`, RISC-V `auipc t3; ld t3; jr t3`.
 _STUB_BYTES = {"x86_64": 8, "riscv64": 16}
@@ -36,7 +38,14 @@ class _Section:
     link: int
     info: int
     alignment: int
-    place: int | None = None  # offset in the image, for sections that are loaded
+    place: int = -1  # offset in the image, for sections that are loaded
+
+    @property
+    def part(self) -> int:
+        """0 code, 1 read-only data, 2 writable data."""
+        if self.flags & _EXECUTE:
+            return 0
+        return 2 if self.flags & _WRITE and not self.name.startswith(".data.rel.ro") else 1
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,23 @@ class _Symbol:
 
 @dataclass(frozen=True)
 class _Relocation:
-    place: int  # offset in the image
+    section: _Section
+    offset: int
     kind: int
     symbol: _Symbol
     addend: int
+
+    @property
+    def place(self) -> int:
+        """Its offset in the image."""
+        return self.section.place + self.offset
+
+    @property
+    def is_external(self) -> bool:
+        return not self.symbol.section and bool(self.symbol.name)
+
+
+_Address = Callable[[_Symbol], int]
 
 
 def _align(value: int, alignment: int) -> int:
@@ -83,7 +105,7 @@ class KernelObject:
     def __post_init__(self) -> None:
         try:
             self._read()
-        except (struct.error, IndexError, ValueError) as error:
+        except (struct.error, IndexError, ValueError) as error:  # an offset, index or name that points nowhere
             raise self._error(f"is damaged ({error})") from None
 
     def _error(self, message: str) -> ObjectError:
@@ -113,9 +135,7 @@ class KernelObject:
                 self._bytes(offset, size)
             self._sections.append(_Section(_string(strings, name), kind, flags, offset, size, link, info, max(alignment, 1)))
         self._read_symbols()
-        self._place_sections()
         self._read_relocations()
-        self._place_stubs()
         kernel = next((s for s in self._symbols if s.name == self.name and s.section), None)
         if kernel is None:
             raise self._error("does not define the kernel")
@@ -130,76 +150,48 @@ class KernelObject:
         for name, _, _, section, value, _ in struct.iter_unpack("<IBBHQQ", self._bytes(table.offset, table.size)):
             self._symbols.append(_Symbol(_string(text, name), section, value))
 
-    def _place_sections(self) -> None:
+    def _read_relocations(self) -> None:
         loaded = [s for s in self._sections if s.flags & _ALLOC and not s.name.startswith(_IGNORED)]
+        for section in self._sections:
+            target = self._sections[section.info] if section.kind == _RELA else None
+            if target is None or target not in loaded:
+                continue
+            for offset, info, addend in struct.iter_unpack("<QQq", self._bytes(section.offset, section.size)):
+                if offset >= target.size:
+                    raise self._error(f"relocates a place outside section {target.name}")
+                self._relocations.append(_Relocation(target, offset, info & 0xFFFFFFFF, self._symbols[info >> 32], addend))
+        self._place(loaded)
 
-        def part(section: _Section) -> int:
-            return 0 if section.flags & _EXECUTE else 2 if section.flags & _WRITE and not section.name.startswith(".data.rel.ro") else 1
-
-        self._parts: list[int] = []
-        for wanted in range(3):
-            end = 0
+    def _place(self, loaded: list[_Section]) -> None:
+        """Fix where everything lies in the image; external functions get a stub, what is reached through a table a slot."""
+        through_table, direct = {"x86_64": ((9, 41, 42), (2, 4)), "riscv64": ((20,), (17, 18, 19))}[self.machine]
+        self.externals = list(dict.fromkeys(r.symbol.name for r in self._relocations if r.is_external))
+        stubbed = dict.fromkeys(r.symbol for r in self._relocations if r.kind in direct and r.is_external)
+        slotted = dict.fromkeys([*stubbed, *(r.symbol for r in self._relocations if r.kind in through_table)])
+        start = 0
+        for part, (extras, size) in enumerate(((stubbed, _STUB_BYTES[self.machine]), (slotted, 8), ({}, 1))):
+            end = start
             for section in loaded:
-                if part(section) == wanted:
+                if section.part == part:
                     if section.alignment > PAGE:
                         raise self._error(f"aligns section {section.name} to {section.alignment} bytes; at most {PAGE} are supported")
                     section.place = _align(end, section.alignment)
                     end = section.place + section.size
-            self._parts.append(end)
-        self._part_of = {id(section): part(section) for section in loaded}
-
-    def _read_relocations(self) -> None:
-        for section in self._sections:
-            if section.kind != _RELA or section.info >= len(self._sections) or self._sections[section.info].place is None:
-                continue
-            target = self._sections[section.info]
-            for offset, info, addend in struct.iter_unpack("<QQq", self._bytes(section.offset, section.size)):
-                if offset >= target.size:
-                    raise self._error(f"relocates a place outside section {target.name}")
-                # Places become offsets in the image when the parts' final sizes are known.
-                self._relocations.append(_Relocation(offset, info & 0xFFFFFFFF, self._symbols[info >> 32], addend))
-                self._targets.append(target)
-
-    @property
-    def _targets(self) -> list[_Section]:
-        return self.__dict__.setdefault("_target_list", [])
-
-    def _place_stubs(self) -> None:
-        """Give every external function a stub, everything reached through a table a slot, and fix where all parts lie."""
-        through_table = {"x86_64": (9, 41, 42), "riscv64": (20,)}[self.machine]
-        direct = {"x86_64": (2, 4), "riscv64": (17, 18, 19, 59)}[self.machine]
-        externals = {}
-        for relocation in self._relocations:
-            symbol = relocation.symbol
-            if not symbol.section and symbol.name:
-                externals[symbol.name] = None
-            if relocation.kind in through_table or (relocation.kind in direct and not symbol.section and symbol.name):
-                self._slots.setdefault(symbol, 0)
-                if relocation.kind in direct:
-                    self._stubs.setdefault(symbol, 0)
-        self.externals = list(externals)
-        stubs, slots = _align(self._parts[0], 16), _align(self._parts[1], 8)
-        code = stubs + len(self._stubs) * _STUB_BYTES[self.machine]
-        readonly = slots + 8 * len(self._slots)
-        self.code_end = _align(code, PAGE)
-        self.readonly_end = self.code_end + _align(readonly, PAGE)
-        self.size = self.readonly_end + _align(self._parts[2], PAGE)
-        starts = (0, self.code_end, self.readonly_end)
-        for section in self._sections:
-            if section.place is not None:
-                section.place += starts[self._part_of[id(section)]]
-        self._relocations = [
-            _Relocation((target.place or 0) + r.place, r.kind, r.symbol, r.addend)
-            for r, target in zip(self._relocations, self._targets, strict=True)
-        ]
-        for i, symbol in enumerate(self._stubs):
-            self._stubs[symbol] = stubs + i * _STUB_BYTES[self.machine]
-        for i, symbol in enumerate(self._slots):
-            self._slots[symbol] = self.code_end + slots + 8 * i
-        self.text = next((s.place or 0 for s in self._sections if s.name == ".text"), 0)
+            places = {symbol: _align(end, 16) + i * size for i, symbol in enumerate(extras)}
+            if places:
+                end = _align(end, 16) + len(places) * size
+            if part == 0:
+                self._stubs, self.code_end = places, _align(end, PAGE)
+            elif part == 1:
+                self._slots, self.readonly_end = places, _align(end, PAGE)
+            start = _align(end, PAGE)
+        self.size = start
+        if self.size > _LARGEST_IMAGE:
+            raise self._error(f"needs {self.size} bytes of memory; at most {_LARGEST_IMAGE} are supported")
+        self.text = next((s.place for s in self._sections if s.name == ".text"), 0)
 
     def _offset(self, symbol: _Symbol) -> int:
-        if symbol.section >= len(self._sections) or self._sections[symbol.section].place is None:
+        if symbol.section >= len(self._sections) or self._sections[symbol.section].place < 0:
             raise self._error(f"refers to {symbol.name or 'a symbol'!r} in a section that is not loaded")
         return self._sections[symbol.section].place + symbol.value
 
@@ -213,7 +205,7 @@ class KernelObject:
             raise self._error(f"calls {', '.join(missing)}, which the runtime does not have")
         image = bytearray(self.size)
         for section in self._sections:
-            if section.place is not None and section.kind != _NOBITS:
+            if section.place >= 0 and section.kind != _NOBITS:
                 image[section.place : section.place + section.size] = self._bytes(section.offset, section.size)
 
         def address(symbol: _Symbol) -> int:
@@ -239,12 +231,12 @@ class KernelObject:
             high, low = _split(distance)
             struct.pack_into("<III", image, stub, 0x00000E17 | high, 0x000E3E03 | (low & 0xFFF) << 20, 0x000E0067)
 
-    def _reach(self, relocation: _Relocation, base: int, address: "_Address") -> int:
+    def _reach(self, relocation: _Relocation, base: int, address: _Address) -> int:
         """The address that a direct call or access goes to: a stub for what is outside the image."""
         stub = self._stubs.get(relocation.symbol)
         return base + stub if stub is not None else address(relocation.symbol)
 
-    def _apply_x86(self, image: bytearray, base: int, address: "_Address") -> None:
+    def _apply_x86(self, image: bytearray, base: int, address: _Address) -> None:
         for r in self._relocations:
             here = base + r.place
             if r.kind == 1:
@@ -258,7 +250,7 @@ class KernelObject:
             else:
                 raise self._error(f"has a relocation of kind {r.kind}, which is not supported on x86-64")
 
-    def _apply_riscv(self, image: bytearray, base: int, address: "_Address") -> None:
+    def _apply_riscv(self, image: bytearray, base: int, address: _Address) -> None:
         highs = {}  # image offset of an auipc -> the distance whose upper part it takes
         for r in self._relocations:
             if r.kind in (18, 19):
@@ -333,10 +325,10 @@ class KernelObject:
         return best[1] if best else None
 
 
-def _rows(program: object) -> Iterator[tuple[int, int, int, int]]:
+def _rows(program: Any) -> Iterator[tuple[int, int, int, int]]:
     """(first address, end, file, line) of each row of a line table."""
     previous = None
-    for entry in program.get_entries():  # type: ignore[attr-defined]
+    for entry in program.get_entries():
         state = entry.state
         if state is None:
             continue
@@ -356,8 +348,6 @@ def _split(distance: int) -> tuple[int, int]:
     high = distance + 0x800 >> 12 << 12
     return high & 0xFFFFF000, distance - high
 
-
-_Address = object  # a function from _Symbol to its address
 
 # (bit position in the instruction, width, first bit of the distance)
 _RISCV_JUMPS = {
