@@ -9,7 +9,7 @@ only what several loops need, or what memory effects force, lies in a buffer.
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import SCRATCH, chip_of, kernel_of
-from triton_spacemit.passes.loops import accesses, control, dot, elementwise, reductions, services
+from triton_spacemit.passes.loops import accesses, control, dot, elementwise, reductions, scaled_dot, services
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted, Scope
 from triton_spacemit.passes.loops.lowering import Lowering
@@ -40,6 +40,7 @@ HANDLERS = {
     "tt.scan": reductions.lower_scan,
     "tt.histogram": reductions.lower_histogram,
     "tt.dot": dot.lower_dot,
+    "tt.dot_scaled": scaled_dot.lower_scaled_dot,
     "tt.get_program_id": services.lower_program_id,
     "tt.get_num_programs": services.lower_program_id,
     "tt.assert": services.lower_assert,

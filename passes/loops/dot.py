@@ -48,13 +48,14 @@ def factor_type(low: Lowering, element: ir.Type, accumulate: ir.Type) -> ir.Type
     return ir.IntegerType.get_signless(16) if bits(element) <= 16 and low.chip.has_vl and accumulate == b.i32 else accumulate
 
 
-def make_product(low: Lowering, node: Node, target: Buffer, wanted: tuple[Emitted | None, Emitted | None]) -> Product:
+def make_product(
+    low: Lowering, left: Tensor, right: Tensor, element: ir.Type, target: Buffer, wanted: tuple[Emitted | None, Emitted | None]
+) -> Product:
     b = low.b
-    *batch, rows, inner = shape_of(node.operands[0])
-    columns = shape_of(node.operands[1])[-1]
-    element = element_of(node.results[0].type)
+    *batch, rows, inner = left.shape
+    columns = right.shape[-1]
     accumulate = element if isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
-    factor = factor_type(low, element_of(node.operands[0].type), accumulate)
+    factor = factor_type(low, left.element, accumulate)
     lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP))
     height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact=bool(batch))
     limits = [b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True)]
@@ -70,10 +71,17 @@ def tile_height(low: Lowering, rows: int, group: int, exact: bool) -> int:
 
 def lower_dot(low: Lowering, node: Node) -> None:
     """A product on its own: one turn."""
-    start = low.tensor(node.operands[2])
-    target, at_zero = result_buffer(low, node, start)
-    product = make_product(low, node, target, (None, None))
-    left, right = (low.tensor(v) for v in node.operands[:2])
+    multiply(low, node, low.tensor(node.operands[0]), low.tensor(node.operands[1]), node.operands[2])
+
+
+def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.Value | None) -> None:
+    """The result of `node` is `left @ right`, plus `start` if there is one."""
+    element = element_of(node.results[0].type)
+    if start is None:
+        target, at_zero = low.destination(node) or low.allocate(shape_of(node.results[0]), element), True
+    else:
+        target, at_zero = result_buffer(low, node, start)
+    product = make_product(low, left, right, element, target, (None, None))
     a = locate(low, product, left, None, None)
     bb = locate(low, product, right, len(product.batch) + 1, None)
     run_tiles(low, product, b_turns=None, views=lambda turn: (a, bb), begin_at_zero=at_zero)
@@ -86,12 +94,13 @@ def is_zero(tensor: Tensor) -> bool:
     return isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) and attribute.value == 0
 
 
-def result_buffer(low: Lowering, node: Node, start: Tensor) -> tuple[Buffer, bool]:
+def result_buffer(low: Lowering, node: Node, value: ir.Value) -> tuple[Buffer, bool]:
     """Where the product accumulates, and whether it starts at zero there (nothing is stored yet).
 
     It is the start value's own buffer if nothing else needs that, else one with a copy of it.
     """
-    alone = low.analysis.pulls(node.operands[2]) == {node.order} and node.operands.count(node.operands[2]) == 1
+    start = low.tensor(value)
+    alone = low.analysis.pulls(value) == {node.order} and node.operands.count(value) == 1
     if start.buffer is not None and alone and not start.shared:
         return start.buffer, False
     buffer = low.destination(node) or low.allocate(start.shape, start.element)

@@ -242,12 +242,49 @@ class Lowering:
                 raise self.b.fail(op, "is not supported in a function of scalars")
         return []
 
+    def inlines(self, block: ir.Block) -> bool:
+        """Whether `inline` can evaluate the block: it has no loops."""
+        return all(
+            op.operation.name not in ("scf.for", "scf.while") and all(self.inlines(inner) for r in op.operation.regions for inner in r.blocks)
+            for op in block.operations
+        )
+
+    def copy_in(self, block: ir.Block, arguments: Sequence[Emitted]) -> list[Emitted]:
+        """The block's ops copied here, loops and branches included, for scalar arguments; gives what its terminator returns."""
+        known = dict(zip(block.arguments, (a.value for a in arguments), strict=True))
+        return [Emitted(v, self.b.depth, 0) for v in self._copy(block, known, self.b.scopes[-1].ip)]
+
+    def _copy(self, block: ir.Block, known: dict[ir.Value, ir.Value], ip: ir.InsertionPoint) -> list[ir.Value]:
+        from triton_spacemit.passes.loops.elementwise import attributes_of
+
+        for view in block.operations:
+            op = view.operation
+            operands = [known[v] if v in known else self.scalar(v).value for v in op.operands]
+            if op.name.startswith("tt.") and op.name.endswith(".return"):
+                return operands
+            types = [r.type for r in op.results]
+            copy = ir.Operation.create(op.name, types, operands, attributes_of(op), None, len(op.regions), op.location, ip, False)
+            known.update(zip(op.results, copy.results, strict=True))
+            for old, new in zip(op.regions, copy.regions, strict=True):
+                for inner in old.blocks:
+                    target = new.blocks.append(*(a.type for a in inner.arguments), arg_locs=[op.location] * len(inner.arguments))
+                    known.update(zip(inner.arguments, target.arguments, strict=True))
+                    self._copy(inner, known, ir.InsertionPoint(target))
+        return []
+
     # -- buffers
 
     def part(self, buffer: Buffer, index: int) -> Buffer:
         """`buffer[..., index]`."""
         base = self.b.offset(buffer.base, self.b.constant(index * buffer.strides[-1]), buffer.stored)
         return Buffer(base, buffer.shape[:-1], buffer.strides[:-1], buffer.element, buffer.stored)
+
+    def every_other(self, buffer: Buffer, dim: int, first: int) -> Buffer:
+        """Every second element along `dim`, from `first` on."""
+        base = self.b.offset(buffer.base, self.b.constant(first * buffer.strides[dim]), buffer.stored)
+        shape = tuple(n // 2 if d == dim else n for d, n in enumerate(buffer.shape))
+        strides = tuple(s * 2 if d == dim else s for d, s in enumerate(buffer.strides))
+        return Buffer(base, shape, strides, buffer.element, buffer.stored)
 
     def window(self, buffer: Buffer, start: int, shape: tuple[int, ...]) -> Buffer:
         """`buffer[start : start + shape[0]]`."""
