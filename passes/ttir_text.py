@@ -2,19 +2,23 @@
 
 import contextlib
 import ctypes
+import functools
 import importlib.util
 import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 _PRETTY = re.compile(r"^\s*tt\.func\b", re.MULTILINE)
 _DIAGNOSTIC = re.compile(r'loc\(".*?":(\d+):(\d+)\): (?:error: )?(.*)')
 _FUNCTION_OPS = re.compile(r'"tt\.(func|return|call)"\(')
 _NAME = "triton._C.libtriton"
+_print_lock = threading.Lock()
 
 
 class TTIRError(Exception):
@@ -39,7 +43,6 @@ def as_functions(text: str) -> str:
 def generic(text: str, name: str) -> str:
     """The generic form of pretty TTIR, its locations in the file `name` where it gives none itself. Raises TTIRError."""
     library = _load()
-    library_functions = ctypes.CDLL(library.__file__)
     context = library.ir.context()
     library.ir.load_dialects(context)
     with tempfile.TemporaryDirectory() as folder:
@@ -55,14 +58,30 @@ def generic(text: str, name: str) -> str:
             if match is None:
                 raise TTIRError(said[0].strip() or "not valid TTIR", 1, 1)
             raise TTIRError(match[3], int(match[1]), int(match[2]))
-        library_functions._ZN4mlir27registerAsmPrinterCLOptionsEv()  # mlir::registerAsmPrinterCLOptions()
-        arguments = (ctypes.c_char_p * 2)(b"triton", b"--mlir-print-op-generic")
-        library_functions.LLVMParseCommandLineOptions(len(arguments), arguments, b"")
+        return as_functions(print_generic(module, library.__file__).replace(path, name))
+
+
+def print_generic(module: Any, library: str) -> str:
+    """The generic form, with locations, of a module of the libtriton in the file `library`.
+
+    libtriton has no such printing option in Python, but exports LLVM's option parser. Options are process-wide, hence the lock; they are
+    reset afterwards because a second occurrence of one ends the process.
+    """
+    functions = _functions(library)
+    arguments = (ctypes.c_char_p * 2)(b"triton", b"--mlir-print-op-generic")
+    with _print_lock:
+        functions.LLVMParseCommandLineOptions(len(arguments), arguments, b"")
         try:
-            printed = module.str()
+            return module.str()
         finally:
-            library_functions._ZN4llvm2cl25ResetAllOptionOccurrencesEv()  # llvm::cl::ResetAllOptionOccurrences()
-        return as_functions(printed.replace(path, name))
+            functions._ZN4llvm2cl25ResetAllOptionOccurrencesEv()  # llvm::cl::ResetAllOptionOccurrences()
+
+
+@functools.cache
+def _functions(library: str) -> ctypes.CDLL:
+    functions = ctypes.CDLL(library)
+    functions._ZN4mlir27registerAsmPrinterCLOptionsEv()  # mlir::registerAsmPrinterCLOptions()
+    return functions
 
 
 def _load() -> ModuleType:
