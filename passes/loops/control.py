@@ -6,6 +6,7 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.dot import accumulating, lower_accumulating
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
 
@@ -68,6 +69,10 @@ def update(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]
 
 def lower_for(low: Lowering, node: Node) -> None:
     b = low.b
+    accumulated = accumulating(low, node)
+    if accumulated is not None:
+        lower_accumulating(low, node, *accumulated)
+        return
     if node.writes:
         low.before_write(node, None)
     lower, upper, step = (low.scalar(v) for v in node.operands[:3])

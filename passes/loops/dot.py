@@ -82,8 +82,8 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
     else:
         target, at_zero = result_buffer(low, node, start)
     product = make_product(low, left, right, element, target, (None, None))
-    a = locate(low, product, left, None, None)
-    bb = locate(low, product, right, len(product.batch) + 1, None)
+    a = locate(low, product, left, None, lambda: low.allocate(left.shape, product.factor))
+    bb = locate(low, product, right, len(product.batch) + 1, lambda: low.allocate(right.shape, product.factor))
     run_tiles(low, product, b_turns=None, views=lambda turn: (a, bb), begin_at_zero=at_zero)
     low.values[node.results[0]] = low.from_buffer(target, node)
 
@@ -110,6 +110,102 @@ def result_buffer(low: Lowering, node: Node, value: ir.Value) -> tuple[Buffer, b
     return buffer, False
 
 
+# -- products in a loop
+
+
+def accumulating(low: Lowering, loop: Node) -> tuple[Node, int] | None:
+    """The product of a loop `for ..: acc = dot(a, b, acc)` that does nothing else, and which carried value `acc` is."""
+    carried = [i for i, v in enumerate(loop.operands[3:]) if isinstance(v.type, ir.RankedTensorType)]
+    step = low.scalar(loop.operands[2]).constant
+    if len(carried) != 1 or loop.writes or not step or step < 0 or "unsignedCmp" in loop.op.attributes:
+        return None
+    body = loop.regions[0]
+    argument, end = body.arguments[1 + carried[0]], body.nodes[-1]
+    product = low.analysis.producer.get(end.operands[carried[0]])
+    if product is None or product.name != "tt.dot" or product.block is not body or len(argument.type.shape) != 2:
+        return None
+    if product.operands[2] != argument or low.analysis.users[argument] != [product] or low.analysis.users[product.results[0]] != [end]:
+        return None
+    plain = all(node is product or node.is_lazy or (not node.is_tensor and node.name.startswith("llvm.")) for node in body.nodes[:-1])
+    return (product, carried[0]) if plain else None
+
+
+def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None:
+    """The whole loop: for a chunk of its turns locate the operands, then run the tiles over the chunk."""
+    b = low.b
+    first, last, step = (low.scalar(v) for v in loop.operands[:3])
+    inits = loop.operands[3:]
+    target, at_zero = result_buffer(low, loop, inits[index])
+    if at_zero:
+        low.write_all([(low.tensor(inits[index]), target)])
+    scalars = [low.scalar(v) for i, v in enumerate(inits) if i != index]
+    body = loop.regions[0]
+    arguments = [a for i, a in enumerate(body.arguments[1:]) if i != index]
+    left, right = (Tensor(shape_of(v), element_of(v.type), None) for v in dot.operands[:2])
+    element = element_of(dot.results[0].type)
+    product = make_product(low, left, right, element, target, low.wanted(loop, loop.results[index]))
+    per_chunk = max(1, CHUNK // product.inner)
+    distance = b.sub(b.cast_index(last, b.i64), b.cast_index(first, b.i64))
+    rounded = b.add(distance, b.constant(step.constant - 1))
+    turns = b.maximum(b.op("arith.divsi", b.i64, [rounded, b.constant(step.constant)]), b.constant(0))
+    slots: dict[int, Buffer] = {}
+
+    def chunk(start: Emitted, carried: list[Emitted]) -> list[Emitted]:
+        count = b.minimum(b.sub(turns, start), b.constant(per_chunk))
+        outside = b.depth
+        kept: list[Callable[[Emitted | None], Emitted]] = []
+
+        def keep(value: Emitted, turn: Emitted) -> None:
+            """Remember a value of this turn for the tiles."""
+            if value.depth <= outside:
+                kept.append(lambda _: value)
+                return
+            type_ = value.value.type
+            table = slots.setdefault(-1 - len(kept), None) or low.allocate((per_chunk,), type_)
+            slots[-1 - len(kept)] = table
+            low.memory.scalar_store(b.offset(table.base, turn, type_), value)
+            kept.append(lambda t: low.memory.scalar_load(b.offset(table.base, t, type_), type_, None, None, b.depth))
+
+        def find(turn: Emitted, carried: list[Emitted]) -> list[Emitted]:
+            number = b.mul(b.add(start, turn), b.constant(step.constant))
+            low.values[body.arguments[0]] = b.cast_index(b.add(b.cast_index(first, b.i64), number), first.value.type)
+            low.values.update(zip(arguments, carried, strict=True))
+            for node in body.nodes[:-1]:
+                if node is not dot:
+                    b.location = node.op.location
+                    low.lower(node)
+            for side, value in enumerate(dot.operands[:2]):
+                tensor = low.tensor(value)
+
+                def slot(side: int = side, tensor: Tensor = tensor) -> Buffer:
+                    if side not in slots:
+                        slots[side] = low.allocate((per_chunk, *tensor.shape), product.factor)
+                    whole = slots[side]
+                    base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
+                    return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
+
+                view = locate(low, product, tensor, 1 if side else None, slot)
+                keep(view.base, turn)
+                for stride in view.strides:
+                    keep(stride, turn)
+            end = body.nodes[-1]
+            return [low.scalar(v) for i, v in enumerate(end.operands) if i != index]
+
+        carried, _ = b.for_loop(b.constant(0), count, 1, carried, find)
+
+        def views(turn: Emitted | None) -> tuple[View, View]:
+            values = [get(turn) for get in kept]
+            return View(values[0], values[1:3], product.factor), View(values[3], values[4:], product.factor)
+
+        run_tiles(low, product, count, views, begin_at_zero=False)
+        return carried
+
+    results, _ = b.for_loop(b.constant(0), turns, per_chunk, scalars, chunk)
+    remaining = iter(results)
+    for i, value in enumerate(loop.results):
+        low.values[value] = low.from_buffer(target, loop) if i == index else next(remaining)
+
+
 # -- operands
 
 
@@ -124,15 +220,15 @@ def converted(low: Lowering, tensor: Tensor, type_: ir.Type) -> Tensor:
     return Tensor(tensor.shape, type_, compute, tensor.origin, ((tensor, identity),), tensor.cost + 1)
 
 
-def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None, slot: Buffer | None) -> View:
-    """An operand in memory as the tiles read it: in place where it can be, else packed into `slot` (or a buffer of its own)."""
+def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None, slot: Callable[[], Buffer]) -> View:
+    """An operand in memory as the tiles read it: in place where it can be, else packed into `slot()`."""
     b = low.b
     rank = len(product.batch)
     wanted = [b.constant(n) for n in tensor.shape]
     wanted[rank if unit_dim is None else rank + 1] = product.wanted_rows if unit_dim is None else product.wanted_columns
 
     def pack() -> list[Emitted]:
-        buffer = slot or low.allocate(tensor.shape, product.factor)
+        buffer = slot()
         low.write_all([(converted(low, tensor, product.factor), buffer)])
         return [buffer.base, *(b.constant(s) for s in buffer.strides)]
 

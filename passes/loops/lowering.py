@@ -384,8 +384,55 @@ class Lowering:
                 self._read_from(tensor, buffer)
                 del self.stored_later[tensor]
 
+    def wanted(self, node: Node, value: ir.Value) -> tuple[Emitted | None, Emitted | None]:
+        """How many rows and columns of the matrix `value` are needed: those that the one store it goes to, element by element, stores."""
+        nothing = (None, None)
+        orders = self.analysis.pulls(value)
+        if len(orders) != 1:
+            return nothing
+        store = self.analysis.nodes[next(iter(orders))]
+        if store.name != "xsmt.descriptor_store" or store.block is not node.block:
+            return nothing
+        stack, seen = [value], set()
+        while stack:
+            current = stack.pop()
+            for user in self.analysis.users[current]:
+                if user is store:
+                    if store.op.opview.value != current:
+                        return nothing
+                elif not user.name.startswith(("arith.", "math.", "tt.fp_to_fp")) or user.results[0].type.shape != value.type.shape:
+                    return nothing
+                elif user.results[0] not in seen:
+                    seen.add(user.results[0])
+                    stack.append(user.results[0])
+        limits = []
+        for bound, extent in zip(store.op.opview.upper, value.type.shape, strict=True):
+            if not self.available(bound, node):
+                return nothing
+            limit = self.scalar(bound)
+            if limit.constant is not None and limit.constant >= extent:
+                limits.append(None)
+            else:
+                limits.append(self.b.maximum(self.b.minimum(limit, self.b.constant(extent)), self.b.constant(0)))
+        return tuple(limits)
+
+    def available(self, value: ir.Value, node: Node) -> bool:
+        """Whether the scalar `value` can be had at `node`: it is there already, or follows from what is by plain arithmetic."""
+        if value in self.values:
+            return True
+        producer = self.analysis.producer.get(value)
+        if producer is None or producer.block is not node.block or not producer.name.startswith("arith.") or producer.is_tensor:
+            return False
+        if not all(self.available(operand, node) for operand in producer.operands):
+            return False
+        self.lower(producer)
+        self.lowered.add(producer)
+        return True
+
     def destination(self, node: Node) -> Buffer | None:
         """The carried buffer that `node`'s result ends in, where nothing needs the buffer's old content after `node`."""
+        if len(node.results) != 1:
+            return None
         value = node.results[0]
         for _ in range(8):
             users = self.analysis.users.get(value, ())
