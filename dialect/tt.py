@@ -25,8 +25,11 @@ def size_of(element: str) -> int:
 
 
 def access_operands(op: ir.Operation) -> tuple[ir.Value, ir.Value | None, ir.Value | None, ir.Value | None]:
-    """Pointer, value, mask and other of a `tt.load`, `tt.store` or `tt.atomic_rmw`; None for what the op does not have."""
+    """Pointer, value, mask and other of an op that accesses memory; None for what the op does not have. A compare and swap has two values;
+    it is given as its second."""
     operands = list(op.operands)
+    if op.name == "tt.atomic_cas":
+        return operands[0], operands[2], None, None
     if op.name == "tt.load":
         segments = [operands.pop(0) if count else None for count in op.attributes["operandSegmentSizes"]]
         return segments[0], None, segments[1], segments[2]

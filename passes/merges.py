@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect import tt
 from triton_spacemit.passes.affine import DESCRIBED, Describer, Form, Node, Nodes
 
 CONTROL = ("scf.for", "scf.if", "scf.while")
-_ACCESSES = ("tt.load", "tt.store", "tt.atomic_rmw", "tt.atomic_cas")
+_ACCESSES = frozenset(("tt.load", "tt.store", "tt.atomic_rmw", "tt.atomic_cas"))
 
 
 @dataclass(eq=False)
@@ -272,13 +273,14 @@ def _sources(op: ir.Operation, number: int, leaving: bool) -> list[ir.Value]:
 
 
 def _collect(block: ir.Block, work: list[ir.Value]) -> bool:
-    """Add the operands of all accesses to `work`; whether there is control flow."""
+    """Add the pointers and masks of all accesses to `work`; whether there is control flow."""
     controls = False
     for view in block.operations:
         op = view.operation
         name = op.name
         if name in _ACCESSES:
-            work.extend(op.operands)
+            pointer, _, mask, _ = tt.access_operands(op)
+            work += [pointer] if mask is None else [pointer, mask]
         elif name in CONTROL:
             controls = True
         for region in op.regions:

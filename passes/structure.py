@@ -113,7 +113,8 @@ class _Function:
     def replace(self, op: ir.Operation, new: ir.Value) -> None:
         old = op.results[0]
         self.replaced[old] = new
-        old.replace_all_uses_with(new)
+        if old.type == new.type or not isinstance(old.type, ir.RankedTensorType):  # addresses do not take the place of pointers
+            old.replace_all_uses_with(new)
         self.done.add(op)
 
     # Walking

@@ -1,0 +1,139 @@
+// RUN: triton-spacemit-opt %s --structure --canonicalize --cse | filecheck %s
+
+// Several comparisons on one dimension: the greatest lower and the least upper bound. A lower bound of the coordinate 3 + i.
+// CHECK-LABEL: func.func public @both_sides
+tt.func public @both_sides(%x: !tt.ptr<f32>, %lo: i64, %hi: i64) {
+  %i = tt.make_range {end = 19 : i32, start = 3 : i32} : tensor<16xi32>
+  %w = arith.extsi %i : tensor<16xi32> to tensor<16xi64>
+  %l = tt.splat %lo : i64 -> tensor<16xi64>
+  %h = tt.splat %hi : i64 -> tensor<16xi64>
+  %c10 = arith.constant dense<10> : tensor<16xi64>
+  // CHECK: %[[LOWER:.*]] = arith.addi %arg1, %c-3_i64 : i64
+  // CHECK: %[[H:.*]] = arith.addi %arg2, %c-2_i64 : i64
+  // CHECK: %[[UPPER:.*]] = arith.minsi %[[H]], %c7_i64 : i64
+  %a = arith.cmpi sge, %w, %l : tensor<16xi64>
+  %b = arith.cmpi sle, %w, %h : tensor<16xi64>
+  %c = arith.cmpi sgt, %c10, %w : tensor<16xi64>
+  %ab = arith.andi %a, %b : tensor<16xi1>
+  %mask = arith.andi %ab, %c : tensor<16xi1>
+  %base = tt.splat %x : !tt.ptr<f32> -> tensor<16x!tt.ptr<f32>>
+  %p = tt.addptr %base, %i : tensor<16x!tt.ptr<f32>>, tensor<16xi32>
+  // CHECK: "xsmt.descriptor_load"({{.*}}, %c1_i64, %[[LOWER]], %[[UPPER]])
+  %v = tt.load %p, %mask : tensor<16x!tt.ptr<f32>>
+  tt.store %p, %v : tensor<16x!tt.ptr<f32>>
+  tt.return
+}
+
+// A multiple of the coordinate: 3 * i < n is i < floor((n - 1) / 3) + 1, and 20 - 4 * i >= 8 is i < 4.
+// CHECK-LABEL: func.func public @multiples
+tt.func public @multiples(%x: !tt.ptr<f32>, %n: i64) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %w = arith.extsi %i : tensor<16xi32> to tensor<16xi64>
+  %c3 = arith.constant dense<3> : tensor<16xi64>
+  %m = arith.muli %w, %c3 : tensor<16xi64>
+  %limit = tt.splat %n : i64 -> tensor<16xi64>
+  %a = arith.cmpi slt, %m, %limit : tensor<16xi64>
+  %c4 = arith.constant dense<4> : tensor<16xi32>
+  %c8 = arith.constant dense<8> : tensor<16xi32>
+  %c20 = arith.constant dense<20> : tensor<16xi32>
+  %m4 = arith.muli %i, %c4 : tensor<16xi32>
+  %d = arith.subi %c20, %m4 : tensor<16xi32>
+  %b = arith.cmpi sge, %d, %c8 : tensor<16xi32>
+  // CHECK: %[[LAST:.*]] = arith.addi %arg1, %c-1_i64
+  // CHECK: %[[FLOOR:.*]] = arith.floordivsi %[[LAST]], %c3_i64
+  // CHECK: %[[UPPER:.*]] = arith.addi %[[FLOOR]], %c1_i64
+  %base = tt.splat %x : !tt.ptr<f32> -> tensor<16x!tt.ptr<f32>>
+  %p = tt.addptr %base, %i : tensor<16x!tt.ptr<f32>>, tensor<16xi32>
+  // CHECK: "xsmt.descriptor_load"(%arg0, %c1_i64, %c0_i64, %[[UPPER]])
+  %v = tt.load %p, %a : tensor<16x!tt.ptr<f32>>
+  // CHECK: "xsmt.descriptor_store"(%arg0, {{.*}}, %c1_i64, %c0_i64, %c4_i64)
+  tt.store %p, %v, %b : tensor<16x!tt.ptr<f32>>
+  tt.return
+}
+
+// Equality bounds from both sides; an unsigned comparison also from below, its limit zero-extended.
+// CHECK-LABEL: func.func public @equal_and_unsigned
+tt.func public @equal_and_unsigned(%x: !tt.ptr<f32>, %n: i32) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %s = tt.splat %n : i32 -> tensor<16xi32>
+  %a = arith.cmpi eq, %i, %s : tensor<16xi32>
+  %b = arith.cmpi ult, %i, %s : tensor<16xi32>
+  %base = tt.splat %x : !tt.ptr<f32> -> tensor<16x!tt.ptr<f32>>
+  %p = tt.addptr %base, %i : tensor<16x!tt.ptr<f32>>, tensor<16xi32>
+  // CHECK-DAG: %[[N:.*]] = arith.extsi %arg1
+  // CHECK-DAG: %[[NEXT:.*]] = arith.addi %[[N]], %c1_i64
+  // CHECK-DAG: %[[U:.*]] = arith.extui %arg1
+  // CHECK: "xsmt.descriptor_load"(%arg0, %c1_i64, %[[N]], %[[NEXT]])
+  %v = tt.load %p, %a : tensor<16x!tt.ptr<f32>>
+  // CHECK: "xsmt.descriptor_store"(%arg0, {{.*}}, %c1_i64, %c0_i64, %[[U]])
+  tt.store %p, %v, %b : tensor<16x!tt.ptr<f32>>
+  tt.return
+}
+
+// A scalar condition empties the block through a bound.
+// CHECK-LABEL: func.func public @condition
+tt.func public @condition(%x: !tt.ptr<f32>, %on: i1, %n: i32) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %s = tt.splat %n : i32 -> tensor<16xi32>
+  %a = arith.cmpi slt, %i, %s : tensor<16xi32>
+  %b = tt.splat %on : i1 -> tensor<16xi1>
+  %mask = arith.andi %a, %b : tensor<16xi1>
+  // CHECK: %[[N:.*]] = arith.extsi %arg2
+  // CHECK: %[[UPPER:.*]] = arith.select %arg1, %[[N]], %c0_i64
+  %base = tt.splat %x : !tt.ptr<f32> -> tensor<16x!tt.ptr<f32>>
+  %p = tt.addptr %base, %i : tensor<16x!tt.ptr<f32>>, tensor<16xi32>
+  // CHECK: "xsmt.descriptor_load"(%arg0, %c1_i64, %c0_i64, %[[UPPER]])
+  %v = tt.load %p, %mask : tensor<16x!tt.ptr<f32>>
+  // CHECK: "xsmt.descriptor_store"(%arg0, {{.*}}, %c1_i64, %c0_i64, %c0_i64)
+  %false = arith.constant dense<false> : tensor<16xi1>
+  tt.store %p, %v, %false : tensor<16x!tt.ptr<f32>>
+  tt.return
+}
+
+// A comparison of two dimensions stays a mask; the bound beside it does not.
+// CHECK-LABEL: func.func public @causal
+tt.func public @causal(%x: !tt.ptr<f32>, %n: i32) {
+  %i = tt.make_range {end = 8 : i32, start = 0 : i32} : tensor<8xi32>
+  %r = tt.expand_dims %i {axis = 1 : i32} : tensor<8xi32> -> tensor<8x1xi32>
+  %c = tt.expand_dims %i {axis = 0 : i32} : tensor<8xi32> -> tensor<1x8xi32>
+  %s = tt.splat %n : i32 -> tensor<1x8xi32>
+  %inside = arith.cmpi slt, %c, %s : tensor<1x8xi32>
+  %rows = tt.broadcast %r : tensor<8x1xi32> -> tensor<8x8xi32>
+  %columns = tt.broadcast %c : tensor<1x8xi32> -> tensor<8x8xi32>
+  // CHECK: %[[N:.*]] = arith.extsi %arg1
+  // CHECK: %[[MASK:.*]] = arith.cmpi sge, {{.*}} : tensor<8x8xi32>
+  %causal = arith.cmpi sge, %rows, %columns : tensor<8x8xi32>
+  %all = tt.broadcast %inside : tensor<1x8xi1> -> tensor<8x8xi1>
+  // CHECK-NOT: arith.andi
+  %mask = arith.andi %causal, %all : tensor<8x8xi1>
+  %base = tt.splat %x : !tt.ptr<f32> -> tensor<8x8x!tt.ptr<f32>>
+  %p = tt.addptr %base, %columns : tensor<8x8x!tt.ptr<f32>>, tensor<8x8xi32>
+  // CHECK: "xsmt.descriptor_load"(%arg0, %c0_i64, %c1_i64, %c0_i64, %c0_i64, %c8_i64, %[[N]], %[[MASK]])
+  %v = tt.load %p, %mask : tensor<8x8x!tt.ptr<f32>>
+  // A disjunction is no bound at all.
+  // CHECK: %[[EITHER:.*]] = arith.ori
+  // CHECK: "xsmt.descriptor_store"({{.*}}, %c8_i64, %c8_i64, %[[EITHER]])
+  %either = arith.ori %causal, %all : tensor<8x8xi1>
+  tt.store %p, %v, %either : tensor<8x8x!tt.ptr<f32>>
+  tt.return
+}
+
+// Comparisons with what is not affine, or with a stride that is not known, stay masks too.
+// CHECK-LABEL: func.func public @left_alone
+tt.func public @left_alone(%x: !tt.ptr<i32>, %n: i32, %stride: i32) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %limit = tt.splat %n : i32 -> tensor<16xi32>
+  %s = tt.splat %stride : i32 -> tensor<16xi32>
+  %base = tt.splat %x : !tt.ptr<i32> -> tensor<16x!tt.ptr<i32>>
+  %p = tt.addptr %base, %i : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+  %o = arith.muli %i, %s : tensor<16xi32>
+  // CHECK: %[[A:.*]] = arith.cmpi slt
+  %a = arith.cmpi slt, %o, %limit : tensor<16xi32>
+  // CHECK: "xsmt.descriptor_load"(%arg0, %c1_i64, %c0_i64, %c16_i64, %[[A]])
+  %v = tt.load %p, %a : tensor<16x!tt.ptr<i32>>
+  // CHECK: %[[B:.*]] = arith.cmpi ne
+  %b = arith.cmpi ne, %v, %limit : tensor<16xi32>
+  // CHECK: "xsmt.descriptor_store"(%arg0, {{.*}}, %c16_i64, %[[B]])
+  tt.store %p, %v, %b : tensor<16x!tt.ptr<i32>>
+  tt.return
+}
