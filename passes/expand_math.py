@@ -1,0 +1,102 @@
+"""Expand mathematical functions and element-wise Triton ops into vector arithmetic without calls.
+
+In: `math` ops, `tt.extern_elementwise` of the libdevice module's functions, `tt.clampf`, `tt.mulhiui`, `tt.precise_divf`,
+`tt.precise_sqrt`, `tt.bitcast` on scalars or vectors. Out: `arith`, `vector` and `scf`, and of `math` only what is one instruction or a
+short sequence on every chip: absf, absi, ceil, copysign, ctlz, ctpop, cttz, floor, fma, roundeven, sqrt, trunc. `tt.fp_to_fp` is left to
+legalize-floats. float16 and bfloat16 are computed in float32 and rounded once.
+"""
+
+from torch_mlir import ir
+
+from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.module import chip_of
+from triton_spacemit.passes.math.builder import Builder, Lanes, Types
+from triton_spacemit.passes.math.table import FUNCTIONS
+
+SYMBOL = "__xsmt_"  # what the names of libdevice functions begin with in tt.extern_elementwise
+
+KEPT = frozenset("math." + name for name in "absf absi ceil copysign ctlz ctpop cttz floor fma roundeven sqrt trunc".split())
+_MATH = {
+    "math.absf": "abs", "math.powf": "pow", "math.isnan": "isnan", "math.isinf": "isinf", "math.isfinite": "isfinite",
+}  # fmt: skip
+
+
+def _clamp(b: Builder, op: ir.Operation, x: Lanes, low: Lanes, high: Lanes) -> Lanes:
+    """min(max(x, low), high); a NaN in x becomes `low` unless `propagateNan` is `all` (65535)."""
+    propagate = op.attributes["propagateNan"].value
+    if propagate:
+        return b.at_most(b.at_least(x, low), high)
+    at_least = b.select(x > low, x, low)
+    return b.select(at_least < high, at_least, high)
+
+
+def _mulhiui(b: Builder, op: ir.Operation, x: Lanes, y: Lanes) -> Lanes:
+    """The high half of an unsigned product."""
+    if x.kind == "i32":
+        return (x.unsigned_to("i64") * y.unsigned_to("i64")).shrui(32).to("i32")
+    types = [x.value.type, x.value.type]
+    product = ir.Operation.create("arith.mului_extended", types, [x.value, y.value], None, None, 0, b.location, b.ip, False)
+    return b.lanes(product.results[1])
+
+
+_TRITON = {
+    "tt.clampf": _clamp,
+    "tt.mulhiui": _mulhiui,
+    "tt.precise_divf": lambda b, op, x, y: x / y,
+    "tt.precise_sqrt": lambda b, op, x: x.sqrt(),
+    "tt.bitcast": lambda b, op, x: x._op("arith.bitcast", x, kind=b.types.describe(op.result.type)[0]),
+}
+
+
+def _function(op: ir.Operation) -> str | None:
+    """The name in FUNCTIONS of what an op computes; None where it is no function that this pass expands."""
+    name = op.name
+    if name == "tt.extern_elementwise":
+        symbol = op.attributes["symbol"].value
+        if not symbol.startswith(SYMBOL) or symbol[len(SYMBOL) :] not in FUNCTIONS:
+            raise LoweringError(f"unknown function {symbol!r}: use those of triton.language.extra.libdevice", op.location)
+        return symbol[len(SYMBOL) :]
+    if not name.startswith("math.") or name in KEPT:
+        return None
+    function = _MATH.get(name, name[len("math.") :])
+    if function not in FUNCTIONS:
+        raise LoweringError(f"'{name}' is not supported", op.location)
+    return function
+
+
+def _expand(op: ir.Operation, make_builder) -> None:
+    expand = _TRITON.get(op.name)
+    function = _function(op) if expand is None else None
+    if expand is None and function is None:
+        return
+    b = make_builder(op)
+    operands = [b.lanes(operand) for operand in op.operands]
+    result = expand(b, op, *operands) if expand else FUNCTIONS[function].emit(b, operands)
+    wanted, _ = b.types.describe(op.result.type)
+    result = result.unsigned_to(wanted) if result.kind == "i1" and wanted != "i1" else result.to(wanted)
+    op.result.replace_all_uses_with(result.value)
+    op.erase()
+
+
+def expand_math(module: ir.Module) -> None:
+    """Raises LoweringError for a function that is not known."""
+    with module.context, module.operation.location:
+        types = Types(riscv=chip_of(module).has_vl)
+        for function in module.body.operations:
+            if not function.operation.regions or not function.operation.regions[0].blocks:
+                continue
+            block = function.operation.regions[0].blocks[0]
+            entry = ir.InsertionPoint(block.operations[0])
+            constants: dict = {}
+            _walk(function.operation, lambda op, entry=entry, constants=constants: Builder(types, entry, constants, op))
+
+
+def _walk(parent: ir.Operation, make_builder) -> None:
+    for region in parent.regions:
+        for block in region.blocks:
+            for op in list(block.operations):
+                op = op.operation
+                if op.regions:
+                    _walk(op, make_builder)
+                elif op.name.startswith(("math.", "tt.")):
+                    _expand(op, make_builder)

@@ -1,0 +1,269 @@
+"""Emission of element-wise code: formulas in Python's operators become `arith` and `math` ops on scalars or vectors alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch_mlir import ir
+
+BITS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64}
+_ORDERED = {"eq": 1, "gt": 2, "ge": 3, "lt": 4, "le": 5, "ne": 6, "ord": 7, "ueq": 8, "ugt": 9, "uge": 10, "ult": 11, "ule": 12, "une": 13, "uno": 14}
+_INTEGER = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5, "ult": 6, "ule": 7, "ugt": 8, "uge": 9}
+
+Number = int | float
+
+
+class Types:
+    """The types and attributes of one module, made once; a kind is a type's text, such as `f32`."""
+
+    def __init__(self, riscv: bool) -> None:
+        self.riscv = riscv
+        self._types: dict[tuple[str, int], ir.Type] = {}
+        self._kinds: dict[ir.Type, tuple[str, int]] = {}
+        i64 = ir.IntegerType.get_signless(64)
+        self.predicates = [ir.IntegerAttr.get(i64, value) for value in range(16)]
+
+    def get(self, kind: str, lanes: int) -> ir.Type:
+        """The type `kind`, or a vector of `lanes` (0 for a scalar) of it."""
+        type_ = self._types.get((kind, lanes))
+        if type_ is None:
+            element = ir.Type.parse(kind)
+            type_ = self._types[kind, lanes] = ir.VectorType.get([lanes], element) if lanes else element
+        return type_
+
+    def describe(self, type_: ir.Type) -> tuple[str, int]:
+        """Kind and lanes of a scalar or vector type."""
+        described = self._kinds.get(type_)
+        if described is None:
+            if isinstance(type_, ir.VectorType):
+                described = (str(type_.element_type), type_.shape[0])
+            else:
+                described = (str(type_), 0)
+            self._kinds[type_] = described
+        return described
+
+
+class Lanes:
+    """A scalar or vector value with its kind; operators emit ops. Numbers on either side become constants of its kind."""
+
+    __slots__ = ("builder", "kind", "lanes", "value")
+
+    def __init__(self, builder: Builder, value: ir.Value, kind: str, lanes: int) -> None:
+        self.builder = builder
+        self.value = value
+        self.kind = kind
+        self.lanes = lanes
+
+    @property
+    def is_float(self) -> bool:
+        return "f" in self.kind
+
+    def like(self, number: Lanes | Number) -> Lanes:
+        return number if isinstance(number, Lanes) else self.builder.constant(self.kind, self.lanes, number)
+
+    def _op(self, name: str, *operands: Lanes | Number, kind: str | None = None) -> Lanes:
+        kind = kind or self.kind
+        return self.builder.create(name, kind, self.lanes, [self.like(operand).value for operand in operands])
+
+    def __add__(self, other: Lanes | Number) -> Lanes:
+        return self._op("arith.addf" if self.is_float else "arith.addi", self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Lanes | Number) -> Lanes:
+        return self._op("arith.subf" if self.is_float else "arith.subi", self, other)
+
+    def __rsub__(self, other: Number) -> Lanes:
+        return self._op("arith.subf" if self.is_float else "arith.subi", other, self)
+
+    def __mul__(self, other: Lanes | Number) -> Lanes:
+        return self._op("arith.mulf" if self.is_float else "arith.muli", self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Lanes | Number) -> Lanes:
+        return self._op("arith.divf", self, other)
+
+    def __rtruediv__(self, other: Number) -> Lanes:
+        return self._op("arith.divf", other, self)
+
+    def __neg__(self) -> Lanes:
+        return self._op("arith.negf", self) if self.is_float else 0 - self
+
+    def __and__(self, other: Lanes | Number) -> Lanes:
+        return self._op("arith.andi", self, other)
+
+    def __or__(self, other: Lanes | Number) -> Lanes:
+        return self._op("arith.ori", self, other)
+
+    def __xor__(self, other: Lanes | Number) -> Lanes:
+        return self._op("arith.xori", self, other)
+
+    def __invert__(self) -> Lanes:
+        return self._op("arith.xori", self, -1)
+
+    def __lshift__(self, other: Lanes | Number) -> Lanes:
+        return self._op("arith.shli", self, other)
+
+    def __rshift__(self, other: Lanes | Number) -> Lanes:
+        """The arithmetic shift; `shrui` is the logical one."""
+        return self._op("arith.shrsi", self, other)
+
+    def shrui(self, other: Lanes | Number) -> Lanes:
+        return self._op("arith.shrui", self, other)
+
+    def compare(self, predicate: str, other: Lanes | Number) -> Lanes:
+        """A comparison; for floats false where an operand is NaN unless the predicate is `une`, `uno` or starts with `u`."""
+        return self.builder.compare(self, predicate, self.like(other))
+
+    def __lt__(self, other: Lanes | Number) -> Lanes:
+        return self.compare("lt", other)
+
+    def __le__(self, other: Lanes | Number) -> Lanes:
+        return self.compare("le", other)
+
+    def __gt__(self, other: Lanes | Number) -> Lanes:
+        return self.compare("gt", other)
+
+    def __ge__(self, other: Lanes | Number) -> Lanes:
+        return self.compare("ge", other)
+
+    def equals(self, other: Lanes | Number) -> Lanes:
+        return self.compare("eq", other)
+
+    def is_nan(self) -> Lanes:
+        return self.compare("uno", self)
+
+    def bits(self) -> Lanes:
+        """The same bits as an integer."""
+        return self._op("arith.bitcast", self, kind=f"i{BITS[self.kind]}")
+
+    def floats(self) -> Lanes:
+        """The same bits as a float: f32 or f64 by width."""
+        return self._op("arith.bitcast", self, kind=f"f{BITS[self.kind]}")
+
+    def abs(self) -> Lanes:
+        return self._op("math.absf", self)
+
+    def sqrt(self) -> Lanes:
+        return self._op("math.sqrt", self)
+
+    def floor(self) -> Lanes:
+        return self._op("math.floor", self)
+
+    def trunc(self) -> Lanes:
+        return self._op("math.trunc", self)
+
+    def roundeven(self) -> Lanes:
+        return self._op("math.roundeven", self)
+
+    def copysign(self, sign: Lanes) -> Lanes:
+        return self._op("math.copysign", self, sign)
+
+    def to(self, kind: str) -> Lanes:
+        """Converted to `kind`: rounded to nearest, integers signed; to integers towards zero."""
+        if kind == self.kind:
+            return self
+        if self.is_float and "f" in kind:
+            if BITS[kind] == BITS[self.kind]:
+                return self.to("f32").to(kind)
+            return self._op("arith.extf" if BITS[kind] > BITS[self.kind] else "arith.truncf", self, kind=kind)
+        if self.is_float:
+            return self._op("arith.fptosi", self, kind=kind)
+        if "f" in kind:
+            return self._op("arith.sitofp", self, kind=kind)
+        return self._op("arith.extsi" if BITS[kind] > BITS[self.kind] else "arith.trunci", self, kind=kind)
+
+    def unsigned_to(self, kind: str) -> Lanes:
+        """An unsigned integer converted to `kind`."""
+        return self._op("arith.uitofp" if "f" in kind else "arith.extui", self, kind=kind)
+
+
+class Builder:
+    """Creates element-wise ops before `op`, at its location; constants go to the start of its function."""
+
+    def __init__(self, types: Types, entry: ir.InsertionPoint, constants: dict, op: ir.Operation) -> None:
+        self.types = types
+        self.entry = entry
+        self.constants = constants
+        self.location = op.location
+        self.ip = ir.InsertionPoint(op)
+
+    def lanes(self, value: ir.Value) -> Lanes:
+        kind, lanes = self.types.describe(value.type)
+        return Lanes(self, value, kind, lanes)
+
+    def create(self, name: str, kind: str, lanes: int, operands: Sequence[ir.Value], attributes: dict | None = None) -> Lanes:
+        type_ = self.types.get(kind, lanes)
+        op = ir.Operation.create(name, [type_], operands, attributes, None, 0, self.location, self.ip, False)
+        return Lanes(self, op.result, kind, lanes)
+
+    def constant(self, kind: str, lanes: int, number: Number) -> Lanes:
+        key = (kind, lanes, str(number))
+        value = self.constants.get(key)
+        if value is None:
+            type_, element = self.types.get(kind, lanes), self.types.get(kind, 0)
+            if "f" in kind:
+                attribute = ir.FloatAttr.get(element, float(number), self.location)
+            else:
+                number &= (1 << BITS[kind]) - 1
+                attribute = ir.IntegerAttr.get(element, number - (1 << BITS[kind]) if number >> (BITS[kind] - 1) and kind != "i1" else number)
+            if lanes:
+                attribute = ir.DenseElementsAttr.get_splat(type_, attribute)
+            op = ir.Operation.create("arith.constant", [type_], [], {"value": attribute}, None, 0, self.location, self.entry, False)
+            value = self.constants[key] = op.result
+        return Lanes(self, value, kind, lanes)
+
+    def compare(self, left: Lanes, predicate: str, right: Lanes) -> Lanes:
+        number = _ORDERED[predicate] if left.is_float else _INTEGER[predicate]
+        attributes = {"predicate": self.types.predicates[number]}
+        return self.create("arith.cmpf" if left.is_float else "arith.cmpi", "i1", left.lanes, [left.value, right.value], attributes)
+
+    def select(self, condition: Lanes, yes: Lanes | Number, no: Lanes | Number) -> Lanes:
+        like = yes if isinstance(yes, Lanes) else no
+        yes, no = like.like(yes), like.like(no)
+        return self.create("arith.select", like.kind, like.lanes, [condition.value, yes.value, no.value])
+
+    def fma(self, a: Lanes, b: Lanes | Number, c: Lanes | Number) -> Lanes:
+        """a * b + c, rounded once."""
+        return a._op("math.fma", a, b, c)
+
+    def at_least(self, x: Lanes, bound: Lanes | Number) -> Lanes:
+        """max(x, bound) where a NaN in x stays: a comparison and a merge on RISC-V, one instruction on x86."""
+        return self.select(x < bound, bound, x)
+
+    def minimum(self, x: Lanes, bound: Lanes | Number) -> Lanes:
+        """min(x, bound) where a NaN in x may become the bound: one instruction on either target."""
+        return x._op("arith.minnumf", x, bound) if self.types.riscv else self.select(x < bound, x, bound)
+
+    def at_most(self, x: Lanes, bound: Lanes | Number) -> Lanes:
+        """min(x, bound) where a NaN in x stays."""
+        return self.select(x > bound, bound, x)
+
+    def polynomial(self, x: Lanes, coefficients: Sequence[float]) -> Lanes:
+        """Horner's scheme; `coefficients` from the constant upwards."""
+        result = x.like(coefficients[-1])
+        for coefficient in reversed(coefficients[:-1]):
+            result = self.fma(result, x, coefficient)
+        return result
+
+    def any(self, condition: Lanes) -> ir.Value:
+        """A scalar i1: whether the condition holds in any lane."""
+        if not condition.lanes:
+            return condition.value
+        kind = ir.Attribute.parse("#vector.kind<or>")
+        return self.create("vector.reduction", "i1", 0, [condition.value], {"kind": kind}).value
+
+    def where_any(self, condition: Lanes, rare: Callable[[], list[Lanes]], usual: list[Lanes]) -> list[Lanes]:
+        """`rare()` merged over `usual` where the condition holds; its code is branched around where it holds in no lane."""
+        types = [value.value.type for value in usual]
+        branch = ir.Operation.create("scf.if", types, [self.any(condition)], None, None, 2, self.location, self.ip, False)
+        outer = self.ip
+        for region, make in zip(branch.regions, (rare, None), strict=True):
+            self.ip = ir.InsertionPoint(region.blocks.append())
+            values = usual
+            if make is not None:
+                values = [self.select(condition, new, old) for new, old in zip(make(), usual, strict=True)]
+            ir.Operation.create("scf.yield", [], [value.value for value in values], None, None, 0, self.location, self.ip, False)
+        self.ip = outer
+        return [Lanes(self, result, old.kind, old.lanes) for result, old in zip(branch.results, usual, strict=True)]

@@ -1,0 +1,63 @@
+"""sinh, cosh, tanh and their inverses."""
+
+from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.exponential import LOG2E, expm1_f64, half_exp_f64
+from triton_spacemit.passes.math.logarithm import log1p_f64, log_f64
+
+# (tanh(x) - x) / x^3 in x^2 on |x| <= 0.9; error 2^-25
+_TANH_F32 = (
+    -0.3333333134651184, 0.1333312839269638, -0.053933657705783844, 0.02164873480796814, -0.008179779164493084, 0.0024551493115723133,
+    -0.0003931908286176622,
+)  # fmt: skip
+# (exp(2 x) - 1) / x on |x| <= ln 2 / 4; error 2^-23
+_EXP_F32 = (2.0, 2.0, 1.3333234786987305, 0.6666654944419861, 0.26772916316986084, 0.08911924809217453)
+# (sinh(x) - x) / x^3 in x^2 on |x| <= 1; error 2^-57
+_SINH_F64 = (
+    0.16666666666666666, 0.008333333333333975, 0.0001984126984055093, 2.755731951571747e-06, 2.5052056113785386e-08, 1.6063074490305283e-10,
+    7.568813678121769e-13,
+)  # fmt: skip
+_LN2 = 0.6931471805599453
+
+
+def tanh_f32(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp. 28 operations, one of them a division.
+
+    A polynomial up to 0.9; from there on 1 - 2 / (exp(2|x|) + 1), where the sum is rounded once.
+    """
+    size = x.abs()
+    shift = 12582912.0 + 126
+    clamped = b.minimum(size, 10.0)
+    rounded = b.fma(clamped, 2 * LOG2E, shift)
+    r = b.fma(rounded - shift, -_LN2 / 2, clamped)
+    scale = (rounded.bits() << 23).floats()  # half of 2^n
+    half_sum = b.fma(scale * r, b.polynomial(r, _EXP_F32), scale + 0.5)
+    large = (1.0 - 1.0 / half_sum).copysign(x)
+    z = x * x
+    small = b.fma(x * z, b.polynomial(z, _TANH_F32), x)
+    return b.select(size >= 0.9, large, small)
+
+
+def sinh_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 2 ulp."""
+    size = x.abs()
+    z = x * x
+    small = b.fma(x * z, b.polynomial(z, _SINH_F64), x)
+    e = expm1_f64(b, b.minimum(size, 30.0))
+    large = b.select(size > 22.0, half_exp_f64(b, size), 0.5 * (e + e / (e + 1.0)))
+    return b.select(size >= 1.0, large.copysign(x), small)
+
+
+def cosh_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 2 ulp."""
+    half = half_exp_f64(b, x.abs())
+    return half + 0.25 / half
+
+
+def tanh_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 2 ulp."""
+    size = x.abs()
+    large = size >= 1.0
+    twice = 2.0 * b.minimum(size, 30.0)
+    t = expm1_f64(b, b.select(large, twice, -twice))
+    result = b.select(large, t.like(1.0), 0.0) + b.select(large, -2.0, -t) / (t + 2.0)
+    return b.select(x.is_nan(), x, result.copysign(x))

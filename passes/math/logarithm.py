@@ -1,0 +1,136 @@
+"""log, log2, log10 and log1p: the exponent, plus the logarithm of a mantissa in [2/3, 4/3) or, in float64, [sqrt 1/2, sqrt 2)."""
+
+from triton_spacemit.passes.math.builder import Builder, Lanes
+
+# (log(1 + f) - f + f^2 / 2) / f^3 on the mantissa's interval; error 2^-22
+_LOG_F32 = (
+    0.33333319425582886, -0.24999886751174927, 0.20003923773765564, -0.16680704057216644, 0.14116646349430084, -0.12155041098594666,
+    0.1344008594751358, -0.1307402402162552,
+)  # fmt: skip
+# (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2; error 2^-58
+_LOG_F64 = (
+    0.6666666666666666, 0.40000000000012587, 0.2857142856442778, 0.22222223690534065, 0.18181669855157112, 0.15392485424563132,
+    0.13115133823774477, 0.1457032078490813,
+)  # fmt: skip
+
+_TWO_THIRDS = 0x3F2AAAAB  # in float32
+LN2_HIGH, LN2_LOW = 0.6931471806019545, -4.2009150726810846e-11  # the product of HIGH and an exponent is exact in float64
+
+
+def _split_f32(b: Builder, x: Lanes) -> tuple[Lanes, Lanes]:
+    """`(e, f)` with x = 2^e (1 + f), also for subnormal x."""
+    tiny = x < 2.0**-126
+    bits = b.select(tiny, x * 2.0**23, x).bits() - _TWO_THIRDS
+    exponent = bits >> 23
+    f = ((bits & 0x7FFFFF) + _TWO_THIRDS).floats() - 1.0
+    return exponent.to("f32") + b.select(tiny, x.like(-23.0), 0.0), f
+
+
+def _split_f64(b: Builder, x: Lanes) -> tuple[Lanes, Lanes]:
+    tiny = x < 2.0**-1022
+    bits = b.select(tiny, x * 2.0**54, x).bits() - 0x3FE6A09E667F3BCD
+    exponent = bits >> 52
+    f = ((bits & 0xFFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD).floats() - 1.0
+    return exponent.to("f64") + b.select(tiny, x.like(-54.0), 0.0), f
+
+
+def _special(b: Builder, x: Lanes, result: Lanes) -> Lanes:
+    """Infinity and NaN map to themselves, zero to minus infinity, negative numbers to NaN."""
+    result = b.select(x < float("inf"), result, x)
+    result = b.select(x.equals(0.0), float("-inf"), result)
+    return b.select(x < 0.0, float("nan"), result)
+
+
+def log_f32(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp. 31 operations."""
+    e, f = _split_f32(b, x)
+    tail = f * f * b.polynomial(f, (-0.5, *_LOG_F32))
+    small = b.fma(e, -1.9046542121259336e-09, tail)
+    return _special(b, x, b.fma(e, 0.6931471824645996, f + small))
+
+
+def _log_base_f32(b: Builder, x: Lanes, exponent: tuple[float, float], inverse: tuple[float, float]) -> Lanes:
+    """log(x) / log(base): `exponent` is log_base(2), `inverse` is 1 / ln(base), each in two parts."""
+    e, f = _split_f32(b, x)
+    tail = f * f * b.polynomial(f, (-0.5, *_LOG_F32))
+    small = b.fma(f, inverse[1], tail * inverse[0])
+    if exponent[1]:
+        small = b.fma(e, exponent[1], small)
+    high = e * exponent[0]
+    # f / ln(base) + high in two parts
+    product = f * inverse[0]
+    low = b.fma(f, inverse[0], -product) + small
+    total = high + product
+    low = ((high - total) + product) + low
+    # |high| is either zero or the larger
+    return _special(b, x, total + low)
+
+
+def log2_f32(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp."""
+    return _log_base_f32(b, x, (1.0, 0.0), (1.4426950216293335, 1.925963033500011e-08))
+
+
+def log10_f32(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp."""
+    return _log_base_f32(b, x, (0.301025390625, 4.605039066518657e-06), (0.4342944920063019, -1.0103049952192578e-08))
+
+
+def _mantissa(b: Builder, f: Lanes) -> tuple[Lanes, Lanes]:
+    """`(half, rest)` with log(1 + f) = f - (half - rest)."""
+    s = f / (2.0 + f)
+    z = s * s
+    half = 0.5 * f * f
+    return half, s * (half + z * b.polynomial(z, _LOG_F64))
+
+
+def log_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp."""
+    e, f = _split_f64(b, x)
+    half, rest = _mantissa(b, f)
+    result = e * LN2_HIGH - ((half - b.fma(e, LN2_LOW, rest)) - f)
+    return _special(b, x, result)
+
+
+def log_parts(b: Builder, x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
+    """`(e, high, low)` of a positive finite float64: log(x) = e ln 2 + high + low, high with 21 bits to spare for exact products."""
+    e, f = _split_f64(b, x)
+    half, rest = _mantissa(b, f)
+    high = ((f - half).bits() & -0x100000000).floats()
+    return e, high, ((f - high) - half) + rest
+
+
+def _log_base_f64(b: Builder, x: Lanes, exponent: tuple[float, float], inverse: tuple[float, float]) -> Lanes:
+    e, high, low = log_parts(b, x)
+    top = high * inverse[0]
+    rest = b.fma(low + high, inverse[1], low * inverse[0])
+    if exponent[1]:
+        rest = b.fma(e, exponent[1], rest)
+    whole = e * exponent[0]
+    total = whole + top
+    return _special(b, x, ((whole - total) + top + rest) + total)
+
+
+def log2_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp."""
+    return _log_base_f64(b, x, (1.0, 0.0), (1.4426950407214463, 1.6751713164886512e-10))
+
+
+def log10_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp."""
+    return _log_base_f64(b, x, (0.3010299956658855, -1.9043128467164274e-12), (0.4342944818781689, 2.5082946711645275e-11))
+
+
+def log1p_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp; the sign of zero stays."""
+    u = 1.0 + x
+    e, f = _split_f64(b, u)
+    # what rounding 1 + x lost, relative to u
+    lost = b.select(x > 1.0, 1.0 - (u - x), x - (u - 1.0)) / u
+    small = x.abs() < 0.29
+    f = b.select(small, x, f)
+    e = b.select(small, 0.0, e)
+    lost = b.select(small, 0.0, lost)
+    half, rest = _mantissa(b, f)
+    result = e * LN2_HIGH - ((half - (rest + b.fma(e, LN2_LOW, lost))) - f)
+    return b.select(x.abs() < 2.0**-54, x, _special(b, u, result))
