@@ -1,0 +1,260 @@
+"""The qemu device: faults and how it recovers, the memory that guest and host share, and what it leaves behind."""
+
+import ctypes
+import mmap
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from kernels.handwritten import INCREMENT, compiled, kernel_ir, launch
+
+from triton_spacemit.backend.devices.qemu import QemuDevice, merge
+from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.passes.codegen import compile_object
+
+pytestmark = pytest.mark.qemu
+
+STORE_TO = "  store volatile i32 1, ptr {}\n  ret void\n"
+FOREVER = "  br label %l\nl:\n  %v = load volatile i32, ptr %p0\n  br label %l\n"
+
+
+def check_it_still_works(device: QemuDevice) -> None:
+    out = torch.zeros(100, dtype=torch.int32)
+    launch(device, device.load("k", compile_object(INCREMENT, device.chip), 0), out, grid=(100, 1, 1))
+    assert (out == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (STORE_TO.format("null"), r"invalid memory access \(SIGSEGV\) at address 0x0, at 0x"),
+        (STORE_TO.format("inttoptr (i64 81985529216486895 to ptr)"), r"SIGSEGV"),
+        ("  call void @llvm.trap()\n  unreachable\n", r"SIGILL|SIGTRAP|illegal instruction"),
+        (
+            "  call void @llvm.memset.p0.i64(ptr inttoptr (i64 4096 to ptr), i8 0, i64 1000, i1 false)\n" + STORE_TO.format("%p0"),
+            r"address 0x1[0-9a-f]{3}, at 0x[0-9a-f]+ in its code",
+        ),
+        ("  %a = alloca [64 x i8], i64 1000000\n  store volatile i8 0, ptr %a\n  ret void\n", "SIGSEGV"),
+    ],
+    ids=["null", "wild", "trap", "in memset", "stack"],
+)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_fault_is_an_error_and_the_next_launch_works(qemu: QemuDevice, body: str, message: str, threads: int) -> None:
+    knobs.threads = threads
+    condition = f"  %bad = icmp eq i32 %id, 37\n  br i1 %bad, label %fault, label %fine\nfine:\n  ret void\nfault:\n{body}"
+    kernel = compiled(qemu, condition, "declare void @llvm.trap()\ndeclare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
+    with pytest.raises(DeviceError, match=r"kernel 'k', program \(37, 0, 0\): .*" + message):
+        launch(qemu, kernel, grid=(50, 1, 1))
+    check_it_still_works(qemu)
+
+
+def test_a_fault_names_the_source_line(qemu: QemuDevice) -> None:
+    lines = "\n".join(f"  store volatile i32 {i}, ptr %p{i == 2:d}, !dbg !{10 + i}" for i in range(4))
+    body = kernel_ir(lines + "\n  ret void, !dbg !13\n").replace("ptr %context) {\n  %p0", "ptr %context) !dbg !5 {\n  %p0")
+    for call in ("@slot(ptr %arguments, i64 0)", "@slot(ptr %arguments, i64 1)", "@pid(ptr %context)"):
+        body = body.replace(f"call ptr {call}", f"call ptr {call}, !dbg !10").replace(f"call i32 {call}", f"call i32 {call}, !dbg !10")
+    metadata = """
+!llvm.dbg.cu = !{!0}
+!llvm.module.flags = !{!2, !3}
+!0 = distinct !DICompileUnit(language: DW_LANG_C, file: !1, producer: "test", isOptimized: true, emissionKind: LineTablesOnly)
+!1 = !DIFile(filename: "kernel.py", directory: "/somewhere")
+!2 = !{i32 2, !"Debug Info Version", i32 3}
+!3 = !{i32 7, !"Dwarf Version", i32 5}
+!4 = !DISubroutineType(types: !{})
+!5 = distinct !DISubprogram(name: "k", file: !1, line: 1, type: !4, unit: !0, spFlags: DISPFlagDefinition)
+"""
+    metadata += "\n".join(f"!{10 + i} = !DILocation(line: {20 + i}, column: 1, scope: !5)" for i in range(4))
+    kernel = qemu.load("k", compile_object(body + metadata, qemu.chip), 0)
+    with pytest.raises(DeviceError, match=r"at kernel\.py:22$"):
+        launch(qemu, kernel, torch.zeros(1, dtype=torch.int32), 0)
+
+
+def test_an_endless_loop_is_stopped(qemu: QemuDevice) -> None:
+    knobs.timeout = 0.3
+    kernel = compiled(qemu, FOREVER)
+    start = time.monotonic()
+    with pytest.raises(DeviceError, match=r"program \([01], 0, 0\): still running after 0.3 seconds .* at 0x[0-9a-f]+ in its code"):
+        launch(qemu, kernel, torch.zeros(1, dtype=torch.int32), grid=(2, 1, 1))
+    assert time.monotonic() - start < 5
+    check_it_still_works(qemu)
+
+
+def test_a_dead_guest_is_replaced(qemu: QemuDevice) -> None:
+    check_it_still_works(qemu)
+    qemu._session.guest.process.kill()
+    time.sleep(0.2)
+    check_it_still_works(qemu)
+    kernel = compiled(qemu, FOREVER)
+    guest = qemu._session.guest.process
+    threading.Timer(0.3, guest.kill).start()
+    with pytest.raises(DeviceError, match="kernel 'k': the guest ended with status -9"):
+        launch(qemu, kernel, torch.zeros(1, dtype=torch.int32))
+    check_it_still_works(qemu)
+
+
+def test_an_interrupt_ends_the_launch(qemu: QemuDevice) -> None:
+    kernel = compiled(qemu, FOREVER)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        launch(qemu, kernel, torch.zeros(1, dtype=torch.int32))
+    check_it_still_works(qemu)
+
+
+# ---- memory ----
+
+COPY = "  %v = load i32, ptr %p1\n  store i32 %v, ptr %p0\n  ret void\n"
+# Follows the pointer in element `id` of the second argument and adds 1 to what it leads to.
+FOLLOW = """
+  %e = getelementptr i64, ptr %p1, i32 %id
+  %a = load i64, ptr %e
+  %q = inttoptr i64 %a to ptr
+  %v = load i32, ptr %q
+  %w = add i32 %v, 1
+  store i32 %w, ptr %q
+  ret void
+"""
+
+
+def test_views_and_overlapping_arguments(qemu: QemuDevice) -> None:
+    base = torch.arange(20_000, dtype=torch.int32)
+    expected = base.clone()
+    launch(qemu, compiled(qemu, COPY), base[5000:], base[::7][100:])
+    expected[5000] = 700
+    assert torch.equal(base, expected)
+
+
+def test_neighbours_on_a_page_keep_their_values(qemu: QemuDevice) -> None:
+    kernel = compiled(qemu, INCREMENT.split("%id = call i32 @pid(ptr %context)")[1].rsplit("}", 1)[0])
+    tensors = [torch.full((5,), i, dtype=torch.int32) for i in range(50)]
+    for tensor in tensors[::2]:
+        launch(qemu, kernel, tensor, grid=(5, 1, 1))
+    assert [tensor.tolist() for tensor in tensors] == [[i + (i % 2 == 0)] * 5 for i in range(50)]
+
+
+def test_pointers_in_memory_and_raw_addresses(qemu: QemuDevice) -> None:
+    small = [torch.full((3,), i, dtype=torch.int32) for i in range(200)]
+    large = torch.zeros(3_000_000, dtype=torch.int32)
+    table = torch.tensor([t.data_ptr() for t in small] + [large.data_ptr() + 4 * i for i in range(0, 3_000_000, 9973)])
+    launch(qemu, compiled(qemu, FOLLOW), None, table, grid=(len(table), 1, 1), types=("*i32", "*i64"))
+    assert [t.tolist() for t in small] == [[i + 1, i, i] for i in range(200)]
+    assert large.sum() == len(range(0, 3_000_000, 9973))
+    launch(qemu, compiled(qemu, COPY), large.data_ptr(), small[7].data_ptr() + 4)
+    assert large[:2].tolist() == [7, 0]
+
+
+def test_what_a_pointer_led_to_is_read_anew_by_each_launch(qemu: QemuDevice) -> None:
+    target, table = torch.zeros(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int64)
+    table[0] = target.data_ptr()
+    kernel = compiled(qemu, FOLLOW)
+    for value in (5, 70):
+        target[0] = value
+        launch(qemu, kernel, None, table, types=("*i32", "*i64"))
+        assert target.item() == value + 1
+
+
+def test_memory_of_no_argument_is_out_of_reach_without_pointers(qemu: QemuDevice) -> None:
+    out = torch.zeros(4096, dtype=torch.int32)
+    kernel = qemu.load("k", compile_object(INCREMENT, qemu.chip), 0)
+    with pytest.raises(DeviceError, match="SIGSEGV"):
+        launch(qemu, kernel, out, grid=(1 << 20, 1, 1))
+    assert not out.any()
+
+
+def test_read_only_memory_can_be_read_but_not_written(qemu: QemuDevice, tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(b"\5\0\0\0" * 2000)
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    with path.open("rb") as file:
+        address = libc.mmap(None, ctypes.c_size_t(8000), mmap.PROT_READ, mmap.MAP_PRIVATE, file.fileno(), ctypes.c_long(0))
+    readonly = torch.frombuffer((ctypes.c_char * 8000).from_address(address), dtype=torch.int32)
+    out = torch.zeros(1, dtype=torch.int32)
+    launch(qemu, compiled(qemu, COPY), out, readonly[1500:])
+    assert out.item() == 5
+    with pytest.raises(DeviceError, match="read-only memory"):
+        launch(qemu, compiled(qemu, COPY), readonly, torch.tensor([9], dtype=torch.int32))
+    assert readonly[0] == 5
+
+
+def test_hundreds_of_megabytes(qemu: QemuDevice) -> None:
+    large = torch.ones(80_000_000, dtype=torch.int32)
+    launch(qemu, compiled(qemu, COPY), large[79_999_999:], torch.tensor([3], dtype=torch.int32))
+    assert large.sum(dtype=torch.int64) == 80_000_002
+
+
+def test_memory_of_past_tensors_is_given_back(qemu: QemuDevice) -> None:
+    kernel = compiled(qemu, COPY)
+    for _ in range(5):
+        tensor = torch.ones(10_000_000, dtype=torch.int32)
+        launch(qemu, kernel, tensor, tensor)
+        del tensor
+    launch(qemu, kernel, torch.ones(1, dtype=torch.int32), torch.ones(1, dtype=torch.int32))
+    assert os.fstat(qemu._session.guest.file).st_blocks * 512 < 4_000_000
+
+
+def test_the_union_of_ranges() -> None:
+    assert merge([(5, 9), (1, 3), (8, 12), (4, 4), (2, 3), (12, 13)]) == [(1, 3), (5, 12), (12, 13)]
+
+
+# ---- processes ----
+
+
+def _increment_in_child(queue: multiprocessing.Queue) -> None:
+    from triton_spacemit.backend.devices import get_device
+
+    device = get_device("qemu", "x60")
+    out = torch.zeros(10, dtype=torch.int32)
+    launch(device, device.load("k", compile_object(INCREMENT, device.chip), 0), out, grid=(10, 1, 1))
+    queue.put((out.tolist(), device._session.guest.process.pid))
+    device.close()
+
+
+def test_the_child_of_a_fork_has_a_guest_of_its_own(qemu: QemuDevice) -> None:
+    check_it_still_works(qemu)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_increment_in_child, args=(queue,))
+    child.start()
+    values, pid = queue.get(timeout=60)
+    child.join()
+    assert (values, child.exitcode) == ([1] * 10, 0)
+    assert pid != qemu._session.guest.process.pid
+    assert qemu._session.guest.process.poll() is None
+    check_it_still_works(qemu)
+
+
+SCRIPT = """
+import os, sys, torch, struct, signal
+sys.path.insert(0, sys.argv[1])
+from kernels.handwritten import INCREMENT, launch
+from triton_spacemit.backend.devices import get_device
+from triton_spacemit.passes.codegen import compile_object
+device = get_device("qemu", "x60")
+launch(device, device.load("k", compile_object(INCREMENT, device.chip), 0), torch.zeros(1, dtype=torch.int32))
+print(device._session.guest.process.pid, flush=True)
+if sys.argv[2] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("end", ["exits", "killed"])
+def test_no_guest_outlives_its_host(qemu: QemuDevice, end: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[1]), end], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert result.returncode == (0 if end == "exits" else -signal.SIGKILL), result.stderr
+    process = Path(f"/proc/{int(result.stdout)}/cmdline")
+    for _ in range(100):
+        # Gone, or a zombie that the system's first process has not yet collected.
+        if not process.exists() or not process.read_bytes():
+            return
+        time.sleep(0.05)
+    pytest.fail("the guest still runs")
