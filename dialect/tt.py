@@ -13,7 +13,7 @@ _POINTER = re.compile(r"!tt\.ptr<(.+?)(?:, \d+)?>$")
 
 def pointee(type_: ir.Type) -> str | None:
     """The text of the type that `!tt.ptr<...>` points to; None for any other type."""
-    match = _POINTER.match(str(type_))
+    match = _POINTER.match(str(type_)) if isinstance(type_, ir.OpaqueType) else None
     return match[1] if match else None
 
 

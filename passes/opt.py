@@ -212,8 +212,8 @@ def _guard(action: Callable[[], str], file: str) -> str:
     except ir.MLIRError as error:
         found = [_diagnostic("error", d.message, d.location, file) for d in error.error_diagnostics]
         raise Failed(found or [Diagnostic("error", str(error), file, 1, 1)]) from None
-    except (ValueError, ImportError) as error:
-        raise Failed([Diagnostic("error", str(error), file, 1, 1)]) from None
+    except Exception as error:  # malformed ops of unregistered dialects surface in passes as any kind of error
+        raise Failed([Diagnostic("error", f"{type(error).__name__}: {error}", file, 1, 1)]) from error
 
 
 def _diagnostic(severity: str, message: str, location: ir.Location | None, file: str) -> Diagnostic:

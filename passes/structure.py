@@ -57,6 +57,10 @@ class _Function:
         self.sweep(entry)
         for block, numbers in self.carried_arguments:
             for number in sorted(numbers, reverse=True):
+                use = next(iter(block.arguments[number].uses), None)
+                if use is not None:
+                    user = use.owner.operation
+                    raise LoweringError(f"'{user.name}' of a tensor of pointers is not supported", user.location)
                 block.erase_argument(number)
         type_ = self.function.attributes["function_type"].value
         inputs = [argument.type for argument in entry.arguments]
