@@ -4,9 +4,9 @@ VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types lit pytest clean
+.PHONY: demo test lint types lit pytest qemu clean
 
-demo: $(VENV)/installed
+demo: qemu
 	$(BIN)/python test/demo.py
 
 test: lint types lit pytest
@@ -17,14 +17,18 @@ lint: $(VENV)/installed
 # mypy finds packages by folder: link ours together as an installation would.
 types: $(VENV)/installed
 	mkdir -p build/types/triton_spacemit
-	for package in backend dialect passes; do ln -sfn ../../../$$package build/types/triton_spacemit/$$package; done
+	@for package in backend dialect passes; do ln -sfn ../../../$$package build/types/triton_spacemit/$$package; done
 	$(BIN)/mypy -p triton_spacemit
 
 lit: $(VENV)/installed
 	$(BIN)/lit -q test
 
-pytest: $(VENV)/installed
+pytest: qemu
 	$(BIN)/python -m pytest -q -n $(JOBS)
+
+# The distribution's QEMU where it is recent enough, else one of our own.
+qemu: $(VENV)/installed
+	@$(BIN)/python -m triton_spacemit.backend.fetch_qemu --if-needed
 
 # PyTorch first: as a dependency of a dependency, pip would take its newest build with a GPU's libraries.
 $(VENV)/installed: pyproject.toml

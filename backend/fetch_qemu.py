@@ -111,14 +111,25 @@ def _newer(a: str, b: str) -> bool:
     return subprocess.run(["dpkg", "--compare-versions", a, "gt", b], check=False).returncode == 0
 
 
+def _is_found() -> bool:
+    try:
+        find_qemu()
+    except DeviceError:
+        return False
+    return True
+
+
 def main() -> int:
     """The command `triton-spacemit-fetch-qemu`."""
     parser = argparse.ArgumentParser(prog="triton-spacemit-fetch-qemu", description=fetch.__doc__)
     found = "file to write (default: %(default)s, where it is found)"
     parser.add_argument("target", nargs="?", type=Path, default=fetched_path(), help=found)
+    parser.add_argument("--if-needed", action="store_true", help="only where no QEMU that is recent enough is found")
+    arguments = parser.parse_args()
+    target = arguments.target.resolve()
     try:
-        target = parser.parse_args().target
-        print(f"{target.resolve()}: {fetch(target.resolve())}")
+        if not (arguments.if_needed and _is_found()):
+            print(f"{target}: {fetch(target)}")
     except DeviceError as error:
         print(error, file=sys.stderr)
         return 1
