@@ -240,10 +240,10 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
     if condition is None:
         return view
     types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
-    base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], pack)
-    if unit_dim is not None:
-        strides[unit_dim] = b.constant(1)
-    return View(base, strides, product.factor)
+    packed: list[Emitted] = []
+    base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], lambda: packed.extend(pack()) or packed)
+    same = [s.constant is not None and s.constant == p.constant for s, p in zip(view.strides, packed[1:], strict=True)]
+    return View(base, [s if equal else chosen for s, equal, chosen in zip(view.strides, same, strides, strict=True)], product.factor)
 
 
 # -- tiles
@@ -309,6 +309,8 @@ def tile(
     if partial is not None and lanes and not low.chip.has_vl:
         mask = b.compare("slt", b.iota(lanes, b.i32), b.cast_index(partial, b.i32))
 
+    active = b.cast_index(partial, b.i32) if partial is not None and lanes and low.chip.has_vl else None
+
     def load_b(pointer: Emitted) -> Emitted:
         if not lanes:
             return low.memory.scalar_load(pointer, product.factor, None, None, b.depth)
@@ -334,7 +336,7 @@ def tile(
                 along = b.mul(here, a.strides[-1])
                 for r in range(product.height):
                     factor = low.memory.scalar_load(b.offset(rows_a[r], along, a.element), a.element, None, None, b.depth)
-                    sums[r] = multiply_add(low, factor, row, sums[r], product.accumulate)
+                    sums[r] = multiply_add(low, factor, row, sums[r], product.accumulate, active)
             return sums
 
         return b.for_loop(b.constant(0), b.constant(product.inner), unroll, carried, step)[0]
@@ -367,9 +369,15 @@ def convert(low: Lowering, value: Emitted, type_: ir.Type) -> Emitted:
     return b.op("arith.extsi" if old.width < type_.width else "arith.trunci", type_, [value])
 
 
-def multiply_add(low: Lowering, a: Emitted, x: Emitted, y: Emitted, type_: ir.Type) -> Emitted:
-    """`a * x + y` in `type_`; narrower factors are extended, which targets that widen as they multiply do for free."""
+def multiply_add(low: Lowering, a: Emitted, x: Emitted, y: Emitted, type_: ir.Type, active: Emitted | None) -> Emitted:
+    """`a * x + y` in `type_`; narrower factors are extended, which targets that widen as they multiply do for free.
+
+    With `active` only so many lanes count: no change of the active length between the loads and this.
+    """
     b = low.b
+    if active is not None and a.value.type == type_ and isinstance(type_, ir.FloatType):
+        operands = [b.broadcast(a, y.width), x, y, b.broadcast(b.constant(1, b.i1), y.width), active]
+        return Emitted(b.create("llvm.intr.vp.fma", [y.value.type], [o.value for o in operands]).results[0], b.depth, y.width)
     a, x = convert(low, a, type_), convert(low, x, type_)
     if isinstance(type_, ir.FloatType):
         return b.op("math.fma", type_, [a, x, y])
