@@ -123,14 +123,15 @@ def test_a_compiled_kernel_is_launched_with_all_or_the_runtime_arguments(device)
 
 
 def test_autotune_picks_the_fastest(device):
-    @triton.autotune([triton.Config({"BLOCK": 4}), triton.Config({"BLOCK": 256})], key=["n"])
+    @triton.autotune([triton.Config({"REPEATS": 100}), triton.Config({"REPEATS": 1})], key=["n"])
     @triton.jit
-    def tuned(out, n, BLOCK: tl.constexpr):
+    def tuned(out, n, BLOCK: tl.constexpr, REPEATS: tl.constexpr):
         index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+        for i in range(REPEATS):
+            tl.store(out + index, index + i, index < n)
         tl.store(out + index, index, index < n)
 
-    size = 1 << 14
-    out = torch.zeros(size, dtype=torch.int32)
-    tuned[lambda meta: (triton.cdiv(size, meta["BLOCK"]),)](out, size)
-    assert torch.equal(out, torch.arange(size, dtype=torch.int32))
-    assert tuned.best_config.kwargs == {"BLOCK": 256}
+    out = torch.zeros(4096, dtype=torch.int32)
+    tuned[(4,)](out, 4096, BLOCK=1024)
+    assert torch.equal(out, torch.arange(4096, dtype=torch.int32))
+    assert tuned.best_config.kwargs == {"REPEATS": 1}
