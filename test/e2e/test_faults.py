@@ -18,9 +18,10 @@ from triton_spacemit.backend.knobs import knobs
 
 
 @triton.jit
-def null_kernel(x_ptr, out_ptr):
+def null_kernel(address_ptr, out_ptr):
+    address = tl.load(address_ptr)
     if tl.program_id(0) == 2:
-        tl.store(out_ptr, tl.load(x_ptr))
+        tl.store(out_ptr, tl.load(address.to(tl.pointer_type(tl.int32))))
 
 
 @triton.jit
@@ -54,7 +55,7 @@ def _still_works() -> None:
 class TestFaults:
     def test_null_pointer(self):
         with pytest.raises(DeviceError, match=r"null_kernel.*\(2, 0, 0\)"):
-            null_kernel[(4,)](None, torch.zeros(1, dtype=torch.int32))
+            null_kernel[(4,)](torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int32))
         _still_works()
 
     def test_division_by_zero(self):
