@@ -12,9 +12,9 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.elementwise import element_of, shape_of
+from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
 from triton_spacemit.passes.loops.lowering import GROUP, Lowering
-from triton_spacemit.passes.loops.tensors import Buffer, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
 from triton_spacemit.passes.loops.views import View, in_place
 
 CHUNK = 256  # steps of k for which operands are located before tiles run over them
@@ -209,17 +209,6 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
 # -- operands
 
 
-def converted(low: Lowering, tensor: Tensor, type_: ir.Type) -> Tensor:
-    if tensor.element == type_:
-        return tensor
-    identity = tuple(range(len(tensor.shape)))
-
-    def compute(at: Coordinates) -> Emitted:
-        return convert(low, low.evaluate(tensor, at), type_)
-
-    return Tensor(tensor.shape, type_, compute, tensor.origin, ((tensor, identity),), tensor.cost + 1)
-
-
 def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None, slot: Callable[[], Buffer]) -> View:
     """An operand in memory as the tiles read it: in place where it can be, else packed into `slot()`."""
     b = low.b
@@ -357,16 +346,6 @@ def tile(
             low.memory.contiguous_store(pointer, value, None, element)
         else:
             low.memory.scalar_store(pointer, value)
-
-
-def convert(low: Lowering, value: Emitted, type_: ir.Type) -> Emitted:
-    b = low.b
-    old = b.element(value)
-    if old == type_:
-        return value
-    if isinstance(old, ir.FloatType):
-        return b.op("arith.extf" if old.width < type_.width else "arith.truncf", type_, [value])
-    return b.op("arith.extsi" if old.width < type_.width else "arith.trunci", type_, [value])
 
 
 def multiply_add(low: Lowering, a: Emitted, x: Emitted, y: Emitted, type_: ir.Type, active: Emitted | None) -> Emitted:

@@ -88,6 +88,27 @@ def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], a
     return b.op(name, element, operands, attributes)
 
 
+def converted(low: Lowering, tensor: Tensor, type_: ir.Type) -> Tensor:
+    if tensor.element == type_:
+        return tensor
+    identity = tuple(range(len(tensor.shape)))
+
+    def compute(at: Coordinates) -> Emitted:
+        return convert(low, low.evaluate(tensor, at), type_)
+
+    return Tensor(tensor.shape, type_, compute, tensor.origin, ((tensor, identity),), tensor.cost + 1)
+
+
+def convert(low: Lowering, value: Emitted, type_: ir.Type) -> Emitted:
+    b = low.b
+    old = b.element(value)
+    if old == type_:
+        return value
+    if isinstance(old, ir.FloatType):
+        return b.op("arith.extf" if old.width < type_.width else "arith.truncf", type_, [value])
+    return b.op("arith.extsi" if old.width < type_.width else "arith.trunci", type_, [value])
+
+
 def lower_constant(low: Lowering, node: Node) -> None:
     value = node.attribute("value")
     type_ = node.results[0].type

@@ -7,7 +7,7 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
-from triton_spacemit.passes.loops.elementwise import element_of, shape_of
+from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, bits
 
@@ -55,7 +55,11 @@ class Reduction:
     kind: str | None
     start: Emitted | None
 
+    wide: bool  # narrow floats are summed in float32 and rounded once
+
     def combine(self, low: Lowering, accumulators: list[Emitted], values: list[Emitted]) -> list[Emitted]:
+        if self.wide:
+            return [low.b.op(self.kind, low.b.f32, [accumulators[0], values[0]])]
         widest = max(v.width for v in (*accumulators, *values))
         return low.inline(self.block, [low.b.broadcast(v, widest) for v in (*accumulators, *values)])
 
@@ -64,7 +68,10 @@ def reduction_of(low: Lowering, node: Node) -> Reduction:
     sources = [low.tensor(v) for v in node.operands]
     block = node.op.regions[0].blocks[0]
     kind = simple_kind(block)
-    return Reduction(node, sources, block, kind, neutral(low.b, kind, sources[0].element))
+    wide = kind in ("arith.addf", "arith.mulf") and bits(sources[0].element) < 32
+    if wide:
+        sources = [converted(low, sources[0], low.b.f32)]
+    return Reduction(node, sources, block, kind, neutral(low.b, kind, sources[0].element), wide)
 
 
 def group_of(low: Lowering, first: Node) -> list[Reduction]:
@@ -149,15 +156,16 @@ def lower_reduce(low: Lowering, node: Node) -> None:
 
     results = [v for r in group for v in r.node.results]
     if not result_shape:
-        low.values.update(zip(results, along(()), strict=True))
+        for result, value in zip(results, along(()), strict=True):
+            low.values[result] = convert(low, value, result.type)
         low.settle()
         return
-    buffers = [low.allocate(result_shape, s.element) for s in sources]
+    buffers = [low.allocate(result_shape, r.type.element_type) for r in results]
     accesses = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
 
     def body(outer: Coordinates) -> None:
         for buffer, access, value in zip(buffers, accesses, along(outer), strict=True):
-            low.memory.store(access, value, outer)
+            low.memory.store(access, convert(low, value, buffer.element), outer)
 
     if dim == axis:
         low.nest_scalar(result_shape, body)
@@ -197,16 +205,16 @@ def shuffle(b: Builder, value: Emitted, lanes: range | list[int]) -> Emitted:
 def lower_scan(low: Lowering, node: Node) -> None:
     b = low.b
     axis, reverse = node.attribute("axis").value, bool(node.attribute("reverse").value)
-    sources = [low.tensor(v) for v in node.operands]
-    block = node.op.regions[0].blocks[0]
+    scan = reduction_of(low, node)
+    sources = scan.sources
     shape = sources[0].shape
     extent = shape[axis]
-    buffers = [low.allocate(shape, s.element) for s in sources]
+    buffers = [low.allocate(shape, r.type.element_type) for r in node.results]
     accesses = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
 
     def combine(left: list[Emitted], right: list[Emitted]) -> list[Emitted]:
         widest = max(v.width for v in (*left, *right))
-        return low.inline(block, [b.broadcast(v, widest) for v in (*left, *right)])
+        return scan.combine(low, [b.broadcast(v, widest) for v in left], [b.broadcast(v, widest) for v in right])
 
     def values_at(at: Coordinates) -> list[Emitted]:
         lanes = max(c.width for c in at)
@@ -214,7 +222,7 @@ def lower_scan(low: Lowering, node: Node) -> None:
 
     def write(at: Coordinates, values: list[Emitted]) -> None:
         for buffer, access, value in zip(buffers, accesses, values, strict=True):
-            low.memory.store(access, value, at)
+            low.memory.store(access, convert(low, value, buffer.element), at)
 
     def position(i: Emitted, size: int) -> Emitted:
         return b.sub(b.constant(extent - size), i) if reverse else i

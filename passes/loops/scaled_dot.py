@@ -8,7 +8,8 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.dot import converted, multiply
+from triton_spacemit.passes.loops.dot import multiply
+from triton_spacemit.passes.loops.elementwise import converted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor
 
