@@ -10,7 +10,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import chip_of
-from triton_spacemit.passes.math.builder import Builder, Lanes, Types
+from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
 from triton_spacemit.passes.math.table import FUNCTIONS
 
 SYMBOL = "__xsmt_"  # what the names of libdevice functions begin with in tt.extern_elementwise
@@ -48,55 +48,36 @@ _TRITON = {
 }
 
 
-def _function(op: ir.Operation) -> str | None:
-    """The name in FUNCTIONS of what an op computes; None where it is no function that this pass expands."""
-    name = op.name
-    if name == "tt.extern_elementwise":
+def _function(op: ir.Operation) -> str:
+    """The name in FUNCTIONS of what an op computes."""
+    if op.name == "tt.extern_elementwise":
         symbol = op.attributes["symbol"].value
         if not symbol.startswith(SYMBOL) or symbol[len(SYMBOL) :] not in FUNCTIONS:
             raise LoweringError(f"unknown function {symbol!r}: use those of triton.language.extra.libdevice", op.location)
         return symbol[len(SYMBOL) :]
-    if not name.startswith("math.") or name in KEPT:
-        return None
-    function = _MATH.get(name, name[len("math.") :])
+    function = _MATH.get(op.name, op.name[len("math.") :])
     if function not in FUNCTIONS:
-        raise LoweringError(f"'{name}' is not supported", op.location)
+        raise LoweringError(f"'{op.name}' is not supported", op.location)
     return function
 
 
-def _expand(op: ir.Operation, make_builder) -> None:
-    expand = _TRITON.get(op.name)
-    function = _function(op) if expand is None else None
-    if expand is None and function is None:
-        return
-    b = make_builder(op)
+def _expand(op: ir.Operation, b: Builder) -> Lanes:
     operands = [b.lanes(operand) for operand in op.operands]
-    result = expand(b, op, *operands) if expand else FUNCTIONS[function].emit(b, operands)
+    expand = _TRITON.get(op.name)
+    result = expand(b, op, *operands) if expand else FUNCTIONS[_function(op)].emit(b, operands)
     wanted, _ = b.types.describe(op.result.type)
-    result = result.unsigned_to(wanted) if result.kind == "i1" and wanted != "i1" else result.to(wanted)
-    op.result.replace_all_uses_with(result.value)
-    op.erase()
+    return result.unsigned_to(wanted) if result.kind == "i1" and wanted != "i1" else result.to(wanted)
 
 
 def expand_math(module: ir.Module) -> None:
     """Raises LoweringError for a function that is not known."""
     with module.context, module.operation.location:
         types = Types(riscv=chip_of(module).has_vl)
-        for function in module.body.operations:
-            if not function.operation.regions or not function.operation.regions[0].blocks:
-                continue
-            block = function.operation.regions[0].blocks[0]
-            entry = ir.InsertionPoint(block.operations[0])
-            constants: dict = {}
-            _walk(function.operation, lambda op, entry=entry, constants=constants: Builder(types, entry, constants, op))
 
+        def visit(op: ir.Operation, entry: ir.InsertionPoint, constants: dict) -> None:
+            if op.name in _TRITON or op.name == "tt.extern_elementwise" or (op.name.startswith("math.") and op.name not in KEPT):
+                result = _expand(op, Builder(types, entry, constants, op))
+                op.result.replace_all_uses_with(result.value)
+                op.erase()
 
-def _walk(parent: ir.Operation, make_builder) -> None:
-    for region in parent.regions:
-        for block in region.blocks:
-            for op in list(block.operations):
-                op = op.operation
-                if op.regions:
-                    _walk(op, make_builder)
-                elif op.name.startswith(("math.", "tt.")):
-                    _expand(op, make_builder)
+        walk(module, visit)

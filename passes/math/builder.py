@@ -7,10 +7,16 @@ from collections.abc import Callable, Sequence
 from torch_mlir import ir
 
 BITS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64}
-_ORDERED = {"eq": 1, "gt": 2, "ge": 3, "lt": 4, "le": 5, "ne": 6, "ord": 7, "ueq": 8, "ugt": 9, "uge": 10, "ult": 11, "ule": 12, "une": 13, "uno": 14}
+_ORDERED = {"eq": 1, "gt": 2, "ge": 3, "lt": 4, "le": 5, "ne": 6, "une": 13, "uno": 14}
 _INTEGER = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5, "ult": 6, "ule": 7, "ugt": 8, "uge": 9}
 
 Number = int | float
+
+
+def _signed(number: int, bits: int) -> int:
+    """The number of `bits` bits that `number` wraps around to; truth values stay 0 and 1."""
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if bits > 1 and number >> (bits - 1) else number
 
 
 class Types:
@@ -113,7 +119,7 @@ class Lanes:
         return self._op("arith.shrui", self, other)
 
     def compare(self, predicate: str, other: Lanes | Number) -> Lanes:
-        """A comparison; for floats false where an operand is NaN unless the predicate is `une`, `uno` or starts with `u`."""
+        """A comparison; for floats false where an operand is NaN, but for `une` and `uno`."""
         return self.builder.compare(self, predicate, self.like(other))
 
     def __lt__(self, other: Lanes | Number) -> Lanes:
@@ -132,7 +138,7 @@ class Lanes:
         return self.compare("eq", other)
 
     def is_nan(self) -> Lanes:
-        return self.compare("uno", self)
+        return self.compare("une", self)
 
     def bits(self) -> Lanes:
         """The same bits as an integer."""
@@ -180,14 +186,14 @@ class Lanes:
 
 
 class Builder:
-    """Creates element-wise ops before `op`, at its location; constants go to the start of its function."""
+    """Creates element-wise ops before (or after) `op`, at its location; constants go to the start of its function."""
 
-    def __init__(self, types: Types, entry: ir.InsertionPoint, constants: dict, op: ir.Operation) -> None:
+    def __init__(self, types: Types, entry: ir.InsertionPoint, constants: dict, op: ir.Operation, after: bool = False) -> None:
         self.types = types
         self.entry = entry
         self.constants = constants
         self.location = op.location
-        self.ip = ir.InsertionPoint(op)
+        self.ip = ir.InsertionPoint.after(op) if after else ir.InsertionPoint(op)
 
     def lanes(self, value: ir.Value) -> Lanes:
         kind, lanes = self.types.describe(value.type)
@@ -206,8 +212,7 @@ class Builder:
             if "f" in kind:
                 attribute = ir.FloatAttr.get(element, float(number), self.location)
             else:
-                number &= (1 << BITS[kind]) - 1
-                attribute = ir.IntegerAttr.get(element, number - (1 << BITS[kind]) if number >> (BITS[kind] - 1) and kind != "i1" else number)
+                attribute = ir.IntegerAttr.get(element, _signed(number, BITS[kind]))
             if lanes:
                 attribute = ir.DenseElementsAttr.get_splat(type_, attribute)
             op = ir.Operation.create("arith.constant", [type_], [], {"value": attribute}, None, 0, self.location, self.entry, False)
@@ -267,3 +272,24 @@ class Builder:
             ir.Operation.create("scf.yield", [], [value.value for value in values], None, None, 0, self.location, self.ip, False)
         self.ip = outer
         return [Lanes(self, result, old.kind, old.lanes) for result, old in zip(branch.results, usual, strict=True)]
+
+
+def walk(module: ir.Module, visit: Callable[[ir.Operation, ir.InsertionPoint, dict], None]) -> None:
+    """Call `visit(op, entry, constants)` on each op inside the module's functions, operands before users, inner ops before outer ones.
+
+    `entry` and `constants` are the function's, as `Builder` takes them. `visit` may erase the op and add ops around it.
+    """
+
+    def walk_regions(parent: ir.Operation, entry: ir.InsertionPoint, constants: dict) -> None:
+        for region in parent.regions:
+            for block in region.blocks:
+                for op in list(block.operations):
+                    op = op.operation
+                    if op.regions:
+                        walk_regions(op, entry, constants)
+                    visit(op, entry, constants)
+
+    for function in module.body.operations:
+        function = function.operation
+        if function.regions and function.regions[0].blocks:
+            walk_regions(function, ir.InsertionPoint(function.regions[0].blocks[0].operations[0]), {})

@@ -1,6 +1,7 @@
 """exp, exp2, exp10, expm1 and the logistic function: 2^n times a polynomial on a short interval around zero.
 
-The power is multiplied in as two factors that are never subnormal: a subnormal result is rounded once, and what is too large becomes infinite.
+The power is multiplied in as two factors that are never subnormal: a subnormal result is rounded once, and what is too large becomes
+infinite.
 """
 
 from triton_spacemit.passes.math.builder import Builder, Lanes
@@ -8,11 +9,13 @@ from triton_spacemit.passes.math.builder import Builder, Lanes
 # (exp(x) - 1 - x) / x^2 on +-ln 2 / 2; relative error of exp 2^-27
 _EXP_F32 = (0.5, 0.16666577756404877, 0.04166663810610771, 0.008363209664821625, 0.0013916509924456477)
 # (2^x - 1) / x on +-1/2; relative error of 2^x 2^-27
-_EXP2_F32 = (0.6931471824645996, 0.24022650718688965, 0.05550365149974823, 0.009618045762181282, 0.001338950707577169, 0.00015498267021030188)
+_EXP2_F32 = (
+    0.6931471824645996, 0.24022650718688965, 0.05550365149974823, 0.009618045762181282, 0.001338950707577169, 0.00015498267021030188,
+)  # fmt: skip
 # (exp(x) - 1 - x) / x^2 on +-ln 2 / 2; relative error of exp 2^-60
 _EXP_F64 = (
-    0.5, 0.1666666666666667, 0.041666666666666664, 0.008333333333325732, 0.0013888888888902427, 0.00019841269877121252, 2.4801587154940745e-05,
-    2.7557251927254113e-06, 2.7557557904225026e-07, 2.5106752714048194e-08, 2.078588998411299e-09,
+    0.5, 0.1666666666666667, 0.041666666666666664, 0.008333333333325732, 0.0013888888888902427, 0.00019841269877121252,
+    2.4801587154940745e-05, 2.7557251927254113e-06, 2.7557557904225026e-07, 2.5106752714048194e-08, 2.078588998411299e-09,
 )  # fmt: skip
 
 LOG2E = 1.4426950408889634

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from triton_spacemit.passes.math import exponential, hyperbolic, logarithm, rounding
+from triton_spacemit.passes.math import exponential, hyperbolic, logarithm
 from triton_spacemit.passes.math.builder import BITS, Builder, Lanes
 
 Expansion = Callable[..., Lanes]
