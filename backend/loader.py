@@ -277,15 +277,7 @@ class KernelObject:
             elif r.kind in _RISCV_JUMPS:
                 self._apply_riscv_jump(image, r, self._reach(r, base, address) + r.addend - base - r.place)
             elif r.kind in _RISCV_DATA:
-                operation, size = _RISCV_DATA[r.kind]
-                old = int.from_bytes(image[r.place : r.place + size], "little")
-                value = address(r.symbol) + r.addend
-                value = {"set": value, "add": old + value, "sub": old - value, "pc": value - base - r.place}[operation]
-                image[r.place : r.place + size] = (value % (1 << 8 * size)).to_bytes(size, "little")
-            elif r.kind in (52, 53):
-                value = address(r.symbol) + r.addend
-                value = image[r.place] - value if r.kind == 52 else value
-                image[r.place] = image[r.place] & 0xC0 | value & 0x3F
+                _apply_riscv_data(image, r.place, r.kind, address(r.symbol) + r.addend, base + r.place)
             elif r.kind in (43, 51):
                 raise self._error("was compiled with linker relaxation; compile it with -relax")
             else:
@@ -301,6 +293,19 @@ class KernelObject:
             word = word & ~(mask << position) | (distance >> bit & mask) << position
         image[r.place : r.place + size] = word.to_bytes(size, "little")
 
+    def _with_debug_relocated(self) -> bytes:
+        """The object with the relocations of its debug sections applied, for sections at address 0; pyelftools lacks RISC-V's."""
+        binary = bytearray(self.binary)
+        for section in self._sections:
+            target = self._sections[section.info] if section.kind == _RELA else None
+            if target is None or not target.name.startswith(".debug"):
+                continue
+            for offset, info, addend in struct.iter_unpack("<QQq", self._bytes(section.offset, section.size)):
+                if info & 0xFFFFFFFF in _RISCV_DATA:
+                    place, symbol = target.offset + offset, self._symbols[info >> 32]
+                    _apply_riscv_data(binary, place, info & 0xFFFFFFFF, symbol.value + addend, offset)
+        return bytes(binary)
+
     def line_of(self, offset: int) -> str | None:
         """`file:line` of the code at `offset` in the image, if the object has a line table."""
         import io
@@ -310,7 +315,7 @@ class KernelObject:
 
         best: tuple[int, str] | None = None
         try:
-            dwarf = ELFFile(io.BytesIO(self.binary)).get_dwarf_info()
+            dwarf = ELFFile(io.BytesIO(self._with_debug_relocated())).get_dwarf_info(relocate_dwarf_sections=False)
             for unit in dwarf.iter_CUs():
                 program = dwarf.line_program_for_CU(unit)
                 if program is None:
@@ -320,7 +325,7 @@ class KernelObject:
                     if start <= offset - self.text < end and (best is None or start >= best[0]) and line:
                         name = files[file - first].name
                         best = start, f"{name.decode() if isinstance(name, bytes) else name}:{line}"
-        except (ELFError, DWARFError, IndexError, KeyError, ValueError):
+        except (ELFError, DWARFError, struct.error, IndexError, KeyError, ValueError):
             return None  # a broken line table must not hide the fault that it was read for
         return best[1] if best else None
 
@@ -335,6 +340,14 @@ def _rows(program: Any) -> Iterator[tuple[int, int, int, int]]:
         if previous is not None:
             yield previous.address, state.address, previous.file, previous.line
         previous = None if state.end_sequence else state
+
+
+def _apply_riscv_data(image: bytearray, place: int, kind: int, value: int, here: int) -> None:
+    operation, bits = _RISCV_DATA[kind]
+    size, mask = (bits + 7) // 8, (1 << bits) - 1
+    old = int.from_bytes(image[place : place + size], "little")
+    value = {"set": value, "add": old + value, "sub": old - value, "pc": value - here}[operation]
+    image[place : place + size] = (old & ~mask | value & mask).to_bytes(size, "little")
 
 
 def _string(table: bytes, offset: int) -> str:
@@ -356,16 +369,19 @@ _RISCV_JUMPS = {
     44: ((2, 1, 5), (3, 2, 1), (5, 2, 6), (10, 2, 3), (12, 1, 8)),
     45: ((2, 1, 5), (3, 3, 1), (6, 1, 7), (7, 1, 6), (8, 1, 10), (9, 2, 8), (11, 1, 4), (12, 1, 11)),
 }
+# What becomes of the field, and its bits.
 _RISCV_DATA = {
-    1: ("set", 4),
-    2: ("set", 8),
-    **{33 + i: ("add", 1 << i) for i in range(4)},
-    **{37 + i: ("sub", 1 << i) for i in range(4)},
-    54: ("set", 1),
-    55: ("set", 2),
-    56: ("set", 4),
-    57: ("pc", 4),
-    59: ("pc", 4),
+    1: ("set", 32),
+    2: ("set", 64),
+    **{33 + i: ("add", 8 << i) for i in range(4)},
+    **{37 + i: ("sub", 8 << i) for i in range(4)},
+    52: ("sub", 6),
+    53: ("set", 6),
+    54: ("set", 8),
+    55: ("set", 16),
+    56: ("set", 32),
+    57: ("pc", 32),
+    59: ("pc", 32),
 }
 
 
