@@ -34,7 +34,7 @@ class Counts:
     instructions: int = 0
     weighted: float = 0.0
     by_mnemonic: Counter[str] = field(default_factory=Counter)
-    weighted_by_mnemonic: Counter[str] = field(default_factory=Counter)
+    weighted_by_mnemonic: dict[str, float] = field(default_factory=dict)
 
 
 def weight(mnemonic: str, lmul: float) -> float:
@@ -84,7 +84,7 @@ class _Log:
             counts.instructions += times
             counts.weighted += cost
             counts.by_mnemonic[mnemonic] += times
-            counts.weighted_by_mnemonic[mnemonic] += cost
+            counts.weighted_by_mnemonic[mnemonic] = counts.weighted_by_mnemonic.get(mnemonic, 0.0) + cost
         return counts
 
 

@@ -14,7 +14,6 @@ import os
 import signal
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -70,7 +69,7 @@ def storage_of(value: Any) -> tuple[int, int] | None:
     """Start and end of the memory behind a pointer argument; None where only an address is known."""
     if value is None or isinstance(value, int) and not value:
         return 0, 0
-    tensor = value if hasattr(value, "untyped_storage") else getattr(value, "base", None)
+    tensor: Any = value if hasattr(value, "untyped_storage") else getattr(value, "base", None)
     if not hasattr(tensor, "untyped_storage"):
         return None
     storage = tensor.untyped_storage()
@@ -211,8 +210,7 @@ class QemuDevice:
         self._lock = threading.RLock()
         self._session = self._main = _Session(lambda: Guest(self.command()))
         self._unloaded: list[QemuKernel] = []
-        device = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: (found := device()) and found._after_fork())
+        os.register_at_fork(after_in_child=self._after_fork)
 
     def command(self, *options: str) -> list[str]:
         """The command that starts a guest, with more options for QEMU."""
