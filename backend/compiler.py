@@ -81,13 +81,14 @@ class SpacemitBackend(BaseBackend):
         from triton_spacemit.backend.frontend.bridge import to_torch_mlir
         from triton_spacemit.backend.frontend.diagnostics import compilation_errors
         from triton_spacemit.dialect.chips import get_chip
-        from triton_spacemit.dialect.module import kernel_of, set_chip
+        from triton_spacemit.dialect.module import kernel_of, set_chip, set_fp_fusion
         from triton_spacemit.passes import pipeline
 
         metadata["name"] = module.get_entry_func_name()
         with compilation_errors(metadata["name"]):
             lowered = to_torch_mlir(module)
             set_chip(lowered, get_chip(self.chip))
+            set_fp_fusion(lowered, metadata["enable_fp_fusion"])
             kernel_of(lowered)
             pipeline.run(lowered, until="structure")
             return _text(lowered)

@@ -7,6 +7,7 @@ from triton_spacemit.dialect.errors import LoweringError
 
 CHIP = "xsmt.chip"
 SCRATCH = "xsmt.scratch_bytes"
+FP_FUSION = "xsmt.fp_fusion"  # whether a product and a sum may become one fused multiply-add; absent means yes
 
 
 def chip_of(module: ir.Module) -> Chip:
@@ -18,6 +19,16 @@ def chip_of(module: ir.Module) -> Chip:
 def set_chip(module: ir.Module, chip: Chip) -> None:
     with module.context:
         module.operation.attributes[CHIP] = ir.StringAttr.get(chip.name)
+
+
+def fuses(module: ir.Module) -> bool:
+    attributes = module.operation.attributes
+    return FP_FUSION not in attributes or attributes[FP_FUSION].value
+
+
+def set_fp_fusion(module: ir.Module, fuse: bool) -> None:
+    with module.context:
+        module.operation.attributes[FP_FUSION] = ir.BoolAttr.get(fuse)
 
 
 def kernel_of(module: ir.Module) -> ir.Operation:

@@ -8,7 +8,7 @@ only what several loops need, or what memory effects force, lies in a buffer.
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.module import SCRATCH, chip_of, kernel_of
+from triton_spacemit.dialect.module import SCRATCH, chip_of, fuses, kernel_of
 from triton_spacemit.passes.loops import accesses, control, dot, elementwise, reductions, scaled_dot, services
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted, Scope
@@ -78,6 +78,7 @@ class KernelLowering(Lowering):
         builder = Builder(module.context)
         builder.location = function.location
         self.strings: dict[str, str] = {}
+        self.fuses = fuses(module)
         old = list(function.regions[0].blocks[0].arguments)
         types = [a.type for a in old] + [builder.ptr, builder.ptr]
         attributes = {

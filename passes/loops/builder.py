@@ -198,10 +198,15 @@ class Builder:
         """The conjunction of two conditions, either of which may be absent (true)."""
         if a is None or b is None:
             return b if a is None else a
+        for one, other in ((a, b), (b, a)):
+            if one.constant is not None and not one.width:
+                return other if one.constant else one
         return self.op("arith.andi", self.i1, [a, b])
 
     def select(self, condition: Emitted, a: Emitted, b: Emitted) -> Emitted:
         width = max(condition.width, a.width, b.width)
+        if condition.constant is not None and not condition.width:
+            return self.broadcast(a if condition.constant else b, width)
         if condition.width == 0 and width:  # a scalar condition selects whole vectors
             depth = max(condition.depth, a.depth, b.depth)
             values = [condition.value, self.broadcast(a, width).value, self.broadcast(b, width).value]

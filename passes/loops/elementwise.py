@@ -6,6 +6,7 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import REUSE_COST, Lowering
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.views import linear_form
 
 # Inherent attributes of unregistered ops do not show when their attributes are iterated: they are named here.
 ATTRIBUTES = {
@@ -15,6 +16,7 @@ ATTRIBUTES = {
 }
 COSTS = {"arith.divf": 4, "arith.remf": 16, "arith.divsi": 6, "arith.divui": 6, "arith.remsi": 6, "arith.remui": 6, "tt.precise_divf": 4}
 DIVISIONS = ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui", "arith.ceildivsi", "arith.ceildivui", "arith.floordivsi")
+SLT = 2  # of arith.cmpi's predicates
 COSTLY = 12  # a transcendental function
 
 
@@ -60,8 +62,12 @@ def lower_elementwise(low: Lowering, node: Node) -> None:
     operands = [low.values[v] for v in node.operands]
     shape = shape_of(node.results[0])
     tensors = [o for o in operands if isinstance(o, Tensor)]
+    bound = upper_bound(low, node) if node.name == "arith.cmpi" and shape else None
 
     def compute(at: Coordinates) -> Emitted:
+        if bound is not None and at[bound[0]].assumed is not None and bound[1].depth < at[bound[0]].start.depth:
+            at[bound[0]].assumed.append(bound[1])
+            return low.b.constant(1, low.b.i1)
         return apply(low, node.name, element, [low.evaluate(o, at) if isinstance(o, Tensor) else o for o in operands], attributes)
 
     if not tensors or all(t.uniform is not None for t in tensors):
@@ -76,11 +82,26 @@ def lower_elementwise(low: Lowering, node: Node) -> None:
     define(low, node, node.results[0], Tensor(shape, element, compute, node.op, tuple((t, identity) for t in tensors), cost))
 
 
+def upper_bound(low: Lowering, node: Node) -> tuple[int, Emitted] | None:
+    """(dimension, limit) of a comparison that holds exactly where the coordinate along that dimension is below the limit."""
+    if node.attribute("predicate").value != SLT:
+        return None
+    index, limit = (linear_form(low, v, [low.zero.start] * len(shape_of(v))) for v in node.operands)
+    if index is None or limit is None or index.condition is not None or any(s.constant != 0 for s in limit.steps):
+        return None
+    dims = [d for d, s in enumerate(index.steps) if s.constant != 0]
+    if len(dims) != 1 or index.steps[dims[0]].constant != 1:
+        return None
+    return dims[0], low.b.sub(limit.base, index.base)
+
+
 def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], attributes: dict[str, ir.Attribute]) -> Emitted:
     """One element-wise op on scalars or vectors."""
     b = low.b
     if name == "arith.select":
         return b.select(*operands)
+    if low.fuses and name in ("arith.addf", "arith.subf", "arith.mulf"):
+        attributes = {**attributes, "fastmath": ir.Attribute.parse("#arith.fastmath<contract>")}
     if name == "tt.bitcast":
         return operands[0] if b.element(operands[0]) == element else b.op("arith.bitcast", element, operands)
     if name in DIVISIONS and not any(o.width for o in operands):

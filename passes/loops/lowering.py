@@ -19,6 +19,8 @@ STACK_BYTES = (
 ALIGNMENT = 64
 ROOM = 16  # rows behind a matrix that a product's last register tile may write
 GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
+SMALL_GROUP = 2  # the same for a loop that computes much, and keeps its constants in registers
+MUCH = 10  # the cost from which on a loop computes much
 REUSE_COST = 12  # a value needed by several loops is stored rather than recomputed from this cost on
 
 
@@ -109,7 +111,7 @@ class Lowering:
         useful = self.chip.lanes(32)
         # a dimension that is too short to fill a register loses to one that is not
         dim = max(range(len(shape)), key=lambda d: (min(shape[d], useful) * (4 if score[d] >= 0 else 1), score[d], d))
-        lanes = self.chip.lanes(widest, GROUP)
+        lanes = self.chip.lanes(widest, SMALL_GROUP if any(t.cost > MUCH for t in tensors) else GROUP)
         lanes = min(lanes, self.chip.lanes(64, 8) if lanes_of_64 else self.chip.lanes(32, 8))
         return dim, min(lanes, shape[dim])
 
