@@ -304,6 +304,16 @@ end:
     assert (seen == 42).all()
 
 
+def test_stores_to_writable_data_at_every_distance(device: Device) -> None:
+    stores = "".join(f"  store volatile i8 {i}, ptr @b{i}\n" for i in range(1, 60))
+    loads = "".join(f"  %v{i} = load volatile i8, ptr @b{i}\n  %q{i} = getelementptr i8, ptr %p0, i64 {i}\n" for i in range(1, 60))
+    outs = "".join(f"  store i8 %v{i}, ptr %q{i}\n" for i in range(1, 60))
+    kernel = compiled(device, stores + loads + outs + "  ret void\n", "".join(f"@b{i} = private global i8 0\n" for i in range(1, 60)))
+    out = torch.zeros(60, dtype=torch.uint8)
+    launch(device, kernel, out)
+    assert out.tolist() == list(range(60))
+
+
 def test_kernels_come_and_go(device: Device) -> None:
     out = torch.zeros(4, dtype=torch.int32)
     for _ in range(20):

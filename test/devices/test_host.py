@@ -64,7 +64,7 @@ def test_code_is_never_writable_and_executable(host: HostDevice) -> None:
 def _sum_in_child(host: HostDevice, kernel: object, queue: multiprocessing.Queue) -> None:
     out = torch.zeros(5000, dtype=torch.int32)
     launch(host, kernel, out, grid=(5000, 1, 1))
-    queue.put(int(out.sum()))
+    queue.put((int(out.sum()), len(os.listdir("/proc/self/task"))))
 
 
 def test_the_child_of_a_fork_has_a_pool_of_its_own(host: HostDevice) -> None:
@@ -76,7 +76,7 @@ def test_the_child_of_a_fork_has_a_pool_of_its_own(host: HostDevice) -> None:
     queue = context.Queue()
     child = context.Process(target=_sum_in_child, args=(host, kernel, queue))
     child.start()
-    assert queue.get(timeout=60) == 5000
+    assert queue.get(timeout=60) == (5000, 3)
     child.join()
     assert child.exitcode == 0
     launch(host, kernel, out, grid=(5000, 1, 1))

@@ -150,6 +150,18 @@ def test_pointers_in_memory_and_raw_addresses(qemu: QemuDevice) -> None:
     assert large[:2].tolist() == [7, 0]
 
 
+def test_a_pointer_to_a_neighbour_of_an_argument(qemu: QemuDevice) -> None:
+    page = bytearray(3 * 4096)
+    start = -torch.frombuffer(page, dtype=torch.uint8).data_ptr() % 4096
+    table = torch.frombuffer(page, dtype=torch.int64, offset=start + 800, count=2)
+    near = [torch.frombuffer(page, dtype=torch.int32, offset=start + offset, count=1) for offset in (796, 816)]
+    for i, tensor in enumerate(near):
+        tensor[0] = 10 * i
+        table[i] = tensor.data_ptr()
+    launch(qemu, compiled(qemu, FOLLOW), None, table, grid=(2, 1, 1), types=("*i32", "*i64"))
+    assert [tensor.item() for tensor in near] == [1, 11]
+
+
 def test_what_a_pointer_led_to_is_read_anew_by_each_launch(qemu: QemuDevice) -> None:
     target, table = torch.zeros(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int64)
     table[0] = target.data_ptr()
