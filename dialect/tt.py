@@ -4,11 +4,15 @@ import re
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.errors import LoweringError
+
 # By the number in the attribute `atomic_rmw_op`, `sem` and `predicate`.
 RMW_KINDS = ("", "and", "or", "xor", "add", "fadd", "max", "min", "umax", "umin", "xchg")
 ORDERS = ("", "relaxed", "acquire", "release", "acq_rel")
 
 _POINTER = re.compile(r"!tt\.ptr<(.+?)(?:, \d+)?>$")
+
+_BITS = re.compile(r"[a-z]+(\d+)")
 
 
 def pointee(type_: ir.Type) -> str | None:
@@ -21,7 +25,10 @@ def size_of(element: str) -> int:
     """Bytes in memory of a scalar type given as text: i1 takes one, pointers eight."""
     if element.startswith("!"):
         return 8
-    return (int(re.search(r"\d+", element)[0]) + 7) // 8
+    match = _BITS.match(element)
+    if match is None:
+        raise LoweringError(f"a pointer to {element} is not supported")
+    return (int(match[1]) + 7) // 8
 
 
 def access_operands(op: ir.Operation) -> tuple[ir.Value, ir.Value | None, ir.Value | None, ir.Value | None]:

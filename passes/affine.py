@@ -6,6 +6,7 @@ assumed not to wrap, so scalars are sign-extended to i64 at the leaves.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch_mlir import ir
 
@@ -20,7 +21,7 @@ class Node:
 
     __slots__ = ("anchor", "attributes", "constant", "key", "name", "operands", "type", "value")
 
-    def __init__(self, key: object, type_: ir.Type) -> None:
+    def __init__(self, key: Any, type_: ir.Type) -> None:
         self.key = key
         self.type = type_
         self.value: ir.Value | None = None
@@ -33,9 +34,10 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """Element i is `offset + sum_d strides[d] * i[d] + rest[i]`; for a pointer, its bytes are `pointer + size * (affine part) + unit * rest[i]`.
+    """Element i is `offset + sum_d strides[d] * i[d] + rest[i]`.
 
-    `rest` is an integer tensor of the value's own shape. Dimensions of extent 1 have stride 0.
+    For a pointer it is the byte address `pointer + size * (offset + sum_d strides[d] * i[d]) + unit * rest[i]`. `rest` is an integer tensor
+    of the value's own shape. Dimensions of extent 1 have stride 0.
     """
 
     shape: tuple[int, ...]
@@ -57,7 +59,7 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """A mask: `lower[d] <= i[d] < upper[d]` for all d (None: no bound), all of the scalar `conditions`, and all of the i1 tensors in `rest`."""
+    """A mask: `lower[d] <= i[d] < upper[d]` for all d (None: no bound), all scalar `conditions`, and all i1 tensors in `rest`."""
 
     shape: tuple[int, ...]
     lower: tuple[Node | None, ...]
@@ -204,7 +206,7 @@ _EQ, _NE, _SLT, _SLE, _SGT, _SGE, _ULT, _ULE = range(8)
 class Describer:
     """Finds the forms of values. `merge` is asked for results of, and block arguments in, control flow: it fills `forms` in."""
 
-    def __init__(self, nodes: Nodes, merge: Callable[[ir.Operation], None]) -> None:
+    def __init__(self, nodes: Nodes, merge: Callable[[ir.Operation], object]) -> None:
         self.nodes = nodes
         self.merge = merge
         self.forms: dict[ir.Value, Form] = {}
@@ -212,7 +214,7 @@ class Describer:
         self._shapes: dict[ir.Type, tuple[tuple[int, ...], int, str | None]] = {}
 
     def info(self, type_: ir.Type) -> tuple[tuple[int, ...], int, str | None]:
-        """Shape (empty for a scalar), width in bits if it holds integers that can be offsets (else 0), pointee's text if pointers (else None)."""
+        """Shape (empty for a scalar), width in bits of integers that can be offsets (else 0), pointee's text for pointers (else None)."""
         known = self._shapes.get(type_)
         if known is None:
             tensor = isinstance(type_, ir.RankedTensorType)
@@ -268,9 +270,10 @@ class Describer:
     def addresses(self, shape: tuple[int, ...], pointee: str, node: Node) -> Form:
         return self.build(shape, rest=node, pointer=self.nodes.null, size=tt.size_of(pointee), unit=1)
 
-    def build(self, shape: tuple[int, ...], **fields: object) -> Form:
+    def build(self, shape: tuple[int, ...], **fields: Any) -> Form:
         zero = self.nodes.zero
-        return Form(shape, **({"offset": zero, "strides": (zero,) * len(shape)} | fields))
+        defaults: dict[str, Any] = {"offset": zero, "strides": (zero,) * len(shape)}
+        return Form(shape, **(defaults | fields))
 
     def _constant(self, op: ir.Operation, value: ir.Value) -> Form | None:
         attribute = op.attributes["value"]
@@ -596,8 +599,11 @@ class Describer:
         bounds = self._compare(a, b, predicate, op)
         if bounds is not None and unsigned:
             positive = self._compare(a, self.build(a.shape), _SGE, op)
-            bounds = replace(bounds, lower=tuple(self.nodes.greatest(x, y, op) for x, y in zip(bounds.lower, positive.lower, strict=True)),
-                             upper=tuple(self.nodes.least(x, y, op) for x, y in zip(bounds.upper, positive.upper, strict=True)))
+            bounds = replace(
+                bounds,
+                lower=tuple(self.nodes.greatest(x, y, op) for x, y in zip(bounds.lower, positive.lower, strict=True)),
+                upper=tuple(self.nodes.least(x, y, op) for x, y in zip(bounds.upper, positive.upper, strict=True)),
+            )
         return bounds
 
     def _compare(self, a: Form, b: Form, predicate: int, op: ir.Operation) -> Bounds | None:

@@ -4,7 +4,7 @@ A value that an scf op carries is assumed to keep everything of its form but the
 as a scalar. Where even the part that is not affine changes, pointers are carried as tensors of addresses, and integers as they are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from torch_mlir import ir
@@ -20,7 +20,8 @@ _ACCESSES = frozenset(("tt.load", "tt.store", "tt.atomic_rmw", "tt.atomic_cas"))
 class Carried:
     """One carried value: the parts of its form that are passed on, `pointer`, `offset` or the number of a dimension's stride.
 
-    `inner` is its form inside the op, made of `inner_slots`; `outer` and `outer_slots` those of the op's result.
+    Or it is carried as a tensor of `addresses`, or stays as it is (`plain`). The op's block arguments fill `inner_slots`, its results
+    `outer_slots`.
     """
 
     parts: list[str | int] = field(default_factory=list)
@@ -32,7 +33,7 @@ class Carried:
 
 @dataclass(eq=False)
 class Plan:
-    """What an scf op carries by parts: `entering` by the number of the initial value (after `fixed` operands), `leaving` by that of the result."""
+    """What an scf op carries by parts: `entering` by the number of the initial value (after `fixed` operands), `leaving` by the result's."""
 
     op: ir.Operation
     fixed: int
@@ -170,7 +171,7 @@ class Planner:
             forms[result], carried.outer_slots = self._assume(leaving[number], carried, result, op)
         return plan
 
-    def _attempts(self, carried: "list[Carried] | dict.values") -> Iterator[None]:
+    def _attempts(self, carried: Iterable[Carried]) -> Iterator[None]:
         """Repeat the loop's body until it leaves all of `carried` as it was; what a failed attempt described is forgotten."""
         carried = list(carried)
         while True:

@@ -17,7 +17,7 @@ from triton_spacemit.passes import pipeline, registry, ttir_text
 
 _PLACE = re.compile(r'"([^"]*)":(\d+):(\d+)')
 _EXPECTED = re.compile(r"expected-(error|warning|remark|note)\s*(?:@(above|below|[+-]\d+))?\s*\{\{(.*?)\}\}")
-_TARGETS = {"xsmt": "structure", "loops": "elementwise", "llvm": "llvm", "llir": "llvm", "asm": "llvm"}
+_TARGETS = {"xsmt": "structure", "loops": "loops", "llvm": "llvm", "llir": "llvm", "asm": "llvm"}
 _EPILOG = """
 Any other --NAME is a pass, run in the order given (--list-passes names them; upstream's have their usual names).
 Input is TTIR in Triton's syntax, or MLIR of any later state.
@@ -100,7 +100,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("input", nargs="?", default="-", help="file to read (default: standard input)")
     parser.add_argument("-o", dest="output", default="-", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument("--pass-pipeline", metavar="TEXT", help="passes to run, separated by commas")
-    parser.add_argument("--until", metavar="STAGE", choices=list(pipeline.STAGES), help="run all stages up to " + ", ".join(pipeline.STAGES))
+    parser.add_argument(
+        "--until", metavar="STAGE", choices=list(pipeline.STAGES), help="run all stages up to " + ", ".join(pipeline.STAGES)
+    )
     parser.add_argument("--to", metavar="FORM", choices=list(_TARGETS), help="lower and print as " + ", ".join(_TARGETS))
     parser.add_argument("--chip", default=None, help="target: host, " + ", ".join(CHIPS) + " (default: what the input says, or host)")
     parser.add_argument("--split-input-file", action="store_true", help="treat parts separated by // ----- as modules of their own")
@@ -165,15 +167,15 @@ def _process(text: str, file: str, options: argparse.Namespace, diagnostics: lis
         elif not text.strip():
             raise Failed([Diagnostic("error", "the input is empty", file, 1, 1)])
         handler = context.attach_diagnostic_handler(collect)
-        module = _guard(lambda: ir.Module.parse(ttir_text.as_functions(text)), file)
-        if options.chip is not None:
-            set_chip(module, options.chip)
 
         def show(name: str, module: ir.Module) -> None:
             if options.print_ir_after_all:
                 print(f"// -----// IR Dump After {name} //----- //\n{module}", file=sys.stderr)
 
         def run() -> str:
+            module = ir.Module.parse(ttir_text.as_functions(text))
+            if options.chip is not None:
+                set_chip(module, options.chip)
             for name in options.passes:
                 registry.lookup(name)(module)
                 show(name, module)

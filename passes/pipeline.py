@@ -42,8 +42,7 @@ _BRANCHES = ("cf.br", "cf.cond_br", "cf.switch", "func.call", "tt.call")
 _MEMORY = ("tt.load", "tt.store", "tt.addptr", "tt.atomic_", "tt.int_to_ptr", "tt.ptr_to_int", "tt.make_tensor", "tt.descriptor_")
 # Each of these is one LLVM intrinsic that both targets have instructions or short sequences for.
 _INTRINSIC_MATH = frozenset(
-    "math." + name
-    for name in "absf absi ceil copysign ctlz ctpop cttz floor fma isfinite isinf isnan round roundeven sqrt trunc".split()
+    "math." + name for name in "absf absi ceil copysign ctlz ctpop cttz floor fma isfinite isinf isnan round roundeven sqrt trunc".split()
 )
 
 STAGES = {

@@ -11,7 +11,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect import tt
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.passes.affine import DESCRIBED, Bounds, Describer, Node, Nodes
-from triton_spacemit.passes.merges import CONTROL, Carried, Planner, sides
+from triton_spacemit.passes.merges import CONTROL, Carried, Plan, Planner, sides
 
 # Triton's ops that may go when nothing uses them, as every op of arith and math may.
 _PURE = frozenset(
@@ -93,13 +93,9 @@ class _Function:
         attributes: dict[str, ir.Attribute] | None = None,
         regions: int = 0,
     ) -> ir.Operation:
-        return ir.Operation.create(
-            name, results=results, operands=operands, attributes=attributes, regions=regions, loc=location, ip=point
-        )
+        return ir.Operation.create(name, results=results, operands=operands, attributes=attributes, regions=regions, loc=location, ip=point)
 
-    def before(
-        self, op: ir.Operation, name: str, operands: Sequence[ir.Value], result: ir.Type, /, **attributes: ir.Attribute
-    ) -> ir.Value:
+    def before(self, op: ir.Operation, name: str, operands: Sequence[ir.Value], result: ir.Type, /, **attributes: ir.Attribute) -> ir.Value:
         """The result of a new op before `op`, at its location."""
         return self.create(name, operands, [result], ir.InsertionPoint(op), op.location, attributes).result
 
@@ -291,7 +287,9 @@ class _Function:
         tensor = isinstance(value.type, ir.RankedTensorType)
         if (value.type.element_type if tensor else value.type) != self.nodes.i1:
             return value
-        return self.before(op, "arith.extui", [value], self.describer.integers(tuple(value.type.shape), self.nodes.i8) if tensor else self.nodes.i8)
+        return self.before(
+            op, "arith.extui", [value], self.describer.integers(tuple(value.type.shape), self.nodes.i8) if tensor else self.nodes.i8
+        )
 
     def as_bool(self, op: ir.Operation, value: ir.Value) -> ir.Value:
         """A byte from memory, or a tensor of them, as i1: whether it is not zero."""
@@ -400,6 +398,7 @@ class _Function:
             self.retype(result)
         types = [result.type for result in kept] + [slot.type for carried in plan.leaving.values() for slot in carried.outer_slots]
         new = self.create(op.name, operands, types, ir.InsertionPoint(op), op.location, attributes, regions=len(op.regions))
+        self.planner.plans[new] = Plan(new, plan.fixed)  # what it still carries itself is left alone
         for region, target in zip(op.regions, new.regions, strict=True):
             for block in list(region.blocks):
                 block.append_to(target)
