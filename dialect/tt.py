@@ -31,13 +31,15 @@ def size_of(element: str) -> int:
     return (int(match[1]) + 7) // 8
 
 
-def access_operands(op: ir.Operation) -> tuple[ir.Value, ir.Value | None, ir.Value | None, ir.Value | None]:
-    """Pointer, value, mask and other of an op that accesses memory; None for what the op does not have. A compare and swap has two values;
-    it is given as its second."""
-    operands = list(op.operands)
-    if op.name == "tt.atomic_cas":
-        return operands[0], operands[2], None, None
+def access_operands(op: ir.Operation) -> tuple[ir.Value, list[ir.Value], ir.Value | None, ir.Value | None]:
+    """Pointer, values, mask and other of an op that accesses memory; None for a mask or other that the op does not have.
+
+    A store or atomic update has one value, `tt.atomic_cas` has what it compares with and what it writes.
+    """
+    pointer, *operands = op.operands
+    other = None
     if op.name == "tt.load":
-        segments = [operands.pop(0) if count else None for count in op.attributes["operandSegmentSizes"]]
-        return segments[0], None, segments[1], segments[2]
-    return operands[0], operands[1], operands[2] if len(operands) > 2 else None, None
+        segments = [bool(size) for size in op.attributes["operandSegmentSizes"]]
+        other = operands.pop() if segments[2] else None
+    values = {"tt.load": 0, "tt.atomic_load": 0, "tt.atomic_cas": 2}.get(op.name, 1)
+    return pointer, operands[:values], operands[values] if len(operands) > values else None, other

@@ -13,7 +13,7 @@ from triton_spacemit.dialect import tt
 from triton_spacemit.passes.affine import DESCRIBED, Describer, Form, Node, Nodes
 
 CONTROL = ("scf.for", "scf.if", "scf.while")
-_ACCESSES = frozenset(("tt.load", "tt.store", "tt.atomic_rmw", "tt.atomic_cas"))
+_ACCESSES = frozenset("tt." + name for name in "load store atomic_load atomic_store atomic_rmw atomic_cas".split())
 
 
 @dataclass(eq=False)
@@ -33,7 +33,7 @@ class Carried:
 
 @dataclass(eq=False)
 class Plan:
-    """What an scf op carries by parts: `entering` by the number of the initial value (after `fixed` operands), `leaving` by the result's."""
+    """What an scf op carries by parts: `entering` by number of the initial value (after `fixed` operands), `leaving` by the result's."""
 
     op: ir.Operation
     fixed: int

@@ -182,7 +182,7 @@ class _Function:
         self.replace(op, new)
 
     def store(self, op: ir.Operation) -> None:
-        pointer, value, mask, _ = tt.access_operands(op)
+        pointer, (value,), mask, _ = tt.access_operands(op)
         if not isinstance(pointer.type, ir.RankedTensorType):
             self.scalar_store(op, pointer, value, mask)
         else:
@@ -192,16 +192,17 @@ class _Function:
         self.done.add(op)
 
     def atomic(self, op: ir.Operation) -> None:
-        order = ir.StringAttr.get(tt.ORDERS[op.attributes["sem"].value])
-        attributes: dict[str, ir.Attribute] = {"order": order}
-        if op.name == "tt.atomic_cas":
-            pointer, *values = op.operands
-            mask, name = None, "xsmt.atomic_cas"
-        else:
-            pointer, value, mask, _ = tt.access_operands(op)
-            values, name = [value], "xsmt.atomic_rmw"
+        """An atomic op; a load compares with zero and writes zero where it finds it, a store exchanges."""
+        pointer, values, mask, _ = tt.access_operands(op)
+        attributes: dict[str, ir.Attribute] = {"order": ir.StringAttr.get(tt.ORDERS[op.attributes["sem"].value])}
+        name = "xsmt.atomic_cas" if op.name in ("tt.atomic_cas", "tt.atomic_load") else "xsmt.atomic_rmw"
+        if op.name == "tt.atomic_rmw":
             attributes["kind"] = ir.StringAttr.get(tt.RMW_KINDS[op.attributes["atomic_rmw_op"].value])
-        result = op.results[0].type
+        elif op.name == "tt.atomic_store":
+            attributes["kind"] = ir.StringAttr.get("xchg")
+        elif op.name == "tt.atomic_load":
+            values = [self.zeros(op, op.results[0].type)] * 2
+        result = values[0].type
         if isinstance(pointer.type, ir.RankedTensorType):
             new = self.access(op, (name, name), pointer, values, mask, [], result, attributes)
         else:
@@ -209,7 +210,17 @@ class _Function:
                 mask = None
             segments = [[pointer], [], *([v] for v in values), [], [], [], [mask] if mask is not None else []]
             new = self.segmented(op, name, segments, result, attributes | {"unit": ir.IntegerAttr.get(self.nodes.i64, 1)})
-        self.replace(op, new)
+        if op.results:
+            self.replace(op, new)
+        else:
+            self.done.add(op)
+
+    def zeros(self, op: ir.Operation, type_: ir.Type) -> ir.Value:
+        """A scalar or tensor of zeros, before `op`."""
+        tensor = isinstance(type_, ir.RankedTensorType)
+        element = type_.element_type if tensor else type_
+        zero = self.constant(ir.IntegerAttr.get(element, 0) if isinstance(element, ir.IntegerType) else ir.FloatAttr.get(element, 0.0))
+        return self.before(op, "tt.splat", [zero], type_) if tensor else zero
 
     def access(
         self,
@@ -294,12 +305,9 @@ class _Function:
     def as_bool(self, op: ir.Operation, value: ir.Value) -> ir.Value:
         """A byte from memory, or a tensor of them, as i1: whether it is not zero."""
         different = ir.IntegerAttr.get(self.nodes.i64, 1)
-        zero = self.constant(ir.IntegerAttr.get(self.nodes.i8, 0))
-        if not isinstance(value.type, ir.RankedTensorType):
-            return self.before(op, "arith.cmpi", [value, zero], self.nodes.i1, predicate=different)
-        zeros = self.before(op, "tt.splat", [zero], value.type)
-        result = self.describer.integers(tuple(value.type.shape), self.nodes.i1)
-        return self.before(op, "arith.cmpi", [value, zeros], result, predicate=different)
+        tensor = isinstance(value.type, ir.RankedTensorType)
+        result = self.describer.integers(tuple(value.type.shape), self.nodes.i1) if tensor else self.nodes.i1
+        return self.before(op, "arith.cmpi", [value, self.zeros(op, value.type)], result, predicate=different)
 
     # Scalars
 
@@ -313,7 +321,7 @@ class _Function:
             if type_ == self.nodes.ptr:
                 other = self.emit(self.nodes.null)
             else:
-                other = self.constant(ir.IntegerAttr.get(type_, 0) if isinstance(type_, ir.IntegerType) else ir.FloatAttr.get(type_, 0.0))
+                other = self.zeros(op, type_)
         branch = self.create("scf.if", [mask], [type_], ir.InsertionPoint(op), op.location, regions=2)
         for region, taken in zip(branch.regions, (True, False), strict=True):
             end = self.create("scf.yield", [other], [], ir.InsertionPoint(ir.Block.create_at_start(region, [])), op.location)
@@ -476,6 +484,8 @@ def _is_true(mask: ir.Value) -> bool:
 _REWRITES = {
     "tt.load": _Function.load,
     "tt.store": _Function.store,
+    "tt.atomic_load": _Function.atomic,
+    "tt.atomic_store": _Function.atomic,
     "tt.atomic_rmw": _Function.atomic,
     "tt.atomic_cas": _Function.atomic,
     "tt.addptr": _Function.addptr,

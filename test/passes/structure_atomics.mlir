@@ -38,3 +38,26 @@ tt.func public @scalars(%x: !tt.ptr<f32>, %v: f32, %c: i1) {
   %d = tt.atomic_cas acq_rel, gpu, %x, %b, %v : (!tt.ptr<f32>, f32, f32) -> f32
   tt.return
 }
+
+// A load compares with zero and swaps in zero, a store exchanges.
+// CHECK-LABEL: func.func public @loads_and_stores
+tt.func public @loads_and_stores(%x: !tt.ptr<f32>, %n: i32, %on: i1) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %b = tt.splat %x : !tt.ptr<f32> -> tensor<16x!tt.ptr<f32>>
+  %p = tt.addptr %b, %i : tensor<16x!tt.ptr<f32>>, tensor<16xi32>
+  %s = tt.splat %n : i32 -> tensor<16xi32>
+  %mask = arith.cmpi slt, %i, %s : tensor<16xi32>
+  // CHECK: %[[N:.*]] = arith.extsi %arg1
+  // CHECK: %[[ZEROS:.*]] = "tt.splat"(%{{.*}}) : (f32) -> tensor<16xf32>
+  // CHECK: %[[V:.*]] = "xsmt.atomic_cas"(%arg0, %[[ZEROS]], %[[ZEROS]], %c1_i64, %c0_i64, %[[N]])
+  // CHECK-SAME: order = "acquire"
+  %v = tt.atomic_load acquire, gpu, %p, %mask : (tensor<16x!tt.ptr<f32>>, tensor<16xi1>) -> tensor<16xf32>
+  // CHECK: "xsmt.atomic_rmw"(%arg0, %[[V]], %c1_i64, %c0_i64, %[[N]])
+  // CHECK-SAME: kind = "xchg"
+  tt.atomic_store release, gpu, %p, %v, %mask : tensor<16x!tt.ptr<f32>>
+  // CHECK: %[[W:.*]] = "xsmt.atomic_cas"(%arg0, %[[ZERO:.*]], %[[ZERO]], %arg2)
+  %w = tt.atomic_load relaxed, gpu, %x, %on : (!tt.ptr<f32>, i1) -> f32
+  // CHECK: "xsmt.atomic_rmw"(%arg0, %[[W]], %arg2)
+  tt.atomic_store relaxed, gpu, %x, %w, %on : !tt.ptr<f32>
+  tt.return
+}

@@ -1,0 +1,57 @@
+"""What the tool promises beyond its output: what it imports, and that no input makes it crash."""
+
+import random
+import subprocess
+import sys
+
+import pytest
+
+KERNEL = """
+tt.func public @kernel(%x: !tt.ptr<f32>, %n: i32, %c: i1) {
+  %c0 = arith.constant 0 : i32
+  %c1 = arith.constant 1 : i32
+  %step = arith.constant dense<16> : tensor<16xi32>
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %s = tt.splat %n : i32 -> tensor<16xi32>
+  %mask = arith.cmpi slt, %i, %s : tensor<16xi32>
+  %b = tt.splat %x : !tt.ptr<f32> -> tensor<16x!tt.ptr<f32>>
+  %p = tt.addptr %b, %i : tensor<16x!tt.ptr<f32>>, tensor<16xi32>
+  %r = scf.for %k = %c0 to %n step %c1 iter_args(%q = %p) -> (tensor<16x!tt.ptr<f32>>) : i32 {
+    %v = tt.load %q, %mask : tensor<16x!tt.ptr<f32>>
+    tt.store %q, %v : tensor<16x!tt.ptr<f32>>
+    %t = tt.addptr %q, %step : tensor<16x!tt.ptr<f32>>, tensor<16xi32>
+    scf.yield %t : tensor<16x!tt.ptr<f32>>
+  }
+  %w = tt.load %x, %c : !tt.ptr<f32>
+  tt.store %x, %w : !tt.ptr<f32>
+  tt.return
+}
+"""
+
+
+def opt(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "triton_spacemit.passes.opt", *arguments]
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_neither_triton_nor_torch_is_imported() -> None:
+    code = "import sys, triton_spacemit.passes.opt, triton_spacemit.passes.structure; print({'triton', 'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_input_is_refused_in_words(seed: int) -> None:
+    generic = opt(KERNEL, "--mlir-print-op-generic")
+    assert generic.returncode == 0, generic.stderr
+    source = random.Random(seed)
+    parts = []
+    for _ in range(40):
+        words = generic.stdout.split(" ")
+        for _ in range(source.randint(1, 3)):
+            i, j = source.randrange(len(words)), source.randrange(len(words))
+            words[i] = source.choice([words[j], "", words[i].replace("16", "8"), words[i].replace("f32", "i1"), words[i].replace("tt.", "t.")])
+        parts.append(" ".join(words))
+    result = opt("\n// -----\n".join(parts), "--split-input-file", "--until=structure")
+    assert result.returncode in (0, 1), result.stderr[-2000:]
+    assert "Traceback" not in result.stderr
+    assert result.returncode == 0 or ": error: " in result.stderr
