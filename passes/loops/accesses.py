@@ -125,6 +125,45 @@ BINARY = {
 }
 
 
+def compare_exchange(low: Lowering, pointer: Emitted, expected: Emitted, new: Emitted, ordering: int) -> tuple[Emitted, Emitted]:
+    """(old value, whether it was the expected one and `new` was written), of integers."""
+    b = low.b
+    type_ = b.element(new)
+    attributes = {
+        "alignment": low.memory.alignment(type_),
+        "success_ordering": ir.IntegerAttr.get(b.i64, ordering),
+        "failure_ordering": ir.IntegerAttr.get(b.i64, 2 if ordering in (2, 5) else 4),
+    }
+    pair = ir.Type.parse(f"!llvm.struct<({type_}, i1)>")
+    exchanged = b.create("llvm.cmpxchg", [pair], [pointer.value, expected.value, new.value], attributes).results[0]
+    parts = [
+        b.create("llvm.extractvalue", [t], [exchanged], {"position": ir.DenseI64ArrayAttr.get([i])}).results[0]
+        for i, t in enumerate((type_, b.i1))
+    ]
+    return Emitted(parts[0], b.depth, 0), Emitted(parts[1], b.depth, 0)
+
+
+def exchange_until(low: Lowering, pointer: Emitted, value: Emitted, kind: str, ordering: int) -> Emitted:
+    """Arithmetic on a float of 16 bits, which targets have no atomic instruction for: computed in float32, exchanged until nobody interferes."""
+    b = low.b
+    element, i16 = b.element(value), ir.IntegerType.get_signless(16)
+    name = {"fadd": "arith.addf", "fmax": "arith.maxnumf", "fmin": "arith.minnumf"}[kind]
+    operand = b.op("arith.extf", b.f32, [value])
+    first = low.memory.scalar_load(pointer, i16, None, None, b.depth)
+    loop = b.create("scf.while", [i16], [first.value], regions=2)
+    before, after = (region.blocks.append(i16, arg_locs=[b.location]) for region in loop.regions)
+    with b.inside(loop, before) as depth:
+        expected = Emitted(before.arguments[0], depth, 0)
+        old = b.op("arith.extf", b.f32, [b.op("arith.bitcast", element, [expected])])
+        new = b.op("arith.truncf", element, [b.op(name, b.f32, [old, operand])])
+        found, done = compare_exchange(low, pointer, expected, b.op("arith.bitcast", i16, [new]), ordering)
+        again = b.op("arith.xori", b.i1, [done, b.constant(1, b.i1)])
+        b.create("scf.condition", [], [again.value, found.value])
+    with b.inside(loop, after):
+        b.create("scf.yield", [], [after.arguments[0]])
+    return b.op("arith.bitcast", element, [Emitted(loop.results[0], b.depth, 0)])
+
+
 def lower_atomic(low: Lowering, node: Node) -> None:
     """Atomics go element by element: each is one atomic instruction (or a compare-and-swap loop) on its own address."""
     op, b = node.op.opview, low.b
@@ -138,6 +177,8 @@ def lower_atomic(low: Lowering, node: Node) -> None:
 
     def one(pointer: Emitted, values: list[Emitted]) -> Emitted:
         attributes = {"alignment": low.memory.alignment(element)}
+        if not is_cas and element in (b.f16, b.bf16) and op.kind.value != "xchg":
+            return exchange_until(low, pointer, values[0], op.kind.value, ordering)
         if not is_cas:
             attributes |= {"bin_op": integer(BINARY[op.kind.value]), "ordering": integer(ordering)}
             result = b.create("llvm.atomicrmw", [element], [pointer.value, values[0].value], attributes).results[0]
@@ -145,13 +186,9 @@ def lower_atomic(low: Lowering, node: Node) -> None:
         # bit for bit: floats are compared as integers
         as_integer = ir.IntegerType.get_signless(bits(element))
         cast = isinstance(element, ir.FloatType)
-        arguments = [b.op("arith.bitcast", as_integer, [v]) if cast else v for v in values]
-        attributes |= {"success_ordering": integer(ordering), "failure_ordering": integer(2 if ordering in (2, 5) else 4)}
-        pair = ir.Type.parse(f"!llvm.struct<({as_integer}, i1)>")
-        exchanged = b.create("llvm.cmpxchg", [pair], [pointer.value, *(a.value for a in arguments)], attributes).results[0]
-        old = b.create("llvm.extractvalue", [as_integer], [exchanged], {"position": ir.DenseI64ArrayAttr.get([0])}).results[0]
-        result = Emitted(old, b.depth, 0)
-        return b.op("arith.bitcast", element, [result]) if cast else result
+        expected, new = (b.op("arith.bitcast", as_integer, [v]) if cast else v for v in values)
+        old, _ = compare_exchange(low, pointer, expected, new, ordering)
+        return b.op("arith.bitcast", element, [old]) if cast else old
 
     def integer(value: int) -> ir.Attribute:
         return ir.IntegerAttr.get(b.i64, value)

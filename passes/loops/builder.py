@@ -42,6 +42,8 @@ class Builder:
             self.i8 = ir.IntegerType.get_signless(8)
             self.i32 = ir.IntegerType.get_signless(32)
             self.i64 = ir.IntegerType.get_signless(64)
+            self.f16 = ir.F16Type.get()
+            self.bf16 = ir.BF16Type.get()
             self.f32 = ir.F32Type.get()
             self.f64 = ir.F64Type.get()
             self.ptr = ir.Type.parse("!llvm.ptr")
