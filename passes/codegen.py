@@ -4,7 +4,6 @@ import functools
 import re
 import struct
 import threading
-from typing import Any
 
 import llvmlite.binding as llvm
 from torch_mlir import ir
@@ -76,39 +75,48 @@ def _pattern(kind: str, sign: str | None, special: str | None, payload: str | No
 def compile_object(text: str, chip: Chip) -> bytes:
     """A relocatable ELF object for `chip`. Raises ValueError where `text` is not valid LLVM IR."""
     with _lock:
-        module, machine = _optimised(text, chip)
-        return machine.emit_object(module)
+        compiler = _compiler(chip)
+        return compiler.machine.emit_object(compiler.optimise(text))
 
 
 def assembly(text: str, chip: Chip) -> str:
     """Readable assembly of the code that `compile_object` gives."""
     with _lock:
-        module, machine = _optimised(text, chip)
-        return machine.emit_assembly(module)
+        compiler = _compiler(chip)
+        return compiler.machine.emit_assembly(compiler.optimise(text))
 
 
-def _optimised(text: str, chip: Chip) -> tuple[Any, Any]:
-    try:
-        module = llvm.parse_assembly(text)
-    except RuntimeError as error:
-        raise ValueError(f"invalid LLVM IR: {error}") from None
-    machine = _machine(chip)
-    module.triple = chip.triple
-    module.data_layout = str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False  # the loops are vectors already
-    options.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    return module, machine
+class _Compiler:
+    """LLVM's machinery for one chip, made once: what llvmlite's pass managers allocate is not all freed with them."""
+
+    def __init__(self, chip: Chip) -> None:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        target = llvm.Target.from_triple(chip.triple)
+        abi = {"abiname": chip.abi} if chip.abi else {}
+        model = "medium" if chip.abi else "small"
+        self.machine = target.create_target_machine(cpu=chip.cpu, features=chip.features, opt=3, reloc="pic", codemodel=model, **abi)
+        self.triple, self.layout = chip.triple, str(self.machine.target_data)
+        # The function pipeline only: the loops are vectors already, and the one call in a module is inlined first.
+        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options.loop_unrolling = False
+        self.builder = llvm.create_pass_builder(self.machine, options)
+        self.functions = self.builder.getFunctionPassManager()
+        self.modules = llvm.create_new_module_pass_manager()
+        self.modules.add_always_inliner_pass()
+        self.modules.add_global_dead_code_eliminate_pass()
+
+    def optimise(self, text: str) -> llvm.ModuleRef:
+        try:
+            module = llvm.parse_assembly(text)
+        except RuntimeError as error:
+            raise ValueError(f"invalid LLVM IR: {error}") from None
+        module.triple, module.data_layout = self.triple, self.layout
+        self.modules.run(module, self.builder)
+        for function in module.functions:
+            if not function.is_declaration:
+                self.functions.run(function, self.builder)
+        return module
 
 
-@functools.cache
-def _machine(chip: Chip) -> Any:
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    target = llvm.Target.from_triple(chip.triple)
-    abi = {"abiname": chip.abi} if chip.abi else {}
-    return target.create_target_machine(
-        cpu=chip.cpu, features=chip.features, opt=3, reloc="pic", codemodel="small" if not chip.abi else "medium", **abi
-    )
+_compiler = functools.cache(_Compiler)
