@@ -34,9 +34,7 @@ def _mulhiui(b: Builder, op: ir.Operation, x: Lanes, y: Lanes) -> Lanes:
     """The high half of an unsigned product."""
     if x.kind == "i32":
         return (x.unsigned_to("i64") * y.unsigned_to("i64")).shrui(32).to("i32")
-    types = [x.value.type, x.value.type]
-    product = ir.Operation.create("arith.mului_extended", types, [x.value, y.value], None, None, 0, b.location, b.ip, False)
-    return b.lanes(product.results[1])
+    return b.multiply_high(x, y)
 
 
 _TRITON = {

@@ -157,6 +157,9 @@ class Lanes:
     def floor(self) -> Lanes:
         return self._op("math.floor", self)
 
+    def ceil(self) -> Lanes:
+        return self._op("math.ceil", self)
+
     def trunc(self) -> Lanes:
         return self._op("math.trunc", self)
 
@@ -252,12 +255,36 @@ class Builder:
             result = self.fma(result, x, coefficient)
         return result
 
+    def multiply_high(self, a: Lanes, b: Lanes) -> Lanes:
+        """The high half of an unsigned product."""
+        types = [a.value.type, a.value.type]
+        product = ir.Operation.create("arith.mului_extended", types, [a.value, b.value], None, None, 0, self.location, self.ip, False)
+        return self.lanes(product.results[1])
+
     def any(self, condition: Lanes) -> ir.Value:
         """A scalar i1: whether the condition holds in any lane."""
         if not condition.lanes:
             return condition.value
         kind = ir.Attribute.parse("#vector.kind<or>")
         return self.create("vector.reduction", "i1", 0, [condition.value], {"kind": kind}).value
+
+    def repeat(self, values: list[Lanes], condition: Callable[..., Lanes], body: Callable[..., list[Lanes]]) -> list[Lanes]:
+        """`values = body(*values)` in the lanes where `condition(*values)` holds, as long as it does in any."""
+        types = [value.value.type for value in values]
+        loop = ir.Operation.create("scf.while", types, [value.value for value in values], None, None, 2, self.location, self.ip, False)
+        outer = self.ip
+        blocks = [region.blocks.append(*types, arg_locs=[self.location] * len(types)) for region in loop.regions]
+        self.ip = ir.InsertionPoint(blocks[0])
+        before = [self.lanes(argument) for argument in blocks[0].arguments]
+        operands = [self.any(condition(*before)), *blocks[0].arguments]
+        ir.Operation.create("scf.condition", [], operands, None, None, 0, self.location, self.ip, False)
+        self.ip = ir.InsertionPoint(blocks[1])
+        old = [self.lanes(argument) for argument in blocks[1].arguments]
+        active = condition(*old)
+        new = [self.select(active, after, value).value for after, value in zip(body(*old), old, strict=True)]
+        ir.Operation.create("scf.yield", [], new, None, None, 0, self.location, self.ip, False)
+        self.ip = outer
+        return [self.lanes(result) for result in loop.results]
 
     def where_any(self, condition: Lanes, rare: Callable[[], list[Lanes]], usual: list[Lanes]) -> list[Lanes]:
         """`rare()` merged over `usual` where the condition holds; its code is branched around where it holds in no lane."""

@@ -73,6 +73,15 @@ def exp_f64(b: Builder, x: Lanes) -> Lanes:
     return b.polynomial(r, (1.0, 1.0, *_EXP_F64)) * first * second
 
 
+def exp_of_sum_f64(b: Builder, high: Lanes, low: Lanes) -> Lanes:
+    """exp(high + low), where low is at most an ulp of high or so."""
+    clamped = b.at_most(b.at_least(high, -746.0), 710.0)
+    low = b.select(clamped.equals(high), low, 0.0)
+    r, rounded = _reduce(b, clamped)
+    first, second = _scales(rounded)
+    return (1.0 + (r + b.fma(r * r, b.polynomial(r, _EXP_F64), low))) * first * second
+
+
 def half_exp_f64(b: Builder, x: Lanes) -> Lanes:
     """exp(x) / 2, which overflows later than exp(x)."""
     x = b.at_most(b.at_least(x, -746.0), 712.0)

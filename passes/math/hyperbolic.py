@@ -2,6 +2,7 @@
 
 from triton_spacemit.passes.math.builder import Builder, Lanes
 from triton_spacemit.passes.math.exponential import LOG2E, expm1_f64, half_exp_f64
+from triton_spacemit.passes.math.logarithm import log1p_f64, log_f64
 
 # (tanh(x) - x) / x^3 in x^2 on |x| <= 0.9; error 2^-25
 _TANH_F32 = (
@@ -60,3 +61,26 @@ def tanh_f64(b: Builder, x: Lanes) -> Lanes:
     t = expm1_f64(b, b.select(large, twice, -twice))
     result = b.select(large, t.like(1.0), 0.0) + b.select(large, -2.0, -t) / (t + 2.0)
     return b.select(x.is_nan(), x, result.copysign(x))
+
+
+def asinh_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 2 ulp."""
+    size = x.abs()
+    square = size * size
+    usual = log1p_f64(b, size + square / (1.0 + (square + 1.0).sqrt()))
+    return b.select(size > 2.0**28, log_f64(b, size) + _LN2, usual).copysign(x)
+
+
+def acosh_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 2 ulp; NaN below 1."""
+    t = x - 1.0
+    usual = log1p_f64(b, t + (t * (t + 2.0)).sqrt())
+    return b.select(x < 1.0, float("nan"), b.select(x > 2.0**28, log_f64(b, x) + _LN2, usual))
+
+
+def atanh_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 2 ulp."""
+    size = x.abs()
+    twice = size + size
+    quotient = b.select(size < 0.5, twice * size, twice) / (1.0 - size)
+    return (0.5 * log1p_f64(b, b.select(size < 0.5, twice + quotient, quotient))).copysign(x)

@@ -26,7 +26,7 @@ def _split_f32(b: Builder, x: Lanes) -> tuple[Lanes, Lanes]:
     return exponent.to("f32") + b.select(tiny, x.like(-23.0), 0.0), f
 
 
-def _split_f64(b: Builder, x: Lanes) -> tuple[Lanes, Lanes]:
+def split_f64(b: Builder, x: Lanes) -> tuple[Lanes, Lanes]:
     tiny = x < 2.0**-1022
     bits = b.select(tiny, x * 2.0**54, x).bits() - 0x3FE6A09E667F3BCD
     exponent = bits >> 52
@@ -86,22 +86,17 @@ def _mantissa(b: Builder, f: Lanes) -> tuple[Lanes, Lanes]:
 
 def log_f64(b: Builder, x: Lanes) -> Lanes:
     """At most 1 ulp."""
-    e, f = _split_f64(b, x)
+    e, f = split_f64(b, x)
     half, rest = _mantissa(b, f)
     result = e * LN2_HIGH - ((half - b.fma(e, LN2_LOW, rest)) - f)
     return _special(b, x, result)
 
 
-def log_parts(b: Builder, x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
-    """`(e, high, low)` of a positive finite float64: log(x) = e ln 2 + high + low, high with 21 bits to spare for exact products."""
-    e, f = _split_f64(b, x)
-    half, rest = _mantissa(b, f)
-    high = ((f - half).bits() & -0x100000000).floats()
-    return e, high, ((f - high) - half) + rest
-
-
 def _log_base_f64(b: Builder, x: Lanes, exponent: tuple[float, float], inverse: tuple[float, float]) -> Lanes:
-    e, high, low = log_parts(b, x)
+    e, f = split_f64(b, x)
+    half, rest = _mantissa(b, f)
+    high = ((f - half).bits() & -0x100000000).floats()  # its products are exact
+    low = ((f - high) - half) + rest
     top = high * inverse[0]
     rest = b.fma(low + high, inverse[1], low * inverse[0])
     if exponent[1]:
@@ -124,7 +119,7 @@ def log10_f64(b: Builder, x: Lanes) -> Lanes:
 def log1p_f64(b: Builder, x: Lanes) -> Lanes:
     """At most 1 ulp; the sign of zero stays."""
     u = 1.0 + x
-    e, f = _split_f64(b, u)
+    e, f = split_f64(b, u)
     # what rounding 1 + x lost, relative to u
     lost = b.select(x > 1.0, 1.0 - (u - x), x - (u - 1.0)) / u
     small = x.abs() < 0.29

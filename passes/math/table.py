@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from triton_spacemit.passes.math import exponential, hyperbolic, logarithm
+from triton_spacemit.passes.math import error, exponential, gamma, hyperbolic, logarithm, power, rounding, trigonometric
 from triton_spacemit.passes.math.builder import BITS, Builder, Lanes
 
 Expansion = Callable[..., Lanes]
@@ -34,16 +34,77 @@ def _same(expansion: Expansion) -> Function:
     return Function(expansion, expansion, expansion)
 
 
+def _exactly(name: str) -> Function:
+    """A method of Lanes that is one operation in every type."""
+    return _same(lambda b, *operands: getattr(operands[0], name)(*operands[1:]))
+
+
+def _quotient(b: Builder, x: Lanes, y: Lanes) -> Lanes:
+    return x / y
+
+
+def _llrint(b: Builder, x: Lanes) -> Lanes:
+    """Halves to even, out of range to the nearest i64, NaN to the least one."""
+    rounded = x.roundeven()
+    limit = 2.0**63
+    result = b.select(rounded.abs() < limit, rounded, 0.0).to("i64")
+    result = b.select(rounded >= limit, 2**63 - 1, result)
+    return b.select((rounded < -limit) | rounded.is_nan(), -(2**63), result)
+
+
+# Errors are stated at the expansions: those of float32 where there is one, else float32 is exact to 1 ulp as a rounded float64.
 FUNCTIONS = {
     "exp": Function(exponential.exp_f64, exponential.exp_f32),
     "exp2": Function(exponential.exp2_f64, exponential.exp2_f32),
     "exp10": Function(exponential.exp10_f64),
     "expm1": Function(exponential.expm1_f64),
+    "silu": Function(exponential.silu_f64, exponential.silu_f32),
     "log": Function(logarithm.log_f64, logarithm.log_f32),
     "log2": Function(logarithm.log2_f64, logarithm.log2_f32),
     "log10": Function(logarithm.log10_f64, logarithm.log10_f32),
     "log1p": Function(logarithm.log1p_f64),
+    "sin": Function(trigonometric.sin_f64, trigonometric.sin_f32),
+    "cos": Function(trigonometric.cos_f64, trigonometric.cos_f32),
+    "tan": Function(trigonometric.tan_f64),
+    "asin": Function(trigonometric.asin_f64),
+    "acos": Function(trigonometric.acos_f64),
+    "atan": Function(trigonometric.atan_f64),
+    "atan2": Function(trigonometric.atan2_f64),
     "sinh": Function(hyperbolic.sinh_f64),
     "cosh": Function(hyperbolic.cosh_f64),
     "tanh": Function(hyperbolic.tanh_f64, hyperbolic.tanh_f32),
+    "asinh": Function(hyperbolic.asinh_f64),
+    "acosh": Function(hyperbolic.acosh_f64),
+    "atanh": Function(hyperbolic.atanh_f64),
+    "erf": Function(error.erf_f64, error.erf_f32),
+    "erfc": Function(error.erfc_f64),
+    "erfinv": Function(error.erfinv_f64),
+    "gelu_none": Function(error.gelu_none_f64, error.gelu_none_f32),
+    "gelu_tanh": Function(error.gelu_tanh_f64, error.gelu_tanh_f32),
+    "lgamma": Function(gamma.lgamma_f64),
+    "pow": Function(power.pow_f64),
+    "cbrt": Function(power.cbrt_f64),
+    "hypot": Function(power.hypot_f64),
+    "rsqrt": Function(power.rsqrt, power.rsqrt),
+    "fmod": Function(power.fmod_f64),
+    "sqrt": _exactly("sqrt"),
+    "abs": _exactly("abs"),
+    "floor": _exactly("floor"),
+    "ceil": _exactly("ceil"),
+    "trunc": _exactly("trunc"),
+    "rint": _exactly("roundeven"),
+    "round": _same(rounding.round_half_away),
+    "copysign": _exactly("copysign"),
+    "nextafter": _same(rounding.nextafter),
+    "ldexp": _same(rounding.scale_by_power),
+    "ilogb": _same(rounding.ilogb),
+    "llrint": Function(_llrint, _llrint),
+    "signbit": _same(rounding.sign_bit),
+    "isnan": _same(rounding.is_nan),
+    "isinf": _same(rounding.is_inf),
+    "isfinite": _same(rounding.is_finite),
+    "div_rn": _same(_quotient),
+    "div_rz": Function(rounding.directed_quotient_f64("z"), rounding.directed_quotient("z"), rounding.directed_quotient("z")),
+    "div_rd": Function(rounding.directed_quotient_f64("d"), rounding.directed_quotient("d"), rounding.directed_quotient("d")),
+    "div_ru": Function(rounding.directed_quotient_f64("u"), rounding.directed_quotient("u"), rounding.directed_quotient("u")),
 }

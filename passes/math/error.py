@@ -1,0 +1,123 @@
+"""erf, erfc, erfinv and the activation functions built on the normal distribution."""
+
+from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.exponential import LOG2E, exp_f32, exp_of_sum_f64
+from triton_spacemit.passes.math.logarithm import log_f64
+
+# erf(x) / x - 1 in x^2 on |x| <= 0.85; error 2^-27
+_SMALL_F32 = (
+    0.12837916612625122, -0.37612593173980713, 0.1128290519118309, -0.0268089696764946, 0.005060472059994936, -0.000636422133538872,
+)  # fmt: skip
+# -log(1 - erf(x)) / x on 0.85..3.95; absolute error of erf 2^-29
+_LARGE_F32 = (
+    1.1286133527755737, 0.6352964639663696, 0.10599301010370255, -0.023548923432826996, 0.003540321718901396, -0.00029737138538621366,
+    8.661259926157072e-06,
+)  # fmt: skip
+# (exp(x) - 1 - x) / x^2 on +-ln 2 / 2; relative error of exp 2^-27
+_EXP_F32 = (0.5, 0.16666577756404877, 0.04166663810610771, 0.008363209664821625, 0.0013916509924456477)
+# erf(x) / x - 1 in x^2 on |x| <= 1, less its constant; error 2^-56
+_SMALL_F64 = (
+    -0.37612638903183754, 0.11283791670955508, -0.02686617064531154, 0.005223977628773593, -0.0008548327341431724, 0.00012055350886424356,
+    -1.4926289350063882e-05, 1.64771231276655e-06, -1.660094801832568e-07, 1.723859978954907e-08, -2.822330634144702e-09,
+    6.927036273238509e-10, -1.041536626931902e-10,
+)  # fmt: skip
+_SMALL_CONSTANT = 0.1283791670955126  # 2 / sqrt(pi) - 1
+# erfc(x) exp(x^2) (1 + 2 x) in (x - 4) / (x + 4); error 2^-56
+_SCALED_F64 = (
+    1.2329951186255526, -0.1396211168405629, 0.015379652102619924, 0.06809705425473522, -0.10103906603630881, 0.09373283499686476,
+    -0.06633036581241637, 0.037167515561311974, -0.016197734049921995, 0.005031969767352422, -0.0007577733958124241, -0.00019925557639863148,
+    0.0001506224372278382, -2.4402906624512313e-05, -1.1225200289326088e-05, 5.717252797906277e-06, 3.0183336826354063e-07,
+    -8.342239753547295e-07, 6.249251417887782e-08, 1.145765130496904e-07, -7.817450236322147e-09, -1.3399314527772759e-08,
+    -1.7163840941163128e-09,
+)  # fmt: skip
+# Giles, "Approximating the erfinv function": erfinv(x) / x in -log(1 - x^2) - 2.5, and in its root - 3
+_INVERSE_CENTRE = (
+    1.50140941, 0.246640727, -0.00417768164, -0.00125372503, 0.00021858087, -4.39150654e-06, -3.5233877e-06, 3.43273939e-07, 2.81022636e-08,
+)  # fmt: skip
+_INVERSE_TAIL = (
+    2.83297682, 1.00167406, 0.00943887047, -0.0076224613, 0.00573950773, -0.00367342844, 0.00134934322, 0.000100950558, -0.000200214257,
+)  # fmt: skip
+_TWO_OVER_ROOT_PI = 1.1283791670955126
+
+
+def erf_f32(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp. 31 operations: a polynomial up to 0.85, from there on 1 - exp(-polynomial)."""
+    size = x.abs()
+    clamped = b.minimum(size, 3.95)
+    power = -clamped * b.polynomial(clamped, _LARGE_F32)
+    shift = 12582912.0 + 127
+    rounded = b.fma(power, LOG2E, shift)
+    r = b.fma(rounded - shift, -0.6931471824645996, power)
+    scale = (rounded.bits() << 23).floats()
+    large = b.fma(-scale, b.polynomial(r, (1.0, 1.0, *_EXP_F32)), 1.0).copysign(x)
+    small = b.fma(x, b.polynomial(x * x, _SMALL_F32), x)
+    return b.select(size >= 0.85, large, small)
+
+
+def _erf_small(b: Builder, x: Lanes) -> Lanes:
+    return b.fma(x, b.polynomial(x * x, (_SMALL_CONSTANT, *_SMALL_F64)), x)
+
+
+def _erfc_large(b: Builder, size: Lanes) -> Lanes:
+    """erfc of at least 0.5."""
+    size = b.minimum(size, 30.0)
+    square = size * size
+    scaled = b.polynomial((size - 4.0) / (size + 4.0), _SCALED_F64) / b.fma(size, 2.0, 1.0)
+    return scaled * exp_of_sum_f64(b, -square, -b.fma(size, size, -square))
+
+
+def erf_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp."""
+    size = x.abs()
+    return b.select(size >= 1.0, (1.0 - _erfc_large(b, size)).copysign(x), _erf_small(b, x))
+
+
+def erfc_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 4 ulp."""
+    size = x.abs()
+    tail = _erfc_large(b, size)
+    return b.select(size >= 0.5, b.select(x < 0.0, 2.0 - tail, tail), 1.0 - _erf_small(b, x))
+
+
+def erfinv_f64(b: Builder, x: Lanes) -> Lanes:
+    """At most 4 ulp: an approximation, then Halley's steps."""
+    size = x.abs()
+    w = -log_f64(b, (1.0 - x) * (1.0 + x))
+    centre = b.polynomial(w - 2.5, _INVERSE_CENTRE)
+    tail = b.polynomial(w.sqrt() - 3.0, _INVERSE_TAIL)
+    y = b.select(w < 5.0, centre, tail) * size
+    for _ in range(2):
+        error = b.select(size < 0.5, _erf_small(b, y) - size, (1.0 - size) - erfc_f64(b, y))
+        square = y * y
+        step = error * exp_of_sum_f64(b, square, square.like(0.0)) * (1.0 / _TWO_OVER_ROOT_PI)
+        y = y - step / b.fma(y, step, 1.0)
+    y = b.select(size.equals(1.0), float("inf"), y)
+    y = b.select(size < 1e-150, size / _TWO_OVER_ROOT_PI, y)
+    return b.select(size > 1.0, float("nan"), y.copysign(x))
+
+
+def gelu_tanh_f32(b: Builder, x: Lanes) -> Lanes:
+    """0.5 x (1 + tanh(u)) with u = sqrt(2/pi) (x + 0.044715 x^3), as x / (1 + exp(-2 u)). 26 operations."""
+    inner = b.fma(x * x, -2 * 0.79788456 * 0.044715, -2 * 0.79788456)
+    result = x / (1.0 + exp_f32(b, x * inner))
+    return b.select(x.equals(float("-inf")), -0.0, result)
+
+
+def gelu_none_f32(b: Builder, x: Lanes) -> Lanes:
+    """0.5 x (1 + erf(x / sqrt 2))."""
+    half = 0.5 * x
+    result = b.fma(half, erf_f32(b, x * 0.7071067811865476), half)
+    return b.select(x.equals(float("-inf")), -0.0, result)
+
+
+def gelu_tanh_f64(b: Builder, x: Lanes) -> Lanes:
+    """As in float32."""
+    u = x * b.fma(x * x, -2 * 0.7978845608028654 * 0.044715, -2 * 0.7978845608028654)
+    result = x / (1.0 + exp_of_sum_f64(b, u, u.like(0.0)))
+    return b.select(x.equals(float("-inf")), -0.0, result)
+
+
+def gelu_none_f64(b: Builder, x: Lanes) -> Lanes:
+    """0.5 x erfc(-x / sqrt 2)."""
+    result = 0.5 * x * erfc_f64(b, x * -0.7071067811865476)
+    return b.select(x.equals(float("-inf")), -0.0, result)
