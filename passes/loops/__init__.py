@@ -6,6 +6,8 @@ operands what it needs at each place. So a chain of element-wise ops with its lo
 only what several loops need, or what memory effects force, lies in a buffer.
 """
 
+from collections.abc import Callable
+
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import SCRATCH, chip_of, fuses, kernel_of
@@ -121,8 +123,7 @@ class KernelLowering(Lowering):
         }
         ir.Operation.create("llvm.mlir.global", [], [], attributes, None, 1, self.b.location)
 
-    def run_block(self, block: Block, finish) -> list[Emitted]:
-        """Lower a block's ops in order; `finish(terminator)` gives what the new terminator returns."""
+    def run_block(self, block: Block, finish: Callable[[Node], list[Emitted]]) -> list[Emitted]:
         outer = self.b.location
         for node in block.nodes[:-1]:
             if node in self.lowered:
@@ -160,6 +161,5 @@ class KernelLowering(Lowering):
         element = elementwise.element_of(type_)
         attributes = {"value": ir.Attribute.parse("#ub.poison")}
         value = Emitted(self.b.create("ub.poison", [element], [], attributes).results[0], self.b.depth, 0)
-        if isinstance(type_, ir.RankedTensorType):
-            value = Tensor(tuple(type_.shape), element, None, node.op, uniform=value)
-        self.values[node.results[0]] = value
+        is_block = isinstance(type_, ir.RankedTensorType)
+        self.values[node.results[0]] = Tensor(tuple(type_.shape), element, None, node.op, uniform=value) if is_block else value

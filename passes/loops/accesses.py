@@ -28,9 +28,8 @@ def resolve(low: Lowering, node: Node, block: ir.Type) -> Access:
     shape = tuple(block.shape) if isinstance(block, ir.RankedTensorType) else ()
     mask = None
     if op.mask is not None:
-        mask = values[op.mask]
-        if isinstance(mask, Emitted):
-            mask = Tensor(shape, low.b.i1, None, node.op, uniform=mask)
+        found = values[op.mask]
+        mask = found if isinstance(found, Tensor) else Tensor(shape, low.b.i1, None, node.op, uniform=found)
     unit = op.unit.value if index is not None else bits(element_of(block)) // 8
     return Access(
         low.scalar(op.base),
@@ -105,7 +104,8 @@ def lower_llvm_store(low: Lowering, node: Node) -> None:
 
 def lower_llvm_load(low: Lowering, node: Node) -> None:
     pointer = low.scalar(node.operands[0])
-    low.values[node.results[0]] = low.memory.scalar_load(pointer, node.results[0].type, None, None, low.b.depth)
+    volatile = "volatile_" in node.op.attributes
+    low.values[node.results[0]] = low.memory.scalar_load(pointer, node.results[0].type, None, None, low.b.depth, volatile)
 
 
 ORDERING = {"relaxed": 2, "acquire": 4, "release": 5, "acq_rel": 6}
@@ -172,7 +172,7 @@ def lower_atomic(low: Lowering, node: Node) -> None:
     low.before_write(node, None)
     element = access.element
     is_cas = node.name == "xsmt.atomic_cas"
-    operands = [low.values[op.compare], low.values[op.value]] if is_cas else [low.values[op.value]]
+    operands = [op.compare, op.value] if is_cas else [op.value]
     ordering = ORDERING[op.order.value]
 
     def one(pointer: Emitted, values: list[Emitted]) -> Emitted:
@@ -195,7 +195,7 @@ def lower_atomic(low: Lowering, node: Node) -> None:
 
     if not isinstance(block, ir.RankedTensorType):
         condition = None if op.mask is None else low.scalar(op.mask)
-        values = list(operands)
+        values = [low.scalar(v) for v in operands]
         if condition is None:
             low.values[node.results[0]] = one(access.base, values)
         else:
@@ -211,7 +211,7 @@ def lower_atomic(low: Lowering, node: Node) -> None:
 
         def act() -> list[Emitted]:
             pointer = low.memory.address(access, at)[0]
-            return [one(pointer, [low.evaluate(t, at) for t in operands])]
+            return [one(pointer, [low.evaluate(low.tensor(v), at) for v in operands])]
 
         if condition is None:
             (old,) = act()

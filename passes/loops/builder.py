@@ -284,6 +284,27 @@ class Builder:
             self.create("scf.yield", [], [self.broadcast(r, c.width).value for r, c in zip(results, carried, strict=True)])
         return [Emitted(r, self.depth, c.width) for r, c in zip(loop.results, carried, strict=True)], loop
 
+    def repeat(self, begin: Emitted, end: Emitted, step: int, body: Callable[[Emitted], None]) -> None:
+        """`for i in range(begin, end, step)` that carries nothing."""
+
+        def once(i: Emitted, _: list[Emitted]) -> list[Emitted]:
+            body(i)
+            return []
+
+        self.for_loop(begin, end, step, [], once)
+
+    def when(self, condition: Emitted | None, body: Callable[[], None]) -> None:
+        """`body` where the scalar `condition` holds (None: always)."""
+        if condition is None:
+            body()
+            return
+
+        def taken() -> list[Emitted]:
+            body()
+            return []
+
+        self.if_else(condition, [], taken, None)
+
     def if_else(
         self,
         condition: Emitted,

@@ -45,13 +45,14 @@ def update(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]
     writes: list[tuple[Tensor, Buffer]] = []
     written: dict[Tensor, Buffer] = {}
     for value, buffer, argument in zip(operands, buffers, arguments, strict=True):
-        new = low.values[value]
         if buffer is None:
-            scalars.append(new)
-        elif not (new.buffer is not None and new.buffer.base.value == buffer.base.value and new.buffer.strides == buffer.strides):
+            scalars.append(low.scalar(value))
+            continue
+        new, old = low.tensor(value), low.values.get(argument)
+        if not (new.buffer is not None and new.buffer.base.value == buffer.base.value and new.buffer.strides == buffer.strides):
             writes.append((new, buffer))
-            if isinstance(low.values.get(argument), Tensor):
-                written[low.values[argument]] = buffer
+            if isinstance(old, Tensor):
+                written[old] = buffer
     groups: dict[tuple[int, ...], list[tuple[Tensor, Buffer]]] = {}
     for new, buffer in writes:
         groups.setdefault(buffer.shape, []).append((new, buffer))

@@ -90,7 +90,9 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
 
 def is_zero(tensor: Tensor) -> bool:
     owner = tensor.uniform.value.owner if tensor.uniform is not None else None
-    attribute = owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
+    attribute = (
+        owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
+    )
     return isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) and attribute.value == 0
 
 
@@ -230,7 +232,12 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
         return view
     types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
     packed: list[Emitted] = []
-    base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], lambda: packed.extend(pack()) or packed)
+
+    def otherwise() -> list[Emitted]:
+        packed.extend(pack())
+        return packed
+
+    base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], otherwise)
     same = [s.constant is not None and s.constant == p.constant for s, p in zip(view.strides, packed[1:], strict=True)]
     return View(base, [s if equal else chosen for s, equal, chosen in zip(view.strides, same, strides, strict=True)], product.factor)
 
@@ -248,24 +255,22 @@ def run_tiles(
 
     def batched(at: list[Emitted]) -> None:
         if len(at) < len(product.batch):
-            b.for_loop(b.constant(0), b.constant(product.batch[len(at)]), 1, [], lambda i, _: batched([*at, i]) or [])
+            b.repeat(b.constant(0), b.constant(product.batch[len(at)]), 1, lambda i: batched([*at, i]))
             return
         base_c = target.base
         for i, stride in zip(at, c_strides, strict=False):
             base_c = b.offset(base_c, b.mul(i, stride), target.stored)
 
-        def column(j: Emitted, _: list[Emitted]) -> list[Emitted]:
+        def column(j: Emitted) -> None:
             left = b.minimum(b.sub(product.wanted_columns, j), b.constant(product.lanes))
             partial = None if product.wanted_columns.constant is not None else left
 
-            def row(i: Emitted, _: list[Emitted]) -> list[Emitted]:
+            def row(i: Emitted) -> None:
                 tile(low, product, base_c, c_strides, at, i, j, partial, b_turns, views, begin_at_zero)
-                return []
 
-            b.for_loop(b.constant(0), product.wanted_rows, product.height, [], row)
-            return []
+            b.repeat(b.constant(0), product.wanted_rows, product.height, row)
 
-        b.for_loop(b.constant(0), product.wanted_columns, product.lanes, [], column)
+        b.repeat(b.constant(0), product.wanted_columns, product.lanes, column)
 
     batched([])
 
@@ -334,7 +339,10 @@ def tile(
         sums = [b.broadcast(b.constant(0, product.accumulate), lanes)] * product.height
     else:
         load = low.memory.contiguous_load
-        old = [load(p, element, lanes, None, None, b.depth) if lanes else low.memory.scalar_load(p, element, None, None, b.depth) for p in rows_c]
+        old = [
+            load(p, element, lanes, None, None, b.depth) if lanes else low.memory.scalar_load(p, element, None, None, b.depth)
+            for p in rows_c
+        ]
         sums = [convert(low, v, product.accumulate) for v in old]
     if b_turns is None:
         sums = turn(None, sums)

@@ -146,7 +146,7 @@ def lower_constant(low: Lowering, node: Node) -> None:
 
 
 def lower_splat(low: Lowering, node: Node) -> None:
-    source = low.values[node.operands[0]]
+    source = low.scalar(node.operands[0])
     low.values[node.results[0]] = Tensor(shape_of(node.results[0]), element_of(node.results[0].type), None, node.op, uniform=source)
 
 

@@ -1,6 +1,7 @@
 """The lowering's state, and what every op's lowering uses: evaluation, loops over a block, buffers, and the order of memory effects."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.dialect.errors import LoweringError
-from triton_spacemit.passes.loops.analysis import Analysis, Node
+from triton_spacemit.passes.loops.analysis import Analysis, Block, Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.memory import Memory
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, row_major, stored_type
@@ -24,8 +25,11 @@ MUCH = 10  # the cost from which on a loop computes much
 REUSE_COST = 12  # a value needed by several loops is stored rather than recomputed from this cost on
 
 
-class Lowering:
+class Lowering(ABC):
     """Turns one function's block program into loops over vectors."""
+
+    strings: dict[str, str]  # constant texts, with the names of their globals
+    fuses: bool  # whether a product and a sum may become one operation
 
     def __init__(self, function: ir.Operation, chip: Chip, builder: Builder) -> None:
         self.chip = chip
@@ -41,6 +45,14 @@ class Lowering:
         self.stored_later: dict[Tensor, Buffer | None] = {}  # tensors that the loop which first computes them also stores
         self.cover: Coordinates | None = None
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
+
+    @abstractmethod
+    def lower(self, node: Node) -> None:
+        """Lower one op."""
+
+    @abstractmethod
+    def run_block(self, block: Block, finish: Callable[[Node], list[Emitted]]) -> list[Emitted]:
+        """Lower a block's ops in order; `finish(terminator)` gives what the new terminator returns."""
 
     # -- evaluation
 
@@ -106,8 +118,8 @@ class Lowering:
                         score[dim] += 1 if stride == 1 else 0 if stride == 0 else -1
         for access in stores:
             widest = max(widest, bits(access.element))
-            for dim, stride in enumerate(access.strides):
-                score[dim] += 2 if stride.constant == 1 else -2 if stride.constant != 0 else 0
+            for dim, step in enumerate(access.strides):
+                score[dim] += 2 if step.constant == 1 else -2 if step.constant != 0 else 0
         useful = self.chip.lanes(32)
         # a dimension that is too short to fill a register loses to one that is not
         dim = max(range(len(shape)), key=lambda d: (min(shape[d], useful) * (4 if score[d] >= 0 else 1), score[d], d))
@@ -131,13 +143,13 @@ class Lowering:
         `limit`: nothing has to be done from this position on.
         """
         b = self.b
-        begin, end = b.constant(begin), b.constant(extent)
-        if begin.constant >= extent:
+        first, end = b.constant(begin), b.constant(extent)
+        if begin >= extent:
             return list(carried)
         if extent <= width:
-            return list(body(Coordinate(begin, extent if extent > 1 else 0), list(carried)))
+            return list(body(Coordinate(first, extent if extent > 1 else 0), list(carried)))
         assumed: list[Emitted] = []
-        results, loop = b.for_loop(begin, end, width, carried, lambda i, c: body(Coordinate(i, width, assumed), c))
+        results, loop = b.for_loop(first, end, width, carried, lambda i, c: body(Coordinate(i, width, assumed), c))
         if not assumed:
             return results
         scope = b.scopes[-1]
@@ -145,7 +157,7 @@ class Lowering:
         bound = end
         for other in {id(a.value): a for a in assumed}.values():
             bound = b.minimum(bound, other)
-        bound = b.op("arith.andi", b.i64, [b.maximum(bound, begin), b.constant(-width)])
+        bound = b.op("arith.andi", b.i64, [b.maximum(bound, first), b.constant(-width)])
         loop.operands[1] = bound.value
         scope.ip = resume
         stop = end if limit is None else b.minimum(end, limit)
@@ -182,12 +194,11 @@ class Lowering:
                 run(level + 1)
                 return
 
-            def step(i: Emitted, carried: list[Emitted]) -> list[Emitted]:
+            def step(i: Emitted) -> None:
                 at[d] = Coordinate(i)
                 run(level + 1)
-                return []
 
-            b.for_loop(b.constant(0), b.constant(shape[d]), 1, [], step)
+            b.repeat(b.constant(0), b.constant(shape[d]), 1, step)
 
         if not shape:
             body(())
@@ -204,7 +215,7 @@ class Lowering:
             elif shape[len(at)] == 1:
                 run((*at, self.zero))
             else:
-                b.for_loop(b.constant(0), b.constant(shape[len(at)]), 1, [], lambda i, _: run((*at, Coordinate(i))) or [])
+                b.repeat(b.constant(0), b.constant(shape[len(at)]), 1, lambda i: run((*at, Coordinate(i))))
 
         run(())
 
@@ -247,7 +258,8 @@ class Lowering:
     def inlines(self, block: ir.Block) -> bool:
         """Whether `inline` can evaluate the block: it has no loops."""
         return all(
-            op.operation.name not in ("scf.for", "scf.while") and all(self.inlines(inner) for r in op.operation.regions for inner in r.blocks)
+            op.operation.name not in ("scf.for", "scf.while")
+            and all(self.inlines(inner) for r in op.operation.regions for inner in r.blocks)
             for op in block.operations
         )
 
@@ -407,7 +419,7 @@ class Lowering:
                 elif user.results[0] not in seen:
                     seen.add(user.results[0])
                     stack.append(user.results[0])
-        limits = []
+        limits: list[Emitted | None] = []
         for bound, extent in zip(store.op.opview.upper, value.type.shape, strict=True):
             if not self.available(bound, node):
                 return nothing
@@ -416,7 +428,7 @@ class Lowering:
                 limits.append(None)
             else:
                 limits.append(self.b.maximum(self.b.minimum(limit, self.b.constant(extent)), self.b.constant(0)))
-        return tuple(limits)
+        return limits[0], limits[1]
 
     def available(self, value: ir.Value, node: Node) -> bool:
         """Whether the scalar `value` can be had at `node`: it is there already, or follows from what is by plain arithmetic."""
@@ -531,7 +543,7 @@ class Lowering:
                     return
                 begin = b.maximum(access.lower[len(at)], b.constant(0))
                 end = b.minimum(access.upper[len(at)], extents[len(at)])
-                b.for_loop(begin, end, 1, [], lambda i, _: run((*at, Coordinate(i))) or [])
+                b.repeat(begin, end, 1, lambda i: run((*at, Coordinate(i))))
 
             run(())
             return [buffer.base, *(b.constant(s) for s in strides)]

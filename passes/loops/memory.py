@@ -151,11 +151,14 @@ class Memory:
         lanes = self.b.op("arith.muli", self.b.i64, [self.b.iota(width, self.b.i64), stride], {"overflowFlags": self.b.nsw})
         return self.b.offset(pointer, lanes, element)
 
-    def scalar_load(self, pointer: Emitted, element: ir.Type, condition: Emitted | None, other: Emitted | None, home: int) -> Emitted:
+    def scalar_load(
+        self, pointer: Emitted, element: ir.Type, condition: Emitted | None, other: Emitted | None, home: int, volatile: bool = False
+    ) -> Emitted:
         b = self.b
         depth = max(pointer.depth, home)
         if condition is None:
-            value = b.create("llvm.load", [element], [pointer.value], {"alignment": self.alignment(element)}, depth=depth).results[0]
+            attributes = {"alignment": self.alignment(element)} | ({"volatile_": ir.UnitAttr.get()} if volatile else {})
+            value = b.create("llvm.load", [element], [pointer.value], attributes, depth=depth).results[0]
             return Emitted(value, depth, 0)
         vector_other = None if other is None or other.width else other
         if other is not None and other.width:
@@ -222,12 +225,12 @@ class Memory:
         condition, mask = self.active(access, at)
         pointer, width, stride, pointers = self.address(access, at)
         if not width:
-            self.guarded(condition, lambda: self.scalar_store(pointer, value))
+            self.b.when(condition, lambda: self.scalar_store(pointer, value))
             return
         if pointers is None and stride.constant == 0:
             # every active lane writes the same element: one of them does
             raise_lane = self.first_active(value, mask, width)
-            self.guarded(b.both(condition, raise_lane[1]), lambda: self.scalar_store(pointer, raise_lane[0]))
+            self.b.when(b.both(condition, raise_lane[1]), lambda: self.scalar_store(pointer, raise_lane[0]))
             return
         value = b.broadcast(value, width)
         if condition is not None:
@@ -273,12 +276,6 @@ class Memory:
         else:
             result = b.create("llvm.extractelement", [element], [value.value, position.value], depth=depth).results[0]
         return Emitted(result, depth, 0)
-
-    def guarded(self, condition: Emitted | None, body: Callable[[], None]) -> None:
-        if condition is None:
-            body()
-        else:
-            self.b.if_else(condition, [], lambda: body() or [], None)
 
     def scalar_store(self, pointer: Emitted, value: Emitted) -> None:
         self.b.create("llvm.store", [], [value.value, pointer.value], {"alignment": self.alignment(self.b.element(value))})

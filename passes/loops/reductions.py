@@ -315,7 +315,7 @@ def lower_histogram(low: Lowering, node: Node) -> None:
             old = low.memory.scalar_load(pointer, element, None, None, b.depth)
             low.memory.scalar_store(pointer, b.op("arith.addi", element, [old, b.constant(1, element)]))
 
-        low.memory.guarded(condition, count)
+        b.when(condition, count)
 
     low.nest_scalar(source.shape, body)
     low.values[node.results[0]] = low.from_buffer(buffer, node)

@@ -89,7 +89,7 @@ def fail_if(low: Lowering, node: Node, condition: Emitted, message: str) -> None
     """End the program with `message` and the line of `node` where the scalar `condition` holds."""
     where = place_of(node.op.location)
     content = message + (f" at {where}" if where else "")
-    low.b.if_else(condition, [], lambda: call(low, ASSERT_FAILED, [text(low, content)]) or [], None)
+    low.b.when(condition, lambda: call(low, ASSERT_FAILED, [text(low, content)]))
 
 
 def check_divisor(low: Lowering, node: Node) -> None:
