@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect import tt_verifier
 from triton_spacemit.dialect.chips import CHIPS, Chip, get_chip
 from triton_spacemit.dialect.context import make_context
 from triton_spacemit.dialect.errors import LoweringError
@@ -174,6 +175,7 @@ def _process(text: str, file: str, options: argparse.Namespace, diagnostics: lis
 
         def run() -> str:
             module = ir.Module.parse(ttir_text.as_functions(text))
+            tt_verifier.verify(module)
             if options.chip is not None:
                 set_chip(module, options.chip)
             for name in options.passes:

@@ -93,7 +93,10 @@ class _Function:
         attributes: dict[str, ir.Attribute] | None = None,
         regions: int = 0,
     ) -> ir.Operation:
-        return ir.Operation.create(name, results=results, operands=operands, attributes=attributes, regions=regions, loc=location, ip=point)
+        # A list: of an operation's own operand list the bindings keep pointers to values that are gone by then.
+        return ir.Operation.create(
+            name, results=results, operands=list(operands), attributes=attributes, regions=regions, loc=location, ip=point
+        )
 
     def before(self, op: ir.Operation, name: str, operands: Sequence[ir.Value], result: ir.Type, /, **attributes: ir.Attribute) -> ir.Value:
         """The result of a new op before `op`, at its location."""
