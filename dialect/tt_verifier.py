@@ -14,24 +14,37 @@ from triton_spacemit.dialect.errors import LoweringError
 def verify(module: ir.Module) -> None:
     """Raise LoweringError for the first `tt` op that breaks a rule which passes rely on."""
 
+    errors: list[LoweringError] = []
+
     def visit(op: ir.Operation) -> ir.WalkResult:
-        rule = _RULES.get(op.name)
-        if rule is not None:
-            counts, check = rule
-            shape = (len(op.operands), len(op.results))
-            if shape not in counts:
-                raise LoweringError(f"'{op.name}' op cannot have {shape[0]} operands and {shape[1]} results", op.location)
-            try:
-                fits = check(op)
-            except (KeyError, AttributeError, TypeError, ValueError, IndexError):  # a missing attribute, or a type of another kind
-                fits = False
-            if not fits:
-                types = ", ".join(str(value.type) for value in op.operands)
-                results = ", ".join(str(value.type) for value in op.results)
-                raise LoweringError(f"'{op.name}' op with attributes or types that do not fit: ({types}) -> ({results})", op.location)
-        return ir.WalkResult.ADVANCE
+        error = _check(op)
+        if error is None:
+            return ir.WalkResult.ADVANCE
+        errors.append(error)
+        return ir.WalkResult.INTERRUPT
 
     module.operation.walk(visit)
+    if errors:
+        raise errors[0]
+
+
+def _check(op: ir.Operation) -> LoweringError | None:
+    rule = _RULES.get(op.name)
+    if rule is None:
+        return None
+    counts, fits = rule
+    operands, results = list(op.operands), list(op.results)
+    if (len(operands), len(results)) not in counts:
+        return LoweringError(f"'{op.name}' op cannot have {len(operands)} operands and {len(results)} results", op.location)
+    try:
+        if fits(op):
+            return None
+    except (KeyError, AttributeError, TypeError, ValueError, IndexError):
+        pass  # a missing attribute, or a type or attribute of another kind
+    except LoweringError as error:
+        return LoweringError(f"'{op.name}' op with {error.message}", op.location)
+    types = [", ".join(str(value.type) for value in values) for values in (operands, results)]
+    return LoweringError(f"'{op.name}' op has attributes or types that do not fit: ({types[0]}) -> ({types[1]})", op.location)
 
 
 def _shape(type_: ir.Type) -> tuple[int, ...]:

@@ -49,7 +49,8 @@ def test_damaged_input_is_refused_in_words(seed: int) -> None:
         words = generic.stdout.split(" ")
         for _ in range(source.randint(1, 3)):
             i, j = source.randrange(len(words)), source.randrange(len(words))
-            words[i] = source.choice([words[j], "", words[i].replace("16", "8"), words[i].replace("f32", "i1"), words[i].replace("tt.", "t.")])
+            word = words[i]
+            words[i] = source.choice([words[j], "", word.replace("16", "8"), word.replace("f32", "i1"), word.replace("tt.", "t.")])
         parts.append(" ".join(words))
     result = opt("\n// -----\n".join(parts), "--split-input-file", "--until=structure")
     assert result.returncode in (0, 1), result.stderr[-2000:]

@@ -1,0 +1,161 @@
+// RUN: triton-spacemit-opt %s --split-input-file --verify-diagnostics
+
+// Every op has its number of operands.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{'tt.splat' op cannot have 0 operands and 1 results}}
+  %0 = "tt.splat"() : () -> tensor<8xi32>
+  return
+}
+
+// -----
+
+// A range is as long as its numbers say.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.make_range"() {start = 0 : i32, end = 4 : i32} : () -> tensor<8xi32>
+  return
+}
+
+// -----
+
+// It has both numbers.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.make_range"() {end = 8 : i32} : () -> tensor<8xi32>
+  return
+}
+
+// -----
+
+// A splat repeats its operand.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.splat"(%n) : (i32) -> tensor<8xi64>
+  return
+}
+
+// -----
+
+// The new dimension lies within the result.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.expand_dims"(%i) {axis = 2 : i32} : (tensor<8xi32>) -> tensor<8x1xi32>
+  return
+}
+
+// -----
+
+// Only extents of one are broadcast.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.broadcast"(%i) : (tensor<8xi32>) -> tensor<16xi32>
+  return
+}
+
+// -----
+
+// A reshape keeps the number of elements.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.reshape"(%i) : (tensor<8xi32>) -> tensor<4x4xi32>
+  return
+}
+
+// -----
+
+// A transposition has an order of all dimensions.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.trans"(%j) {order = array<i32: 1, 1>} : (tensor<4x2xi32>) -> tensor<2x4xi32>
+  return
+}
+
+// -----
+
+// A cast does not turn integers into pointers.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.bitcast"(%i) : (tensor<8xi32>) -> tensor<8x!tt.ptr<f32>>
+  return
+}
+
+// -----
+
+// Addresses are i64.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.int_to_ptr"(%n) : (i32) -> !tt.ptr<f32>
+  return
+}
+
+// -----
+
+// In both directions.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.ptr_to_int"(%x) : (!tt.ptr<f32>) -> i32
+  return
+}
+
+// -----
+
+// Offsets are integers of the pointers' shape.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.addptr"(%p, %n) : (tensor<8x!tt.ptr<f32>>, i32) -> tensor<8x!tt.ptr<f32>>
+  return
+}
+
+// -----
+
+// A load gives what the pointer points to.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.load"(%p) {isVolatile = false, operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<8x!tt.ptr<f32>>) -> tensor<8xf16>
+  return
+}
+
+// -----
+
+// Its operands are grouped.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.load"(%p, %m) {isVolatile = false, operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<8x!tt.ptr<f32>>, tensor<8xi1>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+// A mask is made of i1.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  "tt.store"(%p, %v, %i) : (tensor<8x!tt.ptr<f32>>, tensor<8xf32>, tensor<8xi32>) -> ()
+  return
+}
+
+// -----
+
+// Orders are known by number.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.atomic_load"(%p) {scope = 1 : i32, sem = 9 : i32} : (tensor<8x!tt.ptr<f32>>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+// So are kinds.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.atomic_rmw"(%p, %v) {scope = 1 : i32, sem = 1 : i32, atomic_rmw_op = 0 : i32} : (tensor<8x!tt.ptr<f32>>, tensor<8xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+// Pointers point to numbers.
+func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p: tensor<8x!tt.ptr<f32>>, %m: tensor<8xi1>, %v: tensor<8xf32>, %n: i32, %l: i64) {
+  // expected-error@below {{'tt.int_to_ptr' op with a pointer to index is not supported}}
+  %0 = "tt.int_to_ptr"(%l) : (i64) -> !tt.ptr<index>
+  return
+}
