@@ -3,6 +3,7 @@
 What libtriton has parsed or built is valid; MLIR text in the generic form need not be, and passes rely on the types.
 """
 
+import math
 from collections.abc import Callable
 
 from torch_mlir import ir
@@ -88,7 +89,7 @@ def _broadcast(op: ir.Operation) -> bool:
 
 
 def _reshape(op: ir.Operation) -> bool:
-    return _same_elements(op) and op.operands[0].type.num_elements == op.results[0].type.num_elements
+    return _same_elements(op) and math.prod(_shape(op.operands[0].type)) == math.prod(_shape(op.results[0].type))
 
 
 def _trans(op: ir.Operation) -> bool:

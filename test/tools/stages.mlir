@@ -24,7 +24,7 @@ tt.func public @copy(%x: !tt.ptr<f32>, %y: !tt.ptr<f32>, %n: i32) {
 // LOOPS-NOT: xsmt.descriptor
 // LOOPS: scf.for
 // LLIR: define void @copy(
-// ASM: copy:
-// ASM: vle32.v
-// ASM: vse32.v
+// ASM-DAG: copy:
+// ASM-DAG: vle32.v
+// ASM-DAG: vse32.v
 // FORM: invalid choice: 'object'
