@@ -1,0 +1,223 @@
+"""Blocks in packed form: loads, views, products, scratch buffers, annotations.
+
+A matrix packed in tiles of p0 x p1 is the 4-D block `packed[i, j, a, b] = matrix[i * p0 + a, j * p1 + b]`. Offsets and shapes of views
+count elements of the logical matrix, also where the base is packed.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from triton.language import core
+from triton.language.extra.smt.calls import call, integer, integers, scalar
+from triton.language.extra.smt.views import PointerView
+
+from triton_spacemit.backend.language import block_pointer
+from triton_spacemit.backend.language.block_pointer import BlockPointer
+
+STORAGES = ("l2", "tcm", "stack")
+HINTS = ("lhs_first", "mr", "nr", "kr", "mt", "nt", "kt", "mb", "nb", "kb")
+
+
+def _ceil(value: int, divisor: int) -> int:
+    return -(-value // divisor)
+
+
+@core.builtin
+def descriptor_load(base, offsets, destination=None, _semantic=None):
+    """The block of a block pointer or tensor descriptor, `offsets` added to its own; zero outside. Into `destination`, if given."""
+    if isinstance(base, BlockPointer):
+        moved = base.moved(core._unwrap_if_constexpr(offsets), _semantic)
+        block = block_pointer.load(moved, boundary_check=tuple(range(len(base.block_shape))), padding_option="zero", _semantic=_semantic)
+    elif isinstance(base, core.tensor_descriptor_base):
+        block = base.load(offsets, _semantic=_semantic)
+    else:
+        raise TypeError(f"descriptor_load takes a block pointer or a tensor descriptor, got {base.type}")
+    return _deliver(block, destination, _semantic)
+
+
+def _deliver(block: core.tensor, destination: Any, semantic: Any) -> core.tensor | None:
+    if destination is None:
+        return block
+    if not isinstance(destination, BlockPointer) or destination.block_shape != [int(extent) for extent in block.shape]:
+        raise ValueError(f"destination must point to a block of the shape {list(map(int, block.shape))}, got {destination.type}")
+    block_pointer.store(destination, block, _semantic=semantic)
+    return None
+
+
+@core.builtin
+def view(base, offsets, shape, packed_size=None, destination=None, _semantic=None, _generator=None):
+    """The `shape` elements from `offsets` on of `base`, in tiles of `packed_size`; (1, 1) is the plain 2-D form, None keeps the tile."""
+    shape = integers(shape, 2, "shape")
+    tile = None if core._unwrap_if_constexpr(packed_size) is None else integers(packed_size, 2, "packed_size")
+    starts = core._unwrap_if_constexpr(offsets)
+    if len(starts) != 2:
+        raise ValueError(f"offsets must have 2 values, got {len(starts)}")
+    operands = [scalar(_semantic, start, "an offset of view") for start in starts]
+    if isinstance(base, BlockPointer):
+        if destination is not None:
+            raise ValueError("a view of a pointer is a pointer: load it and store the block instead of giving a destination")
+        return PointerView.of(base, operands, shape, tile)
+    rank = len(getattr(base, "shape", ()))
+    if not isinstance(base, core.tensor) or rank not in (2, 4):
+        raise ValueError(f"view takes a 2-D or packed 4-D block or a pointer to one, got {getattr(base, 'type', base)}")
+    extents = [int(extent) for extent in base.shape]
+    if rank == 2:
+        if tile is None:
+            raise ValueError("the view of a 2-D block needs a packed_size")
+        name = "pack"
+    elif tile == [1, 1] and extents[2:] != [1, 1]:
+        name = "unpack"
+    elif tile is None or tile == extents[2:]:
+        known = [core._unwrap_if_constexpr(start) for start in starts]
+        if known == [0, 0] and shape == [extents[0] * extents[2], extents[1] * extents[3]]:
+            return _deliver(base, destination, _semantic)
+        name, tile = "subview", extents[2:]
+        for start, size in zip(known, tile, strict=True):
+            if isinstance(start, int) and start % size:
+                raise ValueError(f"the offset {start} of a view that keeps its tile must be a multiple of the tile's {size}")
+    else:
+        name = "repack"
+    result = shape if name == "unpack" else [_ceil(shape[0], tile[0]), _ceil(shape[1], tile[1]), *tile]
+    attributes = {"shape": shape, "packed_size": tile}
+    block = call(_generator, name, [base, *operands], [core.block_type(base.dtype, result)], attributes)
+    return _deliver(block, destination, _semantic)
+
+
+@core.builtin
+def dot(a_packed, b_packed, out=None, _semantic=None, _generator=None):
+    """The product of packed blocks, `[MB, KB, mb, kb]` and `[KB, NB, kb, nb]` or `[NB, KB, nb, kb]`, added to `out` if given."""
+    for name, block in (("a_packed", a_packed), ("b_packed", b_packed)):
+        if not isinstance(block, core.tensor) or len(block.shape) != 4:
+            raise ValueError(f"{name} must be a packed 4-D block, got {getattr(block, 'type', block)}")
+    if a_packed.dtype != b_packed.dtype:
+        raise ValueError(f"a_packed and b_packed must have the same element type, got {a_packed.dtype} and {b_packed.dtype}")
+    if not (a_packed.dtype in (core.float16, core.bfloat16, core.float32) or a_packed.dtype.is_int8()):
+        raise ValueError(f"smt.dot multiplies fp16, bf16, fp32 and int8, not {a_packed.dtype}")
+    a, b = ([int(extent) for extent in block.shape] for block in (a_packed, b_packed))
+    straight, transposed = (a[1], a[3]) == (b[0], b[2]), (a[1], a[3]) == (b[1], b[3])
+    if not straight and not transposed:
+        raise ValueError(f"the shapes {a} and {b} do not fit: B must be [{a[1]}, NB, {a[3]}, nb] or [NB, {a[1]}, nb, {a[3]}]")
+    if straight and transposed:
+        _warn_ambiguous()
+    result = [a[0], b[1], a[2], b[3]] if straight else [a[0], b[0], a[2], b[2]]
+    element = core.int32 if a_packed.dtype.is_int8() else a_packed.dtype
+    type_ = core.block_type(element, result)
+    operands = [a_packed, b_packed]
+    if core._unwrap_if_constexpr(out) is not None:
+        if out.type != type_:
+            raise ValueError(f"out must be {type_}, got {out.type}")
+        operands.append(out)
+    return call(_generator, "mmt4d", operands, [type_], {"transposed": not straight})
+
+
+_warned: list[bool] = []
+
+
+def _warn_ambiguous() -> None:
+    if not _warned:
+        _warned.append(True)
+        warnings.warn("smt.dot: both layouts of B fit its shape; it is taken as [KB, NB, kb, nb]", stacklevel=2)
+
+
+def _buffer(generator: Any, semantic: Any, shape: Sequence[int], type_: Any, storage: Any, copies: int) -> core.tensor:
+    type_, storage = core._unwrap_if_constexpr(type_), core._unwrap_if_constexpr(storage)
+    if storage not in STORAGES:
+        raise ValueError(f"unknown storage {storage!r}; known: {', '.join(STORAGES)}")
+    if not isinstance(type_, core.dtype):
+        raise TypeError(f"expected an element type, got {type_!r}")
+    size = copies
+    for extent in shape:
+        size *= extent
+    return call(generator, "alloc", [], [core.pointer_type(type_)], {"size": size, "storage": storage})
+
+
+def _pointer_to(base: core.tensor, shape: Sequence[int], semantic: Any) -> BlockPointer:
+    """To the contiguous block of `shape` at `base`."""
+    strides = [1]
+    for extent in reversed(shape[1:]):
+        strides.insert(0, strides[0] * extent)
+    zeros = block_pointer.scalars(semantic, [0] * len(shape), core.int32)
+    parts = (block_pointer.scalars(semantic, values, core.int64) for values in (shape, strides))
+    return BlockPointer(base, *parts, zeros, shape)
+
+
+@core.builtin
+def alloc(shape, type=core.float32, storage="l2", _semantic=None, _generator=None):
+    """A pointer to a block of `shape` in scratch memory of the program."""
+    shape = integers(shape, None, "shape")
+    return _pointer_to(_buffer(_generator, _semantic, shape, type, storage, 1), shape, _semantic)
+
+
+class BuffersType(core.base_type):
+    """Several scratch blocks of one shape, one behind the other."""
+
+    def __init__(self, pointer_type: core.pointer_type, shape: Sequence[int], copies: int) -> None:
+        self.pointer_type, self.shape, self.copies = pointer_type, list(shape), copies
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BuffersType) and (self.pointer_type, self.shape, self.copies) == (
+            other.pointer_type,
+            other.shape,
+            other.copies,
+        )
+
+    def __hash__(self) -> int:
+        return hash((str(self.pointer_type), tuple(self.shape), self.copies))
+
+    def __str__(self) -> str:
+        return f"buffers<{self.copies}x{self.shape}x{self.pointer_type.element_ty}>"
+
+    def mangle(self) -> str:
+        return f"buffers{self.pointer_type.mangle()}_{'x'.join(map(str, self.shape))}_{self.copies}"
+
+    def _flatten_ir_types(self, builder: Any, out: list[Any]) -> None:
+        self.pointer_type._flatten_ir_types(builder, out)
+
+    def _unflatten_ir(self, handles: list[Any], cursor: int) -> tuple["Buffers", int]:
+        base, cursor = self.pointer_type._unflatten_ir(handles, cursor)
+        return Buffers(base, self.shape, self.copies), cursor
+
+
+class Buffers(core.base_value):
+    """What `alloc_copies` returns: `buffers[i]` points to one block, `i` a compile-time or runtime integer."""
+
+    def __init__(self, base: core.tensor, shape: Sequence[int], copies: int) -> None:
+        self.base = base
+        self.type = BuffersType(base.type, shape, copies)
+
+    def _set_name(self, builder: Any, name: str) -> None:
+        self.base._set_name(builder, name)
+
+    def _flatten_ir(self, handles: list[Any]) -> None:
+        self.base._flatten_ir(handles)
+
+    @core.builtin
+    def __getitem__(self, index: Any, _semantic: Any = None) -> BlockPointer:
+        known = core._unwrap_if_constexpr(index)
+        if isinstance(known, int) and not 0 <= known < self.type.copies:
+            raise IndexError(f"there are {self.type.copies} buffers; {known} is none of them")
+        size = 1
+        for extent in self.type.shape:
+            size *= extent
+        offset = _semantic.mul(scalar(_semantic, index, "the index", core.int64), _semantic.to_tensor(size), True)
+        return _pointer_to(_semantic.add(self.base, offset, True), self.type.shape, _semantic)
+
+
+@core.builtin
+def alloc_copies(shape, dtype, storage="l2", copies=1, _semantic=None, _generator=None):
+    """`copies` blocks of `shape`, `buffers[0]`, `buffers[1]`, ..."""
+    shape = integers(shape, None, "shape")
+    (copies,) = integers([copies], 1, "copies")
+    return Buffers(_buffer(_generator, _semantic, shape, dtype, storage, copies), shape, copies)
+
+
+@core.builtin
+def compile_hint(tensor, name, value=None, _semantic=None, _generator=None):
+    """An annotation of `tensor` that lowering may read."""
+    name, value = core._unwrap_if_constexpr(name), core._unwrap_if_constexpr(value)
+    if name not in HINTS:
+        raise ValueError(f"unknown hint {name!r}; known: {', '.join(HINTS)}")
+    if not isinstance(tensor, core.tensor):
+        raise TypeError(f"a hint is on a tensor, got {tensor!r}")
+    call(_generator, "annotation", [tensor], [], {"name": name, "value": int(integer(1 if value is None else value, "the hint's value"))})
