@@ -79,7 +79,7 @@ def exp_of_sum_f64(b: Builder, high: Lanes, low: Lanes) -> Lanes:
     low = b.select(clamped.equals(high), low, 0.0)
     r, rounded = _reduce(b, clamped)
     first, second = _scales(rounded)
-    return (1.0 + (r + b.fma(r * r, b.polynomial(r, _EXP_F64), low))) * first * second
+    return b.polynomial(r + low, (1.0, 1.0, *_EXP_F64)) * first * second
 
 
 def half_exp_f64(b: Builder, x: Lanes) -> Lanes:

@@ -34,7 +34,7 @@ def _positive(b: Builder, x: Lanes) -> Lanes:
         high = near >= 2.5
         near = b.select(high, near - 1.0, near)
         product = b.select(high, product * near, product)
-    t = near - 2.0
+    t = b.select(x < 0.5, x, b.select(rises, x - 1.0, near - 2.0))
     large = x >= 8.0
     log = log_f64(b, b.select(large, x, product))
     small = t * b.polynomial(t, _NEAR_TWO) + b.select(rises, -log, log)

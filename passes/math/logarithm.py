@@ -2,11 +2,12 @@
 
 from triton_spacemit.passes.math.builder import Builder, Lanes
 
-# (log(1 + f) - f + f^2 / 2) / f^3 on the mantissa's interval; error 2^-22
+# (log(1 + f) - f + f^2 / 2) / f^3 on the mantissa's interval; error of the logarithm 2^-27
 _LOG_F32 = (
-    0.33333319425582886, -0.24999886751174927, 0.20003923773765564, -0.16680704057216644, 0.14116646349430084, -0.12155041098594666,
-    0.1344008594751358, -0.1307402402162552,
+    0.3333323001861572, -0.24999694526195526, 0.2000981569290161, -0.16685263812541962, 0.1401403546333313, -0.12117350101470947,
+    0.13949283957481384, -0.13183829188346863,
 )  # fmt: skip
+_TWICE_LOG_F32 = tuple(2 * coefficient for coefficient in _LOG_F32)
 # (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2; error 2^-58
 _LOG_F64 = (
     0.6666666666666666, 0.40000000000012587, 0.2857142856442778, 0.22222223690534065, 0.18181669855157112, 0.15392485424563132,
@@ -52,18 +53,19 @@ def log_f32(b: Builder, x: Lanes) -> Lanes:
 def _log_base_f32(b: Builder, x: Lanes, exponent: tuple[float, float], inverse: tuple[float, float]) -> Lanes:
     """log(x) / log(base): `exponent` is log_base(2), `inverse` is 1 / ln(base), each in two parts."""
     e, f = _split_f32(b, x)
-    tail = f * f * b.polynomial(f, (-0.5, *_LOG_F32))
-    small = b.fma(f, inverse[1], tail * inverse[0])
+    # f - f^2 / 2 as a sum of two numbers
+    half = 0.5 * f
+    square = half * f
+    high = f - square
+    low = ((f - high) - square) - b.fma(half, f, -square)
+    low = b.fma(f * square, b.polynomial(f, _TWICE_LOG_F32), low)
+    product = high * inverse[0]
+    low = b.fma(low, inverse[0], b.fma(high, inverse[1], b.fma(high, inverse[0], -product)))
     if exponent[1]:
-        small = b.fma(e, exponent[1], small)
-    high = e * exponent[0]
-    # f / ln(base) + high in two parts
-    product = f * inverse[0]
-    low = b.fma(f, inverse[0], -product) + small
-    total = high + product
-    low = ((high - total) + product) + low
-    # |high| is either zero or the larger
-    return _special(b, x, total + low)
+        low = b.fma(e, exponent[1], low)
+    whole = e * exponent[0]
+    total = whole + product
+    return _special(b, x, total + (((whole - total) + product) + low))
 
 
 def log2_f32(b: Builder, x: Lanes) -> Lanes:

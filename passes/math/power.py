@@ -3,7 +3,7 @@
 from triton_spacemit.passes.math.builder import Builder, Lanes
 from triton_spacemit.passes.math.exponential import exp2_f32, exp_of_sum_f64
 from triton_spacemit.passes.math.logarithm import LN2_HIGH, LN2_LOW, log2_f32, split_f64
-from triton_spacemit.passes.math.rounding import scale_by_power
+from triton_spacemit.passes.math.rounding import ilogb, scale_by_power
 
 # (log((1 + s) / (1 - s)) / (2 s) - 1 - s^2 / 3) / s^4 in s^2 on the mantissa's interval; error 2^-56
 _LOG = (
@@ -85,8 +85,8 @@ def hypot_f64(b: Builder, x: Lanes, y: Lanes) -> Lanes:
     x, y = x.abs(), y.abs()
     large, small = b.select(x > y, x, y), b.select(x > y, y, x)
     big, tiny = large > 2.0**500, large < 2.0**-450
-    down = b.select(big, x.like(2.0**-600), b.select(tiny, x.like(2.0**500), 1.0))
-    up = b.select(big, x.like(2.0**600), b.select(tiny, x.like(2.0**-500), 1.0))
+    down = b.select(big, x.like(2.0**-600), b.select(tiny, x.like(2.0**700), 1.0))
+    up = b.select(big, x.like(2.0**600), b.select(tiny, x.like(2.0**-700), 1.0))
     scaled_large, scaled_small = large * down, small * down
     result = b.fma(scaled_large, scaled_large, scaled_small * scaled_small).sqrt() * up
     infinite = x.equals(float("inf")) | y.equals(float("inf"))
@@ -94,22 +94,19 @@ def hypot_f64(b: Builder, x: Lanes, y: Lanes) -> Lanes:
 
 
 def rsqrt(b: Builder, x: Lanes) -> Lanes:
-    """At most 1 ulp in float32, 2 ulp in float64."""
+    """At most 2 ulp."""
     return 1.0 / x.sqrt()
-
-
-def _exponent(x: Lanes) -> Lanes:
-    return x.bits().shrui(52)
 
 
 def fmod_f64(b: Builder, x: Lanes, y: Lanes) -> Lanes:
     """Exact: long division, 50 bits of the quotient in each turn of a loop that nearly always runs once."""
     size, divisor = x.abs(), y.abs()
     valid = (divisor > 0.0) & (size < float("inf"))
+    exponent = ilogb(b, divisor).to("i64")
     start = b.select(valid, size, 0.0)
 
     def turn(rest: Lanes) -> list[Lanes]:
-        shift = _exponent(rest) - _exponent(divisor) - 50
+        shift = rest.bits().shrui(52) - (exponent + (1023 + 50))
         step = scale_by_power(b, divisor, b.select(shift > 0, shift, 0))
         rest = b.fma((rest / step).trunc(), -step, rest)
         return [b.select(rest < 0.0, rest + step, rest)]

@@ -1,0 +1,1 @@
+"""What Triton finds as `triton.language.extra.cpu`."""
