@@ -1,0 +1,278 @@
+// RUN: triton-spacemit-opt %s --chip x60 --split-input-file --loops --canonicalize --cse | filecheck %s
+
+// A store is the root of one loop: loads and arithmetic run in it, and a block that is read in the same lanes is updated in place.
+// CHECK-LABEL: func.func @fused
+func.func @fused(%x: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: scf.for %[[I:.*]] = %c0_i64 to %c1024_i64
+  // CHECK: %[[P:.*]] = llvm.getelementptr %arg0[%[[I]]]
+  // CHECK: %[[A:.*]] = llvm.load %[[P]]{{.*}} -> vector<
+  // CHECK: %[[B:.*]] = arith.mulf %[[A]], %[[A]]
+  // CHECK: %[[C:.*]] = arith.addf %[[B]], %[[A]]
+  // CHECK: llvm.store %[[C]], %[[P]]
+  // CHECK-NOT: scf.for
+  // CHECK: return
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %b = arith.mulf %a, %a : tensor<1024xf32>
+  %c = arith.addf %b, %a : tensor<1024xf32>
+  "xsmt.descriptor_store"(%x, %c, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// An upper bound limits a main loop of whole vectors; the rest is masked. Nothing is done behind the bound.
+// CHECK-LABEL: func.func @bounded
+func.func @bounded(%x: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  // CHECK-DAG: %[[LEAST:.*]] = arith.minsi %arg1, %c1024_i64
+  // CHECK-DAG: %[[MAIN:.*]] = arith.andi %{{.*}}, %c-[[W:[0-9]+]]_i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[MAIN]] step %c[[W]]_i64
+  // CHECK: llvm.load
+  // CHECK: llvm.store
+  // CHECK: scf.for {{.*}} = %[[MAIN]] to %{{.*}} step %c[[W]]_i64
+  // CHECK: llvm.intr.masked.load
+  // CHECK: llvm.intr.masked.store
+  // CHECK-NOT: scf.for
+  // CHECK: return
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %n) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %b = arith.mulf %a, %a : tensor<1024xf32>
+  "xsmt.descriptor_store"(%x, %b, %c1, %c0, %n) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// The bound of an outer dimension is a condition on the loop over the inner one, not a mask for every element.
+// CHECK-LABEL: func.func @bounded_rows
+func.func @bounded_rows(%x: !llvm.ptr, %s: i64, %m: i64, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c16_i64
+  // CHECK: %[[IN:.*]] = arith.cmpi slt, %[[ROW]], %arg2
+  // CHECK: arith.select %[[IN]], %arg3, %c0_i64
+  // CHECK: scf.for
+  // CHECK: llvm.store
+  // CHECK: scf.for
+  // CHECK: llvm.intr.masked.store
+  %z = arith.constant dense<0.0> : tensor<16x256xf32>
+  "xsmt.descriptor_store"(%x, %z, %s, %c1, %c0, %c0, %m, %n) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x256xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A lower bound is a mask too; lanes below it touch no memory.
+// CHECK-LABEL: func.func @lower_bound
+func.func @lower_bound(%x: !llvm.ptr, %first: i64, %last: i64) {
+  %c1 = arith.constant 1 : i64
+  // CHECK: arith.subi %arg2,
+  // CHECK: arith.subi %arg1,
+  // CHECK: %[[MASK:.*]] = arith.andi {{.*}} : vector<{{.*}}xi1>
+  // CHECK: llvm.intr.masked.store %{{.*}}, %{{.*}}, %[[MASK]]
+  %z = arith.constant dense<0.0> : tensor<1024xf32>
+  "xsmt.descriptor_store"(%x, %z, %c1, %first, %last) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Whether a load may see what the store writes is found at run time: then, and only then, the block is copied first.
+// CHECK-LABEL: func.func @may_overlap
+func.func @may_overlap(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK-DAG: %[[X:.*]] = llvm.ptrtoint %arg0
+  // CHECK-DAG: %[[Y:.*]] = llvm.ptrtoint %arg1
+  // CHECK: %[[OVERLAP:.*]] = arith.andi %{{.*}}, %{{.*}} : i1
+  // The very same elements are no overlap.
+  // CHECK: %[[OTHER:.*]] = arith.cmpi ne, %[[X]], %[[Y]]
+  // CHECK: %[[COPIED:.*]] = arith.andi %[[OVERLAP]], %[[OTHER]] : i1
+  // CHECK: %[[SOURCE:.*]] = arith.select %[[COPIED]], %[[COPY:.*]], %arg0 : !llvm.ptr
+  // CHECK: scf.if %[[COPIED]] {
+  // CHECK: llvm.load %{{.*}} -> f32
+  // CHECK: llvm.getelementptr %[[COPY]]
+  // CHECK: llvm.store
+  // CHECK: scf.for
+  // CHECK: llvm.getelementptr %[[SOURCE]]
+  // CHECK: llvm.load %{{.*}} -> vector<
+  // CHECK: llvm.getelementptr %arg1
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A block that is stored transposed over itself is read as a whole before any of it is written.
+// CHECK-LABEL: func.func @transposed_in_place
+func.func @transposed_in_place(%x: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: llvm.getelementptr %arg0
+  // CHECK: %[[A:.*]] = llvm.load
+  // CHECK: llvm.store %[[A]]
+  // CHECK: scf.for
+  // CHECK: llvm.getelementptr %arg2
+  // CHECK: "llvm.intr.experimental.vp.strided.load"
+  // CHECK: llvm.store
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
+  %t = "tt.trans"(%a) {order = array<i32: 1, 0>} : (tensor<64x64xf32>) -> tensor<64x64xf32>
+  "xsmt.descriptor_store"(%x, %t, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// What is needed after its memory is overwritten is kept in a buffer.
+// CHECK-LABEL: func.func @needed_later
+func.func @needed_later(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: llvm.getelementptr %arg0
+  // CHECK: llvm.getelementptr %arg3
+  // CHECK: llvm.store
+  // CHECK: scf.for
+  // CHECK: arith.mulf
+  // CHECK: llvm.getelementptr %arg0
+  // CHECK: llvm.store
+  // CHECK: scf.for
+  // CHECK-NOT: llvm.getelementptr %arg0
+  // CHECK: llvm.getelementptr %arg3
+  // CHECK: llvm.getelementptr %arg1
+  // CHECK: llvm.store
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %b = arith.mulf %a, %a : tensor<1024xf32>
+  "xsmt.descriptor_store"(%x, %b, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A scalar store may hit anything: loads that are still needed come before it.
+// CHECK-LABEL: func.func @scalar_store
+func.func @scalar_store(%x: !llvm.ptr, %y: !llvm.ptr, %v: f32) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: llvm.load %{{.*}} -> vector<
+  // CHECK: llvm.store %arg2, %arg1
+  // CHECK: llvm.load %{{.*}} -> vector<
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  llvm.store %v, %y : f32, !llvm.ptr
+  "xsmt.descriptor_store"(%x, %a, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A stride other than one: loads and stores with a stride, in bytes.
+// CHECK-LABEL: func.func @strided
+func.func @strided(%x: !llvm.ptr, %s: i64) {
+  %c0 = arith.constant 0 : i64
+  %c256 = arith.constant 256 : i64
+  // CHECK: %[[BYTES:.*]] = arith.muli %arg1, %c4_i64
+  // CHECK: scf.for %[[I:.*]] = %c0_i64 to
+  // CHECK: arith.muli %[[I]], %arg1
+  // CHECK: "llvm.intr.experimental.vp.strided.load"(%[[P:.*]], %[[BYTES]],
+  // CHECK: "llvm.intr.experimental.vp.strided.store"(%{{.*}}, %[[P]], %[[BYTES]],
+  %a = "xsmt.descriptor_load"(%x, %s, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<256xf32>
+  "xsmt.descriptor_store"(%x, %a, %s, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Every lane at one place: one load; of the stores the last one.
+// CHECK-LABEL: func.func @one_place
+func.func @one_place(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[LAST:.*]] = vector.extract %{{.*}}[{{[0-9]+}}] : i32
+  // CHECK: llvm.store %[[LAST]], %arg1
+  %r = "tt.make_range"() {end = 64 : i32, start = 0 : i32} : () -> tensor<64xi32>
+  "xsmt.descriptor_store"(%y, %r, %c0, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xi32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// An index: gathers and scatters, and the mask that varies stays a mask.
+// CHECK-LABEL: func.func @indexed
+func.func @indexed(%x: !llvm.ptr, %i: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[MASK:.*]] = arith.cmpi sge
+  // CHECK: llvm.getelementptr %arg0[%{{.*}}] : (!llvm.ptr, vector<{{.*}}xi32>) -> vector<{{.*}}x!llvm.ptr>, f32
+  // CHECK: llvm.intr.masked.gather %{{.*}}, %[[MASK]],
+  // CHECK: llvm.intr.masked.scatter
+  %index = "xsmt.descriptor_load"(%i, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xi32>
+  %zero = arith.constant dense<0> : tensor<64xi32>
+  %mask = arith.cmpi sge, %index, %zero : tensor<64xi32>
+  %a = "xsmt.gather"(%x, %index, %c0, %c0, %c64, %mask) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0>, unit = 4 : i64} : (!llvm.ptr, tensor<64xi32>, i64, i64, i64, tensor<64xi1>) -> tensor<64xf32>
+  "xsmt.scatter"(%x, %index, %a, %c0, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0>, unit = 4 : i64} : (!llvm.ptr, tensor<64xi32>, tensor<64xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// An index in bytes next to a stride in elements.
+// CHECK-LABEL: func.func @byte_index
+func.func @byte_index(%x: !llvm.ptr, %i: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[SUM:.*]] = arith.addi %{{.*}}, %{{.*}} : vector<{{.*}}xi64>
+  // CHECK: llvm.getelementptr %{{.*}}[%[[SUM]]] : {{.*}}, i8
+  // CHECK: llvm.intr.masked.gather
+  %index = "xsmt.descriptor_load"(%i, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xi64>
+  %a = "xsmt.gather"(%x, %index, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, unit = 1 : i64} : (!llvm.ptr, tensor<64xi64>, i64, i64, i64) -> tensor<64xf32>
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Floats of 8 bits and truth values are bytes in memory.
+// CHECK-LABEL: func.func @bytes
+func.func @bytes(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[A:.*]] = llvm.load %{{.*}} -> vector<[[W:[0-9]+]]xi8>
+  // CHECK: arith.bitcast %[[A]] : vector<[[W]]xi8> to vector<[[W]]xf8E5M2>
+  // CHECK: %[[C:.*]] = arith.cmpf
+  // CHECK: %[[D:.*]] = arith.extui %[[C]] : vector<[[W]]xi1> to vector<[[W]]xi8>
+  // CHECK: llvm.store %[[D]]
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xf8E5M2>
+  %b = "tt.fp_to_fp"(%a) : (tensor<64xf8E5M2>) -> tensor<64xf32>
+  %zero = arith.constant dense<0.0> : tensor<64xf32>
+  %c = arith.cmpf olt, %b, %zero : tensor<64xf32>
+  "xsmt.descriptor_store"(%y, %c, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xi1>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A poison block is poison lanes, and so is what is computed from it.
+// CHECK-LABEL: func.func @poison
+func.func @poison(%x: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: %[[POISON:.*]] = ub.poison : vector<
+  // CHECK: llvm.store %[[POISON]]
+  %a = ub.poison : tensor<1024xf32>
+  %b = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %c = arith.addf %a, %b : tensor<1024xf32>
+  "xsmt.descriptor_store"(%x, %c, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}

@@ -1,0 +1,235 @@
+// RUN: triton-spacemit-opt %s --chip x60 --split-input-file --loops --canonicalize --cse | filecheck %s
+
+// Operands that lie in memory as they are needed are read in place. A register tile of the result stays in registers over all of k; a row of it
+// takes an element of A and a vector of B.
+// CHECK-LABEL: func.func @in_place
+func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK-NOT: llvm.store
+  // CHECK: %[[B:.*]] = llvm.getelementptr %arg1[
+  // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c64_i64 step
+  // CHECK: arith.muli %[[ROW]], %arg3
+  // CHECK: %[[A:.*]] = llvm.getelementptr %arg0[
+  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for %[[K:.*]] = %c0_i64 to %c32_i64 {{.*}} -> (vector<[[W:[0-9]+]]xf32>, vector<[[W]]xf32>
+  // CHECK: %[[KB:.*]] = arith.muli %[[K]], %c64_i64
+  // CHECK: llvm.getelementptr %[[B]][%[[KB]]]
+  // CHECK: %[[V:.*]] = llvm.load {{.*}} -> vector<[[W]]xf32>
+  // CHECK: llvm.getelementptr %[[A]][%[[K]]]
+  // CHECK: %[[E:.*]] = llvm.load {{.*}} -> f32
+  // CHECK: %[[F:.*]] = vector.broadcast %[[E]]
+  // CHECK: math.fma %[[F]], %[[V]], %{{.*}} : vector<[[W]]xf32>
+  // CHECK-NOT: llvm.store
+  // CHECK: scf.yield
+  // CHECK: llvm.store %[[TILE]]#0
+  // CHECK: llvm.store %[[TILE]]#1
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %a = "xsmt.descriptor_load"(%x, %s, %c1, %c0, %c0, %c64, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x32xf32>
+  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A that is computed, and B whose rows are not contiguous, are packed once.
+// CHECK-LABEL: func.func @packed
+func.func @packed(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK-DAG: %[[A:.*]] = llvm.getelementptr %arg4[20480]
+  // CHECK-DAG: %[[B:.*]] = llvm.getelementptr %arg4[30720]
+  // CHECK: scf.for {{.*}} to %c64_i64
+  // CHECK: "tt.fp_to_fp"
+  // CHECK: llvm.getelementptr %[[A]][
+  // CHECK: llvm.store
+  // CHECK: scf.for {{.*}} to %c32_i64
+  // CHECK: llvm.getelementptr %[[B]][
+  // CHECK: "llvm.intr.experimental.vp.strided.load"
+  // CHECK: llvm.store
+  // CHECK-NOT: llvm.getelementptr %arg{{[01]}}
+  // CHECK: math.fma
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c64, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x32xbf16>
+  %b = "xsmt.descriptor_load"(%y, %c1, %c32, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
+  %e = "tt.fp_to_fp"(%a) : (tensor<64x32xbf16>) -> tensor<64x32xf32>
+  %d = "tt.dot"(%e, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A bound along k is checked once for the block: packed with its zeros where it cuts the block, else in place.
+// CHECK-LABEL: func.func @checked
+func.func @checked(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[WHOLE:.*]] = arith.cmpi sge, %arg3, %c32_i64
+  // CHECK: %[[A:.*]] = arith.select %[[WHOLE]], %arg0, %[[PACKED:.*]] : !llvm.ptr
+  // CHECK: scf.if %[[WHOLE]] {
+  // CHECK: } else {
+  // CHECK: llvm.intr.masked.load
+  // CHECK: llvm.getelementptr %[[PACKED]][
+  // CHECK: llvm.store
+  // CHECK: llvm.getelementptr %[[A]][
+  // CHECK: math.fma
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %zero_f32 = arith.constant 0.0 : f32
+  %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c64, %n, %zero_f32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<64x32xf32>
+  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Rows that wrap around (a remainder in their index) are in place where none of the block's rows does.
+// CHECK-LABEL: func.func @wrap_around
+func.func @wrap_around(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %first: i32, %rows: i32, %s: i32) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[ROWS:.*]] = arith.extsi %arg4
+  // CHECK: %[[FIRST:.*]] = arith.remsi %{{.*}}, %[[ROWS]] : i64
+  // CHECK: %[[END:.*]] = arith.addi %[[FIRST]], %c64_i64
+  // CHECK: arith.cmpi sle, %[[END]], %[[ROWS]]
+  // CHECK: %[[INSIDE:.*]] = arith.andi {{.*}} : i1
+  // CHECK: scf.if %[[INSIDE]] {
+  // CHECK: } else {
+  // CHECK: llvm.load
+  // CHECK: llvm.store
+  // CHECK: math.fma
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %i = "tt.make_range"() {end = 64 : i32, start = 0 : i32} : () -> tensor<64xi32>
+  %f = "tt.splat"(%first) : (i32) -> tensor<64xi32>
+  %g = arith.addi %f, %i : tensor<64xi32>
+  %m = "tt.splat"(%rows) : (i32) -> tensor<64xi32>
+  %w = arith.remsi %g, %m : tensor<64xi32>
+  %e = "tt.expand_dims"(%w) {axis = 1 : i32} : (tensor<64xi32>) -> tensor<64x1xi32>
+  %t = "tt.splat"(%s) : (i32) -> tensor<64x1xi32>
+  %u = arith.muli %e, %t : tensor<64x1xi32>
+  %v = "tt.broadcast"(%u) : (tensor<64x1xi32>) -> tensor<64x32xi32>
+  %a = "xsmt.gather"(%x, %v, %c0, %c1, %c0, %c0, %c64, %c32) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0, 0>, unit = 4 : i64} : (!llvm.ptr, tensor<64x32xi32>, i64, i64, i64, i64, i64, i64) -> tensor<64x32xf32>
+  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Half precision and bytes are widened as they are multiplied, and summed in 32 bits.
+// CHECK-LABEL: func.func @half
+func.func @half(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c16 = arith.constant 16 : i64
+  %c32 = arith.constant 32 : i64
+  // CHECK: llvm.load {{.*}} -> vector<{{.*}}xf16>
+  // CHECK: arith.extf {{.*}}xf16> to vector<{{.*}}xf32>
+  // CHECK: math.fma {{.*}}xf32>
+  %zero = arith.constant dense<0.0> : tensor<16x32xf32>
+  %a = "xsmt.descriptor_load"(%x, %c16, %c1, %c0, %c0, %c16, %c16) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x16xf16>
+  %b = "xsmt.descriptor_load"(%y, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x32xf16>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<16x16xf16>, tensor<16x32xf16>, tensor<16x32xf32>) -> tensor<16x32xf32>
+  "xsmt.descriptor_store"(%z, %d, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x32xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// CHECK-LABEL: func.func @bytes
+func.func @bytes(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c16 = arith.constant 16 : i64
+  %c32 = arith.constant 32 : i64
+  // CHECK: arith.extsi {{.*}}xi8> to vector<{{.*}}xi16>
+  // CHECK: %[[A:.*]] = arith.extsi {{.*}}i16 to {{.*}}i32
+  // CHECK: arith.muli {{.*}}xi32>
+  // CHECK: arith.addi {{.*}}xi32>
+  %zero = arith.constant dense<0> : tensor<16x32xi32>
+  %a = "xsmt.descriptor_load"(%x, %c16, %c1, %c0, %c0, %c16, %c16) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x16xi8>
+  %b = "xsmt.descriptor_load"(%y, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x32xi8>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<16x16xi8>, tensor<16x32xi8>, tensor<16x32xi32>) -> tensor<16x32xi32>
+  "xsmt.descriptor_store"(%z, %d, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x32xi32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A product that a loop accumulates: for a chunk of turns the operands are located first, then each tile stays in registers over the chunk.
+// Only the rows and columns that the store behind the loop wants are computed.
+// CHECK-LABEL: func.func @accumulating
+func.func @accumulating(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64, %rows: i64, %columns: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[ROWS:.*]] = arith.minsi %arg4, %c64_i64
+  // CHECK: %[[R:.*]] = arith.maxsi %[[ROWS]], %c0_i64
+  // CHECK: %[[COLUMNS:.*]] = arith.minsi %arg5, %c64_i64
+  // CHECK: %[[C:.*]] = arith.maxsi %[[COLUMNS]], %c0_i64
+  // CHECK: arith.divsi %{{.*}}, %c32_i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %{{.*}} step %c8_i64
+  // CHECK: scf.for %[[TURN:.*]] = %c0_i64 to %[[COUNT:.*]] step %c1_i64
+  // CHECK: llvm.store %{{.*}} !llvm.ptr, !llvm.ptr
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[C]] step
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[R]] step
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[COUNT]] step %c1_i64 iter_args
+  // CHECK: llvm.load {{.*}} -> !llvm.ptr
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c32_i64
+  // The last columns have an active length.
+  // CHECK: "llvm.intr.vp.load"
+  // CHECK: "llvm.intr.vp.fma"
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %r = scf.for %k = %c0 to %n step %c32 iter_args(%acc = %zero) -> (tensor<64x64xf32>) : i64 {
+    %p = llvm.getelementptr %x[%k] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+    %a = "xsmt.descriptor_load"(%p, %n, %c1, %c0, %c0, %c64, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x32xf32>
+    %o = arith.muli %k, %c64 : i64
+    %q = llvm.getelementptr %y[%o] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+    %b = "xsmt.descriptor_load"(%q, %c64, %c1, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
+    %d = "tt.dot"(%a, %b, %acc) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+    scf.yield %d : tensor<64x64xf32>
+  }
+  "xsmt.descriptor_store"(%z, %r, %c64, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Microscaling formats become float32 blocks: e2m1 elements by their bits, a scale as the exponent of a power of two, for each group along k.
+// CHECK-LABEL: func.func @scaled
+func.func @scaled(%x: !llvm.ptr, %y: !llvm.ptr, %s: !llvm.ptr, %z: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c2 = arith.constant 2 : i64
+  %c16 = arith.constant 16 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[BYTE:.*]] = arith.extui {{.*}}xi8> to vector<[[W:.*]]xi32>
+  // CHECK: arith.andi %{{.*}}, %{{.*}} : vector<[[W]]xi32>
+  // CHECK: arith.bitcast {{.*}} to vector<[[W]]xf32>
+  // CHECK: arith.divui %{{.*}}, %c32_i64
+  // CHECK: arith.shli %{{.*}}, %c23_i32
+  // CHECK: arith.mulf
+  // CHECK: arith.extf {{.*}}xbf16>
+  // CHECK: math.fma {{.*}}xf32>
+  %zero = arith.constant dense<0.0> : tensor<16x32xf32>
+  %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x32xi8>
+  %as = "xsmt.descriptor_load"(%s, %c2, %c1, %c0, %c0, %c16, %c2) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x2xi8>
+  %b = "xsmt.descriptor_load"(%y, %c32, %c1, %c0, %c0, %c64, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x32xbf16>
+  %d = "tt.dot_scaled"(%a, %b, %zero, %as) {a_elem_type = 4 : i32, b_elem_type = 5 : i32, fastMath = false, lhs_k_pack = true, rhs_k_pack = true, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0>} : (tensor<16x32xi8>, tensor<64x32xbf16>, tensor<16x32xf32>, tensor<16x2xi8>) -> tensor<16x32xf32>
+  "xsmt.descriptor_store"(%z, %d, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x32xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}

@@ -1,0 +1,314 @@
+// RUN: triton-spacemit-opt %s --chip x60 --split-input-file --loops --canonicalize --cse | filecheck %s
+
+// Reductions over one block share its loop, each with one vector accumulator; lanes are combined once, behind the loop.
+// CHECK-LABEL: func.func @sums
+func.func @sums(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: %[[R:.*]]:2 = scf.for {{.*}} -> (vector<[[W:[0-9]+]]xf32>, vector<[[W]]xf32>)
+  // CHECK: %[[A:.*]] = llvm.load
+  // CHECK: %[[Q:.*]] = arith.mulf %[[A]], %[[A]]
+  // CHECK-NOT: llvm.load
+  // CHECK-DAG: arith.addf %{{.*}}, %[[A]]
+  // CHECK-DAG: arith.addf %{{.*}}, %[[Q]]
+  // CHECK-NOT: vector.reduction
+  // CHECK: scf.yield
+  // CHECK-NOT: scf.for
+  // CHECK-DAG: %[[S:.*]] = vector.reduction <add>, %[[R]]#0
+  // CHECK-DAG: %[[T:.*]] = vector.reduction <add>, %[[R]]#1
+  // CHECK-DAG: llvm.store %[[S]], %arg1
+  // CHECK-DAG: llvm.store %[[T]], %arg2
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %s = "tt.reduce"(%a) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<1024xf32>) -> f32
+  %q = arith.mulf %a, %a : tensor<1024xf32>
+  %t = "tt.reduce"(%q) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<1024xf32>) -> f32
+  llvm.store %s, %y : f32, !llvm.ptr
+  llvm.store %t, %z : f32, !llvm.ptr
+  return
+}
+
+// -----
+
+// A costly value that two loops need is stored by the first of them, and read by the other.
+// CHECK-LABEL: func.func @softmax
+func.func @softmax(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: arith.maxnumf
+  // CHECK: vector.reduction <maxnumf>
+  // CHECK: scf.for
+  // CHECK: %[[E:.*]] = math.exp
+  // CHECK: llvm.getelementptr %[[BUFFER:.*]][%{{.*}}] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+  // CHECK: llvm.store %[[E]]
+  // CHECK: arith.addf %{{.*}}, %[[E]]
+  // CHECK: vector.reduction <add>
+  // CHECK-NOT: math.exp
+  // CHECK: llvm.getelementptr %[[BUFFER]][
+  // CHECK: %[[F:.*]] = llvm.load
+  // CHECK: arith.divf %[[F]]
+  // CHECK: return
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %m = "tt.reduce"(%a) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.maxnumf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<1024xf32>) -> f32
+  %mm = "tt.splat"(%m) : (f32) -> tensor<1024xf32>
+  %d = arith.subf %a, %mm : tensor<1024xf32>
+  %e = math.exp %d : tensor<1024xf32>
+  %s = "tt.reduce"(%e) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<1024xf32>) -> f32
+  %ss = "tt.splat"(%s) : (f32) -> tensor<1024xf32>
+  %q = arith.divf %e, %ss : tensor<1024xf32>
+  "xsmt.descriptor_store"(%y, %q, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Two operands with a function of their own: an accumulator each, started from the first vector, and halves combined with halves.
+// CHECK-LABEL: func.func @argmin
+func.func @argmin(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: %[[FIRST:.*]] = llvm.load %arg0
+  // CHECK: %[[R:.*]]:2 = scf.for {{.*}} iter_args(%{{.*}} = %[[FIRST]], %{{.*}} = %{{.*}}) -> (vector<[[W:[0-9]+]]xf32>, vector<[[W]]xi32>)
+  // CHECK: arith.cmpf olt
+  // CHECK: arith.select {{.*}} : vector<[[W]]xi1>, vector<[[W]]xf32>
+  // CHECK: arith.select {{.*}} : vector<[[W]]xi1>, vector<[[W]]xi32>
+  // CHECK: scf.yield
+  // CHECK: vector.shuffle %[[R]]#0
+  // CHECK: vector.shuffle %[[R]]#1
+  // CHECK: %[[INDEX:.*]] = vector.extract {{.*}} : i32
+  // CHECK: llvm.store %[[INDEX]], %arg1
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %i = "tt.make_range"() {end = 1024 : i32, start = 0 : i32} : () -> tensor<1024xi32>
+  %m:2 = "tt.reduce"(%a, %i) ({
+  ^bb0(%l: f32, %li: i32, %r: f32, %ri: i32):
+    %less = arith.cmpf olt, %l, %r : f32
+    %v = arith.select %less, %l, %r : f32
+    %w = arith.select %less, %li, %ri : i32
+    "tt.reduce.return"(%v, %w) : (f32, i32) -> ()
+  }) {axis = 0 : i32} : (tensor<1024xf32>, tensor<1024xi32>) -> (f32, i32)
+  llvm.store %m#1, %y : i32, !llvm.ptr
+  return
+}
+
+// -----
+
+// Over the outer dimension: every lane is a column of its own, and lanes are never combined.
+// CHECK-LABEL: func.func @columns
+func.func @columns(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  %c256 = arith.constant 256 : i64
+  // CHECK: scf.for %[[J:.*]] = %c0_i64 to %c64_i64
+  // CHECK: %[[S:.*]] = scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64 {{.*}} -> (vector<{{.*}}xf32>)
+  // CHECK: llvm.load {{.*}} -> vector<
+  // CHECK: arith.addf
+  // CHECK: llvm.store %[[S]]
+  // CHECK-NOT: vector.reduction
+  // CHECK: return
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c256, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<256x64xf32>
+  %s = "tt.reduce"(%a) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<256x64xf32>) -> tensor<64xf32>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Over the inner dimension: lanes are combined once for each row.
+// CHECK-LABEL: func.func @rows
+func.func @rows(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  %c256 = arith.constant 256 : i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64
+  // CHECK: %[[V:.*]] = scf.for {{.*}} = %c0_i64 to %c64_i64 {{.*}} -> (vector<{{.*}}xi32>)
+  // CHECK: arith.addi %{{.*}}, %{{.*}} : vector
+  // CHECK: %[[S:.*]] = vector.reduction <add>, %[[V]]
+  // CHECK: llvm.store %[[S]]
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c256, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<256x64xi32>
+  %s = "tt.reduce"(%a) ({
+  ^bb0(%l: i32, %r: i32):
+    %o = arith.addi %l, %r : i32
+    "tt.reduce.return"(%o) : (i32) -> ()
+  }) {axis = 1 : i32} : (tensor<256x64xi32>) -> tensor<256xi32>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xi32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Narrow floats are summed in float32, and rounded once.
+// CHECK-LABEL: func.func @narrow
+func.func @narrow(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: scf.for {{.*}} -> (vector<{{.*}}xf32>)
+  // CHECK: arith.extf {{.*}}xf16> to
+  // CHECK-NOT: arith.truncf
+  // CHECK: arith.addf {{.*}}xf32>
+  // CHECK: %[[S:.*]] = vector.reduction <add>
+  // CHECK: %[[H:.*]] = arith.truncf %[[S]] : f32 to f16
+  // CHECK: llvm.store %[[H]], %arg1
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf16>
+  %s = "tt.reduce"(%a) ({
+  ^bb0(%l: f16, %r: f16):
+    %o = arith.addf %l, %r : f16
+    "tt.reduce.return"(%o) : (f16) -> ()
+  }) {axis = 0 : i32} : (tensor<1024xf16>) -> f16
+  llvm.store %s, %y : f16, !llvm.ptr
+  return
+}
+
+// -----
+
+// Bounded loads: a main loop without masks, the accumulator goes on through the masked rest.
+// CHECK-LABEL: func.func @bounded
+func.func @bounded(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  // CHECK: %[[MAIN:.*]] = arith.andi
+  // CHECK: %[[A:.*]] = scf.for {{.*}} = %c0_i64 to %[[MAIN]]
+  // CHECK-NOT: masked
+  // CHECK: scf.yield
+  // CHECK: %[[B:.*]] = scf.for {{.*}} = %[[MAIN]] to %{{.*}} iter_args(%{{.*}} = %[[A]])
+  // CHECK: llvm.intr.masked.load
+  // CHECK: vector.reduction <add>, %[[B]]
+  %zero = arith.constant 0.0 : f32
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %n, %zero) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1>} : (!llvm.ptr, i64, i64, i64, f32) -> tensor<1024xf32>
+  %s = "tt.reduce"(%a) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<1024xf32>) -> f32
+  llvm.store %s, %y : f32, !llvm.ptr
+  return
+}
+
+// -----
+
+// A scan: doubling distances within a vector, then what all vectors before add up to.
+// CHECK-LABEL: func.func @scan
+func.func @scan(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: vector.shuffle {{.*}} [0, 0, 1, 2]
+  // CHECK: arith.addi
+  // CHECK: arith.select
+  // CHECK: vector.shuffle {{.*}} [0, 0, 0, 1]
+  // CHECK: arith.addi
+  // CHECK: %[[V:.*]] = arith.select
+  // CHECK: %[[LAST:.*]] = vector.extract %[[V]][3]
+  // CHECK: scf.for {{.*}} = %c4_i64 to %c1024_i64 step %c4_i64 iter_args(%[[CARRY:.*]] = %[[LAST]]) -> (i64)
+  // CHECK: vector.shuffle
+  // CHECK: %[[BEFORE:.*]] = vector.broadcast %[[CARRY]]
+  // CHECK: %[[NEXT:.*]] = arith.addi %[[BEFORE]],
+  // CHECK: vector.extract %[[NEXT]][3]
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xi64>
+  %s = "tt.scan"(%a) ({
+  ^bb0(%l: i64, %r: i64):
+    %o = arith.addi %l, %r : i64
+    "tt.scan.return"(%o) : (i64) -> ()
+  }) {axis = 0 : i32, reverse = false} : (tensor<1024xi64>) -> tensor<1024xi64>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xi64>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A reverse scan starts at the last vector, and carries the first lane.
+// CHECK-LABEL: func.func @reverse
+func.func @reverse(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: llvm.getelementptr %arg0[60]
+  // CHECK: vector.shuffle {{.*}} [1, 2, 3, 3]
+  // CHECK: vector.shuffle {{.*}} [2, 3, 3, 3]
+  // CHECK: vector.extract %{{.*}}[0]
+  // CHECK: scf.for %[[I:.*]] = %c4_i64 to %c64_i64
+  // CHECK: arith.subi %c60_i64, %[[I]]
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xi64>
+  %s = "tt.scan"(%a) ({
+  ^bb0(%l: i64, %r: i64):
+    %o = arith.addi %l, %r : i64
+    "tt.scan.return"(%o) : (i64) -> ()
+  }) {axis = 0 : i32, reverse = true} : (tensor<64xi64>) -> tensor<64xi64>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xi64>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Where there are many independent scans, each has a lane of its own, and no lane is combined with another.
+// CHECK-LABEL: func.func @scan_columns
+func.func @scan_columns(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  %c256 = arith.constant 256 : i64
+  // CHECK: scf.for {{.*}} to %c64_i64
+  // CHECK: %[[FIRST:.*]] = llvm.load {{.*}} -> vector<
+  // CHECK: scf.for {{.*}} = %c1_i64 to %c256_i64 step %c1_i64 iter_args(%[[SUM:.*]] = %[[FIRST]])
+  // CHECK: %[[NEXT:.*]] = llvm.load {{.*}} -> vector<
+  // CHECK: %[[SUMS:.*]] = arith.addf %[[SUM]], %[[NEXT]]
+  // CHECK: llvm.store %[[SUMS]]
+  // CHECK-NOT: vector.shuffle
+  // CHECK: return
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c256, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<256x64xf32>
+  %s = "tt.scan"(%a) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.scan.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32, reverse = false} : (tensor<256x64xf32>) -> tensor<256x64xf32>
+  "xsmt.descriptor_store"(%y, %s, %c64, %c1, %c0, %c0, %c256, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<256x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A histogram counts element by element, since lanes could hit one bin; values outside are not counted.
+// CHECK-LABEL: func.func @histogram
+func.func @histogram(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: scf.for {{.*}} to %c64_i64
+  // CHECK: llvm.store %cst
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c1024_i64 step %c1_i64
+  // CHECK: %[[V:.*]] = llvm.load {{.*}} -> i32
+  // CHECK: %[[BIN:.*]] = arith.extsi %[[V]]
+  // CHECK: %[[IN:.*]] = arith.cmpi ult, %[[BIN]], %c64_i64
+  // CHECK: scf.if %[[IN]]
+  // CHECK: %[[OLD:.*]] = llvm.load {{.*}} -> i32
+  // CHECK: arith.addi %[[OLD]], %c1_i32
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xi32>
+  %h = "tt.histogram"(%a) : (tensor<1024xi32>) -> tensor<64xi32>
+  "xsmt.descriptor_store"(%y, %h, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xi32>, i64, i64, i64) -> ()
+  return
+}
