@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import torch
 import triton
 import triton.language as tl
 import triton.language.extra.smt as smt
@@ -169,3 +170,32 @@ def test_misuse_is_refused_at_its_line(mode, message, line):
     excerpt, _, explanation = str(caught.value).partition("^\n")
     assert message in explanation
     assert excerpt.rstrip().endswith(line)
+
+
+@triton.jit
+def pointer_view_kernel(x_ptr, packed_ptr, out_ptr, M, N, ROWS: tl.constexpr, COLUMNS: tl.constexpr, P: tl.constexpr, Q: tl.constexpr):
+    """Packs from memory to memory, then reads a part of the packed block in its plain form."""
+    x = tl.make_block_ptr(x_ptr, (M, N), (N, 1), (0, 0), (ROWS, COLUMNS), (1, 0))
+    packed = tl.make_block_ptr(
+        packed_ptr,
+        (ROWS // P, COLUMNS // Q, P, Q),
+        (COLUMNS * P, P * Q, Q, 1),
+        (0, 0, 0, 0),
+        (ROWS // P, COLUMNS // Q, P, Q),
+        (3, 2, 1, 0),
+    )
+    tiles = smt.view(x, (3, 5), (ROWS, COLUMNS), (P, Q))
+    tl.store(packed, tl.load(tiles, boundary_check=(0, 1, 2, 3), padding_option="zero"))
+    plain = smt.view(packed, (1, 2), (ROWS // 2, COLUMNS // 2), (1, 1))
+    out = tl.make_block_ptr(out_ptr, (ROWS // 2, COLUMNS // 2), (COLUMNS // 2, 1), (0, 0), (ROWS // 2, COLUMNS // 2), (1, 0))
+    tl.store(out, tl.load(plain))
+
+
+def test_views_of_pointers(target):
+    m, n, rows, columns, p, q = 21, 40, 32, 64, 4, 8
+    x, packed, out = torch.randn(m, n), torch.zeros(rows // p, columns // q, p, q), torch.zeros(rows // 2, columns // 2)
+    pointer_view_kernel[(1,)](x, packed, out, m, n, ROWS=rows, COLUMNS=columns, P=p, Q=q)
+    padded = torch.zeros(rows, columns)
+    padded[: m - 3, : n - 5] = x[3:, 5:]
+    assert torch.equal(packed, padded.reshape(rows // p, p, columns // q, q).permute(0, 2, 1, 3))
+    assert torch.equal(out, padded[1 : 1 + rows // 2, 2 : 2 + columns // 2])
