@@ -20,8 +20,8 @@ def llvm_ir(module: ir.Module) -> str:
         return _float_patterns(llvm_dialect.translate_module_to_llvmir(module.operation))
 
 
-# torch-mlir's LLVM writes float constants in a newer form than llvmlite's LLVM reads: `+qnan`, `f0x7F7FFFFF`, and decimals that are exact only in
-# the constant's own type, which is the last type named before them. They become bit patterns, which both agree on.
+# torch-mlir's LLVM writes float constants in a newer form than llvmlite's LLVM reads: `+qnan`, `f0x7F7FFFFF`, and decimals that are exact
+# only in the constant's own type, which is the last type named before them. They become bit patterns, which both agree on.
 _FLOAT = re.compile(
     r'"[^"]*"|\b(half|bfloat|float|double)\b'
     r"|(?<=[ (\[<])(?:([+-])(inf|qnan|s?nan\((0x[0-9A-F]+)\))|f0x([0-9A-F]+)|(-?[0-9]+\.[0-9]+e[+-][0-9]+))(?=[,)\]> \n])"
@@ -109,6 +109,7 @@ class _Compiler:
     def optimise(self, text: str) -> llvm.ModuleRef:
         try:
             module = llvm.parse_assembly(text)
+            module.verify()
         except RuntimeError as error:
             raise ValueError(f"invalid LLVM IR: {error}") from None
         module.triple, module.data_layout = self.triple, self.layout

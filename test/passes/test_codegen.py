@@ -1,0 +1,236 @@
+"""LLVM IR as it reaches llvmlite, and the code that comes of it: constants bit for bit, refusals, objects, size."""
+
+import ctypes
+import random
+import re
+import struct
+
+import llvmlite.binding as llvm
+import numpy as np
+import pytest
+from torch_mlir import ir
+
+from triton_spacemit.dialect.chips import CHIPS, Chip, get_chip, host_chip
+from triton_spacemit.dialect.context import make_context
+from triton_spacemit.dialect.module import set_chip
+from triton_spacemit.passes import codegen, pipeline
+
+FORMATS = {"f16": (5, 10), "bf16": (8, 7), "f32": (8, 23), "f64": (11, 52)}  # bits of exponent and mantissa
+INTEGERS = {"f16": np.uint16, "bf16": np.uint16, "f32": np.uint32, "f64": np.uint64}
+
+
+def patterns(type_: str) -> list[int]:
+    """Bit patterns of all kinds of numbers, with either sign: zeros, subnormals, infinities, NaNs with payloads, ties in decimal."""
+    exponent, mantissa = FORMATS[type_]
+    top, bias = (1 << exponent) - 1, (1 << (exponent - 1)) - 1
+    quiet = 1 << (mantissa - 1)
+    special = [0, 1, 2, (1 << mantissa) - 1, 1 << mantissa]  # up to the least normal number
+    special += [(top << mantissa) - 1, top << mantissa]  # the greatest number, infinity
+    special += [top << mantissa | payload for payload in (quiet, quiet | 1, quiet | 5, 2 * quiet - 1)]
+    special += [top << mantissa | 1, top << mantissa | (quiet - 1)]  # signalling
+    special += [bias << mantissa, (bias << mantissa) + 1, (bias << mantissa) - 1]  # around 1
+    special += [(bias - 4) << mantissa | (1 << mantissa) // 10 * 6]  # about 0.1
+    numbers = random.Random(type_)
+    special += [numbers.getrandbits(exponent + mantissa) for _ in range(63 - len(special))] + [bias << mantissa]
+    return [pattern | (i % 2) << (exponent + mantissa) for i, pattern in enumerate(special)] + special
+
+
+def quieted(type_: str, pattern: int) -> int:
+    """What multiplying by one makes of a number."""
+    exponent, mantissa = FORMATS[type_]
+    magnitude = pattern & ((1 << (exponent + mantissa)) - 1)
+    return pattern | 1 << (mantissa - 1) if magnitude > ((1 << exponent) - 1) << mantissa else pattern
+
+
+def parsed(text: str, before: str) -> list[int]:
+    """The narrow constants that follow `before` in `text` as llvmlite's LLVM understands it, which writes them in hexadecimal."""
+    return [int(digits, 16) for digits in re.findall(before + r"0x[HR]([0-9A-F]{4})\b", str(llvm.parse_assembly(text)))]
+
+
+def llvm_ir(text: str) -> str:
+    with make_context(), ir.Location.unknown():
+        return codegen.llvm_ir(ir.Module.parse(text))
+
+
+def stages(text: str, chip: Chip) -> str:
+    """LLVM IR of a program in the structured state."""
+    with make_context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        set_chip(module, chip)
+        pipeline.run(module, "llvm", after="structure")
+        return codegen.llvm_ir(module)
+
+
+def execute(text: str, *arrays: np.ndarray) -> None:
+    """Compile `@f`, a function of pointers, for this machine, and call it."""
+    image = codegen.compile_object(llvm_ir(text), host_chip())
+    jit = llvm.create_lljit_compiler()
+    library = llvm.JITLibraryBuilder().add_object_img(image).add_current_process().export_symbol("f").link(jit, "f")
+    ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arrays))(library["f"])(*(a.ctypes.data for a in arrays))
+
+
+@pytest.mark.parametrize("type_", FORMATS)
+def test_scalar_constants(type_):
+    """As an operand with its type written before it, and as the bare second operand of an instruction."""
+    wanted = patterns(type_)
+    lines = []
+    for i, pattern in enumerate(wanted):
+        lines += [
+            f"%c{i} = llvm.mlir.constant(0x{pattern:0{INTEGERS[type_]().nbytes * 2}X} : {type_}) : {type_}",
+            f"%p{i} = llvm.getelementptr %out[{i}] : (!llvm.ptr) -> !llvm.ptr, {type_}",
+            f"llvm.store %c{i}, %p{i} : {type_}, !llvm.ptr",
+            f"%m{i} = llvm.fmul %x, %c{i} : {type_}",
+            f"%q{i} = llvm.getelementptr %products[{i}] : (!llvm.ptr) -> !llvm.ptr, {type_}",
+            f"llvm.store %m{i}, %q{i} : {type_}, !llvm.ptr",
+        ]
+    body = "\n".join(lines)
+    one = ((1 << (FORMATS[type_][0] - 1)) - 1) << FORMATS[type_][1]
+    text = f"""llvm.func @f(%one: !llvm.ptr, %out: !llvm.ptr, %products: !llvm.ptr) {{
+      %x = llvm.load %one : !llvm.ptr -> {type_}
+      {body}
+      llvm.return
+    }}"""
+    out, products = np.zeros((2, len(wanted)), INTEGERS[type_])
+    execute(text, np.array([one], INTEGERS[type_]), out, products)
+    assert out.tolist() == wanted
+    if type_ in ("f16", "bf16"):  # arithmetic on them is not exact on every machine
+        assert parsed(llvm_ir(text), r"fmul \w+ %\d+, ") == wanted
+    else:
+        assert products.tolist() == [quieted(type_, p) for p in wanted]
+
+
+@pytest.mark.parametrize("type_", FORMATS)
+def test_constants_of_vectors_and_phis(type_):
+    wanted = patterns(type_)
+    digits = INTEGERS[type_]().nbytes * 2
+    half = len(wanted) // 2
+    numbers = ", ".join(f"0x{p:0{digits}X}" for p in wanted)
+    types = ", ".join([type_] * half)
+    constants = "\n".join(f"%c{i} = llvm.mlir.constant(0x{p:0{digits}X} : {type_}) : {type_}" for i, p in enumerate(wanted))
+    stores = "\n".join(
+        f"%p{i} = llvm.getelementptr %chosen[{i}] : (!llvm.ptr) -> !llvm.ptr, {type_}\nllvm.store %a{i}, %p{i} : {type_}, !llvm.ptr"
+        for i in range(half)
+    )
+    first, second = (", ".join(f"%c{i}" for i in numbers) for numbers in (range(half), range(half, len(wanted))))
+    text = f"""llvm.func @f(%flag: !llvm.ptr, %out: !llvm.ptr, %chosen: !llvm.ptr) {{
+      {constants}
+      %v = llvm.mlir.constant(dense<[{numbers}]> : vector<{len(wanted)}x{type_}>) : vector<{len(wanted)}x{type_}>
+      llvm.store %v, %out {{alignment = 1 : i64}} : vector<{len(wanted)}x{type_}>, !llvm.ptr
+      %c = llvm.load %flag : !llvm.ptr -> i1
+      llvm.cond_br %c, ^end({first} : {types}), ^end({second} : {types})
+    ^end({", ".join(f"%a{i}: {type_}" for i in range(half))}):
+      {stores}
+      llvm.return
+    }}"""
+    for flag, part in ((1, wanted[:half]), (0, wanted[half:])):
+        out, chosen = np.zeros(len(wanted), INTEGERS[type_]), np.zeros(half, INTEGERS[type_])
+        execute(text, np.array([flag], np.uint8), out, chosen)
+        assert out.tolist() == wanted
+        if type_ not in ("f16", "bf16"):
+            assert chosen.tolist() == part
+    if type_ in ("f16", "bf16"):
+        first, second = (parsed(llvm_ir(text), before) for before in (r"phi \w+ \[ ", r" \], \[ "))
+        assert sorted([first, second]) == sorted([wanted[:half], wanted[half:]])
+
+
+def test_text_in_quotes_stays():
+    content = "float +qnan, f0x7F7FFFFF, 1.500000e+00 half 1.000000e-01 "
+    text = f"""llvm.mlir.global constant @s("{content}")
+    llvm.func @f(%p: !llvm.ptr) {{
+      %c = llvm.mlir.constant(1.000000e-01 : f64) : f64
+      llvm.store %c, %p : f64, !llvm.ptr
+      llvm.return
+    }}"""
+    assert content.encode() in codegen.compile_object(llvm_ir(text), CHIPS["x60"])
+    out = np.zeros(1)
+    execute(text, out)
+    assert out[0] == 0.1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "define void @f( {",
+        "define i32 @f() {\n  ret i32 1.0\n}",
+        "define i32 @f() {\n  ret i32 %x\n}",
+        # well-formed, but a value is used where it is not defined yet
+        "define i32 @f() {\n  %y = add i32 %x, 1\n  %x = add i32 1, 1\n  ret i32 %y\n}",
+    ],
+)
+def test_invalid_ir(text):
+    for compile_ in (codegen.compile_object, codegen.assembly):
+        with pytest.raises(ValueError, match="invalid LLVM IR"):
+            compile_(text, CHIPS["x60"])
+
+
+@pytest.mark.parametrize("name", [*CHIPS, "host"])
+def test_object(name):
+    chip = get_chip(name)
+    image = codegen.compile_object("define void @kernel(ptr %a, ptr %c) {\n  ret void\n}", chip)
+    assert image[:6] == b"\x7fELF\x02\x01"
+    kind, machine = struct.unpack_from("<HH", image, 16)
+    riscv = chip.triple.startswith("riscv64")
+    assert (kind, machine) == (1, 243 if riscv else 62)  # relocatable; EM_RISCV or EM_X86_64
+    if riscv:
+        (flags,) = struct.unpack_from("<I", image, 48)
+        assert flags & 0x6 == 0x4  # doubles are passed in registers
+    assert b"\0kernel\0" in image
+
+
+LOAD = "{operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1>} : (!llvm.ptr, i64, i64, i64, f32)"
+STORE = "{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr"
+ELEMENTWISE = f"""func.func @kernel(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {{
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %z = arith.constant 0.0 : f32
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %n, %z) {LOAD} -> tensor<BLOCKxf32>
+  %b = "xsmt.descriptor_load"(%y, %c1, %c0, %n, %z) {LOAD} -> tensor<BLOCKxf32>
+  %s = arith.addf %a, %b : tensor<BLOCKxf32>
+  %t = math.exp %s : tensor<BLOCKxf32>
+  "xsmt.descriptor_store"(%y, %t, %c1, %c0, %n) {STORE}, tensor<BLOCKxf32>, i64, i64, i64) -> ()
+  return
+}}"""
+SOFTMAX = f"""func.func @kernel(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {{
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %z = arith.constant 0xFF800000 : f32
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %n, %z) {LOAD} -> tensor<BLOCKxf32>
+  %m = "tt.reduce"(%a) ({{
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.maxnumf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }}) {{axis = 0 : i32}} : (tensor<BLOCKxf32>) -> f32
+  %ms = "tt.splat"(%m) : (f32) -> tensor<BLOCKxf32>
+  %d = arith.subf %a, %ms : tensor<BLOCKxf32>
+  %e = math.exp %d : tensor<BLOCKxf32>
+  %s = "tt.reduce"(%e) ({{
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }}) {{axis = 0 : i32}} : (tensor<BLOCKxf32>) -> f32
+  %ss = "tt.splat"(%s) : (f32) -> tensor<BLOCKxf32>
+  %q = arith.divf %e, %ss : tensor<BLOCKxf32>
+  "xsmt.descriptor_store"(%y, %q, %c1, %c0, %n) {STORE}, tensor<BLOCKxf32>, i64, i64, i64) -> ()
+  return
+}}"""
+
+
+@pytest.mark.parametrize("program", [ELEMENTWISE, SOFTMAX], ids=["elementwise", "softmax"])
+def test_code_does_not_grow_with_the_block(program):
+    chip = CHIPS["x60"]
+    small, large = (len(codegen.assembly(stages(program.replace("BLOCK", str(block)), chip), chip).splitlines()) for block in (1024, 65536))
+    assert small > 50
+    assert abs(large - small) <= 0.1 * small
+
+
+@pytest.mark.parametrize("name", ["x60", "a100", "host"])
+@pytest.mark.parametrize("program", [ELEMENTWISE, SOFTMAX], ids=["elementwise", "softmax"])
+def test_no_library_calls(program, name):
+    chip = get_chip(name)
+    text = stages(program.replace("BLOCK", "1024"), chip)
+    assembly = codegen.assembly(text, chip)
+    assert "kernel" in assembly
+    called = set(re.findall(r"^\s*(?:callq?|tail|jal|jmp)\s+([\w.]+)", assembly, re.MULTILINE))
+    assert {name for name in called if not name.startswith(".L")} <= {"kernel.program", "memcpy"}
+    if not chip.has_vl:
+        assert "vscale" not in text
