@@ -112,8 +112,9 @@ def lower_print(low: Lowering, node: Node) -> None:
     signed = [int(i) for i in ir.DenseI32ArrayAttr(node.attribute("isSigned"))]
     null = Emitted(b.create("llvm.mlir.zero", [b.ptr], []).results[0], b.depth, 0)
     if not node.operands:
-        call(low, PRINT, [text(low, prefix), b.constant(0, b.i32), hex_, b.constant(-1, b.i32), null, null])
-    for value, is_signed in zip(node.operands, signed, strict=True):
+        call(low, PRINT, [text(low, prefix), b.constant(0, b.i32), hex_, b.constant(0, b.i32), null, null])
+    for number, (value, is_signed) in enumerate(zip(node.operands, signed, strict=True)):
+        name = f"{prefix}(operand {number}) " if len(node.operands) > 1 else prefix
         operand = low.values[value]
         if isinstance(operand, Emitted):
             element = operand.value.type
@@ -124,7 +125,7 @@ def lower_print(low: Lowering, node: Node) -> None:
         for d, extent in enumerate(operand.shape):
             low.memory.scalar_store(b.offset(shape.base, b.constant(d), b.i64), b.constant(extent))
         code = type_code(low, element, bool(is_signed))
-        arguments = [text(low, prefix), b.constant(code, b.i32), hex_, b.constant(len(operand.shape), b.i32), shape.base, buffer.base]
+        arguments = [text(low, name), b.constant(code, b.i32), hex_, b.constant(len(operand.shape), b.i32), shape.base, buffer.base]
         call(low, PRINT, arguments)
 
 
