@@ -1,6 +1,6 @@
 // RUN: triton-spacemit-opt %s --to-llvm --split-input-file | filecheck %s
 
-// The program is internal, so that it becomes part of its one caller.
+// The program is internal: nobody but the entry point calls it.
 // CHECK-LABEL: llvm.func internal @kernel.program(%arg0: !llvm.ptr, %arg1: i16, %arg2: f16, %arg3: !llvm.ptr {llvm.noalias}, %arg4: !llvm.ptr {llvm.noalias})
 func.func @kernel(%x: !llvm.ptr, %n: i16, %f: f16, %context: !llvm.ptr {llvm.noalias}, %scratch: !llvm.ptr {llvm.noalias}) {
   llvm.store %n, %x : i16, !llvm.ptr
