@@ -30,7 +30,7 @@ static int format(char *out, size_t room, int32_t kind, int32_t bits, int32_t he
   uint64_t word = 0;
   memcpy(&word, data, bits < 8 ? 1 : (size_t)bits / 8);
   if (bits < 8) word &= (1u << bits) - 1;
-  if (hex || kind == 4) return snprintf(out, room, "0x%0*llx", bits < 8 ? 1 : bits / 4, (unsigned long long)word);
+  if ((hex && kind < 2) || kind == 4) return snprintf(out, room, "0x%0*llx", bits < 8 ? 1 : bits / 4, (unsigned long long)word);
   if (kind == 1 || bits == 1) return snprintf(out, room, "%llu", (unsigned long long)word);
   if (kind == 0) return snprintf(out, room, "%lld", (long long)(word << (64 - bits)) >> (64 - bits));
   double value;
@@ -43,7 +43,7 @@ static int format(char *out, size_t room, int32_t kind, int32_t bits, int32_t he
     memcpy(&single, &word, sizeof single), value = single;
   else
     memcpy(&value, &word, sizeof value);
-  return snprintf(out, room, "%f", value);
+  return snprintf(out, room, hex ? "%a" : "%f", value);
 }
 
 // One line an element, as Triton prints on a GPU: `pid (0, 0, 0) idx ( 7, 31) prefix: value`.
