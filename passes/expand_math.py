@@ -72,7 +72,7 @@ def expand_math(module: ir.Module) -> None:
     with module.context, module.operation.location:
         types = Types(riscv=chip_of(module).has_vl)
 
-        def visit(op: ir.Operation, entry: ir.InsertionPoint, constants: dict) -> None:
+        def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             if op.name in _TRITON or op.name == "tt.extern_elementwise" or (op.name.startswith("math.") and op.name not in KEPT):
                 result = _expand(op, Builder(types, entry, constants, op))
                 op.result.replace_all_uses_with(result.value)

@@ -53,7 +53,7 @@ def guard_division(module: ir.Module) -> None:
     with module.context, module.operation.location:
         types = Types(riscv=False)
 
-        def visit(op: ir.Operation, entry: ir.InsertionPoint, constants: dict) -> None:
+        def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             if op.name in _SIGNED + _UNSIGNED and not _safe_constant(op.operands[1]):
                 _guard(op, Builder(types, entry, constants, op))
 

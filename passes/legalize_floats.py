@@ -1,8 +1,8 @@
 """Compute bfloat16 and float8 in float32, and keep them as integers.
 
-In: `arith`, `math`, `vector` and `tt.fp_to_fp` on any float type. Out: no value is of a float8 type or bfloat16: they are i8 and i16, also
-in loops, branches, functions and memory. Arithmetic on them is done in float32 and rounded after each op, to nearest even (or towards zero where
-`tt.fp_to_fp` asks for that); so is float16's on chips without it. A conversion from float64 rounds once. As in PyTorch, what is too
+In: `arith`, `math`, `vector` and `tt.fp_to_fp` on any float type. Out: no value is of a float8 type or bfloat16: they are i8 and i16,
+also in loops, branches, functions and memory. Arithmetic on them is done in float32 and rounded after each op, to nearest even (or towards zero
+where `tt.fp_to_fp` asks for that); so is float16's on chips without it. A conversion from float64 rounds once. As in PyTorch, what is too
 large for a float8 type becomes the largest number in f8E4M3FN, infinity in f8E5M2 and NaN in the other types; rounding towards zero
 gives the largest number in each.
 """
@@ -64,6 +64,7 @@ _TOWARDS_ZERO = 0  # tt.fp_to_fp's `rounding`
 # Results that are one of the operands, up to their sign: narrowing them rounds nothing.
 _EXACT = {"arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.negf", "math.absf", "math.copysign"}
 _UNTOUCHED = {"arith.constant", "arith.select", "arith.bitcast"}
+_OTHERS = {"vector.fma", "vector.reduction", "tt.fp_to_fp"}
 _CONVERSIONS = {"arith.extf", "arith.truncf", "tt.fp_to_fp"}
 
 
@@ -207,7 +208,7 @@ def _retype(module: ir.Module, types: Types) -> None:
         if new != type_:
             function.attributes["function_type"] = ir.TypeAttr.get(new)
 
-    def visit(op: ir.Operation, entry: ir.InsertionPoint, constants: dict) -> None:
+    def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
         for region in op.regions:
             for block in region.blocks:
                 for argument in block.arguments:
@@ -254,12 +255,12 @@ def legalize_floats(module: ir.Module) -> None:
         types = Types(riscv=chip.triple.startswith("riscv"))
         found: set[str] = set()
 
-        def visit(op: ir.Operation, entry: ir.InsertionPoint, constants: dict) -> None:
+        def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             name = op.name
             results = op.results
             kinds = {types.describe(value.type)[0] for value in (*op.operands, *results)}
             found.update(kinds)
-            if name in _UNTOUCHED or not (name.startswith(("arith.", "math.")) or name in ("vector.fma", "vector.reduction", "tt.fp_to_fp")):
+            if name in _UNTOUCHED or not (name.startswith(("arith.", "math.")) or name in _OTHERS):
                 return
             wanted = types.describe(results[0].type)[0]
             b = Builder(types, entry, constants, op)

@@ -191,7 +191,7 @@ class Lanes:
 class Builder:
     """Creates element-wise ops before (or after) `op`, at its location; constants go to the start of its function."""
 
-    def __init__(self, types: Types, entry: ir.InsertionPoint, constants: dict, op: ir.Operation, after: bool = False) -> None:
+    def __init__(self, types: Types, entry: ir.Block, constants: dict, op: ir.Operation, after: bool = False) -> None:
         self.types = types
         self.entry = entry
         self.constants = constants
@@ -218,7 +218,8 @@ class Builder:
                 attribute = ir.IntegerAttr.get(element, _signed(number, BITS[kind]))
             if lanes:
                 attribute = ir.DenseElementsAttr.get_splat(type_, attribute)
-            op = ir.Operation.create("arith.constant", [type_], [], {"value": attribute}, None, 0, self.location, self.entry, False)
+            start = ir.InsertionPoint.at_block_begin(self.entry)  # not kept: the op there may be erased
+            op = ir.Operation.create("arith.constant", [type_], [], {"value": attribute}, None, 0, self.location, start, False)
             value = self.constants[key] = op.result
         return Lanes(self, value, kind, lanes)
 
@@ -301,13 +302,13 @@ class Builder:
         return [Lanes(self, result, old.kind, old.lanes) for result, old in zip(branch.results, usual, strict=True)]
 
 
-def walk(module: ir.Module, visit: Callable[[ir.Operation, ir.InsertionPoint, dict], None]) -> None:
+def walk(module: ir.Module, visit: Callable[[ir.Operation, ir.Block, dict], None]) -> None:
     """Call `visit(op, entry, constants)` on each op inside the module's functions, operands before users, inner ops before outer ones.
 
-    `entry` and `constants` are the function's, as `Builder` takes them. `visit` may erase the op and add ops around it.
+    `entry` (its first block) and `constants` are the function's, as `Builder` takes them. `visit` may erase the op and add ops around it.
     """
 
-    def walk_regions(parent: ir.Operation, entry: ir.InsertionPoint, constants: dict) -> None:
+    def walk_regions(parent: ir.Operation, entry: ir.Block, constants: dict) -> None:
         for region in parent.regions:
             for block in region.blocks:
                 for op in list(block.operations):
@@ -319,4 +320,4 @@ def walk(module: ir.Module, visit: Callable[[ir.Operation, ir.InsertionPoint, di
     for function in module.body.operations:
         function = function.operation
         if function.regions and function.regions[0].blocks:
-            walk_regions(function, ir.InsertionPoint(function.regions[0].blocks[0].operations[0]), {})
+            walk_regions(function, function.regions[0].blocks[0], {})

@@ -125,16 +125,11 @@ def expm1_f64(b: Builder, x: Lanes) -> Lanes:
     return b.select(x.abs() < 0.34, (x + tail).copysign(x), result)
 
 
-def sigmoid_f32(b: Builder, x: Lanes) -> Lanes:
-    """1 / (1 + exp(-x)): at most 2 ulp."""
-    return 1.0 / (1.0 + exp_f32(b, -x))
-
-
 def silu_f32(b: Builder, x: Lanes) -> Lanes:
-    """x / (1 + exp(-x)): at most 3 ulp; 0 at minus infinity."""
+    """x / (1 + exp(-x)): at most 3 ulp until exp(-x) overflows; from there on -0."""
     return b.select(x < -200.0, -0.0, x / (1.0 + exp_f32(b, -x)))
 
 
 def silu_f64(b: Builder, x: Lanes) -> Lanes:
-    """x / (1 + exp(-x)): at most 3 ulp; 0 at minus infinity."""
+    """x / (1 + exp(-x)): at most 3 ulp until exp(-x) overflows; from there on -0."""
     return b.select(x < -1000.0, -0.0, x / (1.0 + exp_f64(b, -x)))

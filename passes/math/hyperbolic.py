@@ -13,8 +13,8 @@ _TANH_F32 = (
 _EXP_F32 = (2.0, 2.0, 1.3333234786987305, 0.6666654944419861, 0.26772916316986084, 0.08911924809217453)
 # (sinh(x) - x) / x^3 in x^2 on |x| <= 1; error 2^-57
 _SINH_F64 = (
-    0.16666666666666666, 0.008333333333333975, 0.0001984126984055093, 2.755731951571747e-06, 2.5052056113785386e-08, 1.6063074490305283e-10,
-    7.568813678121769e-13,
+    0.16666666666666666, 0.008333333333333975, 0.0001984126984055093, 2.755731951571747e-06, 2.5052056113785386e-08,
+    1.6063074490305283e-10, 7.568813678121769e-13,
 )  # fmt: skip
 _LN2 = 0.6931471805599453
 
@@ -31,10 +31,10 @@ def tanh_f32(b: Builder, x: Lanes) -> Lanes:
     r = b.fma(rounded - shift, -_LN2 / 2, clamped)
     scale = (rounded.bits() << 23).floats()  # half of 2^n
     half_sum = b.fma(scale * r, b.polynomial(r, _EXP_F32), scale + 0.5)
-    large = (1.0 - 1.0 / half_sum).copysign(x)
+    large = 1.0 - 1.0 / half_sum
     z = x * x
-    small = b.fma(x * z, b.polynomial(z, _TANH_F32), x)
-    return b.select(size >= 0.905, large, small)
+    small = b.fma(size * z, b.polynomial(z, _TANH_F32), size)
+    return b.select(size >= 0.905, large, small).copysign(x)
 
 
 def sinh_f64(b: Builder, x: Lanes) -> Lanes:

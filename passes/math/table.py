@@ -49,7 +49,7 @@ def _llrint(b: Builder, x: Lanes) -> Lanes:
     limit = 2.0**63
     result = b.select(rounded.abs() < limit, rounded, 0.0).to("i64")
     result = b.select(rounded >= limit, 2**63 - 1, result)
-    return b.select((rounded < -limit) | rounded.is_nan(), -(2**63), result)
+    return b.select((rounded <= -limit) | rounded.is_nan(), -(2**63), result)
 
 
 # Errors are stated at the expansions: those of float32 where there is one, else float32 is exact to 1 ulp as a rounded float64.
@@ -96,7 +96,7 @@ FUNCTIONS = {
     "round": _same(rounding.round_half_away),
     "copysign": _exactly("copysign"),
     "nextafter": _same(rounding.nextafter),
-    "ldexp": _same(rounding.scale_by_power),
+    "ldexp": Function(rounding.scale_by_power, rounding.scale_by_power),
     "ilogb": _same(rounding.ilogb),
     "llrint": Function(_llrint, _llrint),
     "signbit": _same(rounding.sign_bit),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch_mlir import ir
-from torch_mlir.dialects import llvm as llvm_dialect
+from torch_mlir.passmanager import PassManager
 
 from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.dialect.context import make_context
@@ -17,14 +17,28 @@ from triton_spacemit.passes import codegen
 from triton_spacemit.passes.expand_math import expand_math
 from triton_spacemit.passes.guard_division import guard_division
 from triton_spacemit.passes.legalize_floats import legalize_floats
-from triton_spacemit.passes.to_llvm import PIPELINE, PassManager
+from triton_spacemit.passes.to_llvm import PIPELINE
 
 LANES = 16
-SIZES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: goes through all values of float32; runs with -m slow only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.markexpr:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
 
 
 def make_source(body: str, inputs: list[str], output: str, lanes: int = LANES) -> str:
-    """A function that maps `body` over arrays: it computes `%r : T(output)` from `%x0`, `%x1`, ...; T(kind) is a vector or, of 0 lanes, a scalar."""
+    """A function that maps `body` over arrays: it computes `%r` of type T(output) from `%x0`, `%x1`, ...
+
+    T(kind) is a vector or, for 0 lanes, a scalar.
+    """
 
     def type_of(kind: str) -> str:
         return f"vector<{lanes}x{kind}>" if lanes else kind
@@ -63,7 +77,6 @@ def lower(source: str, chip: str = "host") -> str:
             transform(module)
         module.operation.verify()
         PassManager.parse(PIPELINE).run(module.operation)
-        assert llvm_dialect is not None
         return codegen.llvm_ir(module)
 
 
@@ -83,12 +96,60 @@ class Compiled:
 
     def __call__(self, inputs: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
         count = len(inputs[0])
-        assert count % LANES == 0
         result = np.zeros(count, dtype)
         pointers = [array.ctypes.data for array in inputs] + [result.ctypes.data]
         function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(pointers), ctypes.c_int64)(self.address)
         function(*pointers, count)
         return result
+
+
+def extern(name: str, kinds: list[str], output: str) -> str:
+    """The body that calls a function of libdevice."""
+    operands = ", ".join(f"%x{i}" for i in range(len(kinds)))
+    types = ", ".join(f"T({kind})" for kind in kinds)
+    attributes = f'{{libname = "", libpath = "", pure = true, symbol = "__xsmt_{name}"}}'
+    return f'%r = "tt.extern_elementwise"({operands}) {attributes} : ({types}) -> T({output})'
+
+
+def ulp_error(result: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Distance from the exact value (of a wider type) in units of its last place; infinite for a wrong special value."""
+    info = np.finfo(result.dtype)
+    with np.errstate(all="ignore"):
+        rounded = exact.astype(result.dtype)
+        size = np.where(np.isfinite(exact) & (exact != 0), np.abs(exact), info.tiny)
+        ulp = np.ldexp(np.ones_like(size), np.maximum(np.frexp(size)[1] - 1, info.minexp) - info.nmant)
+        error = np.abs(result.astype(exact.dtype) - exact) / ulp
+    same = (result == rounded) | (np.isnan(result) & np.isnan(exact))
+    edge = np.isinf(result) & (np.abs(exact) >= info.max) | np.isinf(rounded) & (np.abs(result) == info.max)
+    error = np.where(np.isfinite(error), error, np.inf)
+    return np.where(same, np.where(np.isfinite(rounded) & np.isfinite(exact), error, 0), np.where(edge, 1, error))
+
+
+@pytest.fixture(scope="session")
+def function(run: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """`function(name, *arrays)`: a function of libdevice on arrays of one float type."""
+    names = {np.dtype(np.float16): "f16", np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
+
+    def call(name: str, *arrays: np.ndarray, lanes: int = LANES) -> np.ndarray:
+        kind = names[arrays[0].dtype]
+        return run(extern(name, [kind] * len(arrays), kind), [kind] * len(arrays), kind, list(arrays), arrays[0].dtype, lanes)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def ulps() -> Callable[..., np.ndarray]:
+    return ulp_error
+
+
+@pytest.fixture(scope="session")
+def assembly() -> Callable[..., str]:
+    """`assembly(name, kind, count, output)`: a function of libdevice compiled for the X60."""
+
+    def compile_(name: str, kinds: list[str], output: str) -> str:
+        return codegen.assembly(lower(make_source(extern(name, kinds, output), kinds, output, 8), "x60"), get_chip("x60"))
+
+    return compile_
 
 
 @pytest.fixture(scope="session")

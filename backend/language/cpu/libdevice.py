@@ -1,7 +1,7 @@
 """`triton.language.extra.cpu.libdevice`: mathematical functions on float16, bfloat16, float32 and float64.
 
-Operands of different types are promoted to the widest float type among them (float16 with bfloat16: float32); integers count as float32, 64-bit
-ones as float64. A result has the type of its operands unless the function says otherwise. The functions become vector code in the compiler
+Operands of different types are promoted to the widest float type among them (float16 with bfloat16: float32); integers count as
+float32, 64-bit ones as float64. A result has the type of its operands unless the function says otherwise. The functions become vector code in the compiler
 (`passes/math`), where their errors are stated; float16 and bfloat16 are computed in float32 and rounded once.
 """
 
@@ -43,8 +43,8 @@ def _call(name: str, operands: list[Any], semantic: Any, result: core.dtype | No
     operands = [semantic.broadcast_impl_value(operand, shape)[0] for operand in operands]
     kind = result or dtype
     type_ = shape.type.with_element_ty(kind) if shape.type.is_block() else kind
-    handles = [operand.handle for operand in operands]
-    return core.tensor(semantic.builder.create_extern_elementwise("", "", _SYMBOL + name, handles, type_.to_ir(semantic.builder), True), type_)
+    handles, builder = [operand.handle for operand in operands], semantic.builder
+    return core.tensor(builder.create_extern_elementwise("", "", _SYMBOL + name, handles, type_.to_ir(builder), True), type_)
 
 
 @core.extern

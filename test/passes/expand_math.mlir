@@ -1,0 +1,63 @@
+// RUN: triton-spacemit-opt %s --chip x60 --split-input-file --expand-math | filecheck %s
+
+// One instruction on every chip: kept.
+// CHECK-LABEL: func.func @kept
+func.func @kept(%x: vector<8xf32>) -> vector<8xf32> {
+  // CHECK: math.sqrt
+  %a = math.sqrt %x : vector<8xf32>
+  // CHECK: math.fma
+  %b = math.fma %a, %x, %x : vector<8xf32>
+  return %b : vector<8xf32>
+}
+
+// -----
+
+// Constants are made once, at the function's start; the exponential is a chain of fused multiply-adds.
+// CHECK-LABEL: func.func @exp
+func.func @exp(%x: vector<8xf32>) -> vector<8xf32> {
+  // CHECK: arith.constant
+  // CHECK: arith.cmpf olt
+  // CHECK: arith.minnumf
+  // CHECK: arith.shli
+  // CHECK-COUNT-6: math.fma
+  // CHECK-NOT: math.exp
+  %a = math.exp %x : vector<8xf32>
+  return %a : vector<8xf32>
+}
+
+// -----
+
+// Scalars as vectors; float16 in float32, rounded once.
+// CHECK-LABEL: func.func @scalar
+func.func @scalar(%x: f16) -> f16 {
+  // CHECK: arith.extf %arg0 : f16 to f32
+  // CHECK: arith.truncf %{{.*}} : f32 to f16
+  %a = math.log2 %x : f16
+  return %a : f16
+}
+
+// -----
+
+// Angles for which the reduction is not exact take a branch.
+// CHECK-LABEL: func.func @sin
+func.func @sin(%x: vector<8xf32>) -> vector<8xf32> {
+  // CHECK: vector.reduction <or>
+  // CHECK: scf.if
+  // CHECK: arith.extf %{{.*}} : vector<8xf32> to vector<8xf64>
+  %a = math.sin %x : vector<8xf32>
+  return %a : vector<8xf32>
+}
+
+// -----
+
+// Element-wise Triton ops.
+// CHECK-LABEL: func.func @triton
+func.func @triton(%x: vector<8xf32>, %y: vector<8xf32>, %i: vector<8xi32>) -> (vector<8xf32>, vector<8xf32>, vector<8xi32>) {
+  // CHECK: arith.divf
+  %a = "tt.precise_divf"(%x, %y) : (vector<8xf32>, vector<8xf32>) -> vector<8xf32>
+  // CHECK: arith.bitcast
+  %b = "tt.bitcast"(%i) : (vector<8xi32>) -> vector<8xf32>
+  // CHECK: arith.shrui
+  %c = "tt.mulhiui"(%i, %i) : (vector<8xi32>, vector<8xi32>) -> vector<8xi32>
+  return %a, %b, %c : vector<8xf32>, vector<8xf32>, vector<8xi32>
+}

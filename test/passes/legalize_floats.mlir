@@ -1,0 +1,57 @@
+// RUN: triton-spacemit-opt %s --chip x60 --split-input-file --legalize-floats | filecheck %s
+
+// bfloat16 is i16 in signatures, memory and loops; arithmetic is float32's, rounded in the bits.
+// CHECK-LABEL: func.func @loop(%arg0: !llvm.ptr, %arg1: i16)
+func.func @loop(%p: !llvm.ptr, %s: bf16) {
+  %c0 = arith.constant 0 : index
+  %c4 = arith.constant 4 : index
+  %c1 = arith.constant 1 : index
+  // CHECK: llvm.load %arg0 {{.*}} -> vector<8xi16>
+  %x = llvm.load %p : !llvm.ptr -> vector<8xbf16>
+  %b = vector.broadcast %s : bf16 to vector<8xbf16>
+  // CHECK: scf.for {{.*}} -> (vector<8xi16>)
+  %r = scf.for %i = %c0 to %c4 step %c1 iter_args(%a = %x) -> (vector<8xbf16>) {
+    // CHECK: arith.addf %{{.*}} : vector<8xf32>
+    // CHECK: arith.shrui
+    %y = arith.addf %a, %b : vector<8xbf16>
+    scf.yield %y : vector<8xbf16>
+  }
+  llvm.store %r, %p : vector<8xbf16>, !llvm.ptr
+  return
+}
+
+// -----
+
+// The larger of two numbers is one of them: nothing is rounded.
+// CHECK-LABEL: func.func @exact
+func.func @exact(%x: vector<8xbf16>, %y: vector<8xbf16>) -> vector<8xbf16> {
+  // CHECK: arith.maxnumf %{{.*}} : vector<8xf32>
+  // CHECK-NEXT: arith.bitcast
+  // CHECK-NEXT: arith.shrui
+  // CHECK-NEXT: arith.trunci
+  // CHECK-NEXT: return
+  %m = arith.maxnumf %x, %y : vector<8xbf16>
+  return %m : vector<8xbf16>
+}
+
+// -----
+
+// Constants become the bits of the number.
+// CHECK-LABEL: func.func @constant
+func.func @constant() -> (vector<4xf8E4M3FN>, bf16) {
+  // CHECK-DAG: arith.constant dense<60> : vector<4xi8>
+  // CHECK-DAG: arith.constant 16320 : i16
+  %a = arith.constant dense<1.5> : vector<4xf8E4M3FN>
+  %b = arith.constant 1.5 : bf16
+  return %a, %b : vector<4xf8E4M3FN>, bf16
+}
+
+// -----
+
+// float16 stays where the chip computes in it.
+// CHECK-LABEL: func.func @half
+func.func @half(%x: vector<8xf16>) -> vector<8xf16> {
+  // CHECK: arith.mulf %arg0, %arg0 : vector<8xf16>
+  %m = arith.mulf %x, %x : vector<8xf16>
+  return %m : vector<8xf16>
+}
