@@ -1,10 +1,10 @@
 """Compute bfloat16 and float8 in float32, and keep them as integers.
 
 In: `arith`, `math`, `vector` and `tt.fp_to_fp` on any float type. Out: no value is of a float8 type or bfloat16: they are i8 and i16,
-also in loops, branches, functions and memory. Arithmetic on them is done in float32 and rounded after each op, to nearest even (or towards zero
-where `tt.fp_to_fp` asks for that); so is float16's on chips without it. A conversion from float64 rounds once. As in PyTorch, what is too
-large for a float8 type becomes the largest number in f8E4M3FN, infinity in f8E5M2 and NaN in the other types; rounding towards zero
-gives the largest number in each.
+also in loops, branches, functions and memory. Arithmetic on them is done in float32 and rounded after each op, to nearest even (or
+towards zero where `tt.fp_to_fp` asks for that); so is float16's on chips without it. A conversion from float64 rounds once. As in
+PyTorch, what is too large for a float8 type becomes the largest number in f8E4M3FN, infinity in f8E5M2 and NaN in the other types;
+rounding towards zero gives the largest number in each.
 """
 
 import struct
@@ -74,6 +74,8 @@ def _bitcast(x: Lanes, kind: str) -> Lanes:
 
 def widen(b: Builder, x: Lanes) -> Lanes:
     """A number of at most 32 bits as float32."""
+    if x.kind == "f8E5M2":  # the upper half of a float16
+        return (_bitcast(x, "i8").unsigned_to("i16") << 8).floats().to("f32")
     if x.kind in FORMATS:
         return _decode(b, _bitcast(x, "i8"), FORMATS[x.kind])
     if x.kind == "bf16":
@@ -89,10 +91,7 @@ def _decode(b: Builder, code: Lanes, format_: Format) -> Lanes:
     result = (size.bits() | (wide & -0x80000000)).floats()
     if format_.unsigned_zero:
         return b.select(code.equals(-0x80), float("nan"), result)
-    if format_.has_infinity:
-        infinity = ((wide & -0x80000000) | 0x7F800000).floats()
-        result = b.select(magnitude.equals(format_.infinity), infinity, result)
-    return b.select(magnitude > max(format_.largest, format_.infinity), float("nan"), result)
+    return b.select(magnitude > format_.largest, float("nan"), result)
 
 
 def _round_to_odd(b: Builder, x: Lanes) -> Lanes:

@@ -1,8 +1,8 @@
 """`triton.language.extra.cpu.libdevice`: mathematical functions on float16, bfloat16, float32 and float64.
 
-Operands of different types are promoted to the widest float type among them (float16 with bfloat16: float32); integers count as
-float32, 64-bit ones as float64. A result has the type of its operands unless the function says otherwise. The functions become vector code in the compiler
-(`passes/math`), where their errors are stated; float16 and bfloat16 are computed in float32 and rounded once.
+Operands of different types are promoted to the widest float type among them (float16 with bfloat16: float32); integers count as float32,
+64-bit ones as float64. A result has the type of its operands unless the function says otherwise. The functions become vector code in the
+compiler (`passes/math`), where their errors are stated; float16 and bfloat16 are computed in float32 and rounded once.
 """
 
 from typing import Any
