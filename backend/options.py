@@ -21,6 +21,10 @@ class Options:
     num_stages: int = 3
     warp_size: int = 32
     maxnreg: int | None = None
+    waves_per_eu: int = 0
+    matrix_instr_nonkdim: int = 0
+    kpack: int = 1
+    schedule_hint: str = "none"
     debug: bool = False
     sanitize_overflow: bool = True
     enable_fp_fusion: bool = True

@@ -28,6 +28,7 @@ _SEGMENTS = {
     "xsmt.scatter": "111***?",
     "xsmt.atomic_rmw": "1?1***?",
     "xsmt.atomic_cas": "1?11***?",
+    "xsmt.atomic_poll": "1?1***??",
 }
 
 
@@ -234,6 +235,35 @@ class AtomicRMWOp(XSMT.Operation, name="atomic_rmw"):
     @_verifier
     def verify_invariants(op: "AtomicRMWOp") -> bool:
         return _verify_word(op, "kind", RMW_KINDS) and _verify_atomic(op, op.value.type)
+
+
+class AtomicPollOp(XSMT.Operation, name="atomic_poll"):
+    """Read each active element until it equals `expected`; the result says whether it did before `timeout` nanoseconds were over.
+
+    Without `timeout` it waits for ever. The time is that of the whole op; every element is read at least once. Addresses as in `atomic_rmw`.
+    """
+
+    base: ext.Operand[Any]
+    index: ext.Operand[Any] | None
+    expected: ext.Operand[Any]
+    strides: Sequence[ext.Operand[Any]]
+    lower: Sequence[ext.Operand[Any]]
+    upper: Sequence[ext.Operand[Any]]
+    mask: ext.Operand[Any] | None
+    timeout: ext.Operand[Any] | None
+    result: ext.Result[Any]
+    order: ir.StringAttr
+    unit: ir.IntegerAttr
+
+    @staticmethod
+    @_verifier
+    def verify_invariants(op: "AtomicPollOp") -> bool:
+        expected = op.expected.type
+        if _shape(op.result.type) != _shape(expected) or str(_element(op.result.type)) != "i1":
+            return _fail(op, f"result must be i1 of the shape of {expected}, got {op.result.type}")
+        if op.timeout is not None and str(op.timeout.type) != "i64":
+            return _fail(op, f"timeout must be i64, got {op.timeout.type}")
+        return _verify_word(op, "order", ORDERS) and _verify_access(op, expected) and _verify_unit(op)
 
 
 class AtomicCASOp(XSMT.Operation, name="atomic_cas"):

@@ -13,7 +13,7 @@ from triton_spacemit.dialect import tt
 from triton_spacemit.passes.affine import DESCRIBED, Describer, Form, Node, Nodes
 
 CONTROL = ("scf.for", "scf.if", "scf.while")
-_ACCESSES = frozenset("tt." + name for name in "load store atomic_load atomic_store atomic_rmw atomic_cas".split())
+_ACCESSES = frozenset("tt." + name for name in "load store atomic_load atomic_store atomic_rmw atomic_cas atomic_poll".split())
 
 
 @dataclass(eq=False)

@@ -218,6 +218,17 @@ class _Function:
         else:
             self.done.add(op)
 
+    def poll(self, op: ir.Operation) -> None:
+        pointer, expected, *timeout = op.operands
+        attributes: dict[str, ir.Attribute] = {"order": ir.StringAttr.get(tt.ORDERS[op.attributes["sem"].value])}
+        result, name = op.results[0].type, "xsmt.atomic_poll"
+        if isinstance(pointer.type, ir.RankedTensorType):
+            new = self.access(op, (name, name), pointer, [expected], None, timeout or [None], result, attributes)
+        else:
+            segments = [[pointer], [], [expected], [], [], [], [], timeout]
+            new = self.segmented(op, name, segments, result, attributes | {"unit": ir.IntegerAttr.get(self.nodes.i64, 1)})
+        self.replace(op, new)
+
     def zeros(self, op: ir.Operation, type_: ir.Type) -> ir.Value:
         """A scalar or tensor of zeros, before `op`."""
         tensor = isinstance(type_, ir.RankedTensorType)
@@ -491,6 +502,7 @@ _REWRITES = {
     "tt.atomic_store": _Function.atomic,
     "tt.atomic_rmw": _Function.atomic,
     "tt.atomic_cas": _Function.atomic,
+    "tt.atomic_poll": _Function.poll,
     "tt.addptr": _Function.addptr,
     "tt.bitcast": _Function.bitcast,
     "tt.int_to_ptr": _Function.int_to_ptr,

@@ -17,6 +17,7 @@ typedef struct Context {
 struct Services {
   void (*assert_failed)(Context *, const char *message);
   void (*print)(Context *, const char *prefix, int32_t type, int32_t hex, int32_t rank, const int64_t *shape, const void *data);
+  int64_t (*nanoseconds)(void);
 };
 
 typedef void (*Kernel)(const uint64_t *arguments, Context *context);

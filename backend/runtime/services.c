@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "runtime.h"
 
@@ -81,4 +82,10 @@ static void print(Context *context, const char *prefix, int32_t type, int32_t he
   free(text);
 }
 
-const Services services = {.assert_failed = fail_program, .print = print};
+static int64_t nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+const Services services = {.assert_failed = fail_program, .print = print, .nanoseconds = nanoseconds};

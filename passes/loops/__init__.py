@@ -54,6 +54,7 @@ HANDLERS = {
     "xsmt.scatter": accesses.lower_store,
     "xsmt.atomic_rmw": accesses.lower_atomic,
     "xsmt.atomic_cas": accesses.lower_atomic,
+    "xsmt.atomic_poll": accesses.lower_atomic_poll,
     "llvm.load": accesses.lower_llvm_load,
     "llvm.store": accesses.lower_llvm_store,
     "scf.for": control.lower_for,

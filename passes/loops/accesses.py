@@ -2,6 +2,7 @@
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.loops import services
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import define, element_of
@@ -223,3 +224,43 @@ def lower_atomic(low: Lowering, node: Node) -> None:
     low.nest_scalar(access.shape, body)
     if used:
         low.values[node.results[0]] = low.from_buffer(buffer, node)
+
+
+def lower_atomic_poll(low: Lowering, node: Node) -> None:
+    """Each element in turn is read until it has the expected value, or the time of all is over."""
+    op, b = node.op.opview, low.b
+    low.before_write(node, None)  # what it waits for, others write
+    access = resolve(low, node, op.expected.type)
+    element = access.element
+    deadline = None
+    if op.timeout is not None:
+        deadline = b.op("arith.addi", b.i64, [services.nanoseconds(low), low.scalar(op.timeout)], depth=b.depth)
+    ordering = {"alignment": low.memory.alignment(element), "ordering": ir.IntegerAttr.get(b.i64, ORDERING[op.order.value])}
+
+    def wait(pointer: Emitted, expected: Emitted) -> Emitted:
+        loop = b.create("scf.while", [b.i1], [], regions=2)
+        before, after = loop.regions[0].blocks.append(), loop.regions[1].blocks.append(b.i1, arg_locs=[b.location])
+        with b.inside(loop, before) as depth:
+            found = Emitted(b.create("llvm.load", [element], [pointer.value], ordering).results[0], depth, 0)
+            equal = b.compare("eq", found, expected)
+            again = b.op("arith.xori", b.i1, [equal, b.constant(1, b.i1)])
+            if deadline is not None:
+                again = b.both(again, b.compare("slt", services.nanoseconds(low), deadline))
+            b.create("scf.condition", [], [again.value, equal.value])
+        with b.inside(loop, after):
+            b.create("scf.yield", [], [])
+        return Emitted(loop.results[0], b.depth, 0)
+
+    result = node.results[0]
+    if not isinstance(op.expected.type, ir.RankedTensorType):
+        low.values[result] = wait(access.base, low.scalar(op.expected))
+        return
+    expected = low.tensor(op.expected)
+    buffer = low.allocate(access.shape, b.i1)
+    target = low.memory.buffer_access(buffer, node.op)
+
+    def body(at: Coordinates) -> None:
+        low.memory.store(target, wait(low.memory.address(access, at)[0], low.evaluate(expected, at)), at)
+
+    low.nest_scalar(access.shape, body)
+    low.values[result] = low.from_buffer(buffer, node)

@@ -24,7 +24,7 @@ LAZY_TT = {
     "xsmt.descriptor_load",
     "xsmt.gather",
 }
-WRITES = {"xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "llvm.store"}
+WRITES = {"xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "xsmt.atomic_poll", "llvm.store"}
 
 
 @dataclass(eq=False)

@@ -64,7 +64,11 @@ class Lowering(ABC):
         for scope in reversed(self.b.scopes):
             if key in scope.known:
                 return scope.known[key]
+        outer = self.b.location
+        if tensor.origin is not None:
+            self.b.location = tensor.origin.location
         result = tensor.compute(at)
+        self.b.location = outer
         self.b.scopes[result.depth].known[key] = result
         if tensor in self.stored_later and self.cover == at:
             buffer = self.stored_later[tensor] = self.stored_later[tensor] or self.allocate(tensor.shape, tensor.element)

@@ -11,7 +11,7 @@ from triton_spacemit.passes.loops.tensors import Coordinates, Tensor, bits, stor
 
 # offsets in the Context and Services structs, see docs/architecture.md
 PROGRAM_ID, NUM_PROGRAMS, SERVICES = 0, 12, 40
-ASSERT_FAILED, PRINT = 0, 8
+ASSERT_FAILED, PRINT, NANOSECONDS = 0, 8, 16
 
 
 def field(low: Lowering, offset: int, type_: ir.Type) -> Emitted:
@@ -44,12 +44,19 @@ def text(low: Lowering, content: str) -> Emitted:
     return Emitted(value, b.depth, 0)
 
 
-def call(low: Lowering, service: int, arguments: list[Emitted]) -> None:
+def nanoseconds(low: Lowering) -> Emitted:
+    """The time now."""
+    return call(low, NANOSECONDS, [], low.b.i64)
+
+
+def call(low: Lowering, service: int, arguments: list[Emitted], result: ir.Type | None = None) -> Emitted | None:
+    """Call a service with the context and `arguments`; one that gives a result takes no context."""
     b = low.b
     services = field(low, SERVICES, b.ptr)
     slot = b.offset(services, b.constant(service), b.i8)
     function = low.memory.scalar_load(slot, b.ptr, None, None, b.depth)
-    operands = [function.value, low.context.value, *(a.value for a in arguments)]
+    context = [] if result is not None else [low.context.value]
+    operands = [function.value, *context, *(a.value for a in arguments)]
     attributes = {
         "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(operands), 0]),
         "op_bundle_sizes": ir.DenseI32ArrayAttr.get([]),
@@ -57,7 +64,8 @@ def call(low: Lowering, service: int, arguments: list[Emitted]) -> None:
         "TailCallKind": ir.Attribute.parse("#llvm.tailcallkind<none>"),
         "fastmathFlags": ir.Attribute.parse("#llvm.fastmath<none>"),
     }
-    b.create("llvm.call", [], operands, attributes)
+    op = b.create("llvm.call", [] if result is None else [result], operands, attributes)
+    return None if result is None else Emitted(op.results[0], b.depth, 0)
 
 
 def lower_assert(low: Lowering, node: Node) -> None:

@@ -249,3 +249,21 @@ func.func @invalid(%p: !llvm.ptr, %i: i64, %n: i32, %v: tensor<8xf32>, %m: tenso
   %0 = "xsmt.atomic_cas"(%p, %x, %v, %i, %i, %i) {order = "relaxed", unit = 4 : i64, operandSegmentSizes = array<i32: 1, 0, 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<8xi32>, tensor<8xf32>, i64, i64, i64) -> tensor<8xf32>
   return
 }
+
+// -----
+
+// A poll says for each element whether it was seen.
+func.func @poll(%p: !llvm.ptr, %v: i32) {
+  // expected-error@+1 {{result must be i1 of the shape of i32, got i32}}
+  %0 = "xsmt.atomic_poll"(%p, %v) {order = "relaxed", unit = 1 : i64, operandSegmentSizes = array<i32: 1, 0, 1, 0, 0, 0, 0, 0>} : (!llvm.ptr, i32) -> i32
+  return
+}
+
+// -----
+
+// Time is counted in 64 bits.
+func.func @poll(%p: !llvm.ptr, %v: i32) {
+  // expected-error@+1 {{timeout must be i64, got i32}}
+  %0 = "xsmt.atomic_poll"(%p, %v, %v) {order = "relaxed", unit = 1 : i64, operandSegmentSizes = array<i32: 1, 0, 1, 0, 0, 0, 0, 1>} : (!llvm.ptr, i32, i32) -> i1
+  return
+}

@@ -61,3 +61,19 @@ tt.func public @loads_and_stores(%x: !tt.ptr<f32>, %n: i32, %on: i1) {
   tt.atomic_store relaxed, gpu, %x, %w, %on : !tt.ptr<f32>
   tt.return
 }
+
+// Polls keep their time limit.
+// CHECK-LABEL: func.func public @polls
+tt.func public @polls(%x: !tt.ptr<i32>, %v: i32, %time: i64) {
+  // CHECK: "xsmt.atomic_poll"(%arg0, %arg1)
+  // CHECK-SAME: order = "acquire"
+  // CHECK-SAME: (!llvm.ptr, i32) -> i1
+  %a = tt.atomic_poll acquire, gpu, %x, %v : !tt.ptr<i32>, i32 -> i1
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %b = tt.splat %x : !tt.ptr<i32> -> tensor<16x!tt.ptr<i32>>
+  %p = tt.addptr %b, %i : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+  // CHECK: "xsmt.atomic_poll"(%arg0, %{{.*}}, %c1_i64, %c0_i64, %c16_i64, %arg2)
+  // CHECK-SAME: order = "relaxed"
+  %c = tt.atomic_poll relaxed, gpu, %p, %i timeout %time : tensor<16x!tt.ptr<i32>>, tensor<16xi32> -> tensor<16xi1>
+  tt.return
+}
