@@ -3,7 +3,7 @@
 In: `math` ops, `tt.extern_elementwise` of the libdevice module's functions, `tt.clampf`, `tt.mulhiui`, `tt.precise_divf`,
 `tt.precise_sqrt`, `tt.bitcast` on scalars or vectors. Out: `arith`, `vector` and `scf`, and of `math` only what is one instruction or a
 short sequence on every chip: absf, absi, ceil, copysign, ctlz, ctpop, cttz, floor, fma, roundeven, sqrt, trunc. `tt.fp_to_fp` is left to
-legalize-floats. float16 and bfloat16 are computed in float32 and rounded once.
+legalize-floats. float16 and bfloat16 are computed in float32 and rounded once; 1 + tanh(x) in float32 is one function.
 """
 
 from torch_mlir import ir
@@ -11,6 +11,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import chip_of
 from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
+from triton_spacemit.passes.math.hyperbolic import one_plus_tanh_f32
 from triton_spacemit.passes.math.table import FUNCTIONS
 
 SYMBOL = "__xsmt_"  # what the names of libdevice functions begin with in tt.extern_elementwise
@@ -67,6 +68,34 @@ def _expand(op: ir.Operation, b: Builder) -> Lanes:
     return result.unsigned_to(wanted) if result.kind == "i1" and wanted != "i1" else result.to(wanted)
 
 
+def _constant(value: ir.Value) -> float | None:
+    """The number that all lanes of a float value are, where that is known."""
+    owner = value.owner
+    while not isinstance(owner, ir.Block) and owner.name == "vector.broadcast":
+        owner = owner.operands[0].owner
+    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
+        return None
+    attribute = owner.attributes["value"]
+    if isinstance(attribute, ir.DenseElementsAttr):
+        attribute = attribute.get_splat_value() if attribute.is_splat else None
+    return attribute.value if isinstance(attribute, ir.FloatAttr) else None
+
+
+def _expand_sum_with_one(op: ir.Operation, b: Builder) -> Lanes | None:
+    """1 + tanh(x), as in the approximation of gelu, at once: the tanh becomes the sum, and its only user adds nothing to it."""
+    if _function(op) != "tanh" or b.types.describe(op.result.type)[0] != "f32":
+        return None
+    uses = list(op.result.uses)
+    if len(uses) != 1 or uses[0].owner.name != "arith.addf":
+        return None
+    user, other = uses[0].owner, 1 - uses[0].operand_number
+    if _constant(user.operands[other]) != 1.0:
+        return None
+    x = b.lanes(op.operands[0])
+    user.operands[other] = x.like(-0.0).value
+    return one_plus_tanh_f32(b, x)
+
+
 def expand_math(module: ir.Module) -> None:
     """Raises LoweringError for a function that is not known."""
     with module.context, module.operation.location:
@@ -74,7 +103,8 @@ def expand_math(module: ir.Module) -> None:
 
         def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             if op.name in _TRITON or op.name == "tt.extern_elementwise" or (op.name.startswith("math.") and op.name not in KEPT):
-                result = _expand(op, Builder(types, entry, constants, op))
+                b = Builder(types, entry, constants, op)
+                result = (_expand_sum_with_one(op, b) if op.name not in _TRITON else None) or _expand(op, b)
                 op.result.replace_all_uses_with(result.value)
                 op.erase()
 

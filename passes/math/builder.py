@@ -245,6 +245,10 @@ class Builder:
         """min(x, bound) where a NaN in x may become the bound: one instruction on either target."""
         return x._op("arith.minnumf", x, bound) if self.types.riscv else self.select(x < bound, x, bound)
 
+    def maximum(self, x: Lanes, bound: Lanes | Number) -> Lanes:
+        """max(x, bound) where a NaN in x may become the bound."""
+        return x._op("arith.maxnumf", x, bound) if self.types.riscv else self.select(x > bound, x, bound)
+
     def at_most(self, x: Lanes, bound: Lanes | Number) -> Lanes:
         """min(x, bound) where a NaN in x stays."""
         return self.select(x > bound, bound, x)

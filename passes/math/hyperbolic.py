@@ -37,6 +37,17 @@ def tanh_f32(b: Builder, x: Lanes) -> Lanes:
     return b.select(size >= 0.905, large, small).copysign(x)
 
 
+def one_plus_tanh_f32(b: Builder, x: Lanes) -> Lanes:
+    """1 + tanh(x) as 2 / (1 + exp(-2 x)): at most 6 ulp, also where the sum cancels. 21 operations where tanh and the sum take 29."""
+    shift = 12582912.0 + 126
+    clamped = b.minimum(b.maximum(x, -44.0), 43.0)
+    rounded = b.fma(clamped, -2 * LOG2E, shift)
+    r = b.fma(rounded - shift, -_LN2 / 2, -clamped)
+    scale = (rounded.bits() << 23).floats()  # half of 2^n
+    result = 1.0 / b.fma(scale * r, b.polynomial(r, _EXP_F32), scale + 0.5)
+    return b.select(x.is_nan(), x, b.select(x < -44.0, 0.0, result))
+
+
 def sinh_f64(b: Builder, x: Lanes) -> Lanes:
     """At most 2 ulp."""
     size = x.abs()

@@ -243,3 +243,17 @@ def test_pow_float64(function, ulps):
     x = np.concatenate([np.exp(rng.uniform(-300, 300, 800)), rng.uniform(0.5, 2, 800)])
     y = np.concatenate([rng.uniform(-2.3, 2.3, 800), rng.uniform(-900, 900, 800)])
     _check(ulps(function("pow", x, y), _exact(lambda a, b: a**b, x, y)), 1, x)
+
+
+def test_one_plus_tanh(run, ulps):
+    """Fused, and right where the sum cancels; a tanh that is used elsewhere too stays one."""
+    one = "%one = arith.constant dense<1.0> : T(f32)\n%t = math.tanh %x0 : T(f32)\n%s = arith.addf %t, %one : T(f32)\n"
+    x = np.concatenate([_floats(0, 2**32, 8191), np.linspace(-44, 44, 200_000, dtype=np.float32)])
+    with np.errstate(all="ignore"):
+        exact = 2 / (1 + np.exp(-2 * x.astype(np.float64)))
+    exact = np.where(x < -44, 0, exact)
+    body = one.replace("%s =", "%r =")
+    _check(ulps(run(body, ["f32"], "f32", [x], np.float32), exact), 6, x)
+    both = run(one.replace("%s", "%sum") + "%r = arith.mulf %sum, %t : T(f32)", ["f32"], "f32", [x], np.float32)
+    t = np.tanh(x.astype(np.float64))
+    np.testing.assert_allclose(both, (1 + t) * t, rtol=1e-6, atol=2e-7)
