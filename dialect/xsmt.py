@@ -1,6 +1,9 @@
 """The `xsmt` dialect: block memory accesses resolved to base, strides and bounds; packed products; buffers; barriers.
 
 `smt` is the name of the Python language module; upstream MLIR already owns an `smt` dialect, hence `xsmt` in IR.
+
+A matrix packed in tiles of p0 x p1 is a 4-D block: element `[i, j, a, b]` is `matrix[i * p0 + a, j * p1 + b]`. Offsets of views count
+elements of the matrix, also for packed blocks; what lies outside the base of a view reads as zero.
 """
 
 import functools
@@ -287,3 +290,438 @@ class AtomicCASOp(XSMT.Operation, name="atomic_cas"):
         if op.compare.type != op.value.type:
             return _fail(op, f"compare must be of the value's type {op.value.type}, got {op.compare.type}")
         return _verify_atomic(op, op.value.type)
+
+
+# Views and products of packed blocks
+
+
+def _counted(operands: Sequence[int], results: int) -> Callable[[Callable[[Any], bool]], Callable[[Any], bool]]:
+    """Check the numbers of operands (one of `operands`) and results before the decorated rules ask for them."""
+
+    def decorate(rules: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        @functools.wraps(rules)
+        def verify(op: ir.OpView) -> bool:
+            operation = op.operation
+            if len(operation.operands) not in operands or len(operation.results) != results:
+                expected = " or ".join(map(str, operands))
+                return _fail(op, f"must have {expected} operand(s) and {results} result(s)")
+            return rules(op)
+
+        return verify
+
+    return decorate
+
+
+def _verify_scalars(op: ir.OpView, values: Sequence[ir.Value], type_: str, what: str) -> bool:
+    for value in values:
+        if str(value.type) != type_:
+            return _fail(op, f"{what} must be {type_}, got {value.type}")
+    return True
+
+
+def _verify_blocks(op: ir.OpView, ranks: Sequence[int], *types: ir.Type) -> bool:
+    """Static blocks of these ranks with one element type."""
+    for rank, type_ in zip(ranks, types, strict=True):
+        if not isinstance(type_, ir.RankedTensorType) or type_.rank != rank or not type_.has_static_shape:
+            return _fail(op, f"needs a static block of rank {rank}, got {type_}")
+        if any(extent < 1 for extent in type_.shape):
+            return _fail(op, f"needs extents of at least 1, got {type_}")
+    elements = {str(type_.element_type): None for type_ in types}
+    if len(elements) > 1:
+        return _fail(op, f"must have one element type, got {' and '.join(elements)}")
+    return True
+
+
+def _verify_view(op: ir.OpView, base: int, result: int) -> bool:
+    source, *offsets = op.operation.operands
+    return _verify_blocks(op, (base, result), source.type, op.operation.results[0].type) and _verify_scalars(
+        op, offsets, "i32", "an offset"
+    )
+
+
+class PackOp(XSMT.Operation, name="pack", traits=[ext.Pure]):
+    """The matrix from the offsets on, in tiles: `result[i, j, a, b] = base[row + i * p0 + a, column + j * p1 + b]`.
+
+    ```mlir
+    %t = "xsmt.pack"(%m, %row, %column) : (tensor<64x32xf16>, i32, i32) -> tensor<4x4x16x8xf16>
+    ```
+    """
+
+    base: ext.Operand[Any]
+    row: ext.Operand[Any]
+    column: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    @staticmethod
+    @_counted((3,), 1)
+    def verify_invariants(op: "PackOp") -> bool:
+        return _verify_view(op, 2, 4)
+
+
+class UnpackOp(XSMT.Operation, name="unpack", traits=[ext.Pure]):
+    """The plain matrix of a packed one, from the offsets on: `result[r, c]` is the packed matrix's element `[row + r, column + c]`.
+
+    ```mlir
+    %m = "xsmt.unpack"(%t, %row, %column) : (tensor<4x4x16x8xf16>, i32, i32) -> tensor<64x32xf16>
+    ```
+    """
+
+    base: ext.Operand[Any]
+    row: ext.Operand[Any]
+    column: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    @staticmethod
+    @_counted((3,), 1)
+    def verify_invariants(op: "UnpackOp") -> bool:
+        return _verify_view(op, 4, 2)
+
+
+class RepackOp(XSMT.Operation, name="repack", traits=[ext.Pure]):
+    """The packed matrix from the offsets on, in other tiles: `pack` of the whole `unpack`.
+
+    ```mlir
+    %u = "xsmt.repack"(%t, %row, %column) : (tensor<4x4x16x8xf16>, i32, i32) -> tensor<8x2x8x16xf16>
+    ```
+    """
+
+    base: ext.Operand[Any]
+    row: ext.Operand[Any]
+    column: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    @staticmethod
+    @_counted((3,), 1)
+    def verify_invariants(op: "RepackOp") -> bool:
+        return _verify_view(op, 4, 4)
+
+
+class SubviewOp(XSMT.Operation, name="subview", traits=[ext.Pure]):
+    """The part of a matrix from the offsets on, in the base's own form: plain, or packed in tiles of the same size.
+
+    An offset into a packed base is a multiple of its tile.
+
+    ```mlir
+    %u = "xsmt.subview"(%t, %row, %column) : (tensor<4x4x16x8xf16>, i32, i32) -> tensor<2x4x16x8xf16>
+    ```
+    """
+
+    base: ext.Operand[Any]
+    row: ext.Operand[Any]
+    column: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    @staticmethod
+    @_counted((3,), 1)
+    def verify_invariants(op: "SubviewOp") -> bool:
+        rank = 2 if len(_shape(op.base.type)) == 2 else 4
+        if not _verify_view(op, rank, rank):
+            return False
+        tile, result = (_shape(value.type)[2:] for value in (op.base, op.result))
+        if tile != result:
+            return _fail(op, f"must keep the tile {tile}, got {result}")
+        for offset, size in zip((op.row, op.column), tile, strict=False):
+            owner = offset.owner
+            constant = isinstance(offset, ir.OpResult) and owner.name == "arith.constant"
+            if constant and owner.attributes["value"].value % size:
+                return _fail(op, f"an offset into tiles must be a multiple of their {size}, got {owner.attributes['value'].value}")
+        return True
+
+
+class Mmt4dOp(XSMT.Operation, name="mmt4d", traits=[ext.Pure]):
+    """The product of packed matrices, added to the accumulator where there is one.
+
+    A is `[MB, KB, mb, kb]`; B is `[KB, NB, kb, nb]`, or `[NB, KB, nb, kb]` with `transposed`; the result is `[MB, NB, mb, nb]`. Floats
+    (f16, bf16, f32) give A's element type: they are summed in f32 and rounded once. i8 gives i32.
+
+    ```mlir
+    %c = "xsmt.mmt4d"(%a, %b, %c0) {transposed = false}
+         : (tensor<4x2x16x8xf16>, tensor<2x3x8x32xf16>, tensor<4x3x16x32xf16>) -> tensor<4x3x16x32xf16>
+    ```
+    """
+
+    a: ext.Operand[Any]
+    b: ext.Operand[Any]
+    accumulator: Sequence[ext.Operand[Any]]
+    result: ext.Result[Any]
+
+    @staticmethod
+    @_counted((2, 3), 1)
+    def verify_invariants(op: "Mmt4dOp") -> bool:
+        a, b, *start = (value.type for value in op.operation.operands)
+        result = op.operation.results[0].type
+        if not (_verify_blocks(op, (4, 4), a, b) and _verify_blocks(op, (4,), result)):
+            return False
+        transposed = _attribute(op, "transposed")
+        if not isinstance(transposed, ir.BoolAttr):
+            return _fail(op, f"transposed must be a boolean, got {transposed}")
+        element = str(a.element_type)
+        if element not in ("f16", "bf16", "f32", "i8"):
+            return _fail(op, f"multiplies f16, bf16, f32 and i8, not {element}")
+        rows, columns = _shape(a), _shape(b)
+        if transposed.value:
+            columns = [columns[d] for d in (1, 0, 3, 2)]
+        if (rows[1], rows[3]) != (columns[0], columns[2]):
+            return _fail(op, f"cannot contract {a} with {b}")
+        expected = [rows[0], columns[1], rows[2], columns[3]]
+        wanted = "i32" if element == "i8" else element
+        if _shape(result) != expected or str(result.element_type) != wanted:
+            return _fail(op, f"result must be {'x'.join(map(str, expected))}x{wanted}, got {result}")
+        if start and start[0] != result:
+            return _fail(op, f"accumulator must be {result}, got {start[0]}")
+        return True
+
+
+HINTS = ("lhs_first", "mr", "nr", "kr", "mt", "nt", "kt", "mb", "nb", "kb")
+
+
+class AnnotationOp(XSMT.Operation, name="annotation"):
+    """A hint on a block that lowering may read: a name of the known ones, and a number. The op has no other effect.
+
+    ```mlir
+    "xsmt.annotation"(%t) {hint = "mr", value = 8 : i32} : (tensor<4x4x16x8xf16>) -> ()
+    ```
+    """
+
+    base: ext.Operand[Any]
+    hint: ir.StringAttr
+    value: ir.IntegerAttr
+
+    @staticmethod
+    @_counted((1,), 0)
+    def verify_invariants(op: "AnnotationOp") -> bool:
+        if not isinstance(op.base.type, ir.RankedTensorType):
+            return _fail(op, f"is on a block, got {op.base.type}")
+        value = _attribute(op, "value")
+        if not isinstance(value, ir.IntegerAttr):
+            return _fail(op, f"value must be an integer, got {value}")
+        return _verify_word(op, "hint", HINTS)
+
+
+STORAGES = ("l2", "tcm", "stack")
+
+
+class AllocOp(XSMT.Operation, name="alloc"):
+    """Scratch memory for `size` elements: the program's, or the thread's own inside `parallel`. In a loop it is the same on every turn.
+
+    Its content is undefined at first. The result is `!tt.ptr` to the element, `!llvm.ptr` after structure.
+
+    ```mlir
+    %p = "xsmt.alloc"() {size = 1024 : i64, element = f16, storage = "l2"} : () -> !llvm.ptr
+    ```
+    """
+
+    result: ext.Result[Any]
+    size: ir.IntegerAttr
+    storage: ir.StringAttr
+
+    @staticmethod
+    @_counted((0,), 1)
+    def verify_invariants(op: "AllocOp") -> bool:
+        size, element = _attribute(op, "size"), _attribute(op, "element")
+        if not isinstance(size, ir.IntegerAttr) or size.value < 1:
+            return _fail(op, f"size must be a positive number of elements, got {size}")
+        if not isinstance(element, ir.TypeAttr) or not isinstance(element.value, ir.IntegerType | ir.FloatType):
+            return _fail(op, f"element must be a type that memory holds, got {element}")
+        if str(op.result.type) not in ("!llvm.ptr", f"!tt.ptr<{element.value}>"):
+            return _fail(op, f"result must be !llvm.ptr or !tt.ptr<{element.value}>, got {op.result.type}")
+        return _verify_word(op, "storage", STORAGES)
+
+
+# Threads of one program
+
+
+def _is_inside(op: ir.OpView, names: Sequence[str]) -> bool:
+    parent = op.operation.parent
+    while parent is not None:
+        if parent.operation.name in names:
+            return True
+        parent = parent.operation.parent
+    return False
+
+
+class MBarrierOp(XSMT.Operation, name="mbarrier"):
+    """`copies` phase barriers behind one handle. The phase is `flag` (0 or not) at first and flips after `expect` arrivals.
+
+    `arrive` arrivals have happened at the start. `transaction` counts transfers in flight on machines that copy by themselves; here every
+    copy is done when its op is, so it has no effect. A barrier is made once: not inside a loop, nor by a thread of a parallel one.
+
+    ```mlir
+    %bar = "xsmt.mbarrier"(%flag, %arrive, %transaction, %expect) {copies = 1 : i32} : (i32, i32, i32, i32) -> i64
+    ```
+    """
+
+    flag: ext.Operand[Any]
+    arrive: ext.Operand[Any]
+    transaction: ext.Operand[Any]
+    expect: ext.Operand[Any]
+    result: ext.Result[Any]
+    copies: ir.IntegerAttr
+
+    @staticmethod
+    @_counted((4,), 1)
+    def verify_invariants(op: "MBarrierOp") -> bool:
+        copies = _attribute(op, "copies")
+        if not isinstance(copies, ir.IntegerAttr) or copies.value < 1:
+            return _fail(op, f"copies must be a positive number, got {copies}")
+        if _is_inside(op, ("scf.for", "scf.while", "xsmt.parallel")):
+            return _fail(op, "cannot be inside a loop: make the barrier before it")
+        return _verify_scalars(op, op.operation.operands, "i32", "a count") and _verify_handle(op, op.result)
+
+
+def _verify_handle(op: ir.OpView, value: ir.Value) -> bool:
+    return _verify_scalars(op, [value], "i64", "a barrier")
+
+
+class GlobalMBarrierOp(XSMT.Operation, name="global_mbarrier"):
+    """The barrier number `id` (0 to 63) between the programs of one launch: its phase is 0 at first and flips when all have arrived.
+
+    `barrier_set_expect` changes how many arrivals it takes.
+
+    ```mlir
+    %bar = "xsmt.global_mbarrier"(%id) : (i32) -> i64
+    ```
+    """
+
+    id: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    @staticmethod
+    @_counted((1,), 1)
+    def verify_invariants(op: "GlobalMBarrierOp") -> bool:
+        return _verify_scalars(op, [op.id], "i32", "id") and _verify_handle(op, op.result)
+
+
+class BarrierAtOp(XSMT.Operation, name="barrier_at", traits=[ext.Pure]):
+    """Barrier number `index` of several behind one handle.
+
+    ```mlir
+    %bar = "xsmt.barrier_at"(%bars, %index) : (i64, i32) -> i64
+    ```
+    """
+
+    bars: ext.Operand[Any]
+    index: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    @staticmethod
+    @_counted((2,), 1)
+    def verify_invariants(op: "BarrierAtOp") -> bool:
+        return _verify_handle(op, op.bars) and _verify_scalars(op, [op.index], "i32", "index") and _verify_handle(op, op.result)
+
+
+class BarrierArriveOp(XSMT.Operation, name="barrier_arrive"):
+    """Count one arrival, without waiting. What was written before it is seen by whoever waits for the phase it completes.
+
+    ```mlir
+    "xsmt.barrier_arrive"(%bar) : (i64) -> ()
+    ```
+    """
+
+    bar: ext.Operand[Any]
+
+    @staticmethod
+    @_counted((1,), 0)
+    def verify_invariants(op: "BarrierArriveOp") -> bool:
+        return _verify_handle(op, op.bar)
+
+
+class BarrierWaitOp(XSMT.Operation, name="barrier_wait"):
+    """Block until the phase is `flag` (0 or not). `arrive` is what SpacemiT's language lets one say beside it; it has no effect.
+
+    A launch in which every thread that could still arrive is blocked ends with an error that names this line.
+
+    ```mlir
+    "xsmt.barrier_wait"(%bar, %flag, %arrive) : (i64, i32, i32) -> ()
+    ```
+    """
+
+    bar: ext.Operand[Any]
+    flag: ext.Operand[Any]
+    arrive: ext.Operand[Any]
+
+    @staticmethod
+    @_counted((3,), 0)
+    def verify_invariants(op: "BarrierWaitOp") -> bool:
+        return _verify_handle(op, op.bar) and _verify_scalars(op, [op.flag, op.arrive], "i32", "a count")
+
+
+class BarrierSetExpectOp(XSMT.Operation, name="barrier_set_expect"):
+    """Let the phase flip after `expect` arrivals from now on.
+
+    ```mlir
+    "xsmt.barrier_set_expect"(%bar, %expect) : (i64, i32) -> ()
+    ```
+    """
+
+    bar: ext.Operand[Any]
+    expect: ext.Operand[Any]
+
+    @staticmethod
+    @_counted((2,), 0)
+    def verify_invariants(op: "BarrierSetExpectOp") -> bool:
+        return _verify_handle(op, op.bar) and _verify_scalars(op, [op.expect], "i32", "a count")
+
+
+class NumThreadsOp(XSMT.Operation, name="get_num_of_thread", traits=[ext.Pure]):
+    """The number of threads that run this program's parallel loops.
+
+    ```mlir
+    %n = "xsmt.get_num_of_thread"() : () -> i32
+    ```
+    """
+
+    result: ext.Result[Any]
+
+    @staticmethod
+    @_counted((0,), 1)
+    def verify_invariants(op: "NumThreadsOp") -> bool:
+        return _verify_scalars(op, [op.result], "i32", "result")
+
+
+class YieldOp(XSMT.Operation, name="yield", traits=[ir.IsTerminatorTrait]):
+    """The end of one iteration of `parallel`."""
+
+    @staticmethod
+    @_counted((0,), 0)
+    def verify_invariants(op: "YieldOp") -> bool:
+        parent = op.operation.parent
+        if parent is None or parent.operation.name != "xsmt.parallel":
+            return _fail(op, "must end the body of xsmt.parallel")
+        return True
+
+
+class ParallelOp(XSMT.Operation, name="parallel"):
+    """`body(i)` for every `i` from `lower` to `upper` by `step`, by concurrent threads of the program; ends when all have ended.
+
+    Iterations may wait for each other at barriers: each of them makes progress whatever the others do. With `bind_sub_block` an iteration
+    keeps its thread, without it lowering may regroup iterations; both run each by itself here.
+
+    ```mlir
+    "xsmt.parallel"(%lower, %upper, %step) ({
+    ^bb0(%i: i32):
+      "xsmt.yield"() : () -> ()
+    }) {bind_sub_block = true} : (i32, i32, i32) -> ()
+    ```
+    """
+
+    lower: ext.Operand[Any]
+    upper: ext.Operand[Any]
+    step: ext.Operand[Any]
+    body: ext.Region
+
+    @staticmethod
+    @_counted((3,), 0)
+    def verify_invariants(op: "ParallelOp") -> bool:
+        regions = op.operation.regions
+        if len(regions) != 1 or len(list(regions[0].blocks)) != 1:
+            return _fail(op, "must have a body of one block")
+        if not isinstance(_attribute(op, "bind_sub_block"), ir.BoolAttr):
+            return _fail(op, f"bind_sub_block must be a boolean, got {_attribute(op, 'bind_sub_block')}")
+        types = [value.type for value in (*op.operation.operands, *regions[0].blocks[0].arguments)]
+        if len(types) != 4 or len({str(type_) for type_ in types}) > 1 or str(types[0]) not in ("i32", "i64", "index"):
+            return _fail(op, f"needs bounds, a step and a body's one argument of one integer type, got {', '.join(map(str, types))}")
+        operations = list(regions[0].blocks[0].operations)
+        if not operations or operations[-1].operation.name != "xsmt.yield":
+            return _fail(op, "must end its body with xsmt.yield")
+        return True
