@@ -33,7 +33,7 @@ func.func @bounded(%x: !llvm.ptr, %n: i64) {
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[MAIN]] step %c[[W]]_i64
   // CHECK: llvm.load
   // CHECK: llvm.store
-  // CHECK: scf.for {{.*}} = %[[MAIN]] to %{{.*}} step %c[[W]]_i64
+  // CHECK: scf.for {{.*}} = %[[MAIN]] to %{{[0-9]+}} step %c[[W]]_i64
   // CHECK: llvm.intr.masked.load
   // CHECK: llvm.intr.masked.store
   // CHECK-NOT: scf.for
