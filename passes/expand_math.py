@@ -6,6 +6,8 @@ short sequence on every chip: absf, absi, ceil, copysign, ctlz, ctpop, cttz, flo
 legalize-floats. float16 and bfloat16 are computed in float32 and rounded once; 1 + tanh(x) in float32 is one function.
 """
 
+from collections.abc import Callable
+
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
@@ -38,7 +40,7 @@ def _mulhiui(b: Builder, op: ir.Operation, x: Lanes, y: Lanes) -> Lanes:
     return b.multiply_high(x, y)
 
 
-_TRITON = {
+_TRITON: dict[str, Callable[..., Lanes]] = {
     "tt.clampf": _clamp,
     "tt.mulhiui": _mulhiui,
     "tt.precise_divf": lambda b, op, x, y: x / y,

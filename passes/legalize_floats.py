@@ -64,6 +64,8 @@ _TOWARDS_ZERO = 0  # tt.fp_to_fp's `rounding`
 # Results that are one of the operands, up to their sign: narrowing them rounds nothing.
 _EXACT = {"arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.negf", "math.absf", "math.copysign"}
 _UNTOUCHED = {"arith.constant", "arith.select", "arith.bitcast"}
+# Their operands' types are not their result's.
+_CHANGING = {"arith.cmpf", "arith.extf", "arith.truncf", "arith.fptosi", "arith.fptoui", "arith.bitcast", "vector.reduction", "tt.fp_to_fp"}
 _OTHERS = {"vector.fma", "vector.reduction", "tt.fp_to_fp"}
 _CONVERSIONS = {"arith.extf", "arith.truncf", "tt.fp_to_fp"}
 
@@ -252,12 +254,16 @@ def legalize_floats(module: ir.Module) -> None:
     in_float32 = frozenset(STORAGE) | (frozenset() if chip.native_float16 else {"f16"})
     with module.context, module.operation.location:
         types = Types(riscv=chip.triple.startswith("riscv"))
-        found: set[str] = set()
+        # Loops and branches pass on what is a function's argument or an op's result.
+        functions = [op.operation for op in module.body.operations if op.operation.regions and op.operation.regions[0].blocks]
+        found = {types.describe(argument.type)[0] for op in functions for argument in op.regions[0].blocks[0].arguments}
 
         def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             name = op.name
             results = op.results
-            kinds = {types.describe(value.type)[0] for value in (*op.operands, *results)}
+            kinds = {types.describe(result.type)[0] for result in results}
+            if name in _CHANGING:
+                kinds.update(types.describe(operand.type)[0] for operand in op.operands)
             found.update(kinds)
             if name in _UNTOUCHED or not (name.startswith(("arith.", "math.")) or name in _OTHERS):
                 return

@@ -215,7 +215,7 @@ class Builder:
             if "f" in kind:
                 attribute = ir.FloatAttr.get(element, float(number), self.location)
             else:
-                attribute = ir.IntegerAttr.get(element, _signed(number, BITS[kind]))
+                attribute = ir.IntegerAttr.get(element, _signed(int(number), BITS[kind]))
             if lanes:
                 attribute = ir.DenseElementsAttr.get_splat(type_, attribute)
             start = ir.InsertionPoint.at_block_begin(self.entry)  # not kept: the op there may be erased
@@ -229,9 +229,13 @@ class Builder:
         return self.create("arith.cmpf" if left.is_float else "arith.cmpi", "i1", left.lanes, [left.value, right.value], attributes)
 
     def select(self, condition: Lanes, yes: Lanes | Number, no: Lanes | Number) -> Lanes:
-        like = yes if isinstance(yes, Lanes) else no
-        yes, no = like.like(yes), like.like(no)
-        return self.create("arith.select", like.kind, like.lanes, [condition.value, yes.value, no.value])
+        """`yes` where the condition holds, else `no`; at most one of them is a number."""
+        if isinstance(yes, Lanes):
+            no = yes.like(no)
+        else:
+            assert isinstance(no, Lanes)
+            yes = no.like(yes)
+        return self.create("arith.select", yes.kind, yes.lanes, [condition.value, yes.value, no.value])
 
     def fma(self, a: Lanes, b: Lanes | Number, c: Lanes | Number) -> Lanes:
         """a * b + c, rounded once."""

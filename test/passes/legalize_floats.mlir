@@ -55,3 +55,13 @@ func.func @half(%x: vector<8xf16>) -> vector<8xf16> {
   %m = arith.mulf %x, %x : vector<8xf16>
   return %m : vector<8xf16>
 }
+
+// -----
+
+// An argument that nothing computes with is an integer, too.
+// CHECK-LABEL: func.func @argument(%arg0: !llvm.ptr, %arg1: i16)
+func.func @argument(%p: !llvm.ptr, %s: bf16) {
+  // CHECK: llvm.store %arg1, %arg0 : i16
+  llvm.store %s, %p : bf16, !llvm.ptr
+  return
+}
