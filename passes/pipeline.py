@@ -47,8 +47,11 @@ _INTRINSIC_MATH = frozenset(
 
 STAGES = {
     "structure": Stage(
-        ("lift-cf-to-scf", "inline-calls", "canonicalize", "cse", "structure", "canonicalize", "cse"),
+        ("lift-cf-to-scf", "smt", "inline-calls", "canonicalize", "cse", "structure", "canonicalize", "cse"),
         State(ops=(*_BRANCHES, *_MEMORY), types=("!tt.",)),
+    ),
+    "smt": Stage(
+        ("plain-blocks", "canonicalize", "cse"), State(ops=("xsmt.mmt4d", "xsmt.repack", *_BRANCHES, *_MEMORY), types=("!tt.",))
     ),
     "loops": Stage(("loops", "canonicalize", "cse"), State(ops=("xsmt.",), types=("tensor<", "!tt."))),
     "elementwise": Stage(

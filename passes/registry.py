@@ -12,8 +12,10 @@ from triton_spacemit.dialect.errors import LoweringError
 Pass = Callable[[ir.Module], None]
 
 PASSES = {
+    "smt": "triton_spacemit.passes.smt:smt",
     "inline-calls": "triton_spacemit.passes.inline_calls:inline_calls",
     "structure": "triton_spacemit.passes.structure:structure",
+    "plain-blocks": "triton_spacemit.passes.plain_blocks:plain_blocks",
     "loops": "triton_spacemit.passes.loops:loops",
     "expand-math": "triton_spacemit.passes.expand_math:expand_math",
     "legalize-floats": "triton_spacemit.passes.legalize_floats:legalize_floats",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import SCRATCH, chip_of, fuses, kernel_of
-from triton_spacemit.passes.loops import accesses, control, dot, elementwise, reductions, scaled_dot, services
+from triton_spacemit.passes.loops import accesses, control, dot, elementwise, packed, reductions, scaled_dot, services
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted, Scope
 from triton_spacemit.passes.loops.lowering import Lowering
@@ -55,6 +55,10 @@ HANDLERS = {
     "xsmt.atomic_rmw": accesses.lower_atomic,
     "xsmt.atomic_cas": accesses.lower_atomic,
     "xsmt.atomic_poll": accesses.lower_atomic_poll,
+    "xsmt.subview": packed.lower_subview,
+    "xsmt.pack": packed.lower_pack,
+    "xsmt.unpack": packed.lower_unpack,
+    "xsmt.annotation": lambda low, node: None,
     "llvm.load": accesses.lower_llvm_load,
     "llvm.store": accesses.lower_llvm_store,
     "scf.for": control.lower_for,

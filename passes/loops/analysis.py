@@ -23,6 +23,8 @@ LAZY_TT = {
     "tt.map_elementwise",
     "xsmt.descriptor_load",
     "xsmt.gather",
+    "xsmt.subview",
+    "xsmt.pack",
 }
 WRITES = {"xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "xsmt.atomic_poll", "llvm.store"}
 
