@@ -17,8 +17,12 @@ _lock = threading.Lock()  # LLVM's target machines are not safe to share between
 def llvm_ir(module: ir.Module) -> str:
     """LLVM IR text of a module that holds nothing but the LLVM dialect."""
     with module.context:
-        return _float_patterns(llvm_dialect.translate_module_to_llvmir(module.operation))
+        text = llvm_dialect.translate_module_to_llvmir(module.operation)
+    return _POINTER.sub(r"\1", _float_patterns(text))
 
+
+# The newer LLVM names the pointer's type in RISC-V's loads and stores.
+_POINTER = re.compile(r"(@llvm\.riscv\.v[ls]e\.nxv\w+)\.p0(?=\.i64\b)")
 
 # torch-mlir's LLVM writes float constants in a newer form than llvmlite's LLVM reads: `+qnan`, `f0x7F7FFFFF`, and decimals that are exact
 # only in the constant's own type, which is the last type named before them. They become bit patterns, which both agree on.

@@ -12,13 +12,14 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
+from triton_spacemit.passes.loops.elementwise import converted, element_of, shape_of
+from triton_spacemit.passes.loops.lanes import ActiveLanes, FixedLanes, Lanes
 from triton_spacemit.passes.loops.lowering import GROUP, Lowering
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
 from triton_spacemit.passes.loops.views import View, in_place
 
 CHUNK = 256  # steps of k for which operands are located before tiles run over them
-UNROLL = 4  # steps of k in one turn of the inner loop
+UNROLL = {False: 4, True: 8}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
 
 
 @dataclass(eq=False)
@@ -63,8 +64,8 @@ def make_product(
 
 
 def tile_height(low: Lowering, rows: int, group: int, exact: bool) -> int:
-    """Rows of a register tile: as many as leave two groups of registers for B, weighed against rows that the last tile has too many."""
-    most = max(1, (low.chip.vector_registers - 2 * group) // group)
+    """Rows of a register tile: as many as leave room for B, weighed against rows that the last tile has too many."""
+    most = max(1, (low.chip.vector_registers - (1 if low.chip.has_vl else 2) * group) // group)
     heights = [h for h in range(1, min(rows, most) + 1) if not exact or rows % h == 0]
     return min(heights, key=lambda h: (-(-rows // h) * (h * (group + 1) + group + 2), -h))
 
@@ -293,24 +294,16 @@ def tile(
     Rows behind the wanted ones read the last wanted row of A; what they give lands behind C's rows, where every buffer has room.
     """
     b, element = low.b, product.target.stored
-    lanes = product.lanes if product.lanes > 1 else 0
     places = [b.add(i, b.constant(r)) for r in range(product.height)]
     rows_c = [b.offset(b.offset(base_c, b.mul(p, c_strides[-2]), element), j, element) for p in places]
     exact = product.wanted_rows.constant is not None and product.wanted_rows.constant % product.height == 0
     last = b.sub(product.wanted_rows, b.constant(1))
     rows = places if exact else [places[0]] + [b.minimum(p, last) for p in places[1:]]
-    mask = None
-    if partial is not None and lanes and not low.chip.has_vl:
-        mask = b.compare("slt", b.iota(lanes, b.i32), b.cast_index(partial, b.i32))
-
-    active = b.cast_index(partial, b.i32) if partial is not None and lanes and low.chip.has_vl else None
-
-    def load_b(pointer: Emitted) -> Emitted:
-        if not lanes:
-            return low.memory.scalar_load(pointer, product.factor, None, None, b.depth)
-        if partial is None or mask is not None:
-            return low.memory.contiguous_load(pointer, product.factor, lanes, mask, None, b.depth)
-        return low.memory.load_lanes(pointer, product.factor, lanes, partial)
+    lanes: Lanes
+    if ActiveLanes.fits(low, product.lanes, product.factor, product.accumulate, element):
+        lanes = ActiveLanes(low, product.lanes, product.factor, product.accumulate, partial or b.constant(product.lanes))
+    else:
+        lanes = FixedLanes(low, product.lanes, product.factor, product.accumulate, element, partial)
 
     def turn(number: Emitted | None, carried: list[Emitted]) -> list[Emitted]:
         a, bb = views(number)
@@ -320,52 +313,27 @@ def tile(
             base_b = b.offset(base_b, b.mul(index, stride_b), bb.element)
         rows_a = [b.offset(base_a, b.mul(r, a.strides[-2]), a.element) for r in rows]
         column_b = b.offset(base_b, j, bb.element)
-        unroll = math.gcd(product.inner, UNROLL)
+        unroll = math.gcd(product.inner, UNROLL[low.chip.has_vl])
 
-        def step(k: Emitted, sums: list[Emitted]) -> list[Emitted]:
-            sums = list(sums)
+        def step(k: Emitted, carried: list[Emitted]) -> list[Emitted]:
+            sums, rest = carried[: product.height], carried[product.height :]
+            row = rest[0] if rest else None
             for u in range(unroll):
                 here = b.add(k, b.constant(u))
-                row = load_b(b.offset(column_b, b.mul(here, bb.strides[-2]), bb.element))
+                row = lanes.load_factor(b.offset(column_b, b.mul(here, bb.strides[-2]), bb.element), row)
                 along = b.mul(here, a.strides[-1])
                 for r in range(product.height):
                     factor = low.memory.scalar_load(b.offset(rows_a[r], along, a.element), a.element, None, None, b.depth)
-                    sums[r] = multiply_add(low, factor, row, sums[r], product.accumulate, active)
-            return sums
+                    sums[r] = lanes.multiply_add(factor, row, sums[r])
+            return [*sums, row] if rest else sums
 
         return b.for_loop(b.constant(0), b.constant(product.inner), unroll, carried, step)[0]
 
-    if begin_at_zero:
-        sums = [b.broadcast(b.constant(0, product.accumulate), lanes)] * product.height
-    else:
-        load = low.memory.contiguous_load
-        old = [
-            load(p, element, lanes, None, None, b.depth) if lanes else low.memory.scalar_load(p, element, None, None, b.depth)
-            for p in rows_c
-        ]
-        sums = [convert(low, v, product.accumulate) for v in old]
+    sums = [lanes.zero() if begin_at_zero else lanes.load_sum(pointer) for pointer in rows_c]
+    sums += lanes.nothing()
     if b_turns is None:
         sums = turn(None, sums)
     else:
         sums, _ = b.for_loop(b.constant(0), b_turns, 1, sums, turn)
-    for pointer, value in zip(rows_c, sums, strict=True):
-        value = convert(low, value, element)
-        if lanes:
-            low.memory.contiguous_store(pointer, value, None, element)
-        else:
-            low.memory.scalar_store(pointer, value)
-
-
-def multiply_add(low: Lowering, a: Emitted, x: Emitted, y: Emitted, type_: ir.Type, active: Emitted | None) -> Emitted:
-    """`a * x + y` in `type_`; narrower factors are extended, which targets that widen as they multiply do for free.
-
-    With `active` only so many lanes count: no change of the active length between the loads and this.
-    """
-    b = low.b
-    if active is not None and a.value.type == type_ and isinstance(type_, ir.FloatType):
-        operands = [b.broadcast(a, y.width), x, y, b.broadcast(b.constant(1, b.i1), y.width), active]
-        return Emitted(b.create("llvm.intr.vp.fma", [y.value.type], [o.value for o in operands]).results[0], b.depth, y.width)
-    a, x = convert(low, a, type_), convert(low, x, type_)
-    if isinstance(type_, ir.FloatType):
-        return b.op("math.fma", type_, [a, x, y])
-    return b.op("arith.addi", type_, [b.op("arith.muli", type_, [a, x]), y])
+    for pointer, value in zip(rows_c, sums, strict=False):
+        lanes.store_sum(pointer, value)

@@ -1,0 +1,157 @@
+"""The vector instructions of a register tile: vectors of fixed length, or RISC-V's with an active length."""
+
+from typing import Protocol
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.elementwise import convert
+from triton_spacemit.passes.loops.lowering import Lowering
+
+
+class Lanes(Protocol):
+    """One row's worth of vector operations: `factor` is the type of A and B, `accumulate` that of the sums, `stored` that of C in memory."""
+
+    def zero(self) -> Emitted: ...
+
+    def load_sum(self, pointer: Emitted) -> Emitted: ...
+
+    def store_sum(self, pointer: Emitted, value: Emitted) -> None: ...
+
+    def nothing(self) -> list[Emitted]:
+        """What a loop over k has to carry besides the sums: the first `previous` of `load_factor`, if that uses it."""
+
+    def load_factor(self, pointer: Emitted, previous: Emitted | None) -> Emitted:
+        """A vector of B. `previous` is the one that it replaces."""
+
+    def multiply_add(self, scalar: Emitted, vector: Emitted, total: Emitted) -> Emitted: ...
+
+
+class FixedLanes:
+    """Vectors of `count` lanes; where `active` is given, only so many of B are read (by a mask)."""
+
+    def __init__(self, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type, stored: ir.Type, active: Emitted | None) -> None:
+        self.low, self.width = low, count if count > 1 else 0
+        self.factor, self.accumulate, self.stored = factor, accumulate, stored
+        b = low.b
+        self.mask = None
+        if active is not None and self.width:
+            self.mask = b.compare("slt", b.iota(count, b.i32), b.cast_index(active, b.i32))
+
+    def zero(self) -> Emitted:
+        b = self.low.b
+        return b.broadcast(b.constant(0, self.accumulate), self.width)
+
+    def _load(self, pointer: Emitted, element: ir.Type, mask: Emitted | None) -> Emitted:
+        memory, depth = self.low.memory, self.low.b.depth
+        if self.width:
+            return memory.contiguous_load(pointer, element, self.width, mask, None, depth)
+        return memory.scalar_load(pointer, element, None, None, depth)
+
+    def load_sum(self, pointer: Emitted) -> Emitted:
+        return convert(self.low, self._load(pointer, self.stored, None), self.accumulate)
+
+    def store_sum(self, pointer: Emitted, value: Emitted) -> None:
+        value = convert(self.low, value, self.stored)
+        if self.width:
+            self.low.memory.contiguous_store(pointer, value, None, self.stored)
+        else:
+            self.low.memory.scalar_store(pointer, value)
+
+    def nothing(self) -> list[Emitted]:
+        return []
+
+    def load_factor(self, pointer: Emitted, previous: Emitted | None) -> Emitted:
+        return self._load(pointer, self.factor, self.mask)
+
+    def multiply_add(self, scalar: Emitted, vector: Emitted, total: Emitted) -> Emitted:
+        b = self.low.b
+        scalar, vector = convert(self.low, scalar, self.accumulate), convert(self.low, vector, self.accumulate)
+        if isinstance(self.accumulate, ir.FloatType):
+            return b.op("math.fma", self.accumulate, [scalar, vector, total])
+        return b.op("arith.addi", self.accumulate, [b.op("arith.muli", self.accumulate, [scalar, vector]), total])
+
+
+class ActiveLanes:
+    """RISC-V vectors of `active` lanes, by the intrinsics of the V extension.
+
+    Everything leaves the lanes behind the active ones as they were ("tail undisturbed"): then a sum and its register stay together, as does each new
+    vector of B with the one before, and a tile that fills the register file needs no copy. The lengths of all instructions are equal, so one
+    `vsetvli` serves the loop.
+    """
+
+    # (factor, accumulate) -> multiply-add, and whether it takes a rounding mode
+    MULTIPLY = {
+        ("f32", "f32"): ("llvm.riscv.vfmacc", True),
+        ("f64", "f64"): ("llvm.riscv.vfmacc", True),
+        ("f16", "f32"): ("llvm.riscv.vfwmacc", True),
+        ("i16", "i32"): ("llvm.riscv.vwmacc", False),
+        ("i32", "i32"): ("llvm.riscv.vmacc", False),
+    }
+    DYNAMIC_ROUNDING, UNDISTURBED = 7, 0
+
+    def __init__(self, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type, active: Emitted) -> None:
+        self.low = low
+        scale = low.chip.vlen // 64  # LLVM's vscale
+        self.vector = {
+            type_: ir.VectorType.get([count // scale], type_, scalable=[True], loc=low.b.location) for type_ in (factor, accumulate)
+        }
+        self.factor, self.accumulate = factor, accumulate
+        self.active = low.b.cast_index(active, low.b.i64)
+        self.name, self.rounds = self.MULTIPLY[str(factor), str(accumulate)]
+
+    @classmethod
+    def fits(cls, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type, stored: ir.Type) -> bool:
+        return low.chip.has_vl and count * 64 >= low.chip.vlen and stored == accumulate and (str(factor), str(accumulate)) in cls.MULTIPLY
+
+    def _call(self, name: str, result: ir.Type | None, operands: list[Emitted]) -> Emitted:
+        b = self.low.b
+        attributes = {
+            "intrin": ir.StringAttr.get(name),
+            "op_bundle_sizes": ir.DenseI32ArrayAttr.get([]),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(operands), 0]),
+        }
+        op = b.create("llvm.call_intrinsic", [] if result is None else [result], [o.value for o in operands], attributes)
+        return Emitted(op.results[0], b.depth, 0) if result is not None else operands[0]
+
+    def zero(self) -> Emitted:
+        return self._zero(self.accumulate)
+
+    def _zero(self, element: ir.Type) -> Emitted:
+        zero = ir.FloatAttr.get(element, 0.0) if isinstance(element, ir.FloatType) else ir.IntegerAttr.get(element, 0)
+        type_ = self.vector[element]
+        return self.low.b.constant_attribute(ir.DenseElementsAttr.get_splat(type_, zero), type_)
+
+    def _load(self, pointer: Emitted, element: ir.Type, previous: Emitted | None) -> Emitted:
+        if previous is None:
+            poison = self.low.b.create("ub.poison", [self.vector[element]], [], {"value": ir.Attribute.parse("#ub.poison")})
+            previous = Emitted(poison.results[0], self.low.b.depth, 0)
+        return self._call("llvm.riscv.vle", self.vector[element], [previous, pointer, self.active])
+
+    def load_sum(self, pointer: Emitted) -> Emitted:
+        return self._load(pointer, self.accumulate, None)
+
+    def store_sum(self, pointer: Emitted, value: Emitted) -> None:
+        self._call("llvm.riscv.vse", None, [value, pointer, self.active])
+
+    def nothing(self) -> list[Emitted]:
+        return [self._zero(self.factor)]
+
+    def load_factor(self, pointer: Emitted, previous: Emitted | None) -> Emitted:
+        return self._load(pointer, self.factor, previous)
+
+    def multiply_add(self, scalar: Emitted, vector: Emitted, total: Emitted) -> Emitted:
+        mode = [self._number(self.DYNAMIC_ROUNDING)] if self.rounds else []
+        operands = [total, scalar, vector, *mode, self.active, self._number(self.UNDISTURBED)]
+        return self._call(self.name, self.vector[self.accumulate], operands)
+
+    def _number(self, value: int) -> Emitted:
+        """An immediate argument."""
+        b = self.low.b
+        key = ("immediate", value)
+        known = b.scopes[0].known
+        if key not in known:
+            attribute = {"value": ir.IntegerAttr.get(b.i64, value)}
+            constant = ir.Operation.create("llvm.mlir.constant", [b.i64], [], attribute, None, 0, b.location, b.entry_ip(), False)
+            known[key] = Emitted(constant.results[0], 0, 0)
+        return known[key]
