@@ -1,0 +1,158 @@
+"""The command `triton-spacemit bench`: what one kernel costs on a device, and how costs are measured.
+
+Wall time is measured in turns with what it is compared with, so that whatever else the machine does slows both; the minimum is what the
+code costs, the median what this machine made of it. Under QEMU, whose wall time means nothing, executed instructions are counted.
+"""
+
+import argparse
+import importlib.util
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from triton_spacemit.backend import counting
+from triton_spacemit.backend.devices import DEVICES, default_chip
+from triton_spacemit.dialect.chips import CHIPS
+
+_TURN = 0.02  # seconds
+_LARGEST_TURN = 50
+
+
+def time_in_turns(functions: Sequence[Callable[[], object]], seconds: float = 1.0, turns: int = 5) -> list[list[float]]:
+    """The seconds of calls of each of `functions`, for at least so long and so many turns each.
+
+    The first call of a turn is not timed: the threads of the turn before may still spin, and the caches hold its data.
+    """
+    calls = []
+    for function in functions:
+        function()
+        start = time.perf_counter()
+        function()
+        calls.append(min(max(int(_TURN / (time.perf_counter() - start)), 1), _LARGEST_TURN))
+    times: list[list[float]] = [[] for _ in functions]
+    deadline = time.perf_counter() + seconds * len(functions)
+    while turns > 0 or time.perf_counter() < deadline:
+        turns -= 1
+        for function, count, own in zip(functions, calls, times, strict=True):
+            function()
+            for _ in range(count):
+                start = time.perf_counter()
+                function()
+                own.append(time.perf_counter() - start)
+    return times
+
+
+class CompileTimes:
+    """A listener of Triton's compilations: the milliseconds of every stage of each kernel that was compiled, not found in the cache."""
+
+    def __init__(self) -> None:
+        self.kernels: dict[str, dict[str, float]] = {}
+
+    def __call__(self, *, metadata: dict[str, Any], times: Any, cache_hit: bool, **_: Any) -> None:
+        if not cache_hit:
+            stages = {"frontend": times.ir_initialization, **dict(times.lowering_stages), "store": times.store_results}
+            self.kernels[metadata["name"]] = {stage: microseconds / 1e3 for stage, microseconds in stages.items()}
+
+
+def top(counts: counting.Counts, per: float = 1.0, most: int = 10) -> dict[str, float]:
+    """The mnemonics that weigh most, each with its weight divided by `per`."""
+    ordered = sorted(counts.weighted_by_mnemonic.items(), key=lambda item: -item[1])
+    return {mnemonic: weight / per for mnemonic, weight in ordered[:most]}
+
+
+def measure(function: Callable[[], object], device: str, per: float, seconds: float, against: Callable[[], object] | None) -> dict[str, Any]:
+    """What a call of `function`, which launches kernels, costs on the active device `device`, a count divided by `per`."""
+    from triton import knobs
+
+    with knobs.compilation.scope():
+        knobs.compilation.listener = compiled = CompileTimes()
+        function()
+    result: dict[str, Any] = {"compile_ms": compiled.kernels}
+    if device == "qemu":
+        counts = counting.count(function)
+        result |= {"weighted": counts.weighted / per, "instructions": counts.instructions / per, "weighted_by_mnemonic": top(counts, per)}
+    elif device != "null":
+        functions = {"ours": function, **({"against": against} if against else {})}
+        for name, times in zip(functions, time_in_turns(list(functions.values()), seconds), strict=True):
+            result[f"{name}_ms"] = {"minimum": min(times) * 1e3, "median": statistics.median(times) * 1e3, "calls": len(times)}
+        if against:
+            result["times_as_fast"] = result["against_ms"]["minimum"] / result["ours_ms"]["minimum"]
+    return result
+
+
+def load_function(place: str) -> Callable[[], object]:
+    """The function that `FILE:FUNCTION` names. Raises ValueError where there is none."""
+    file, _, name = place.rpartition(":")
+    path = Path(file)
+    if not file or not path.is_file():
+        raise ValueError(f"{place!r} must be FILE:FUNCTION with the path of a Python file")
+    if path.stem not in sys.modules:
+        sys.path.insert(0, str(path.parent))
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[path.stem])
+    function = getattr(sys.modules[path.stem], name, None)
+    if not callable(function):
+        raise ValueError(f"{file} has no function {name!r}")
+    if hasattr(function, "run"):
+        raise ValueError(f"{name!r} is a kernel; name a function without arguments that launches it")
+    return function
+
+
+def _show(result: dict[str, Any], indent: str = "") -> None:
+    for key, value in result.items():
+        if isinstance(value, dict):
+            print(f"{indent}{key}")
+            _show(value, indent + "  ")
+        else:
+            print(f"{indent}{key:<24} {value:.4g}" if isinstance(value, float) else f"{indent}{key:<24} {value}")
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from triton_spacemit.backend import set_device
+    from triton_spacemit.backend.knobs import knobs
+
+    try:
+        set_device(arguments.device, arguments.chip)
+        if arguments.threads:
+            knobs.threads = arguments.threads
+        function = load_function(arguments.function)
+        against = load_function(arguments.against) if arguments.against else None
+    except ValueError as error:
+        print(f"triton-spacemit bench: {error}", file=sys.stderr)
+        return 2
+    chip = arguments.chip or default_chip(arguments.device)
+    result = {"device": arguments.device, "chip": chip, **measure(function, arguments.device, arguments.per, arguments.seconds, against)}
+    if arguments.json:
+        json.dump(result, sys.stdout, indent=2)
+        print()
+    else:
+        _show(result)
+    return 0
+
+
+def main() -> int:
+    """The command `triton-spacemit`."""
+    parser = argparse.ArgumentParser(prog="triton-spacemit", description="Tools of the Triton backend for SpacemiT's CPUs.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    bench = commands.add_parser("bench", help="measure a kernel", description="What one kernel costs: time, or instructions under QEMU.")
+    bench.add_argument("function", metavar="FILE:FUNCTION", help="a Python function without arguments that launches the kernel")
+    bench.add_argument("--device", choices=DEVICES, default="host", help="where it runs (default: %(default)s)")
+    bench.add_argument("--chip", choices=("host", *CHIPS), help="what it is compiled for (default: the device's)")
+    bench.add_argument("--threads", type=int, default=0, help="threads that a grid is spread over (default: one a core)")
+    bench.add_argument("--per", type=float, default=1.0, help="divide counts by this, such as the number of elements")
+    bench.add_argument("--against", metavar="FILE:FUNCTION", help="a function to be timed in turns with it on the host")
+    bench.add_argument("--seconds", type=float, default=1.0, help="how long it is timed (default: %(default)s)")
+    bench.add_argument("--json", action="store_true", help="print JSON")
+    bench.set_defaults(command=_bench)
+    arguments = parser.parse_args()
+    return arguments.command(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,255 @@
+"""Rows that time: kernels on the host beside PyTorch, compilation beside Triton's own NVIDIA backend, launches, and memory."""
+
+import functools
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from kernels import attention, elementwise, layer_norm, matmul, softmax
+from kernels.case import error_ratio, random, rounding
+from perf import kernels
+from perf.result import Result, Row, cheapest
+from triton import knobs as triton_knobs
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from triton_spacemit.backend import bench, set_device
+from triton_spacemit.backend.knobs import knobs
+
+_GROWTH_KERNELS = 1000
+functional = torch.nn.functional
+
+
+def _set_threads(threads: int) -> None:
+    set_device("host")
+    knobs.threads = threads
+    torch.set_num_threads(threads)
+
+
+def _once(launch: kernels.Launch) -> float:
+    """A rough time, to choose by."""
+    return min(bench.time_in_turns([launch], seconds=0.05, turns=1)[0])
+
+
+def _beside_torch(
+    ours: Callable[[Any], kernels.Launch], configs: Sequence[Any], theirs: kernels.Launch, out: torch.Tensor, expected: Any, bound: Any, share: float
+) -> Result:
+    """The best of `ours(config)`, checked, and PyTorch, in turns."""
+    config = cheapest(configs, lambda config: _once(ours(config)))
+    launch = ours(config)
+    out.zero_()
+    launch()
+    error = error_ratio(out, expected, bound)
+    mine, other = bench.time_in_turns([launch, theirs], seconds=share)
+    detail = {"median": statistics.median(mine) * 1e3, "anchor_median": statistics.median(other) * 1e3, "calls": len(mine)}
+    return Result(min(mine) * 1e3, min(other) * 1e3, error, str(config), detail)
+
+
+def _add(threads: int, share: float) -> Result:
+    _set_threads(threads)
+    x, y = random(1 << 24), random(1 << 24, seed=1)
+    out, result = torch.empty_like(x), torch.empty_like(x)
+    expected = x.double() + y.double()
+    ours = lambda block: kernels.add(x, y, out, block)  # noqa: E731
+    theirs = lambda: torch.add(x, y, out=result)  # noqa: E731
+    return _beside_torch(ours, (4096, 16384, 65536), theirs, out, expected, rounding(expected, x.dtype), share)
+
+
+def _softmax(threads: int, share: float) -> Result:
+    _set_threads(threads)
+    x = random(4096, 1024)
+    out, result = torch.empty_like(x), torch.empty_like(x)
+    theirs = lambda: torch.softmax(x, 1, out=result)  # noqa: E731
+    ours = lambda _: kernels.by_row(kernels.softmax_row_kernel, x, out)  # noqa: E731
+    return _beside_torch(ours, (1024,), theirs, out, softmax.reference(x), softmax.bound(x), share)
+
+
+def _layer_norm(threads: int, share: float) -> Result:
+    _set_threads(threads)
+    x, w, b = random(4096, 1024), random(1024, seed=1), random(1024, seed=2)
+    out, result, mean, rstd = torch.empty_like(x), torch.empty_like(x), torch.empty(4096, 1), torch.empty(4096, 1)
+    theirs = lambda: torch.native_layer_norm(x, (1024,), w, b, layer_norm.EPSILON, out0=result, out1=mean, out2=rstd)  # noqa: E731
+    try:
+        theirs()
+    except TypeError:  # not every version has a form with outputs
+        theirs = lambda: torch.native_layer_norm(x, (1024,), w, b, layer_norm.EPSILON)  # noqa: E731
+    ours = lambda _: kernels.by_row(kernels.layer_norm_row_kernel, x, w, b, out, extra=(layer_norm.EPSILON,))  # noqa: E731
+    return _beside_torch(ours, (1024,), theirs, out, layer_norm.reference(x, w, b), layer_norm.bound(x, w, b), share)
+
+
+def _gelu(op: Any, case: Any, approximate: str, threads: int, share: float) -> Result:
+    _set_threads(threads)
+    x = random(4096, 1024)
+    out, result = torch.empty_like(x), torch.empty_like(x)
+    theirs = lambda: torch.ops.aten.gelu.out(x, approximate=approximate, out=result)  # noqa: E731
+    ours = lambda block: kernels.unary(x, out, op, block)  # noqa: E731
+    return _beside_torch(ours, (1024, 4096, 16384), theirs, out, case.reference(x), case.bound(x), share)
+
+
+_ELEMENTWISE = {
+    "add 2^24": _add,
+    "softmax": _softmax,
+    "layer norm": _layer_norm,
+    "gelu tanh": functools.partial(_gelu, elementwise.gelu_tanh, elementwise.GELU_TANH, "tanh"),
+    "gelu erf": functools.partial(_gelu, elementwise.gelu_erf, elementwise.GELU_ERF, "none"),
+}
+_measured: dict[tuple[str, int], Result] = {}
+
+
+def _element_row(name: str, threads: int, share: float) -> Result:
+    _measured[name, threads] = result = _ELEMENTWISE[name](threads, share)
+    return result
+
+
+def _geometric_mean(threads: int, share: float) -> Result:
+    """Of the rows above: their times as one time."""
+    results = [_measured.get((name, threads)) or _element_row(name, threads, share) for name in _ELEMENTWISE]
+    ours = math.exp(statistics.fmean(math.log(result.value) for result in results))
+    theirs = math.exp(statistics.fmean(math.log(result.anchor or 1) for result in results))
+    return Result(ours, theirs, max(result.error for result in results))
+
+
+_BLOCKS = ((64, 64, 64), (128, 128, 64), (128, 256, 128), (256, 128, 128), (256, 256, 256), (64, 512, 256))
+_ACCUMULATORS = {torch.float32: tl.float32, torch.bfloat16: tl.float32, torch.int8: tl.int32}
+
+
+def _product(size: tuple[int, int, int], dtype: torch.dtype, threads: int, share: float) -> Result:
+    _set_threads(threads)
+    m, n, k = size
+    a, b = random(m, k, dtype=dtype), random(k, n, dtype=dtype, seed=1)
+    c = torch.empty(m, n, dtype=torch.int32 if dtype == torch.int8 else dtype)
+    result = torch.empty_like(c)
+    theirs = (lambda: torch._int_mm(a, b, out=result)) if dtype == torch.int8 else (lambda: torch.mm(a, b, out=result))
+    ours = lambda blocks: kernels.matmul(a, b, c, blocks, _ACCUMULATORS[dtype])  # noqa: E731
+    expected = (a.double() @ b.double()).to(torch.int32) if dtype == torch.int8 else matmul.reference(a, b)
+    measured = _beside_torch(ours, _BLOCKS, theirs, c, expected, matmul.bound(a, b), share)
+    work = 2e-6 * m * n * k
+    measured.detail.update(gflops=work / measured.value, anchor_gflops=work / (measured.anchor or math.inf))
+    return measured
+
+
+def _attention(causal: bool, threads: int, share: float) -> Result:
+    _set_threads(threads)
+    q, k, v = (random(2, 8, 1024, 64, seed=seed) for seed in range(3))
+    out, log_sum = torch.empty_like(q), torch.empty(2, 8, 1024)
+    theirs = lambda: functional.scaled_dot_product_attention(q, k, v, is_causal=causal)  # noqa: E731
+    ours = lambda blocks: kernels.attention(q, k, v, out, log_sum, causal, blocks)  # noqa: E731
+    blocks = ((32, 64), (64, 64), (64, 128), (128, 128), (128, 256))
+    return _beside_torch(ours, blocks, theirs, out, attention.reference(q, k, v, causal), attention.bound(q, k, v, causal), share)
+
+
+_THREADS = {1: "1 thread", 2: "2 threads"}
+_SIZES = {"512": (512,) * 3, "1024": (1024,) * 3, "2048": (2048,) * 3, "odd 1001x1003x999": (1001, 1003, 999), "odd 515x509x513": (515, 509, 513)}
+
+HOST = [
+    Row(f"host {name}, {label}", "ms", functools.partial(_element_row, name, threads), "torch", speed=0.95)
+    for threads, label in _THREADS.items()
+    for name in _ELEMENTWISE
+]
+HOST += [
+    Row(f"host geometric mean, {label}", "ms", functools.partial(_geometric_mean, threads), "torch", speed=1.2)
+    for threads, label in _THREADS.items()
+]
+HOST += [
+    Row(f"host f32 {name}, {label}", "ms", functools.partial(_product, size, torch.float32, threads), "torch.mm", speed=1.3, slow=name == "2048")
+    for threads, label in _THREADS.items()
+    for name, size in _SIZES.items()
+]
+HOST += [
+    Row(f"host {name} 1024, {label}", "ms", functools.partial(_product, _SIZES["1024"], dtype, threads), "torch.mm", speed=0.5)
+    for threads, label in _THREADS.items()
+    for name, dtype in (("bf16", torch.bfloat16), ("int8", torch.int8))
+]
+HOST += [
+    Row(f"host attention{suffix}, {label}", "ms", functools.partial(_attention, causal, threads), "torch sdpa", speed=1.2)
+    for threads, label in _THREADS.items()
+    for causal, suffix in ((False, ""), (True, ", causal"))
+]
+
+_MATRIX = {name: "*DT" for name in ("a_ptr", "b_ptr", "c_ptr")} | dict.fromkeys(("M", "N", "K"), "i32")
+_MATRIX |= {f"stride_{name}": "i32" for name in ("am", "ak", "bk", "bn", "cm", "cn")}
+_MATRIX_BLOCKS = {"BLOCK_M": 64, "BLOCK_N": 64, "BLOCK_K": 32, "GROUP": 4, "ACCUMULATOR": tl.float32, "EPILOGUE": None}
+_COMPILED = {
+    "add": (elementwise.add_kernel, dict.fromkeys(("x_ptr", "y_ptr", "out_ptr"), "*fp32") | {"n": "i32"}, {"BLOCK": 1024}, 61),
+    "softmax": (
+        kernels.softmax_row_kernel,
+        dict.fromkeys(("x_ptr", "out_ptr"), "*fp32") | dict.fromkeys(("stride", "columns"), "i32"),
+        {"BLOCK": 1024},
+        65,
+    ),
+    "matmul f32": (matmul.matmul_kernel, {name: kind.replace("DT", "fp32") for name, kind in _MATRIX.items()}, _MATRIX_BLOCKS, 250),
+    "matmul f16": (matmul.matmul_kernel, {name: kind.replace("DT", "fp16") for name, kind in _MATRIX.items()}, _MATRIX_BLOCKS, 390),
+}
+
+
+def _compile_ms(name: str, target: GPUTarget) -> tuple[float, dict[str, float]]:
+    """Of a compilation with an empty cache, and of its stages."""
+    kernel, types, constants, _ = _COMPILED[name]
+    names = kernel.arg_names
+    signature = {name: types.get(name, "constexpr") for name in names}
+    # What Triton finds out about a call with tensors and sizes of the usual kind.
+    attributes = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in types and name != "stride_ak"}
+    source = ASTSource(kernel, signature, {(names.index(name),): value for name, value in constants.items()}, attributes)
+    with tempfile.TemporaryDirectory() as folder, triton_knobs.cache.scope(), triton_knobs.compilation.scope():
+        triton_knobs.cache.dir = folder
+        triton_knobs.compilation.listener = compiled = bench.CompileTimes()
+        start = time.perf_counter()
+        triton.compile(source, target)
+        return (time.perf_counter() - start) * 1e3, next(iter(compiled.kernels.values()))
+
+
+def _compile(name: str, chip: str, share: float) -> Result:
+    set_device("null", chip)
+    ours, theirs = GPUTarget("cpu", chip, 32), GPUTarget("cuda", 90, 32)
+    turns = [(_compile_ms(name, ours), _compile_ms(name, theirs)) for _ in range(4)][1:]  # the first warms the process
+    (milliseconds, stages), anchor = min(turn[0] for turn in turns), min(turn[1][0] for turn in turns)
+    return Result(milliseconds, anchor, detail=stages)
+
+
+def _launch(through_triton: bool, share: float) -> Result:
+    _set_threads(2)
+    tensors = [torch.empty(16) for _ in range(3)]
+    arguments = (*tensors, 7, 0.5)
+    compiled = kernels.empty_kernel[(1,)](*arguments)
+
+    def through_kernel() -> None:
+        for _ in range(1000):
+            kernels.empty_kernel[(1,)](*arguments)
+
+    def through_launcher() -> None:
+        run, function, metadata = compiled.run, compiled.function, compiled.packed_metadata
+        for _ in range(1000):
+            run(1, 1, 1, 0, function, metadata, None, None, None, *arguments)
+
+    times = bench.time_in_turns([through_kernel if through_triton else through_launcher], seconds=share, turns=20)[0]
+    return Result(min(times) * 1e3, detail={"median": statistics.median(times) * 1e3})
+
+
+def _growth(_: float) -> Result:
+    """In a process of its own."""
+    script = Path(__file__).parent / "growth.py"
+    result = subprocess.run([sys.executable, str(script), str(_GROWTH_KERNELS)], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(result.stderr.strip().splitlines()[-1])
+    return Result(float(result.stdout), config=f"{_GROWTH_KERNELS} kernels")
+
+
+PROCESS = [
+    Row(f"compile {name} for {chip}", "ms", functools.partial(_compile, name, chip), "NVIDIA backend", given, speed=1.0)
+    for chip in ("x60", "host")
+    for name, (*_, given) in _COMPILED.items()
+]
+PROCESS += [
+    Row("launch through kernel[grid]", "us", functools.partial(_launch, True), reach=8),
+    Row("launch in the launcher", "us", functools.partial(_launch, False), reach=2),
+    Row("memory growth", "MB", _growth, reach=100, slow=True),
+]
