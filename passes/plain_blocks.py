@@ -69,9 +69,9 @@ def _users(value: ir.Value) -> list[ir.Operation]:
     return [use.owner.operation for use in value.uses]
 
 
-def _is_zero(value: ir.Value) -> bool:
+def _constant(value: ir.Value) -> int | None:
     owner = _producer(value)
-    return owner is not None and owner.name == "arith.constant" and ir.IntegerAttr(owner.attributes["value"]).value == 0
+    return ir.IntegerAttr(owner.attributes["value"]).value if owner is not None and owner.name == "arith.constant" else None
 
 
 def _following(op: ir.Operation) -> ir.Operation:
@@ -184,7 +184,7 @@ class _Rewriter:
     def window(self, op: ir.Operation, base: ir.Value, type_: ir.Type) -> ir.Value:
         """The matrix of `type_` at the offsets of the view `op` in the matrix `base`."""
         offsets = list(op.operands)[1:]
-        if base.type == type_ and all(_is_zero(offset) for offset in offsets):
+        if base.type == type_ and all(_constant(offset) == 0 for offset in offsets):
             return base
         return _create("xsmt.subview", [base, *offsets], type_, op)
 

@@ -99,6 +99,16 @@ class BlockPointer(core.base_value):
         added = [semantic.add(own, offset, True) for own, offset in zip(self.offsets, scalars(semantic, offsets, core.int32), strict=True)]
         return BlockPointer(self.base, list(self.shape), list(self.strides), added, self.block_shape)
 
+    def located(self, semantic: Any) -> "BlockPointer":
+        """The pointer that loads and stores go through; what is loaded by it is `from_located`, what is stored `to_located`."""
+        return self
+
+    def from_located(self, block: core.tensor, semantic: Any, generator: Any) -> core.tensor:
+        return block
+
+    def to_located(self, block: core.tensor, shape: Sequence[int], semantic: Any, generator: Any) -> core.tensor:
+        return block
+
     def pointers(self, semantic: Any, boundary_check: Sequence[int]) -> tuple[core.tensor, core.tensor | None]:
         """The tensor of pointers to the block's elements, and the mask of those inside along the dimensions `boundary_check`."""
         block, rank = self.block_shape, len(self.block_shape)
@@ -141,13 +151,15 @@ def _integers(values: Any) -> list[int]:
     return [int(core._unwrap_if_constexpr(value)) for value in values]
 
 
-def _checked_dimensions(boundary_check: Any, rank: int) -> list[int]:
+def _checked_dimensions(boundary_check: Any, pointer: BlockPointer, located: BlockPointer) -> list[int]:
+    """The dimensions of `located` that `boundary_check` names as ones of `pointer`."""
+    rank = len(pointer.block_shape)
     dimensions = [dimension + rank if dimension < 0 else dimension for dimension in _integers(boundary_check)]
     if any(not 0 <= dimension < rank for dimension in dimensions):
         raise ValueError(f"boundary_check must name dimensions of the {rank}-dimensional block, got {_integers(boundary_check)}")
     if len(set(dimensions)) != len(dimensions):
         raise ValueError(f"duplicate dimension in boundary_check {_integers(boundary_check)}")
-    return dimensions
+    return sorted({dimension % len(located.block_shape) for dimension in dimensions})
 
 
 @core.builtin
@@ -204,6 +216,7 @@ def load(
     eviction_policy="",
     volatile=False,
     _semantic=None,
+    _generator=None,
 ):
     hints = {"cache_modifier": cache_modifier, "eviction_policy": eviction_policy, "volatile": volatile}
     padding = core._unwrap_if_constexpr(padding_option) or ""
@@ -218,14 +231,15 @@ def load(
     element = pointer.base.type.element_ty
     if padding in ("nan", "inf", "neg_inf") and not element.is_floating():
         raise ValueError(f"padding_option {padding!r} needs a block pointer to floats, not to {element}")
-    pointers, inside = pointer.pointers(_semantic, _checked_dimensions(boundary_check, len(pointer.block_shape)))
-    fill = None if inside is None else _semantic.full(pointer.block_shape, PADDINGS[padding], element)
-    return _load(pointers, inside, fill, **hints, _semantic=_semantic)
+    located = pointer.located(_semantic)
+    pointers, inside = located.pointers(_semantic, _checked_dimensions(boundary_check, pointer, located))
+    fill = None if inside is None else _semantic.full(located.block_shape, PADDINGS[padding], element)
+    return pointer.from_located(_load(pointers, inside, fill, **hints, _semantic=_semantic), _semantic, _generator)
 
 
 @core._tensor_member_fn
 @core.builtin
-def store(pointer, value, mask=None, boundary_check=(), cache_modifier="", eviction_policy="", _semantic=None):
+def store(pointer, value, mask=None, boundary_check=(), cache_modifier="", eviction_policy="", _semantic=None, _generator=None):
     hints = {"cache_modifier": cache_modifier, "eviction_policy": eviction_policy}
     if not isinstance(pointer, BlockPointer):
         if _integers(boundary_check):
@@ -233,7 +247,9 @@ def store(pointer, value, mask=None, boundary_check=(), cache_modifier="", evict
         return _store(pointer, value, mask, **hints, _semantic=_semantic)
     if core._unwrap_if_constexpr(mask) is not None:
         raise ValueError("mask cannot be given with a block pointer; use boundary_check")
-    pointers, inside = pointer.pointers(_semantic, _checked_dimensions(boundary_check, len(pointer.block_shape)))
+    located = pointer.located(_semantic)
+    pointers, inside = located.pointers(_semantic, _checked_dimensions(boundary_check, pointer, located))
+    value = pointer.to_located(_semantic.to_tensor(value), located.block_shape, _semantic, _generator)
     return _store(pointers, value, inside, **hints, _semantic=_semantic)
 
 

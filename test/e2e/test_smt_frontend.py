@@ -108,7 +108,7 @@ def view_kernel(x_ptr, out_ptr, MODE: tl.constexpr):
         ("repack", ["pack", "repack"], "tensor<4x4x8x16xf32>"),
         ("subview", ["pack", "subview"], "tensor<4x4x4x8xf32>"),
         ("unpack", ["pack", "unpack"], "tensor<16x32xf32>"),
-        ("pointer", ["pack"], "tensor<4x4x4x8x!tt.ptr<f32>>"),
+        ("pointer", ["pack", "pack"], "tensor<16x32x!tt.ptr<f32>>"),
     ],
 )
 def test_views(mode, names, type_):

@@ -24,24 +24,25 @@ def _ceil(value: int, divisor: int) -> int:
 
 
 @core.builtin
-def descriptor_load(base, offsets, destination=None, _semantic=None):
+def descriptor_load(base, offsets, destination=None, _semantic=None, _generator=None):
     """The block of a block pointer or tensor descriptor, `offsets` added to its own; zero outside. Into `destination`, if given."""
     if isinstance(base, BlockPointer):
         moved = base.moved(core._unwrap_if_constexpr(offsets), _semantic)
-        block = block_pointer.load(moved, boundary_check=tuple(range(len(base.block_shape))), padding_option="zero", _semantic=_semantic)
+        everywhere = tuple(range(len(base.block_shape)))
+        block = block_pointer.load(moved, boundary_check=everywhere, padding_option="zero", _semantic=_semantic, _generator=_generator)
     elif isinstance(base, core.tensor_descriptor_base):
         block = base.load(offsets, _semantic=_semantic)
     else:
         raise TypeError(f"descriptor_load takes a block pointer or a tensor descriptor, got {base.type}")
-    return _deliver(block, destination, _semantic)
+    return _deliver(block, destination, _semantic, _generator)
 
 
-def _deliver(block: core.tensor, destination: Any, semantic: Any) -> core.tensor | None:
+def _deliver(block: core.tensor, destination: Any, semantic: Any, generator: Any) -> core.tensor | None:
     if destination is None:
         return block
     if not isinstance(destination, BlockPointer) or destination.block_shape != [int(extent) for extent in block.shape]:
         raise ValueError(f"destination must point to a block of the shape {list(map(int, block.shape))}, got {destination.type}")
-    block_pointer.store(destination, block, _semantic=semantic)
+    block_pointer.store(destination, block, _semantic=semantic, _generator=generator)
     return None
 
 
@@ -57,7 +58,7 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
     if isinstance(base, BlockPointer):
         if destination is not None:
             raise ValueError("a view of a pointer is a pointer: load it and store the block instead of giving a destination")
-        return PointerView.of(base, operands, shape, tile)
+        return PointerView.of(base, operands, shape, tile, _semantic)
     rank = len(getattr(base, "shape", ()))
     if not isinstance(base, core.tensor) or rank not in (2, 4):
         raise ValueError(f"view takes a 2-D or packed 4-D block or a pointer to one, got {getattr(base, 'type', base)}")
@@ -71,7 +72,7 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
     elif tile is None or tile == extents[2:]:
         known = [core._unwrap_if_constexpr(start) for start in starts]
         if known == [0, 0] and shape == [extents[0] * extents[2], extents[1] * extents[3]]:
-            return _deliver(base, destination, _semantic)
+            return _deliver(base, destination, _semantic, _generator)
         name, tile = "subview", extents[2:]
         for start, size in zip(known, tile, strict=True):
             if isinstance(start, int) and start % size:
@@ -81,7 +82,7 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
     result = shape if name == "unpack" else [_ceil(shape[0], tile[0]), _ceil(shape[1], tile[1]), *tile]
     attributes = {"shape": shape, "packed_size": tile}
     block = call(_generator, name, [base, *operands], [core.block_type(base.dtype, result)], attributes)
-    return _deliver(block, destination, _semantic)
+    return _deliver(block, destination, _semantic, _generator)
 
 
 @core.builtin

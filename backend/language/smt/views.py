@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from triton.language import core
+from triton.language.extra.smt.calls import call
 
 from triton_spacemit.backend.language.block_pointer import BlockPointer, BlockPointerType, scalars
 
@@ -44,12 +45,17 @@ class PointerView(BlockPointer):
         self.type = PointerViewType(source.type, block_shape)
 
     @classmethod
-    def of(cls, base: BlockPointer, starts: Sequence[core.tensor], shape: Sequence[int], tile: Sequence[int] | None) -> "PointerView":
+    def of(
+        cls, base: BlockPointer, starts: Sequence[core.tensor], shape: Sequence[int], tile: Sequence[int] | None, semantic: Any
+    ) -> "PointerView":
         """The view of `shape` logical elements in tiles of `tile`: [1, 1] for the 2-D form, None for the base's own form."""
-        if isinstance(base, PointerView) or len(base.block_shape) not in (2, 4):
+        if len(base.block_shape) not in (2, 4):
             raise ValueError(f"view takes a pointer to a 2-D or packed 4-D block, got {base.type}")
         if tile is None:
             tile = base.block_shape[2:] or [1, 1]
+        if isinstance(base, PointerView):
+            starts = [semantic.add(own, start, True) for own, start in zip(base.starts, starts, strict=True)]
+            base = base.source
         blocks = [-(-extent // size) for extent, size in zip(shape, tile, strict=True)]
         return cls(base, starts, list(shape) if list(tile) == [1, 1] else [*blocks, *tile])
 
@@ -66,6 +72,31 @@ class PointerView(BlockPointer):
             raise ValueError(f"a view moves by 2 logical offsets, got {len(offsets)}")
         added = [semantic.add(own, offset, True) for own, offset in zip(self.starts, scalars(semantic, offsets, core.int32), strict=True)]
         return PointerView(self.source, added, self.block_shape)
+
+    def located(self, semantic: Any) -> BlockPointer:
+        """A pointer to a strided block with the same elements: in the view's own order, or in that of the source's matrix."""
+        source, block = self.source, self.block_shape
+        if len(source.block_shape) == 2:
+            extents = block if len(block) == 2 else [blocks * size for blocks, size in zip(block[:2], block[2:], strict=True)]
+            offsets = [semantic.add(own, start, True) for own, start in zip(source.offsets, self.starts, strict=True)]
+            return BlockPointer(source.base, list(source.shape), list(source.strides), offsets, extents)
+        if block[2:] != source.block_shape[2:]:
+            return self
+        tiles = [semantic.floordiv(start, semantic.to_tensor(size)) for start, size in zip(self.starts, block[2:], strict=True)]
+        offsets = [semantic.add(own, tile, True) for own, tile in zip(source.offsets, tiles, strict=False)] + list(source.offsets)[2:]
+        return BlockPointer(source.base, list(source.shape), list(source.strides), offsets, block)
+
+    def from_located(self, block: core.tensor, semantic: Any, generator: Any) -> core.tensor:
+        return self._call(generator, semantic, "pack", block, self.block_shape) if len(block.shape) != len(self.block_shape) else block
+
+    def to_located(self, block: core.tensor, shape: Sequence[int], semantic: Any, generator: Any) -> core.tensor:
+        block = semantic.broadcast_impl_shape(block, self.block_shape) if block.type.is_block() else semantic.splat(block, self.block_shape)
+        return self._call(generator, semantic, "unpack", block, shape) if len(block.shape) != len(shape) else block
+
+    def _call(self, generator: Any, semantic: Any, name: str, block: core.tensor, shape: Sequence[int]) -> core.tensor:
+        zero = semantic.to_tensor(0)
+        attributes = {"shape": [int(extent) for extent in shape[:2]], "packed_size": self.block_shape[2:]}
+        return call(generator, name, [block, zero, zero], [core.block_type(block.dtype, list(shape))], attributes)
 
     def pointers(self, semantic: Any, boundary_check: Sequence[int]) -> tuple[core.tensor, core.tensor | None]:
         pointers, mask = semantic.splat(self.base, self.block_shape), None
