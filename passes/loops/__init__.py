@@ -130,14 +130,15 @@ class KernelLowering(Lowering):
 
     def run_block(self, block: Block, finish: Callable[[Node], list[Emitted]]) -> list[Emitted]:
         outer = self.b.location
-        for node in block.nodes[:-1]:
-            if node in self.lowered:
-                continue
-            self.b.location = node.op.location
-            self.lower(node)
-        end = block.nodes[-1]
-        self.b.location = end.op.location
-        result = finish(end)
+        with self.region():
+            for node in block.nodes[:-1]:
+                if node in self.lowered:
+                    continue
+                self.b.location = node.op.location
+                self.lower(node)
+            end = block.nodes[-1]
+            self.b.location = end.op.location
+            result = finish(end)
         self.b.location = outer
         return result
 

@@ -21,6 +21,7 @@ LAZY_TT = {
     "tt.precise_sqrt",
     "tt.extern_elementwise",
     "tt.map_elementwise",
+    "tt.gather",
     "xsmt.descriptor_load",
     "xsmt.gather",
     "xsmt.subview",
@@ -76,12 +77,14 @@ class Analysis:
     def __init__(self, function: ir.Operation) -> None:
         self.users: dict[ir.Value, list[Node]] = {}
         self.producer: dict[ir.Value, Node] = {}
+        self.arguments: dict[ir.Value, Block] = {}
         self.nodes: list[Node] = []
         self._pulls: dict[ir.Value, frozenset[int]] = {}
         self.body = self._block(function.regions[0].blocks[0], None)
 
     def _block(self, block: ir.Block, parent: Node | None) -> Block:
         result = Block(list(block.arguments), [], parent)
+        self.arguments.update(dict.fromkeys(result.arguments, result))
         for view in block.operations:
             op = view.operation
             node = Node(op, op.name, list(op.operands), list(op.results), len(self.nodes), result)
@@ -117,6 +120,14 @@ class Analysis:
                     orders.add(node.order)
             known = self._pulls[value] = frozenset(orders)
         return known
+
+    def block_of(self, value: ir.Value) -> Block:
+        """The block that defines `value`."""
+        return self.arguments[value] if value in self.arguments else self.producer[value].block
+
+    def ends_at(self, value: ir.Value, node: Node) -> bool:
+        """Whether `node`, as one operand of it, is the only use of `value`, and runs as often as what defines it."""
+        return self.pulls(value) == {node.order} and node.operands.count(value) == 1 and self.block_of(value) is node.block
 
     def pulled_inside_region(self, value: ir.Value, block: Block) -> bool:
         """Whether an op in a region nested below `block` needs `value`."""

@@ -19,8 +19,7 @@ def carry(low: Lowering, node: Node, operands: list[ir.Value]) -> list[Buffer | 
         if not isinstance(tensor, Tensor):
             buffers.append(None)
             continue
-        alone = low.analysis.pulls(value) == {node.order} and node.operands.count(value) == 1
-        if tensor.buffer is not None and alone and not tensor.shared:
+        if tensor.buffer is not None and low.analysis.ends_at(value, node) and not tensor.shared:
             buffers.append(tensor.buffer)  # nobody else needs the old content
             continue
         buffer = low.allocate(tensor.shape, tensor.element)
@@ -36,30 +35,34 @@ def bind(low: Lowering, node: Node, values: list[ir.Value], buffers: list[Buffer
         low.values[value] = next(remaining) if buffer is None else low.from_buffer(buffer, node)
 
 
-def update(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None], arguments: list[ir.Value]) -> list[Emitted]:
+def update(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]) -> list[Emitted]:
     """Write new values of carried blocks into their buffers; gives the new scalars.
 
     All values are of the old state: one that reads another's buffer, or its own at other places, is computed aside first.
     """
     scalars: list[Emitted] = []
-    writes: list[tuple[Tensor, Buffer]] = []
-    written: dict[Tensor, Buffer] = {}
-    for value, buffer, argument in zip(operands, buffers, arguments, strict=True):
+    groups: dict[tuple[int, ...], list[tuple[Tensor, Buffer]]] = {}
+    for value, buffer in zip(operands, buffers, strict=True):
         if buffer is None:
             scalars.append(low.scalar(value))
             continue
-        new, old = low.tensor(value), low.values.get(argument)
-        if not (new.buffer is not None and new.buffer.base.value == buffer.base.value and new.buffer.strides == buffer.strides):
-            writes.append((new, buffer))
-            if isinstance(old, Tensor):
-                written[old] = buffer
-    groups: dict[tuple[int, ...], list[tuple[Tensor, Buffer]]] = {}
-    for new, buffer in writes:
-        groups.setdefault(buffer.shape, []).append((new, buffer))
+        new = low.tensor(value)
+        if new.buffer is None or new.buffer.base.value != buffer.base.value or new.buffer.strides != buffer.strides:
+            groups.setdefault(buffer.shape, []).append((new, buffer))
+    written = {buffer.base.value: buffer for pairs in groups.values() for _, buffer in pairs}
+
+    def disturbed(new: Tensor) -> bool:
+        for tensor, follows in low.cone(new):
+            buffer = None if tensor.buffer is None else written.get(tensor.buffer.base.value)
+            if buffer is not None and (follows != tuple(range(len(new.shape))) or tensor.buffer.strides != buffer.strides):
+                return True
+            if buffer is not None and buffer.shape != new.shape:
+                return True
+        return False
+
     for shape, pairs in groups.items():
-        identity = tuple(range(len(shape)))
         for i, (new, buffer) in enumerate(pairs):
-            if any(t in written and (follows != identity or t.shape != shape) for t, follows in low.cone(new)):
+            if disturbed(new):
                 copy = low.allocate(shape, new.element)
                 low.write_all([(new, copy)])
                 pairs[i] = (low.from_buffer(copy, low.analysis.nodes[0]), buffer)
@@ -89,7 +92,7 @@ def lower_for(low: Lowering, node: Node) -> None:
         arguments = [Emitted(a, depth, 0) for a in block.arguments]
         low.values[body.arguments[0]] = arguments[0]
         bind(low, node, body.arguments[1:], buffers, arguments[1:])
-        results = low.run_block(body, lambda end: update(low, end.operands, buffers, body.arguments[1:]))
+        results = low.run_block(body, lambda end: update(low, end.operands, buffers))
         b.create("scf.yield", [], [r.value for r in results])
     bind(low, node, node.results, buffers, [Emitted(r, b.depth, 0) for r in loop.results])
 
@@ -149,7 +152,7 @@ def lower_while(low: Lowering, node: Node) -> None:
         return [low.scalar(end.operands[0]), *fill(low, end.operands[1:], passed)]
 
     region(0, before, [i.value.type for i in inits], carried, condition, "scf.condition")
-    region(1, after, types, passed, lambda end: update(low, end.operands, carried, before.arguments), "scf.yield")
+    region(1, after, types, passed, lambda end: update(low, end.operands, carried), "scf.yield")
     bind(low, node, node.results, passed, [Emitted(r, b.depth, 0) for r in loop.results])
 
 

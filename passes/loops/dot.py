@@ -14,7 +14,7 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import converted, element_of, shape_of
 from triton_spacemit.passes.loops.lanes import ActiveLanes, FixedLanes, Lanes
-from triton_spacemit.passes.loops.lowering import GROUP, Lowering
+from triton_spacemit.passes.loops.lowering import GROUP, ROOM, Lowering
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
 from triton_spacemit.passes.loops.views import View, in_place
 
@@ -58,7 +58,7 @@ def make_product(
     accumulate = element if isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
     factor = factor_type(low, left.element, accumulate)
     lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP))
-    height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact=bool(batch))
+    height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact=bool(batch) or target.room < ROOM * columns)
     limits = [b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True)]
     return Product(batch, rows, inner, columns, factor, accumulate, target, height, lanes, *limits)
 
@@ -81,7 +81,7 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
     if start is None:
         target, at_zero = low.destination(node) or low.allocate(shape_of(node.results[0]), element), True
     else:
-        target, at_zero = result_buffer(low, node, start)
+        target, at_zero = result_buffer(low, node, start, [left, right])
     product = make_product(low, left, right, element, target, (None, None))
     a = locate(low, product, left, None, lambda: low.allocate(left.shape, product.factor))
     bb = locate(low, product, right, len(product.batch) + 1, lambda: low.allocate(right.shape, product.factor))
@@ -97,16 +97,18 @@ def is_zero(tensor: Tensor) -> bool:
     return isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) and attribute.value == 0
 
 
-def result_buffer(low: Lowering, node: Node, value: ir.Value) -> tuple[Buffer, bool]:
+def result_buffer(low: Lowering, node: Node, value: ir.Value, operands: list[Tensor]) -> tuple[Buffer, bool]:
     """Where the product accumulates, and whether it starts at zero there (nothing is stored yet).
 
-    It is the start value's own buffer if nothing else needs that, else one with a copy of it.
+    It is the start value's own buffer if nothing else needs that, else one with a copy of it; never memory that an operand is read from.
     """
     start = low.tensor(value)
-    alone = low.analysis.pulls(value) == {node.order} and node.operands.count(value) == 1
-    if start.buffer is not None and alone and not start.shared:
-        return start.buffer, False
-    buffer = low.destination(node) or low.allocate(start.shape, start.element)
+    own = start.buffer if low.analysis.ends_at(value, node) and not start.shared else None
+    if own is not None and not any(low.reads(operand, own) for operand in operands):
+        return own, False
+    buffer = low.destination(node)
+    if buffer is None or any(low.reads(operand, buffer) for operand in operands):
+        buffer = low.allocate(start.shape, start.element)
     if is_zero(start):
         return buffer, True
     low.write_all([(start, buffer)])
@@ -138,7 +140,7 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
     b = low.b
     first, last, step = (low.scalar(v) for v in loop.operands[:3])
     inits = loop.operands[3:]
-    target, at_zero = result_buffer(low, loop, inits[index])
+    target, at_zero = result_buffer(low, loop, inits[index], [])
     if at_zero:
         low.write_all([(low.tensor(inits[index]), target)])
     scalars = [low.scalar(v) for i, v in enumerate(inits) if i != index]
@@ -170,6 +172,10 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
             kept.append(lambda t: low.memory.scalar_load(b.offset(table.base, t, type_), type_, None, None, b.depth))
 
         def find(turn: Emitted, carried: list[Emitted]) -> list[Emitted]:
+            with low.region():
+                return find_in(turn, carried)
+
+        def find_in(turn: Emitted, carried: list[Emitted]) -> list[Emitted]:
             number = b.mul(b.add(start, turn), b.constant(step.constant))
             low.values[body.arguments[0]] = b.cast_index(b.add(b.cast_index(first, b.i64), number), first.value.type)
             low.values.update(zip(arguments, carried, strict=True))
@@ -221,7 +227,8 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
 
     def pack() -> list[Emitted]:
         buffer = slot()
-        low.write_all([(converted(low, tensor, product.factor), buffer)])
+        with low.region():
+            low.write_all([(converted(low, tensor, product.factor), buffer)])
         return [buffer.base, *(b.constant(s) for s in buffer.strides)]
 
     found = in_place(low, tensor, wanted) if tensor.element == product.factor else None

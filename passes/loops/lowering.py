@@ -1,5 +1,6 @@
 """The lowering's state, and what every op's lowering uses: evaluation, loops over a block, buffers, and the order of memory effects."""
 
+import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ class Lowering(ABC):
         self.scratch: Emitted | None = None
         self.context: Emitted | None = None
         self.stored_later: dict[Tensor, Buffer | None] = {}  # tensors that the loop which first computes them also stores
+        self.changed: list[tuple[Tensor, dict]] = []  # tensors that became something else in the current region, and what they were
         self.cover: Coordinates | None = None
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
 
@@ -86,6 +88,17 @@ class Lowering(ABC):
         if not isinstance(result, Emitted):
             raise LoweringError(f"expected a scalar, got {value.type}", self.b.location)
         return result
+
+    @contextlib.contextmanager
+    def region(self) -> Iterator[None]:
+        """Code that may not run, or runs several times: what it stores of values from outside is not there afterwards."""
+        outer, self.changed = self.changed, []
+        waiting = list(self.stored_later)
+        yield
+        for tensor, state in reversed(self.changed):
+            tensor.__dict__.update(state)
+        self.stored_later = dict.fromkeys(waiting)
+        self.changed = outer
 
     # -- what a tensor reads
 
@@ -322,8 +335,8 @@ class Lowering(ABC):
         b = self.b
         stored = stored_type(b, element)
         size = math.prod(shape) * bits(stored) // 8
-        if len(shape) > 1:
-            size += ROOM * shape[-1] * bits(stored) // 8
+        room = ROOM * shape[-1] if len(shape) > 1 else 0
+        size += room * bits(stored) // 8
         if size <= STACK_BYTES:
             attributes = {
                 "elem_type": ir.TypeAttr.get(b.vector_type(stored, math.prod(shape))),
@@ -343,7 +356,7 @@ class Lowering(ABC):
             ).results[0]
             base = Emitted(value, 0, 0)
             self.scratch_bytes += -(-size // ALIGNMENT) * ALIGNMENT
-        return Buffer(base, shape, row_major(shape), element, stored)
+        return Buffer(base, shape, row_major(shape), element, stored, room)
 
     def from_buffer(self, buffer: Buffer, node: Node, shape: tuple[int, ...] | None = None) -> Tensor:
         """A tensor that is read from a buffer filled by now."""
@@ -352,8 +365,9 @@ class Lowering(ABC):
         return result
 
     def _read_from(self, tensor: Tensor, buffer: Buffer) -> None:
+        self.changed.append((tensor, dict(tensor.__dict__)))
         if tensor.shape != buffer.shape:
-            buffer = Buffer(buffer.base, tensor.shape, row_major(tensor.shape), buffer.element, buffer.stored)
+            buffer = Buffer(buffer.base, tensor.shape, row_major(tensor.shape), buffer.element, buffer.stored, buffer.room)
         access = self.memory.buffer_access(buffer, tensor.origin)
         home = Tensor(tensor.shape, buffer.stored, None, home=self.b.depth)
         tensor.buffer, tensor.home, tensor.cost, tensor.sources = buffer, self.b.depth, 1, ()
@@ -394,6 +408,10 @@ class Lowering(ABC):
             self.cover = None
 
         return noted
+
+    def reads(self, tensor: Tensor, buffer: Buffer) -> bool:
+        """Whether evaluating `tensor` reads the memory of `buffer`."""
+        return any(t.buffer is not None and t.buffer.base.value == buffer.base.value for t, _ in self.cone(tensor))
 
     def settle(self) -> None:
         """After a loop: the tensors that it stored are read from memory from now on."""
@@ -479,7 +497,7 @@ class Lowering(ABC):
         """Make every load that stands before `node`, and is still needed, independent of what `node` writes."""
         keep = []
         for result, load in self.pending:
-            orders = self.analysis.pulls(result)
+            orders = self.needed_by(result)
             if load.buffer is not None or all(order < node.order for order in orders):
                 continue
             keep.append((result, load))
@@ -493,6 +511,22 @@ class Lowering(ABC):
                 self.redirect(load, store, in_place)
         self.pending = keep
 
+    def needed_by(self, value: ir.Value) -> set[int]:
+        """Orders of the acting ops that still have to compute `value`: not those that read a stored value made of it."""
+        orders: set[int] = set()
+        stack, seen = [value], {value}
+        while stack:
+            for user in self.analysis.users.get(stack.pop(), ()):
+                if not (user.is_lazy and user.is_tensor):
+                    orders.add(user.order)
+                    continue
+                for result in user.results:
+                    made = self.values.get(result)
+                    if result not in seen and not (isinstance(made, Tensor) and made.buffer is not None):
+                        seen.add(result)
+                        stack.append(result)
+        return orders
+
     def same_base(self, load: Access, store: Access) -> bool:
         return load.base.value == store.base.value
 
@@ -503,6 +537,9 @@ class Lowering(ABC):
             return False
         if any(a.value != s.value for a, s in zip(access.strides, store.strides, strict=True)):
             return False
+        steps = [s for s, extent in zip(store.strides, store.shape, strict=True) if extent > 1]
+        if any(s.constant == 0 for s in steps) or len({s.value for s in steps}) < len(steps):
+            return False  # several lanes share an element
         return self.reads_in_place(value, load)
 
     def reads_in_place(self, value: Tensor, source: Tensor) -> bool:
@@ -559,6 +596,7 @@ class Lowering(ABC):
             for old, new, result in zip(access.strides, strides, results[1:], strict=True)
         ]
         new_access = replace(access, base=results[0], strides=moved)
+        self.changed.append((load, dict(load.__dict__)))
         load.access, load.home = new_access, b.depth
         load.compute = lambda at: self.memory.load(load, new_access, at)
 

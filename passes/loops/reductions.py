@@ -186,7 +186,9 @@ def lanes_together(low: Lowering, reduction: Reduction, values: list[Emitted], l
         if isinstance(element, ir.FloatType):
             attributes["fastmath"] = ir.Attribute.parse("#arith.fastmath<reassoc>")
         depth = values[0].depth
-        return [Emitted(b.create("vector.reduction", [element], [values[0].value], attributes, depth=depth).results[0], depth, 0)]
+        start = [b.constant(-0.0, element).value] if kind == "arith.addf" else []  # not +0.0, which would turn a sum of -0.0
+        operands = [values[0].value, *start]
+        return [Emitted(b.create("vector.reduction", [element], operands, attributes, depth=depth).results[0], depth, 0)]
     while lanes > 1:
         lanes //= 2
         low_half = [shuffle(b, v, range(lanes)) for v in values]

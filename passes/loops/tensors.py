@@ -56,6 +56,7 @@ class Buffer:
     strides: tuple[int, ...]
     element: ir.Type
     stored: ir.Type
+    room: int = 0  # elements behind the block that may be overwritten
 
 
 @dataclass(eq=False)

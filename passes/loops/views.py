@@ -75,7 +75,9 @@ def linear_form(low: Lowering, value: ir.Value, wanted: list[Emitted]) -> Linear
         return None
     if node.name == "tt.make_range":
         return Linear(b.constant(node.attribute("start").value), [b.constant(1)])
-    if node.name in ("arith.extsi", "arith.trunci"):
+    if value.type.element_type.width < 32:
+        return None  # narrow integers wrap around in earnest
+    if node.name == "arith.extsi":
         return linear_form(low, node.operands[0], wanted)
     if node.name in ("tt.expand_dims", "tt.broadcast"):
         axis = node.attribute("axis").value if node.name == "tt.expand_dims" else len(shape)
