@@ -1,15 +1,21 @@
-# `make demo` and `make test` set up everything they need in a virtual environment of their own.
+# `make demo`, `make test` and `make bench` set up everything they need in a virtual environment of their own.
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types lit pytest qemu clean
+BENCH ?=
+
+.PHONY: demo test bench lint types lit pytest qemu clean
 
 demo: qemu
 	$(BIN)/python test/demo.py
 
 test: lint types lit pytest
+
+# Table, plot and JSON in build/bench; options in BENCH, such as BENCH='--quick --rows softmax'.
+bench: qemu
+	PYTHONPATH=test $(BIN)/python -m perf $(BENCH)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

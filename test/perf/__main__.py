@@ -5,6 +5,7 @@ both are slower, and their ratio is less certain.
 """
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -58,7 +59,9 @@ def main() -> int:
     print(report.table(lines))
     right = sum(line.right for line in lines)
     judged = [line.met for line in lines if line.met is not None]
-    print(f"{right} of {len(lines)} rows are right, {sum(judged)} of {len(judged)} reach what they should; {time.monotonic() - start:.0f} s")
+    print(f"{right} of {len(lines)} rows are right, {sum(judged)} of {len(judged)} reach what they should")
+    busy = os.getloadavg()[1] / (os.cpu_count() or 1)
+    print(f"{time.monotonic() - start:.0f} s, {busy:.1f} processes a core: times are {'rough' if busy > 1.2 else 'good'}")
     print(f"{arguments.output}/table.md, results.json, plot.png")
     return 0 if right == len(lines) else 1
 

@@ -14,7 +14,7 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.fetch_qemu import mirror_of
 from triton_spacemit.backend.native import cache_dir, locked
 
-_PACKAGES = "llvm-22 libllvm22 libc6 libstdc++6 libgcc-s1 libz3-4 libedit2 libffi8 libxml2 zlib1g libzstd1 libtinfo6 libbsd0 libmd0 liblzma5"
+_LIBRARIES = "libllvm22 libc6 libstdc++6 libgcc-s1 libz3-4 libedit2 libffi8 libxml2 zlib1g libzstd1 libtinfo6 libbsd0 libmd0 liblzma5"
 _SUITE, _KEY = "trixie", "/usr/share/keyrings/debian-archive-keyring.gpg"
 _ITERATIONS = 200
 _MULTIPLICATION = re.compile(r"\s+v(f?w?n?m(acc|add|sac|sub)|f?w?mul|f?nms|w?macc)")
@@ -37,7 +37,7 @@ def _fetch(folder: Path) -> None:
         settings = {"Dir::Etc::SourceList": work / "sources.list", "Dir::Etc::SourceParts": "/dev/null", "APT::Sandbox::User": ""}
         settings |= {"Dir::State::Lists": work / "lists", "Dir::Cache": work / "cache"}
         apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in settings.items())]
-        for command in ([*apt, "update"], [*apt, "download", *_PACKAGES.split()]):
+        for command in ([*apt, "update"], [*apt, "download", "llvm-22", *_LIBRARIES.split()]):
             subprocess.run(command, cwd=work, check=True, capture_output=True)
         for package in work.glob("*.deb"):
             subprocess.run(["dpkg", "-x", package.name, "root"], cwd=work, check=True)
@@ -79,7 +79,7 @@ def inner_loop(assembly: str) -> list[str]:
         if re.match(r"\s+(b\w+|j\w*)\s", line):
             products = sum(bool(_MULTIPLICATION.match(line)) for line in loop)
             if re.search(rf"{re.escape(label)}$", line) and label and products > most:
-                best, most = loop, products
+                best, most = list(loop), products
             label = ""
     if not best:
         raise DeviceError("the kernel has no loop that multiplies vectors")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import platform
 import time
 from dataclasses import asdict
@@ -43,7 +44,12 @@ def _document(lines: list[Line]) -> dict[str, Any]:
     for line in lines:
         row = {name: getattr(line.row, name) for name in ("name", "unit", "anchor", "given", "reach", "speed")}
         rows.append(row | {"result": asdict(line.result) if line.result else None, "failure": line.failure, "met": line.met})
-    return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": platform.machine(), "rows": rows}
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": platform.machine(),
+        "load": os.getloadavg(),
+        "rows": rows,
+    }
 
 
 def _plot(lines: list[Line], path: Path) -> None:

@@ -41,7 +41,13 @@ def _once(launch: kernels.Launch) -> float:
 
 
 def _beside_torch(
-    ours: Callable[[Any], kernels.Launch], configs: Sequence[Any], theirs: kernels.Launch, out: torch.Tensor, expected: Any, bound: Any, share: float
+    ours: Callable[[Any], kernels.Launch],
+    configs: Sequence[Any],
+    theirs: kernels.Launch,
+    out: torch.Tensor,
+    expected: Any,
+    bound: Any,
+    share: float,
 ) -> Result:
     """The best of `ours(config)`, checked, and PyTorch, in turns."""
     config = cheapest(configs, lambda config: _once(ours(config)))
@@ -148,7 +154,8 @@ def _attention(causal: bool, threads: int, share: float) -> Result:
 
 
 _THREADS = {1: "1 thread", 2: "2 threads"}
-_SIZES = {"512": (512,) * 3, "1024": (1024,) * 3, "2048": (2048,) * 3, "odd 1001x1003x999": (1001, 1003, 999), "odd 515x509x513": (515, 509, 513)}
+_SIZES = {str(size): (size,) * 3 for size in (512, 1024, 2048)}
+_SIZES |= {"x".join(map(str, size)): size for size in ((515, 509, 513), (1001, 1003, 999))}
 
 HOST = [
     Row(f"host {name}, {label}", "ms", functools.partial(_element_row, name, threads), "torch", speed=0.95)
@@ -160,7 +167,14 @@ HOST += [
     for threads, label in _THREADS.items()
 ]
 HOST += [
-    Row(f"host f32 {name}, {label}", "ms", functools.partial(_product, size, torch.float32, threads), "torch.mm", speed=1.3, slow=name == "2048")
+    Row(
+        f"host f32 {name}, {label}",
+        "ms",
+        functools.partial(_product, size, torch.float32, threads),
+        "torch.mm",
+        speed=1.3,
+        slow=name == "2048",
+    )
     for threads, label in _THREADS.items()
     for name, size in _SIZES.items()
 ]
