@@ -22,6 +22,9 @@ CHUNK = 256  # steps of k for which operands are located before tiles run over t
 UNROLL = {False: 4, True: 8}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
 
 
+Located = tuple[View, View, Emitted]  # A and B in memory, and how many steps of k there are
+
+
 @dataclass(eq=False)
 class Product:
     """What stays the same for every turn: shapes, types, the register tile, where the result accumulates and how much of it is wanted."""
@@ -83,14 +86,15 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
     else:
         target, at_zero = result_buffer(low, node, start, [left, right])
     product = make_product(low, left, right, element, target, (None, None))
-    a = locate(low, product, left, None, lambda: low.allocate(left.shape, product.factor))
-    bb = locate(low, product, right, len(product.batch) + 1, lambda: low.allocate(right.shape, product.factor))
-    run_tiles(low, product, b_turns=None, views=lambda turn: (a, bb), begin_at_zero=at_zero)
+    inner = inner_limit(low, product, left, right)
+    a = locate(low, product, left, None, inner, lambda: low.allocate(left.shape, product.factor))
+    bb = locate(low, product, right, len(product.batch) + 1, inner, lambda: low.allocate(right.shape, product.factor))
+    run_tiles(low, product, b_turns=None, views=lambda turn: (a, bb, inner), begin_at_zero=at_zero)
     low.values[node.results[0]] = low.from_buffer(target, node)
 
 
-def is_zero(tensor: Tensor) -> bool:
-    owner = tensor.uniform.value.owner if tensor.uniform is not None else None
+def is_zero(value: Emitted | None) -> bool:
+    owner = value.value.owner if value is not None else None
     attribute = (
         owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
     )
@@ -109,7 +113,7 @@ def result_buffer(low: Lowering, node: Node, value: ir.Value, operands: list[Ten
     buffer = low.destination(node)
     if buffer is None or any(low.reads(operand, buffer) for operand in operands):
         buffer = low.allocate(start.shape, start.element)
-    if is_zero(start):
+    if is_zero(start.uniform):
         return buffer, True
     low.write_all([(start, buffer)])
     return buffer, False
@@ -183,8 +187,10 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
                 if node is not dot:
                     b.location = node.op.location
                     low.lower(node)
-            for side, value in enumerate(dot.operands[:2]):
-                tensor = low.tensor(value)
+            operands = [low.tensor(v) for v in dot.operands[:2]]
+            inner = inner_limit(low, product, *operands)
+            keep(inner, turn)
+            for side, tensor in enumerate(operands):
 
                 def slot(side: int = side, tensor: Tensor = tensor) -> Buffer:
                     if side not in slots:
@@ -193,7 +199,7 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
                     base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
                     return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
 
-                view = locate(low, product, tensor, 1 if side else None, slot)
+                view = locate(low, product, tensor, 1 if side else None, inner, slot)
                 keep(view.base, turn)
                 for stride in view.strides:
                     keep(stride, turn)
@@ -202,9 +208,9 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
 
         carried, _ = b.for_loop(b.constant(0), count, 1, carried, find)
 
-        def views(turn: Emitted | None) -> tuple[View, View]:
-            values = [get(turn) for get in kept]
-            return View(values[0], values[1:3], product.factor), View(values[3], values[4:], product.factor)
+        def views(turn: Emitted | None) -> Located:
+            inner, *values = (get(turn) for get in kept)
+            return View(values[0], values[1:3], product.factor), View(values[3], values[4:], product.factor), inner
 
         run_tiles(low, product, count, views, begin_at_zero=False)
         return carried
@@ -218,12 +224,38 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
 # -- operands
 
 
-def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None, slot: Callable[[], Buffer]) -> View:
-    """An operand in memory as the tiles read it: in place where it can be, else packed into `slot()`."""
+def inner_limit(low: Lowering, product: Product, left: Tensor, right: Tensor) -> Emitted:
+    """Where along k both operands are zero from there on: steps behind it need not run."""
+    rank = len(product.batch)
+    ends = [zero_from(low, left, rank + 1), zero_from(low, right, rank)]
+    return low.b.constant(product.inner) if None in ends else low.b.maximum(*ends)
+
+
+def zero_from(low: Lowering, tensor: Tensor, dim: int) -> Emitted | None:
+    """The bound along `dim` behind which a load gives zeros, where it has one."""
+    b, access = low.b, tensor.access
+    if tensor.buffer is None and tensor.permutes is not None:
+        source, follows = tensor.permutes
+        return zero_from(low, source, follows.index(dim))
+    if (
+        tensor.buffer is not None
+        or access is None
+        or isinstance(access.other, Tensor)
+        or not (access.other is None or is_zero(access.other))
+    ):
+        return None
+    upper, extent = access.upper[dim], access.shape[dim]
+    if upper.constant is not None and upper.constant >= extent:
+        return None
+    return b.maximum(b.minimum(upper, b.constant(extent)), b.constant(0))
+
+
+def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None, inner: Emitted, slot: Callable[[], Buffer]) -> View:
+    """An operand in memory as the tiles read it, `inner` steps along k: in place where it can be, else packed into `slot()`."""
     b = low.b
     rank = len(product.batch)
     wanted = [b.constant(n) for n in tensor.shape]
-    wanted[rank if unit_dim is None else rank + 1] = product.wanted_rows if unit_dim is None else product.wanted_columns
+    wanted[rank:] = [product.wanted_rows, inner] if unit_dim is None else [inner, product.wanted_columns]
 
     def pack() -> list[Emitted]:
         buffer = slot()
@@ -254,7 +286,7 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
 
 
 def run_tiles(
-    low: Lowering, product: Product, b_turns: Emitted | None, views: Callable[[Emitted | None], tuple[View, View]], begin_at_zero: bool
+    low: Lowering, product: Product, b_turns: Emitted | None, views: Callable[[Emitted | None], Located], begin_at_zero: bool
 ) -> None:
     """All register tiles of the result, each over `b_turns` turns (None: the one turn); `views(turn)` gives the operands of a turn."""
     b = low.b
@@ -293,7 +325,7 @@ def tile(
     j: Emitted,
     partial: Emitted | None,
     b_turns: Emitted | None,
-    views: Callable[[Emitted | None], tuple[View, View]],
+    views: Callable[[Emitted | None], Located],
     begin_at_zero: bool,
 ) -> None:
     """`C[i : i + height, j : j + lanes] += sum over turns of A[i : i + height, :] @ B[:, j : j + lanes]`, the tile of C in registers.
@@ -313,7 +345,7 @@ def tile(
         lanes = FixedLanes(low, product.lanes, product.factor, product.accumulate, element, partial)
 
     def turn(number: Emitted | None, carried: list[Emitted]) -> list[Emitted]:
-        a, bb = views(number)
+        a, bb, inner = views(number)
         base_a, base_b = a.base, bb.base
         for index, stride_a, stride_b in zip(at, a.strides, bb.strides, strict=False):
             base_a = b.offset(base_a, b.mul(index, stride_a), a.element)
@@ -322,19 +354,26 @@ def tile(
         column_b = b.offset(base_b, j, bb.element)
         unroll = math.gcd(product.inner, UNROLL[low.chip.has_vl])
 
-        def step(k: Emitted, carried: list[Emitted]) -> list[Emitted]:
-            sums, rest = carried[: product.height], carried[product.height :]
-            row = rest[0] if rest else None
-            for u in range(unroll):
-                here = b.add(k, b.constant(u))
-                row = lanes.load_factor(b.offset(column_b, b.mul(here, bb.strides[-2]), bb.element), row)
-                along = b.mul(here, a.strides[-1])
-                for r in range(product.height):
-                    factor = low.memory.scalar_load(b.offset(rows_a[r], along, a.element), a.element, None, None, b.depth)
-                    sums[r] = lanes.multiply_add(factor, row, sums[r])
-            return [*sums, row] if rest else sums
+        def steps(count: int) -> Callable[[Emitted, list[Emitted]], list[Emitted]]:
+            def step(k: Emitted, carried: list[Emitted]) -> list[Emitted]:
+                sums, rest = list(carried[: product.height]), carried[product.height :]
+                row = rest[0] if rest else None
+                for u in range(count):
+                    here = b.add(k, b.constant(u))
+                    row = lanes.load_factor(b.offset(column_b, b.mul(here, bb.strides[-2]), bb.element), row)
+                    along = b.mul(here, a.strides[-1])
+                    for r in range(product.height):
+                        factor = low.memory.scalar_load(b.offset(rows_a[r], along, a.element), a.element, None, None, b.depth)
+                        sums[r] = lanes.multiply_add(factor, row, sums[r])
+                return [*sums, row] if rest else sums
 
-        return b.for_loop(b.constant(0), b.constant(product.inner), unroll, carried, step)[0]
+            return step
+
+        if inner.constant is not None:
+            return b.for_loop(b.constant(0), inner, unroll, carried, steps(unroll))[0]
+        whole = b.op("arith.andi", b.i64, [inner, b.constant(-unroll)])
+        carried, _ = b.for_loop(b.constant(0), whole, unroll, carried, steps(unroll))
+        return b.for_loop(whole, inner, 1, carried, steps(1))[0]
 
     sums = [lanes.zero() if begin_at_zero else lanes.load_sum(pointer) for pointer in rows_c]
     sums += lanes.nothing()
