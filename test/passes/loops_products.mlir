@@ -13,18 +13,17 @@ func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
   // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c64_i64 step
   // CHECK: arith.muli %[[ROW]], %arg3
   // CHECK: %[[A:.*]] = llvm.getelementptr %arg0[
-  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for %[[K:.*]] = %c0_i64 to %c32_i64 {{.*}} -> (vector<[[W:[0-9]+]]xf32>, vector<[[W]]xf32>
+  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for %[[K:.*]] = %c0_i64 to %c32_i64 {{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
   // CHECK: %[[KB:.*]] = arith.muli %[[K]], %c64_i64
   // CHECK: llvm.getelementptr %[[B]][%[[KB]]]
-  // CHECK: %[[V:.*]] = llvm.load {{.*}} -> vector<[[W]]xf32>
+  // CHECK: %[[V:.*]] = llvm.call_intrinsic "llvm.riscv.vle"(
   // CHECK: llvm.getelementptr %[[A]][%[[K]]]
   // CHECK: %[[E:.*]] = llvm.load {{.*}} -> f32
-  // CHECK: %[[F:.*]] = vector.broadcast %[[E]]
-  // CHECK: math.fma %[[F]], %[[V]], %{{.*}} : vector<[[W]]xf32>
+  // CHECK: llvm.call_intrinsic "llvm.riscv.vfmacc"(%{{.*}}, %[[E]], %[[V]],
   // CHECK-NOT: llvm.store
   // CHECK: scf.yield
-  // CHECK: llvm.store %[[TILE]]#0
-  // CHECK: llvm.store %[[TILE]]#1
+  // CHECK: llvm.call_intrinsic "llvm.riscv.vse"(%[[TILE]]#0
+  // CHECK: llvm.call_intrinsic "llvm.riscv.vse"(%[[TILE]]#1
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %a = "xsmt.descriptor_load"(%x, %s, %c1, %c0, %c0, %c64, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x32xf32>
   %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
@@ -53,7 +52,7 @@ func.func @packed(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
   // CHECK: "llvm.intr.experimental.vp.strided.load"
   // CHECK: llvm.store
   // CHECK-NOT: llvm.getelementptr %arg{{[01]}}
-  // CHECK: math.fma
+  // CHECK: "llvm.riscv.vfmacc"
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c64, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x32xbf16>
   %b = "xsmt.descriptor_load"(%y, %c1, %c32, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
@@ -65,7 +64,7 @@ func.func @packed(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
 
 // -----
 
-// A bound along k is checked once for the block: packed with its zeros where it cuts the block, else in place.
+// A bound along k of one operand is checked once for the block: packed with its zeros where it cuts the block, else in place.
 // CHECK-LABEL: func.func @checked
 func.func @checked(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
   %c0 = arith.constant 0 : i64
@@ -80,11 +79,34 @@ func.func @checked(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
   // CHECK: llvm.getelementptr %[[PACKED]][
   // CHECK: llvm.store
   // CHECK: llvm.getelementptr %[[A]][
-  // CHECK: math.fma
+  // CHECK: "llvm.riscv.vfmacc"
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %zero_f32 = arith.constant 0.0 : f32
   %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c64, %n, %zero_f32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<64x32xf32>
   %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Where both operands are zero from a bound on, the loop over k ends there, and both are in place.
+// CHECK-LABEL: func.func @short
+func.func @short(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK-NOT: scf.if
+  // CHECK: %[[N:.*]] = arith.maxsi %{{.*}}, %c0_i64
+  // CHECK: %[[WHOLE:.*]] = arith.andi %[[N]], %c-8_i64
+  // CHECK: scf.for {{.*}} to %[[WHOLE]] step %c8_i64
+  // CHECK: scf.for {{.*}} = %[[WHOLE]] to %[[N]] step %c1_i64
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %zero_f32 = arith.constant 0.0 : f32
+  %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c64, %n, %zero_f32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<64x32xf32>
+  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %n, %c64, %zero_f32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<32x64xf32>
   %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
   "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
   return
@@ -108,7 +130,7 @@ func.func @wrap_around(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %first: i32,
   // CHECK: } else {
   // CHECK: llvm.load
   // CHECK: llvm.store
-  // CHECK: math.fma
+  // CHECK: "llvm.riscv.vfmacc"
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %i = "tt.make_range"() {end = 64 : i32, start = 0 : i32} : () -> tensor<64xi32>
   %f = "tt.splat"(%first) : (i32) -> tensor<64xi32>
@@ -135,9 +157,8 @@ func.func @half(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
   %c1 = arith.constant 1 : i64
   %c16 = arith.constant 16 : i64
   %c32 = arith.constant 32 : i64
-  // CHECK: llvm.load {{.*}} -> vector<{{.*}}xf16>
-  // CHECK: arith.extf {{.*}}xf16> to vector<{{.*}}xf32>
-  // CHECK: math.fma {{.*}}xf32>
+  // CHECK: "llvm.riscv.vle"({{.*}} -> vector<[8]xf16>
+  // CHECK: "llvm.riscv.vfwmacc"({{.*}} -> vector<[8]xf32>
   %zero = arith.constant dense<0.0> : tensor<16x32xf32>
   %a = "xsmt.descriptor_load"(%x, %c16, %c1, %c0, %c0, %c16, %c16) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x16xf16>
   %b = "xsmt.descriptor_load"(%y, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x32xf16>
@@ -155,9 +176,7 @@ func.func @bytes(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
   %c16 = arith.constant 16 : i64
   %c32 = arith.constant 32 : i64
   // CHECK: arith.extsi {{.*}}xi8> to vector<{{.*}}xi16>
-  // CHECK: %[[A:.*]] = arith.extsi {{.*}}i16 to {{.*}}i32
-  // CHECK: arith.muli {{.*}}xi32>
-  // CHECK: arith.addi {{.*}}xi32>
+  // CHECK: "llvm.riscv.vwmacc"({{.*}} -> vector<[8]xi32>
   %zero = arith.constant dense<0> : tensor<16x32xi32>
   %a = "xsmt.descriptor_load"(%x, %c16, %c1, %c0, %c0, %c16, %c16) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x16xi8>
   %b = "xsmt.descriptor_load"(%y, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x32xi8>
@@ -189,9 +208,7 @@ func.func @accumulating(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64, %r
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[COUNT]] step %c1_i64 iter_args
   // CHECK: llvm.load {{.*}} -> !llvm.ptr
   // CHECK: scf.for {{.*}} = %c0_i64 to %c32_i64
-  // The last columns have an active length.
-  // CHECK: "llvm.intr.vp.load"
-  // CHECK: "llvm.intr.vp.fma"
+  // CHECK: "llvm.riscv.vfmacc"
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %r = scf.for %k = %c0 to %n step %c32 iter_args(%acc = %zero) -> (tensor<64x64xf32>) : i64 {
     %p = llvm.getelementptr %x[%k] : (!llvm.ptr, i64) -> !llvm.ptr, f32
@@ -224,7 +241,7 @@ func.func @scaled(%x: !llvm.ptr, %y: !llvm.ptr, %s: !llvm.ptr, %z: !llvm.ptr) {
   // CHECK: arith.shli %{{.*}}, %c23_i32
   // CHECK: arith.mulf
   // CHECK: arith.extf {{.*}}xbf16>
-  // CHECK: math.fma {{.*}}xf32>
+  // CHECK: "llvm.riscv.vfmacc"
   %zero = arith.constant dense<0.0> : tensor<16x32xf32>
   %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x32xi8>
   %as = "xsmt.descriptor_load"(%s, %c2, %c1, %c0, %c0, %c16, %c2) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x2xi8>
