@@ -11,5 +11,5 @@ class DeviceError(TritonError, RuntimeError):
     """A device cannot be used, or a kernel faulted on it; the message names the kernel, the program and, where known, the line."""
 
 
-class OptionError(TritonError, ValueError):
-    """A compile option has a value that this backend does not support."""
+class OptionError(TritonError, AssertionError, ValueError):
+    """A compile option has a value that this backend does not support. Callers expect the AssertionError that Triton's own backends raise."""

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
+from triton_spacemit.backend.knobs import active_index
 
 
 class TestTimeout(Exception):
@@ -119,9 +120,10 @@ def _pattern(text: str) -> str:
 
 
 def _patch_cuda() -> None:
-    """What tests call without asking whether there is a GPU."""
+    """What tests call without asking whether there is a GPU, and the number of the device, which PyTorch names instead on a CPU."""
     for name, value in {"synchronize": None, "current_device": 0, "empty_cache": None, "get_device_capability": (0, 0)}.items():
         setattr(torch.cuda, name, lambda *_, _value=value, **__: _value)
+    torch.cpu.current_device = active_index  # type: ignore[assignment]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--device", default="host", choices=("host", "qemu", "interpreter"))
     parser.add_argument("--chip", default="")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one test")
+    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one test")
     parser.add_argument("--sample", type=int, default=0, help="run only so many tests, always the same ones")
     parser.add_argument("--exclusions", type=Path, default=HERE / "exclusions.txt")
     parser.add_argument("--baseline", type=Path, help="an earlier report to compare with")
