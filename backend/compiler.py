@@ -55,10 +55,8 @@ class SpacemitBackend(BaseBackend):
         return {"min_dot_size": lambda lhs, rhs: (1, 1, 1), "convert_custom_types": convert_fp8e4b15}
 
     def get_module_map(self) -> dict[str, ModuleType]:
-        try:
-            from triton.language.extra.cpu import libdevice
-        except ImportError:
-            return {}
+        from triton.language.extra.cpu import libdevice
+
         return {"triton.language.extra.libdevice": libdevice}
 
     def load_dialects(self, context: ir.context) -> None:
