@@ -12,4 +12,4 @@ class DeviceError(TritonError, RuntimeError):
 
 
 class OptionError(TritonError, AssertionError, ValueError):
-    """A compile option has a value that this backend does not support. Callers expect the AssertionError that Triton's own backends raise."""
+    """A compile option has a value that this backend does not support. Callers expect the AssertionError of Triton's own backends."""

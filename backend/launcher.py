@@ -5,6 +5,7 @@ tensors are on the CPU, and packs all slots with one `struct.Struct`. Whatever i
 values out of range, mistakes) goes through `_convert`, which converts or refuses by name.
 """
 
+import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from triton.backends.driver import decompose_descriptor, expand_signature
 
 from triton_spacemit.backend.devices import Signature, get_device
 from triton_spacemit.backend.errors import ArgumentError, DeviceError
-from triton_spacemit.backend.knobs import active_target
+from triton_spacemit.backend.knobs import active_target, knobs
 
 # Format of each type in its 8-byte slot. bfloat16 is packed as the upper half of a float32.
 _FORMATS = {
@@ -34,6 +35,9 @@ _FORMATS = {
     "f32": "f4x",
     "fp64": "d",
 }
+#: The largest pool (`MAX_THREADS` in pool.c).
+MAX_THREADS = 1024
+
 _FLOATS = ("fp16", "bf16", "fp32", "f32", "fp64")
 
 
@@ -175,6 +179,20 @@ def _address(where: str, value: Any) -> int:
     return value.data_ptr()
 
 
+def _cooperative(kernel: str, run: Callable[..., None]) -> Callable[..., None]:
+    """`run` with a thread for each program of the grid, so that programs may wait for each other."""
+
+    def run_together(function: Any, grid: tuple[int, int, int], *rest: Any) -> None:
+        programs = math.prod(grid)
+        if programs > MAX_THREADS:
+            raise ArgumentError(f"kernel {kernel!r}: a cooperative grid has at most {MAX_THREADS} programs here, got {programs}")
+        with knobs.scope():
+            knobs.threads = programs
+            run(function, grid, *rest)
+
+    return run_together
+
+
 def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
     """The function that Triton calls for each launch of a kernel. Raises DeviceError where the active device runs another chip's code."""
     device = get_device(*active_target())
@@ -185,7 +203,7 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
     parameters = getattr(getattr(src, "fn", None), "params", ())
     constexprs = {parameter.name for parameter in parameters if parameter.is_constexpr}
     pack, signature = make_packer(metadata.name, {str(name): kind for name, kind in src.signature.items()}, constexprs)
-    run = device.launch
+    run = _cooperative(metadata.name, device.launch) if metadata.launch_cooperative_grid else device.launch
 
     def launch(
         grid_x: int,

@@ -45,7 +45,7 @@ class Options:
             raise OptionError(f"num_warps must be a power of 2, got {self.num_warps}")
         if self.num_stages < 0:
             raise OptionError(f"num_stages must not be negative, got {self.num_stages}")
-        for name, only in (("num_ctas", 1), ("launch_cooperative_grid", False), ("instrumentation_mode", "")):
+        for name, only in (("num_ctas", 1), ("instrumentation_mode", "")):
             if getattr(self, name) != only:
                 raise OptionError(f"{name}={getattr(self, name)!r} is not supported by the cpu backend; only {only!r} is")
 

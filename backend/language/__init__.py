@@ -1,4 +1,4 @@
-"""What kernels may import or call besides Triton's own language: block pointers, `smt` and the CPU's libdevice."""
+"""What kernels may import or call besides Triton's own language: block pointers, pointers to pointers, `smt` and the CPU's libdevice."""
 
 import importlib.util
 import sys
@@ -31,13 +31,14 @@ class _AfterImport:
 
 
 def _install() -> None:
-    from triton_spacemit.backend.language import block_pointer
+    from triton_spacemit.backend.language import block_pointer, pointers
 
     block_pointer.install()
+    pointers.install()
 
 
 def extend_language() -> None:
-    """Give block pointers back to `triton.language`: now, or as soon as it is imported.
+    """Give block pointers, and pointers to pointers, to `triton.language`: now, or as soon as it is imported.
 
     Backends are found before `triton.language` exists. Nothing of a user's can have imported from it before it is complete, so a name
     taken by `from triton.language import load` is ours as well.

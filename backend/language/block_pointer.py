@@ -11,6 +11,8 @@ from typing import Any
 import triton.language as tl
 from triton.language import core
 
+from triton_spacemit.backend.language.pointers import as_integers, as_pointers, is_pointer_to_pointer
+
 PADDINGS = {"": 0, "zero": 0, "nan": float("nan"), "inf": float("inf"), "neg_inf": float("-inf")}
 
 _load, _store = core.load, core.store
@@ -225,7 +227,11 @@ def load(
     if not isinstance(pointer, BlockPointer):
         if _integers(boundary_check) or padding:
             raise ValueError("boundary_check and padding_option are for block pointers; this is a scalar or a tensor of pointers")
-        return _load(pointer, mask, other, **hints, _semantic=_semantic)
+        if not is_pointer_to_pointer(pointer):
+            return _load(pointer, mask, other, **hints, _semantic=_semantic)
+        if core._unwrap_if_constexpr(other) is not None:
+            other = as_integers(_semantic.to_tensor(other), _semantic)
+        return as_pointers(_load(as_integers(pointer, _semantic), mask, other, **hints, _semantic=_semantic), pointer, _semantic)
     if core._unwrap_if_constexpr(mask) is not None or core._unwrap_if_constexpr(other) is not None:
         raise ValueError("mask and other cannot be given with a block pointer; use boundary_check and padding_option")
     element = pointer.base.type.element_ty
@@ -244,6 +250,8 @@ def store(pointer, value, mask=None, boundary_check=(), cache_modifier="", evict
     if not isinstance(pointer, BlockPointer):
         if _integers(boundary_check):
             raise ValueError("boundary_check is for block pointers; this is a scalar or a tensor of pointers")
+        if is_pointer_to_pointer(pointer):
+            pointer, value = as_integers(pointer, _semantic), as_integers(_semantic.to_tensor(value), _semantic)
         return _store(pointer, value, mask, **hints, _semantic=_semantic)
     if core._unwrap_if_constexpr(mask) is not None:
         raise ValueError("mask cannot be given with a block pointer; use boundary_check")

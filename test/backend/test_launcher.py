@@ -136,7 +136,9 @@ def recorder(monkeypatch):
 
 
 def make(arguments, chip="x60"):
-    return launcher.make_launcher(SimpleNamespace(signature=arguments), SimpleNamespace(name="kernel", arch=chip))
+    return launcher.make_launcher(
+        SimpleNamespace(signature=arguments), SimpleNamespace(name="kernel", arch=chip, launch_cooperative_grid=False)
+    )
 
 
 def test_launch_passes_grid_and_slots(recorder):

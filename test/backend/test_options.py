@@ -45,7 +45,6 @@ def test_no_options_are_the_defaults():
         ({"num_warps": 0}, "num_warps must be a power of 2, got 0"),
         ({"num_stages": -1}, "num_stages must not be negative"),
         ({"num_ctas": 2}, "num_ctas=2 is not supported by the cpu backend; only 1 is"),
-        ({"launch_cooperative_grid": True}, "launch_cooperative_grid=True is not supported"),
         ({"instrumentation_mode": "fpsan"}, "instrumentation_mode='fpsan' is not supported"),
     ],
 )

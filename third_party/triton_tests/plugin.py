@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
+
+
 from triton_spacemit.backend.knobs import active_index
 
 

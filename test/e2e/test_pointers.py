@@ -1,0 +1,48 @@
+"""Pointers in memory: pointers to pointers, as scalars and blocks, and a cooperative grid whose programs wait for each other."""
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+
+from triton_spacemit.backend.errors import ArgumentError
+
+
+@triton.jit
+def chase_kernel(table_ptr, out_ptr):
+    pointers = table_ptr.to(tl.pointer_type(tl.pointer_type(tl.float32)), bitcast=True)
+    first = tl.load(pointers)
+    i = tl.arange(0, 4)
+    several = tl.load(pointers + i, mask=i < 3, other=first)
+    tl.store(out_ptr + i, tl.load(several + i) + tl.load(first))
+    tl.store(pointers + 3, first + 1)
+
+
+def test_pointers_to_pointers(target):
+    rows = torch.arange(12.0).reshape(3, 4) + 1
+    table = torch.tensor([*(row.data_ptr() for row in rows), 0])
+    out = torch.zeros(4)
+    chase_kernel[(1,)](table, out)
+    assert out.tolist() == [rows[0, 0] + x for x in (rows[0, 0], rows[1, 1], rows[2, 2], rows[0, 3])]
+    assert table[3] == rows.data_ptr() + 4
+
+
+@triton.jit
+def meet_kernel(count_ptr, out_ptr):
+    tl.atomic_add(count_ptr, 1)
+    while tl.atomic_add(count_ptr, 0) < tl.num_programs(0):
+        pass
+    tl.store(out_ptr + tl.program_id(0), 1)
+
+
+def test_cooperative_grid(target):
+    count, out = torch.zeros(1, dtype=torch.int32), torch.zeros(7, dtype=torch.int32)
+    meet_kernel[(7,)](count, out, launch_cooperative_grid=True)
+    assert out.tolist() == [1] * 7
+
+
+@pytest.mark.usefixtures("host")
+def test_too_large_a_cooperative_grid():
+    x = torch.zeros(1, dtype=torch.int32)
+    with pytest.raises(ArgumentError, match=r"'meet_kernel': a cooperative grid has at most 1024 programs here, got 1025"):
+        meet_kernel[(1025,)](x, x, launch_cooperative_grid=True)
