@@ -2,8 +2,8 @@
 
 A packed block [I, J, p, q] is a matrix of I * p rows and J * q columns. Every value whose matrix can be had is replaced by it: views become
 windows of matrices (`xsmt.subview`), packed products become `tt.dot`, and with them what happens element by element, by rows or by
-columns; loops carry matrices. So a packed product is lowered like any other, a load with a view behind it reads from memory what the product
-needs, and nothing is rearranged that no machine instruction asks for. Where an op needs the tiles themselves an `xsmt.pack` or
+columns; loops carry matrices. So a packed product is lowered like any other, a load with a view behind it reads from memory what the
+product needs, and nothing is rearranged that no machine instruction asks for. Where an op needs the tiles themselves an `xsmt.pack` or
 `xsmt.unpack` of the whole block stays.
 
 Products of 16-bit floats are summed in f32; a loop that only adds products to a block carries the sum as f32 and rounds it once, behind it.

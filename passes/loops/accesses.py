@@ -145,7 +145,7 @@ def compare_exchange(low: Lowering, pointer: Emitted, expected: Emitted, new: Em
 
 
 def exchange_until(low: Lowering, pointer: Emitted, value: Emitted, kind: str, ordering: int) -> Emitted:
-    """Arithmetic on a float of 16 bits, which targets have no atomic instruction for: computed in float32, exchanged until nobody interferes."""
+    """Arithmetic on a float of 16 bits, which targets have no atomic instruction for: computed in float32, exchanged until it holds."""
     b = low.b
     element, i16 = b.element(value), ir.IntegerType.get_signless(16)
     name = {"fadd": "arith.addf", "fmax": "arith.maxnumf", "fmin": "arith.minnumf"}[kind]

@@ -243,6 +243,14 @@ class Builder:
             known[key] = Emitted(value, depth, index.width or pointer.width)
         return known[key]
 
+    def shuffle(self, first: Emitted, second: Emitted, lanes: Sequence[int]) -> Emitted:
+        """Lanes of two vectors of equal length, those of the second counted on behind the first's."""
+        depth = max(first.depth, second.depth)
+        type_ = self.vector_type(self.element(first), len(lanes))
+        attributes = {"mask": ir.DenseI64ArrayAttr.get(list(lanes))}
+        result = self.create("vector.shuffle", [type_], [first.value, second.value], attributes, depth=depth).results[0]
+        return Emitted(result, depth, len(lanes))
+
     # -- control flow
 
     @contextlib.contextmanager
@@ -293,7 +301,7 @@ class Builder:
 
         self.for_loop(begin, end, step, [], once)
 
-    def when(self, condition: Emitted | None, body: Callable[[], None]) -> None:
+    def when(self, condition: Emitted | None, body: Callable[[], object]) -> None:
         """`body` where the scalar `condition` holds (None: always)."""
         if condition is None:
             body()

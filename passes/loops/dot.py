@@ -1,7 +1,8 @@
 """Matrix products: register tiles of the result, and a loop over k that reads a vector of B and one element of A per row.
 
-A product inside the loop `for ..: acc = dot(a, b, acc)` keeps its tile of `acc` in registers over many turns of that loop: the turns' operands
-are located (or packed, where they do not lie in memory as they are needed) for a chunk of turns first, then the tiles run over the chunk.
+A product inside the loop `for ..: acc = dot(a, b, acc)` keeps its tile of `acc` in registers over many turns of that loop: the turns'
+operands are located (or packed, where they do not lie in memory as they are needed) for a chunk of turns first, then the tiles run over
+the chunk.
 """
 
 import math

@@ -10,7 +10,7 @@ from triton_spacemit.passes.loops.lowering import Lowering
 
 
 class Lanes(Protocol):
-    """One row's worth of vector operations: `factor` is the type of A and B, `accumulate` that of the sums, `stored` that of C in memory."""
+    """One row's vector operations: `factor` is the type of A and B, `accumulate` that of the sums, `stored` that of C in memory."""
 
     def zero(self) -> Emitted: ...
 
@@ -75,9 +75,9 @@ class FixedLanes:
 class ActiveLanes:
     """RISC-V vectors of `active` lanes, by the intrinsics of the V extension.
 
-    Everything leaves the lanes behind the active ones as they were ("tail undisturbed"): then a sum and its register stay together, as does each new
-    vector of B with the one before, and a tile that fills the register file needs no copy. The lengths of all instructions are equal, so one
-    `vsetvli` serves the loop.
+    Everything leaves the lanes behind the active ones as they were ("tail undisturbed"): then a sum and its register stay together, as does
+    each new vector of B with the one before, and a tile that fills the register file needs no copy. The lengths of all instructions are
+    equal, so one `vsetvli` serves the loop.
     """
 
     # (factor, accumulate) -> multiply-add, and whether it takes a rounding mode

@@ -386,16 +386,62 @@ class Lowering(ABC):
     def write_all(self, pairs: Sequence[tuple[Tensor, Buffer]]) -> None:
         """Store tensors of one shape in one loop; at each place all values are computed before any is stored."""
         shape = pairs[0][0].shape
+        if len(pairs) == 1 and self.crosses(*pairs[0]):
+            self.write_transposed(*pairs[0])
+            return
         accesses = [self.memory.buffer_access(buffer, tensor.origin) for tensor, buffer in pairs]
         dim, width = self.vector_shape([t for t, _ in pairs], shape, accesses) if shape else (0, 0)
 
         def body(at: Coordinates) -> None:
             values = [self.evaluate(tensor, at) for tensor, _ in pairs]
-            for (_, buffer), access, value in zip(pairs, accesses, values, strict=True):
+            for access, value in zip(accesses, values, strict=True):
                 self.memory.store(access, value, at)
 
         self.nest(shape, dim, width, self.covering(body))
         self.settle()
+
+    def crosses(self, tensor: Tensor, buffer: Buffer) -> bool:
+        """Whether `tensor` is read contiguously along rows' number and stored contiguously along columns', on a chip without strided accesses."""
+        if self.chip.has_vl or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
+            return False
+        square = self.chip.lanes(32)
+        if any(n % square for n in tensor.shape):
+            return False
+        loads = [(t.access, follows) for t, follows in self.cone(tensor) if t.access is not None and t.buffer is None]
+        return (
+            len(loads) == 1
+            and loads[0][0].index is None
+            and any(stride.constant == 1 and dim == 0 for stride, dim in zip(loads[0][0].strides, loads[0][1], strict=True))
+        )
+
+    def write_transposed(self, tensor: Tensor, buffer: Buffer) -> None:
+        """Square by square: read vectors down the columns, transpose them in registers, store them along the rows."""
+        b, size = self.b, self.chip.lanes(32)
+        target = self.memory.buffer_access(buffer, tensor.origin)
+
+        def square(i: Emitted, j: Emitted) -> None:
+            down = Coordinate(i, size)
+            lines = [self.evaluate(tensor, (down, Coordinate(b.add(j, b.constant(u))))) for u in range(size)]
+            along = Coordinate(j, size)
+            for u, line in enumerate(self.transposed([b.broadcast(v, size) for v in lines])):
+                self.memory.store(target, line, (Coordinate(b.add(i, b.constant(u))), along))
+
+        def row(i: Emitted) -> None:
+            b.repeat(b.constant(0), b.constant(tensor.shape[1]), size, lambda j: square(i, j))
+
+        b.repeat(b.constant(0), b.constant(tensor.shape[0]), size, row)
+
+    def transposed(self, lines: list[Emitted]) -> list[Emitted]:
+        """A square of vectors with rows and columns exchanged: blocks of 1, 2, 4, .. lanes off the diagonal change places."""
+        lines, size, block = list(lines), len(lines), 1
+        while block < size:
+            for i in range(size):
+                if not i & block:
+                    low, high = lines[i], lines[i + block]
+                    lines[i] = self.b.shuffle(low, high, [n if not n & block else size + n - block for n in range(size)])
+                    lines[i + block] = self.b.shuffle(low, high, [n + block if not n & block else size + n for n in range(size)])
+            block *= 2
+        return lines
 
     # -- values stored by the loop that computes them
 

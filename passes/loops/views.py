@@ -63,7 +63,7 @@ def in_place(low: Lowering, tensor: Tensor, wanted: list[Emitted]) -> tuple[View
 
 
 def linear_form(low: Lowering, value: ir.Value, wanted: list[Emitted]) -> Linear | None:
-    """An index block as a linear function of its coordinates, if a remainder in it does not wrap around among the `wanted` first elements."""
+    """An index block as a linear function of its coordinates, if no remainder in it wraps around among the `wanted` first elements."""
     b = low.b
     node = low.analysis.producer.get(value)
     shape = tuple(value.type.shape)
