@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import SCRATCH, chip_of, fuses, kernel_of
-from triton_spacemit.passes.loops import accesses, control, dot, elementwise, packed, reductions, scaled_dot, services
+from triton_spacemit.passes.loops import accesses, control, dot, elementwise, packed, parallel, reductions, scaled_dot, services
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted, Scope
 from triton_spacemit.passes.loops.lowering import Lowering
@@ -59,6 +59,15 @@ HANDLERS = {
     "xsmt.pack": packed.lower_pack,
     "xsmt.unpack": packed.lower_unpack,
     "xsmt.annotation": lambda low, node: None,
+    "xsmt.alloc": parallel.lower_alloc,
+    "xsmt.parallel": parallel.lower_parallel,
+    "xsmt.get_num_of_thread": parallel.lower_num_threads,
+    "xsmt.mbarrier": parallel.lower_mbarrier,
+    "xsmt.global_mbarrier": parallel.lower_global_mbarrier,
+    "xsmt.barrier_at": parallel.lower_barrier_at,
+    "xsmt.barrier_arrive": parallel.lower_arrive,
+    "xsmt.barrier_wait": parallel.lower_wait,
+    "xsmt.barrier_set_expect": parallel.lower_set_expect,
     "llvm.load": accesses.lower_llvm_load,
     "llvm.store": accesses.lower_llvm_store,
     "scf.for": control.lower_for,

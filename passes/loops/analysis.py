@@ -28,6 +28,7 @@ LAZY_TT = {
     "xsmt.pack",
 }
 WRITES = {"xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "xsmt.atomic_poll", "llvm.store"}
+WRITES |= {"xsmt.barrier_arrive", "xsmt.barrier_wait", "xsmt.barrier_set_expect", "xsmt.parallel"}
 
 
 @dataclass(eq=False)

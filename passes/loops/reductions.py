@@ -191,17 +191,10 @@ def lanes_together(low: Lowering, reduction: Reduction, values: list[Emitted], l
         return [Emitted(b.create("vector.reduction", [element], operands, attributes, depth=depth).results[0], depth, 0)]
     while lanes > 1:
         lanes //= 2
-        low_half = [shuffle(b, v, range(lanes)) for v in values]
-        high_half = [shuffle(b, v, range(lanes, 2 * lanes)) for v in values]
+        low_half = [b.shuffle(v, v, range(lanes)) for v in values]
+        high_half = [b.shuffle(v, v, range(lanes, 2 * lanes)) for v in values]
         values = reduction.combine(low, low_half, high_half)
     return [low.memory.extract(v, b.constant(0)) for v in values]
-
-
-def shuffle(b: Builder, value: Emitted, lanes: range | list[int]) -> Emitted:
-    type_ = b.vector_type(b.element(value), len(lanes))
-    attributes = {"mask": ir.DenseI64ArrayAttr.get(list(lanes))}
-    result = b.create("vector.shuffle", [type_], [value.value, value.value], attributes, depth=value.depth).results[0]
-    return Emitted(result, value.depth, len(lanes))
 
 
 def lower_scan(low: Lowering, node: Node) -> None:
@@ -257,10 +250,10 @@ def lower_scan(low: Lowering, node: Node) -> None:
             distance = 1
             while distance < lanes:
                 if reverse:
-                    moved = [shuffle(b, v, [min(i + distance, lanes - 1) for i in range(lanes)]) for v in values]
+                    moved = [b.shuffle(v, v, [min(i + distance, lanes - 1) for i in range(lanes)]) for v in values]
                     valid = b.compare("slt", b.iota(lanes, b.i32), b.constant(lanes - distance, b.i32))
                 else:
-                    moved = [shuffle(b, v, [max(i - distance, 0) for i in range(lanes)]) for v in values]
+                    moved = [b.shuffle(v, v, [max(i - distance, 0) for i in range(lanes)]) for v in values]
                     valid = b.compare("sge", b.iota(lanes, b.i32), b.constant(distance, b.i32))
                 values = [b.select(valid, c, v) for c, v in zip(combine(moved, values), values, strict=True)]
                 distance *= 2
