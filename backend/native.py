@@ -22,7 +22,7 @@ from triton import knobs
 from triton_spacemit.backend.errors import DeviceError
 
 _SOURCES = Path(__file__).parent / "runtime"
-_SHARED = ("pool.c", "services.c", "externals.c")
+_SHARED = ("pool.c", "team.c", "services.c", "externals.c")
 
 
 def cache_dir() -> Path:

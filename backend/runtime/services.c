@@ -88,4 +88,14 @@ static int64_t nanoseconds(void) {
   return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-const Services services = {.assert_failed = fail_program, .print = print, .nanoseconds = nanoseconds};
+const Services services = {
+    .assert_failed = fail_program,
+    .print = print,
+    .nanoseconds = nanoseconds,
+    .parallel = run_parallel,
+    .init_barriers = init_barriers,
+    .arrive = arrive_at,
+    .wait = wait_at,
+    .expect = expect_at,
+    .global_barrier = global_barrier,
+};
