@@ -1,7 +1,8 @@
 """The command `triton-spacemit bench`: what one kernel costs on a device, and how costs are measured.
 
-Wall time is measured in turns with what it is compared with, so that whatever else the machine does slows both; the minimum is what the
-code costs, the median what this machine made of it. Under QEMU, whose wall time means nothing, executed instructions are counted.
+Time is measured in turns with what it is compared with, so that whatever else the machine does slows both; the minimum is what the
+code costs, the median what this machine made of it. On one thread it is the thread's own time, else the wall's. Under QEMU, whose
+time means nothing, executed instructions are counted.
 """
 
 import argparse
@@ -22,10 +23,13 @@ _TURN = 0.02  # seconds
 _LARGEST_TURN = 50
 
 
-def time_in_turns(functions: Sequence[Callable[[], object]], seconds: float = 1.0, turns: int = 5) -> list[list[float]]:
+def time_in_turns(
+    functions: Sequence[Callable[[], object]], seconds: float = 1.0, turns: int = 5, clock: Callable[[], float] = time.perf_counter
+) -> list[list[float]]:
     """The seconds of calls of each of `functions`, for at least so long and so many turns each.
 
-    The first call of a turn is not timed: the threads of the turn before may still spin, and the caches hold its data.
+    clock: `time.thread_time` leaves out what other processes took from calls that run on one thread. The first call of a turn is not
+    timed: the threads of the turn before may still spin, and the caches hold its data.
     """
     calls = []
     for function in functions:
@@ -40,9 +44,9 @@ def time_in_turns(functions: Sequence[Callable[[], object]], seconds: float = 1.
         for function, count, own in zip(functions, calls, times, strict=True):
             function()
             for _ in range(count):
-                start = time.perf_counter()
+                start = clock()
                 function()
-                own.append(time.perf_counter() - start)
+                own.append(clock() - start)
     return times
 
 
@@ -71,10 +75,12 @@ def measure(
 
     `first_compile_ms`: where these are the first kernels of the process, their compilation includes imports.
     """
-    from triton import knobs
+    from triton import knobs as triton_knobs
 
-    with knobs.compilation.scope():
-        knobs.compilation.listener = compiled = CompileTimes()
+    from triton_spacemit.backend.knobs import knobs
+
+    with triton_knobs.compilation.scope():
+        triton_knobs.compilation.listener = compiled = CompileTimes()
         function()
     result: dict[str, Any] = {"first_compile_ms": compiled.kernels}
     if device == "qemu":
@@ -82,7 +88,8 @@ def measure(
         result |= {"weighted": counts.weighted / per, "instructions": counts.instructions / per, "weighted_by_mnemonic": top(counts, per)}
     elif device != "null":
         functions = {"ours": function, **({"against": against} if against else {})}
-        for name, times in zip(functions, time_in_turns(list(functions.values()), seconds), strict=True):
+        clock = time.thread_time if knobs.num_threads == 1 else time.perf_counter
+        for name, times in zip(functions, time_in_turns(list(functions.values()), seconds, clock=clock), strict=True):
             result[f"{name}_ms"] = {"minimum": min(times) * 1e3, "median": statistics.median(times) * 1e3, "calls": len(times)}
         if against:
             result["times_as_fast"] = result["against_ms"]["minimum"] / result["ours_ms"]["minimum"]

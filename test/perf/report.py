@@ -70,6 +70,7 @@ def _plot(lines: list[Line], path: Path) -> None:
         goal = line.row.speed or (line.anchor or 0) / line.row.reach if line.row.reach or line.row.speed else None
         if goal:
             axes.plot([goal, goal], [place - 0.4, place + 0.4], color="black", linewidth=2)
+    axes.set_xscale("log")
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_yticks(range(len(shown)), [f"{line.row.name} / {line.row.anchor}" for line in shown], fontsize=7)
     axes.set_ylim(-0.6, len(shown) - 0.4)

@@ -35,9 +35,13 @@ def _set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def _clock() -> Callable[[], float]:
+    return time.thread_time if knobs.num_threads == 1 else time.perf_counter
+
+
 def _once(launch: kernels.Launch) -> float:
     """A rough time, to choose by."""
-    return min(bench.time_in_turns([launch], seconds=0.05, turns=1)[0])
+    return min(bench.time_in_turns([launch], seconds=0.1, turns=2, clock=_clock())[0])
 
 
 def _beside_torch(
@@ -55,7 +59,7 @@ def _beside_torch(
     out.zero_()
     launch()
     error = error_ratio(out, expected, bound)
-    mine, other = bench.time_in_turns([launch, theirs], seconds=share)
+    mine, other = bench.time_in_turns([launch, theirs], seconds=share, clock=_clock())
     detail = {"median": statistics.median(mine) * 1e3, "anchor_median": statistics.median(other) * 1e3, "calls": len(mine)}
     return Result(min(mine) * 1e3, min(other) * 1e3, error, str(config), detail)
 
@@ -224,7 +228,7 @@ def _compile_ms(name: str, target: GPUTarget) -> tuple[float, dict[str, float]]:
 def _compile(name: str, chip: str, share: float) -> Result:
     set_device("null", chip)
     ours, theirs = GPUTarget("cpu", chip, 32), GPUTarget("cuda", 90, 32)
-    turns = [(_compile_ms(name, ours), _compile_ms(name, theirs)) for _ in range(4)][1:]  # the first warms the process
+    turns = [(_compile_ms(name, ours), _compile_ms(name, theirs)) for _ in range(6)][1:]  # the first warms the process
     (milliseconds, stages), anchor = min(turn[0] for turn in turns), min(turn[1][0] for turn in turns)
     return Result(milliseconds, anchor, detail=stages)
 
