@@ -95,9 +95,8 @@ ON_ROWS = [
 ]
 
 _ACCUMULATORS = {torch.float16: tl.float16, torch.float32: tl.float32, torch.int32: tl.int32}
-# type of A and B, type of C, the smallest multiplies an instruction of LMUL 1 can do: what llvm-mca's bound counts
 _EVEN, _ODD = (256, 256, 256), (255, 257, 251)
-_BLOCKS = ((64, 64, 64), (64, 128, 64), (128, 64, 64), (128, 128, 64), (128, 128, 128), (64, 256, 64))
+_BLOCKS = ((64, 64, 64), (128, 128, 64), (128, 128, 128), (256, 64, 64), (256, 128, 128), (256, 256, 64))
 
 
 def _operands(size: tuple[int, int, int], dtype: torch.dtype, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
