@@ -2,8 +2,8 @@
 
 In: the structured state (docs/architecture.md). Out: functions of scalars and 1-D vectors; no tensor is left. A block value is not computed
 where it is defined: an op that acts (a store, a reduction, a product, a carried value) becomes a loop over its block, and pulls through its
-operands what it needs at each place. So a chain of element-wise ops with its loads is one loop, code size does not depend on the block's size, and
-only what several loops need, or what memory effects force, lies in a buffer.
+operands what it needs at each place. So a chain of element-wise ops with its loads is one loop, code size does not depend on the block's
+size, and only what several loops need, or what memory effects force, lies in a buffer.
 """
 
 from collections.abc import Callable

@@ -54,12 +54,16 @@ def factor_type(low: Lowering, element: ir.Type, accumulate: ir.Type) -> ir.Type
 
 
 def make_product(
-    low: Lowering, left: Tensor, right: Tensor, element: ir.Type, target: Buffer, wanted: tuple[Emitted | None, Emitted | None]
+    low: Lowering, dot: Node, left: Tensor, right: Tensor, target: Buffer, wanted: tuple[Emitted | None, Emitted | None]
 ) -> Product:
+    """Sums are float32, float64 or int32; float16 for a float16 result whose kernel allows it (`max_num_imprecise_acc` not below k)."""
     b = low.b
     *batch, rows, inner = left.shape
     columns = right.shape[-1]
-    accumulate = element if isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
+    element = element_of(dot.results[0].type)
+    imprecise = dot.attribute("maxNumImpreciseAcc")
+    narrow = element == b.f16 == left.element and low.chip.native_float16 and imprecise is not None and imprecise.value >= inner
+    accumulate = element if narrow or isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
     factor = factor_type(low, left.element, accumulate)
     lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP))
     height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact=bool(batch) or target.room < ROOM * columns)
@@ -86,7 +90,7 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
         target, at_zero = low.destination(node) or low.allocate(shape_of(node.results[0]), element), True
     else:
         target, at_zero = result_buffer(low, node, start, [left, right])
-    product = make_product(low, left, right, element, target, (None, None))
+    product = make_product(low, node, left, right, target, (None, None))
     inner = inner_limit(low, product, left, right)
     a = locate(low, product, left, None, inner, lambda: low.allocate(left.shape, product.factor))
     bb = locate(low, product, right, len(product.batch) + 1, inner, lambda: low.allocate(right.shape, product.factor))
@@ -152,8 +156,7 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
     body = loop.regions[0]
     arguments = [a for i, a in enumerate(body.arguments[1:]) if i != index]
     left, right = (Tensor(shape_of(v), element_of(v.type), None) for v in dot.operands[:2])
-    element = element_of(dot.results[0].type)
-    product = make_product(low, left, right, element, target, low.wanted(loop, loop.results[index]))
+    product = make_product(low, dot, left, right, target, low.wanted(loop, loop.results[index]))
     per_chunk = max(1, CHUNK // product.inner)
     distance = b.sub(b.cast_index(last, b.i64), b.cast_index(first, b.i64))
     rounded = b.add(distance, b.constant(step.constant - 1))

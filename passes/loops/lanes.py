@@ -84,6 +84,7 @@ class ActiveLanes:
     MULTIPLY = {
         ("f32", "f32"): ("llvm.riscv.vfmacc", True),
         ("f64", "f64"): ("llvm.riscv.vfmacc", True),
+        ("f16", "f16"): ("llvm.riscv.vfmacc", True),
         ("f16", "f32"): ("llvm.riscv.vfwmacc", True),
         ("i16", "i32"): ("llvm.riscv.vwmacc", False),
         ("i32", "i32"): ("llvm.riscv.vmacc", False),

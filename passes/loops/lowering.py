@@ -401,7 +401,7 @@ class Lowering(ABC):
         self.settle()
 
     def crosses(self, tensor: Tensor, buffer: Buffer) -> bool:
-        """Whether `tensor` is read contiguously along rows' number and stored contiguously along columns', on a chip without strided accesses."""
+        """Whether `tensor` lies contiguously down its columns, is to lie along its rows, and the chip has no strided accesses."""
         if self.chip.has_vl or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
             return False
         square = self.chip.lanes(32)

@@ -19,11 +19,12 @@ from triton_spacemit.passes.loops.tensors import Buffer
 NUM_THREADS = 28
 PARALLEL, BARRIER_INIT, BARRIER_ARRIVE, BARRIER_WAIT, BARRIER_EXPECT, GLOBAL_BARRIER = range(24, 72, 8)
 BARRIER_BYTES = 64  # of a barrier's state: a cache line, so that threads at two barriers do not disturb each other
-_REMADE = ("arith.constant", "llvm.mlir.addressof", "llvm.mlir.zero", "ub.poison")  # cheaper to repeat than to pass
+_REMADE = ("arith.constant", "llvm.mlir.constant", "llvm.mlir.addressof", "llvm.mlir.zero", "ub.poison")  # cheaper to repeat than to pass
 
 
 def lower_parallel(low: Lowering, node: Node) -> None:
     b = low.b
+    mark_concurrent(low)
     low.before_write(node, None)
     bounds = [low.scalar(value) for value in node.operands]
     outer = low.scratch, low.scratch_bytes
@@ -230,7 +231,25 @@ def lower_alloc(low: Lowering, node: Node) -> None:
     low.values[node.results[0]] = buffer.base
 
 
+def mark_concurrent(low: Lowering) -> None:
+    """Define the symbol `NAME.concurrent`: the program wants to know how many threads there are, for a grid of one too."""
+    b, name = low.b, f"{low.function.attributes['sym_name'].value}.concurrent"
+    if any(ir.StringAttr(op.operation.attributes["sym_name"]).value == name for op in low.module.body.operations):
+        return
+    attributes = {
+        "sym_name": ir.StringAttr.get(name),
+        "global_type": ir.TypeAttr.get(b.i8),
+        "linkage": ir.Attribute.parse("#llvm.linkage<external>"),
+        "constant": ir.UnitAttr.get(),
+        "value": ir.IntegerAttr.get(b.i8, 1),
+        "addr_space": ir.IntegerAttr.get(b.i32, 0),
+    }
+    with ir.InsertionPoint.at_block_begin(low.module.body):
+        ir.Operation.create("llvm.mlir.global", [], [], attributes, None, 1, b.location)
+
+
 def lower_num_threads(low: Lowering, node: Node) -> None:
+    mark_concurrent(low)
     low.values[node.results[0]] = field(low, NUM_THREADS, low.b.i32)
 
 
