@@ -108,6 +108,11 @@ class KernelObject:
         except (struct.error, IndexError, ValueError) as error:  # an offset, index or name that points nowhere
             raise self._error(f"is damaged ({error})") from None
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether one program of the kernel uses several threads."""
+        return any(symbol.name == f"{self.name}.concurrent" for symbol in self._symbols)
+
     def _error(self, message: str) -> ObjectError:
         return ObjectError(f"the object of kernel {self.name!r} {message}")
 

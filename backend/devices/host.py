@@ -34,8 +34,9 @@ class _External(ctypes.Structure):
 class HostKernel:
     """A kernel in this process's memory."""
 
-    def __init__(self, name: str, address: int, size: int, entry: int, scratch_bytes: int) -> None:
+    def __init__(self, name: str, address: int, size: int, entry: int, scratch_bytes: int, concurrent: bool) -> None:
         self.name = name
+        self.concurrent = concurrent
         self.address = address
         self.size = size
         self.program = Program(address + entry, scratch_bytes)
@@ -93,7 +94,7 @@ class HostDevice:
         except DeviceError:
             libc.munmap(address, object_.size)
             raise
-        return HostKernel(name, address, object_.size, object_.entry, scratch_bytes)
+        return HostKernel(name, address, object_.size, object_.entry, scratch_bytes, object_.concurrent)
 
     def unload(self, kernel: HostKernel) -> None:
         if kernel.address:
@@ -101,7 +102,7 @@ class HostDevice:
             kernel.address = 0
 
     def launch(self, kernel: HostKernel, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
-        if grid == (1, 1, 1):
+        if grid == (1, 1, 1) and not kernel.concurrent:
             status = self._run_one(kernel.reference, slots)
         else:
             status = self._run(kernel.reference, slots, *grid, knobs.num_threads)
