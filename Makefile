@@ -6,12 +6,16 @@ BIN := $(VENV)/bin
 
 BENCH ?=
 
-.PHONY: demo test bench lint types lit pytest qemu clean
+.PHONY: demo test slow bench lint types lit pytest qemu clean
 
 demo: qemu
 	$(BIN)/python test/demo.py
 
 test: lint types lit pytest
+
+# What takes minutes and is not in `make test`: all values of float32, more of torch.compile.
+slow: qemu
+	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
 
 # Table, plot and JSON in build/bench; options in BENCH, such as BENCH='--quick --rows softmax'.
 bench: qemu

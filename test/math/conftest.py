@@ -22,17 +22,6 @@ from triton_spacemit.passes.to_llvm import PIPELINE
 LANES = 16
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: goes through all values of float32; runs with -m slow only")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.option.markexpr:
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
-
-
 
 def make_source(body: str, inputs: list[str], output: str, lanes: int = LANES) -> str:
     """A function that maps `body` over arrays: it computes `%r` of type T(output) from `%x0`, `%x1`, ...
