@@ -39,7 +39,7 @@ def add_entry(module: ir.Module) -> None:
     body = f"{name}.program"
     kernel.attributes["sym_name"] = ir.StringAttr.get(body)
     kernel.attributes["sym_visibility"] = ir.StringAttr.get("private")
-    kernel.attributes["passthrough"] = ir.ArrayAttr.get([ir.StringAttr.get("alwaysinline")])
+    kernel.attributes["llvm.always_inline"] = ir.UnitAttr.get()
     kernel.attributes["llvm.linkage"] = ir.Attribute.parse("#llvm.linkage<internal>")
     types = [a.type for a in kernel.regions[0].blocks[0].arguments]
     location = kernel.location
