@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, default=Path("triton-tests.json"))
     arguments = parser.parse_args()
 
-    folder = arguments.triton / "python" / "test" / "unit" / "language"
+    folder = _folder(arguments)
     if not folder.is_dir():
         parser.error(f"{arguments.triton} is no checkout of Triton: it has no python/test/unit/language")
     files = [folder / name for name in arguments.files] if arguments.files else sorted(folder.glob("test_*.py"))
@@ -58,6 +58,10 @@ def main() -> int:
     return 0 if all(test["outcome"] in (*GOOD, "skipped") for test in report.values()) else 1
 
 
+def _folder(arguments: argparse.Namespace) -> Path:
+    return arguments.triton / "python" / "test" / "unit" / "language"
+
+
 def _environment(arguments: argparse.Namespace, scratch: Path) -> dict[str, str]:
     own = {
         "TRITON_TESTS_TIMEOUT": str(arguments.timeout),
@@ -65,7 +69,7 @@ def _environment(arguments: argparse.Namespace, scratch: Path) -> dict[str, str]
         "TRITON_TESTS_SAMPLE": str(arguments.sample),
         "TRITON_TESTS_REPORT": str(arguments.report.resolve()),
         "TRITON_CACHE_DIR": str(scratch / "cache"),
-        "PYTHONPATH": os.pathsep.join([str(HERE.resolve()), str((arguments.triton / "python" / "test" / "unit" / "language").resolve())]),
+        "PYTHONPATH": os.pathsep.join([str(HERE.resolve()), str(_folder(arguments).resolve()), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
     }
     arguments.report.unlink(missing_ok=True)
