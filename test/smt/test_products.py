@@ -1,0 +1,98 @@
+"""Packed products end to end: every path, type, layout and odd size, against float64 or int64."""
+
+import pytest
+import torch
+import triton
+from kernels import smt_products as kernels
+
+# relative to the largest element: a few roundings of the type of the result
+BOUNDS = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+TILES = {torch.float32: (8, 32, 32), torch.float16: (16, 8, 32), torch.bfloat16: (16, 8, 32), torch.int8: (4, 8, 16)}
+
+
+def blocks(shape, dtype):
+    if dtype == torch.int8:
+        return torch.randint(-128, 128, shape, dtype=dtype)
+    return torch.randn(shape).to(dtype)
+
+
+def run(a, b, path, epilogue=None, bias=None, tile=None, alpha=1.0, beta=1.0):
+    """`a @ b` of batches of matrices."""
+    (batch, m, k), n = a.shape, b.shape[2]
+    c = torch.full((batch, m, n), 7, dtype=torch.int32 if a.dtype == torch.int8 else a.dtype)
+    micro_m, micro_k, micro_n = tile or TILES[a.dtype]
+    block = 32
+    grid = (triton.cdiv(m, block), triton.cdiv(n, block), batch)
+    kernels.product[grid](
+        a, b, bias, c, alpha, beta, m, n, k, *a.stride(), *b.stride(), c.stride(0),
+        BLOCK_M=block, BLOCK_N=block, BLOCK_K=max(triton.next_power_of_2(k), micro_k), SUB_M=16, SUB_N=16, SUB_K=max(32, micro_k),
+        MICRO_M=micro_m, MICRO_K=micro_k, MICRO_N=min(micro_n, 16) if path == "SPLIT_N" else micro_n, PATH=path, EPILOGUE=epilogue,
+    )  # fmt: skip
+    return c
+
+
+def check(c, expected, dtype=None):
+    if c.dtype == torch.int32:
+        assert torch.equal(c.long(), expected.long())
+        return
+    assert (c.double() - expected).abs().max() <= BOUNDS[dtype or c.dtype] * expected.abs().max()
+
+
+def wide(x):
+    return x.long() if x.dtype == torch.int8 else x.double()
+
+
+@pytest.mark.parametrize("path", ["EVEN_K", "SPLIT_M", "SPLIT_N", "SPLIT_K"])
+@pytest.mark.parametrize("dtype", TILES, ids=str)
+@pytest.mark.parametrize("shape", [(32, 32, 32), (45, 51, 67)], ids=str)
+def test_paths(target, path, dtype, shape):
+    m, n, k = shape
+    torch.manual_seed(0)
+    a, b = blocks((1, m, k), dtype), blocks((1, k, n), dtype)
+    check(run(a, b, path), wide(a) @ wide(b))
+
+
+@pytest.mark.parametrize("path", ["EVEN_K", "SPLIT_K"])
+def test_batches_of_transposed_matrices(target, path):
+    torch.manual_seed(1)
+    a, b = torch.randn(3, 37, 41).transpose(1, 2), torch.randn(3, 35, 37).transpose(1, 2)
+    check(run(a, b, path), wide(a) @ wide(b))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_addmm(target, dtype):
+    torch.manual_seed(2)
+    a, b, bias = (torch.randn(shape).to(dtype) for shape in ((1, 41, 70), (1, 70, 35), (41, 35)))
+    c = run(a, b, "SPLIT_K", "addmm", bias, alpha=1.5, beta=0.5)
+    check(c, 1.5 * (wide(a) @ wide(b)) + 0.5 * wide(bias), torch.float16 if dtype == torch.float16 else None)
+
+
+def test_epilogue(target):
+    torch.manual_seed(3)
+    a, b = torch.randn(1, 40, 33), torch.randn(1, 33, 50)
+    check(run(a, b, "EVEN_K", "silu"), torch.nn.functional.silu(wide(a) @ wide(b)))
+
+
+def test_sum_is_rounded_once(target):
+    """1 + 2048 * 2^-11 in float16: each part alone is lost if the sum is rounded on the way."""
+    a, b = torch.zeros(1, 16, 4096, dtype=torch.float16), torch.ones(1, 4096, 16, dtype=torch.float16)
+    a[..., 0], a[..., 32::2] = 2.0, 2**-11
+    c = run(a, b, "SPLIT_K")
+    assert torch.equal(c.double(), (a.double() @ b.double()).half().double())
+    assert c[0, 0, 0] > 2.5
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_attention(target, causal, dtype):
+    torch.manual_seed(4)
+    heads, queries, keys, head = 2, 45, 77, 24
+    q, k, v = (torch.randn(heads, rows, head).to(dtype) for rows in (queries, keys, keys))
+    out = torch.empty_like(q)
+    micro_m, micro_k, micro_n = (8, 16, 16) if dtype == torch.float32 else (16, 8, 32)
+    kernels.attention[(triton.cdiv(queries, 32), heads)](
+        q, k, v, out, queries, keys, head, head**-0.5,
+        CAUSAL=causal, BLOCK_M=32, BLOCK_N=32, D=32, MICRO_M=micro_m, MICRO_K=micro_k, MICRO_N=micro_n,
+    )  # fmt: skip
+    expected = torch.nn.functional.scaled_dot_product_attention(wide(q), wide(k), wide(v), is_causal=causal)
+    assert (out.double() - expected).abs().max() <= (3e-6 if dtype == torch.float32 else 4e-3)
