@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from triton_spacemit.passes.math import error, exponential, gamma, hyperbolic, logarithm, power, rounding, trigonometric
+from triton_spacemit.passes.math import bessel, error, exponential, gamma, hyperbolic, logarithm, power, rounding, trigonometric
 from triton_spacemit.passes.math.builder import BITS, Builder, Lanes
 
 Expansion = Callable[..., Lanes]
@@ -20,6 +20,8 @@ class Function:
     def emit(self, b: Builder, operands: list[Lanes]) -> Lanes:
         """The result in the widest float type of the operands, unless the function's own result is an integer or a truth value."""
         floats = [operand.kind for operand in operands if operand.is_float]
+        if not floats:
+            return self.f64(b, *operands)  # of integers
         kind = max(floats, key=lambda kind: (BITS[kind], kind == "f16"))
         if len({BITS[k] for k in floats}) == 1 and len(set(floats)) > 1:
             kind = "f32"  # float16 with bfloat16
@@ -82,6 +84,12 @@ FUNCTIONS = {
     "gelu_none": Function(error.gelu_none_f64, error.gelu_none_f32),
     "gelu_tanh": Function(error.gelu_tanh_f64, error.gelu_tanh_f32),
     "lgamma": Function(gamma.lgamma_f64),
+    "j0": Function(bessel.j0_f64),
+    "j1": Function(bessel.j1_f64),
+    "y0": Function(bessel.y0_f64),
+    "y1": Function(bessel.y1_f64),
+    "i0": Function(bessel.i0_f64),
+    "i1": Function(bessel.i1_f64),
     "pow": Function(power.pow_f64),
     "cbrt": Function(power.cbrt_f64),
     "hypot": Function(power.hypot_f64),
@@ -99,6 +107,8 @@ FUNCTIONS = {
     "ldexp": Function(rounding.scale_by_power, rounding.scale_by_power),
     "ilogb": _same(rounding.ilogb),
     "llrint": Function(_llrint, _llrint),
+    "popc": Function(lambda b, x: x._op("math.ctpop", x)),
+    "clz": Function(lambda b, x: x._op("math.ctlz", x)),
     "signbit": _same(rounding.sign_bit),
     "isnan": _same(rounding.is_nan),
     "isinf": _same(rounding.is_inf),

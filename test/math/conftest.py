@@ -22,7 +22,6 @@ from triton_spacemit.passes.to_llvm import PIPELINE
 LANES = 16
 
 
-
 def make_source(body: str, inputs: list[str], output: str, lanes: int = LANES) -> str:
     """A function that maps `body` over arrays: it computes `%r` of type T(output) from `%x0`, `%x1`, ...
 

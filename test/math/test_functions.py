@@ -257,3 +257,35 @@ def test_one_plus_tanh(run, ulps):
     both = run(one.replace("%s", "%sum") + "%r = arith.mulf %sum, %t : T(f32)", ["f32"], "f32", [x], np.float32)
     t = np.tanh(x.astype(np.float64))
     np.testing.assert_allclose(both, (1 + t) * t, rtol=1e-6, atol=2e-7)
+
+
+def _at_least_one(exact: np.ndarray) -> np.ndarray:
+    """Functions with zeros have an absolute error there."""
+    return np.maximum(np.abs(exact), 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "scale", "bound"),
+    [
+        ("j0", lambda x: mpmath.besselj(0, x), _at_least_one, 1e-15),
+        ("j1", lambda x: mpmath.besselj(1, x), _at_least_one, 1e-15),
+        ("y0", lambda x: mpmath.bessely(0, abs(x)), _at_least_one, 2e-15),
+        ("y1", lambda x: mpmath.bessely(1, abs(x)), _at_least_one, 2e-15),
+        ("i0", lambda x: mpmath.besseli(0, x), np.abs, 6 * 2.0**-52),
+        ("i1", lambda x: mpmath.besseli(1, x), np.abs, 6 * 2.0**-52),
+    ],
+)
+def test_bessel_float64(name, reference, scale, bound, function):
+    x = np.concatenate([np.linspace(-30, 30, 301), np.geomspace(1e-9, 700, 200), [8.0, np.nextafter(8.0, 0)]])
+    x = np.abs(x[x != 0]) if name.startswith("y") else x[x != 0]
+    exact = np.array([float(reference(mpmath.mpf(v))) for v in x])
+    error = np.abs(function(name, x) - exact) / scale(exact)
+    assert error.max() <= bound, (error.max(), x[error.argmax()])
+
+
+def test_bessel_specials(function):
+    x = np.array([0.0, np.inf, -np.inf, np.nan, -1.0])
+    nan, inf = np.nan, np.inf
+    expected = {"j1": [0, 0, 0, nan], "y0": [-inf, 0, nan, nan, nan], "y1": [-inf, 0, nan, nan, nan], "i1": [0, inf, -inf, nan]}
+    for name, values in expected.items():
+        np.testing.assert_array_equal(function(name, x)[: len(values)], values)

@@ -2,8 +2,9 @@
 
     python third_party/liger/run.py --liger SITE [--device host|qemu] [--chip CHIP] [--select NAME ...]
 
-SITE is a folder that `pip install --no-deps --target SITE liger-kernel==0.8.5` has filled. For each op one line is printed: the largest error of
-its results and of its gradients, relative to the largest value of the reference. The exit status is 1 if an error exceeds its bound.
+SITE is a folder that `pip install --no-deps --target SITE liger-kernel==0.8.5` has filled. For each op one line is printed: the largest
+error of its results and of its gradients, relative to the largest value of the reference. The exit status is 1 if an error exceeds its
+bound.
 """
 
 import argparse

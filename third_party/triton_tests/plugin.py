@@ -17,7 +17,6 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-
 from triton_spacemit.backend.knobs import active_index
 
 

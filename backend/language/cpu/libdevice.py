@@ -47,6 +47,17 @@ def _call(name: str, operands: list[Any], semantic: Any, result: core.dtype | No
     return core.tensor(builder.create_extern_elementwise("", "", _SYMBOL + name, handles, type_.to_ir(builder), True), type_)
 
 
+def _count(name: str, operand: Any, semantic: Any) -> core.tensor:
+    """A function from integers to int32."""
+    operand = semantic.to_tensor(core._unwrap_if_constexpr(operand))
+    if not operand.dtype.is_int():
+        raise TypeError(f"libdevice.{name} takes integers, not {operand.dtype}")
+    type_ = operand.type.with_element_ty(core.int32) if operand.type.is_block() else core.int32
+    return core.tensor(
+        semantic.builder.create_extern_elementwise("", "", _SYMBOL + name, [operand.handle], type_.to_ir(semantic.builder), True), type_
+    )
+
+
 @core.extern
 def abs(x, _semantic=None):
     """The absolute value."""
@@ -258,6 +269,42 @@ def lgamma(x, _semantic=None):
 
 
 @core.extern
+def j0(x, _semantic=None):
+    """The Bessel function of the first kind of order 0."""
+    return _call("j0", [x], _semantic)
+
+
+@core.extern
+def j1(x, _semantic=None):
+    """The Bessel function of the first kind of order 1."""
+    return _call("j1", [x], _semantic)
+
+
+@core.extern
+def y0(x, _semantic=None):
+    """The Bessel function of the second kind of order 0."""
+    return _call("y0", [x], _semantic)
+
+
+@core.extern
+def y1(x, _semantic=None):
+    """The Bessel function of the second kind of order 1."""
+    return _call("y1", [x], _semantic)
+
+
+@core.extern
+def cyl_bessel_i0(x, _semantic=None):
+    """The modified Bessel function of the first kind of order 0."""
+    return _call("i0", [x], _semantic)
+
+
+@core.extern
+def cyl_bessel_i1(x, _semantic=None):
+    """The modified Bessel function of the first kind of order 1."""
+    return _call("i1", [x], _semantic)
+
+
+@core.extern
 def gelu_none(x, _semantic=None):
     """0.5 x (1 + erf(x / sqrt 2))."""
     return _call("gelu_none", [x], _semantic)
@@ -336,6 +383,12 @@ def div_rn(x, y, _semantic=None):
 
 
 @core.extern
+def fast_dividef(x, y, _semantic=None):
+    """The quotient."""
+    return _call("div_rn", [x, y], _semantic)
+
+
+@core.extern
 def div_rz(x, y, _semantic=None):
     """The quotient, rounded towards zero."""
     return _call("div_rz", [x, y], _semantic)
@@ -387,3 +440,15 @@ def isfinited(x, _semantic=None):
 def signbit(x, _semantic=None):
     """Whether the sign bit of x is set, as int1."""
     return _call("signbit", [x], _semantic, result=core.int1)
+
+
+@core.extern
+def popc(x, _semantic=None):
+    """The number of bits set in an integer, as int32."""
+    return _count("popc", x, _semantic)
+
+
+@core.extern
+def clz(x, _semantic=None):
+    """The number of zeros above the highest bit set in an integer, as int32."""
+    return _count("clz", x, _semantic)
