@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from triton import knobs as triton_knobs
 from triton._C.libtriton import ir
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
@@ -29,11 +30,12 @@ class SpacemitBackend(BaseBackend):
     binary_ext = "o"
 
     def __init__(self, target: GPUTarget) -> None:
-        from triton_spacemit.backend import assembly, cache
+        from triton_spacemit.backend import assembly, cache, overrides
 
         super().__init__(target)
         assembly.install()
         cache.install()
+        overrides.install()
         self.chip = str(target.arch) or active_target()[1]
 
     @staticmethod
@@ -65,6 +67,8 @@ class SpacemitBackend(BaseBackend):
     def add_stages(self, stages: dict[str, Any], options: Options, language: Language) -> None:
         if language != Language.TRITON:
             raise OptionError("the cpu backend compiles Triton kernels, not Gluon's")
+        if triton_knobs.compilation.store_binary_only:
+            raise OptionError("TRITON_STORE_BINARY_ONLY keeps GPUs' binaries only, and this backend's objects would be lost; unset it")
         stages["ttir"] = self._ttir
         stages["xsmt"] = self._xsmt
         stages["llir"] = self._llir

@@ -42,7 +42,9 @@ def add_entry(module: ir.Module) -> None:
     kernel.attributes["llvm.always_inline"] = ir.UnitAttr.get()
     kernel.attributes["llvm.linkage"] = ir.Attribute.parse("#llvm.linkage<internal>")
     types = [a.type for a in kernel.regions[0].blocks[0].arguments]
-    location = kernel.location
+    # A call that is inlined must have a place where its function has one, and upstream gives every function one.
+    unknown = isinstance(kernel.location, ir.UnknownLoc)
+    location = ir.Location.file("<unknown>", 0, 0, module.context) if unknown else kernel.location
     pointer, byte, i64 = ir.Type.parse("!llvm.ptr"), ir.IntegerType.get_signless(8), ir.IntegerType.get_signless(64)
     with location:
         attributes = {
