@@ -176,8 +176,6 @@ static void *work(void *argument) {
     leave_program();
     if (atomic_fetch_sub(&pool.state, 1) == 1) futex_wake(&pool.state, 1);
   }
-  free(worker->scratch);
-  free(worker);
   return NULL;
 }
 
@@ -202,7 +200,12 @@ static void resize(int32_t threads) {
     pool.limit = threads;
     atomic_fetch_add(&pool.bell, 1);
     futex_wake(&pool.bell, MAX_THREADS);
-    while (pool.num_workers > threads) pthread_join(pool.workers[--pool.num_workers]->thread, NULL);
+    while (pool.num_workers > threads) {
+      Worker *worker = pool.workers[--pool.num_workers];
+      pthread_join(worker->thread, NULL);
+      free(worker->scratch);
+      free(worker);
+    }
   }
   pool.limit = threads;
   while (pool.num_workers < threads) {

@@ -1,7 +1,7 @@
 """Parallel loops, barriers and buffers: what the threads of one program do and share.
 
-The body of a parallel loop is lowered in place, like that of any loop, and then becomes a function of its own, which the runtime calls for every
-index on threads of the program. What it needs from around it is passed in one struct; constants, and whatever lies in memory of the
+The body of a parallel loop is lowered in place, like that of any loop, and then becomes a function of its own, which the runtime calls for
+every index on threads of the program. What it needs from around it is passed in one struct; constants, and whatever lies in memory of the
 thread, it computes itself. Buffers made inside the body are the thread's, buffers made outside of it are shared.
 """
 
