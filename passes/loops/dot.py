@@ -20,6 +20,7 @@ from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
 from triton_spacemit.passes.loops.views import View, in_place
 
 CHUNK = 256  # steps of k for which operands are located before tiles run over them
+PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
 UNROLL = {False: 4, True: 8}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
 
 
@@ -268,6 +269,8 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
         return [buffer.base, *(b.constant(s) for s in buffer.strides)]
 
     found = in_place(low, tensor, wanted) if tensor.element == product.factor else None
+    if unit_dim is None and low.chip.has_vl and product.columns >= PACK_COLUMNS:
+        unit_dim = rank + 1  # elements of A at constant distances need no instructions for their addresses
     if found is None or (unit_dim is not None and found[0].strides[unit_dim].constant != 1):
         base, *strides = pack()
         return View(base, strides, product.factor)
