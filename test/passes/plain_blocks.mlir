@@ -1,0 +1,81 @@
+// RUN: triton-spacemit-opt %s --plain-blocks --canonicalize --cse --split-input-file | filecheck %s
+
+// A packed product of views is a product of windows.
+// CHECK-LABEL: func.func @product
+func.func @product(%a: tensor<64x32xf16>, %b: tensor<32x64xf16>, %i: i32) -> tensor<64x64xf16> {
+  // CHECK-DAG: %[[ZERO:.*]] = arith.constant dense<0.000000e+00> : tensor<32x64xf32>
+  // CHECK-DAG: %[[A:.*]] = "xsmt.subview"(%arg0, %arg2, %{{.*}}) : (tensor<64x32xf16>, i32, i32) -> tensor<32x32xf16>
+  // CHECK: %[[C:.*]] = "tt.dot"(%[[A]], %arg1, %[[ZERO]])
+  // CHECK: arith.truncf %[[C]] : tensor<32x64xf32> to tensor<32x64xf16>
+  // CHECK-NOT: xsmt.pack
+  %zero = arith.constant 0 : i32
+  %0 = "xsmt.pack"(%a, %i, %zero) : (tensor<64x32xf16>, i32, i32) -> tensor<4x2x8x16xf16>
+  %1 = "xsmt.pack"(%b, %zero, %zero) : (tensor<32x64xf16>, i32, i32) -> tensor<2x2x16x32xf16>
+  %2 = "xsmt.mmt4d"(%0, %1) {transposed = false} : (tensor<4x2x8x16xf16>, tensor<2x2x16x32xf16>) -> tensor<4x2x8x32xf16>
+  %3 = "xsmt.unpack"(%2, %zero, %zero) : (tensor<4x2x8x32xf16>, i32, i32) -> tensor<64x64xf16>
+  return %3 : tensor<64x64xf16>
+}
+
+// -----
+
+// A loop that only adds products carries the sum as f32; B in its other form is transposed.
+// CHECK-LABEL: func.func @sum
+func.func @sum(%a: tensor<32x32xf16>, %n: index) -> tensor<32x32xf16> {
+  // CHECK: %[[SUM:.*]] = scf.for {{.*}} iter_args(%[[OLD:.*]] = %{{.*}}) -> (tensor<32x32xf32>)
+  // CHECK: %[[NEW:.*]] = "tt.dot"(%arg0, %{{.*}}, %[[OLD]])
+  // CHECK-NEXT: scf.yield %[[NEW]] : tensor<32x32xf32>
+  // CHECK: arith.truncf %[[SUM]] : tensor<32x32xf32> to tensor<32x32xf16>
+  %zero = arith.constant 0 : i32
+  %start = arith.constant dense<0.0> : tensor<4x2x8x16xf16>
+  %first = arith.constant 0 : index
+  %step = arith.constant 1 : index
+  %t = "xsmt.pack"(%a, %zero, %zero) : (tensor<32x32xf16>, i32, i32) -> tensor<4x2x8x16xf16>
+  %u = "xsmt.pack"(%a, %zero, %zero) : (tensor<32x32xf16>, i32, i32) -> tensor<2x2x16x16xf16>
+  %sum = scf.for %i = %first to %n step %step iter_args(%old = %start) -> tensor<4x2x8x16xf16> {
+    %product = "xsmt.mmt4d"(%t, %u) {transposed = true} : (tensor<4x2x8x16xf16>, tensor<2x2x16x16xf16>) -> tensor<4x2x8x16xf16>
+    %new = arith.addf %old, %product : tensor<4x2x8x16xf16>
+    scf.yield %new : tensor<4x2x8x16xf16>
+  }
+  %c = "xsmt.unpack"(%sum, %zero, %zero) : (tensor<4x2x8x16xf16>, i32, i32) -> tensor<32x32xf16>
+  return %c : tensor<32x32xf16>
+}
+
+// -----
+
+// Along a tile and then along the tiles: one reduction of rows.
+// CHECK-LABEL: func.func @rows
+func.func @rows(%a: tensor<32x32xf32>) -> tensor<4x8xf32> {
+  // CHECK: %[[MAX:.*]] = "tt.reduce"(%arg0)
+  // CHECK: {axis = 1 : i32} : (tensor<32x32xf32>) -> tensor<32xf32>
+  // CHECK: "tt.reshape"(%[[MAX]]) : (tensor<32xf32>) -> tensor<4x8xf32>
+  %zero = arith.constant 0 : i32
+  %t = "xsmt.pack"(%a, %zero, %zero) : (tensor<32x32xf32>, i32, i32) -> tensor<4x2x8x16xf32>
+  %0 = "tt.reduce"(%t) <{axis = 3 : i32}> ({
+  ^bb0(%x: f32, %y: f32):
+    %m = arith.maxnumf %x, %y : f32
+    "tt.reduce.return"(%m) : (f32) -> ()
+  }) : (tensor<4x2x8x16xf32>) -> tensor<4x2x8xf32>
+  %1 = "tt.reduce"(%0) <{axis = 1 : i32}> ({
+  ^bb0(%x: f32, %y: f32):
+    %m = arith.maxnumf %x, %y : f32
+    "tt.reduce.return"(%m) : (f32) -> ()
+  }) : (tensor<4x2x8xf32>) -> tensor<4x8xf32>
+  return %1 : tensor<4x8xf32>
+}
+
+// -----
+
+// An op on the tiles themselves gets them, and gives them back.
+// CHECK-LABEL: func.func @tiles
+func.func @tiles(%a: tensor<32x32xf32>) -> tensor<32x32xf32> {
+  // CHECK: %[[T:.*]] = "xsmt.pack"(%arg0
+  // CHECK: %[[S:.*]] = "tt.join"(%[[T]], %[[T]])
+  // CHECK: %[[FIRST:.*]], %{{.*}} = "tt.split"(%[[S]])
+  // CHECK: "xsmt.unpack"(%[[FIRST]]
+  %zero = arith.constant 0 : i32
+  %t = "xsmt.pack"(%a, %zero, %zero) : (tensor<32x32xf32>, i32, i32) -> tensor<4x2x8x16xf32>
+  %0 = "tt.join"(%t, %t) : (tensor<4x2x8x16xf32>, tensor<4x2x8x16xf32>) -> tensor<4x2x8x16x2xf32>
+  %1, %2 = "tt.split"(%0) : (tensor<4x2x8x16x2xf32>) -> (tensor<4x2x8x16xf32>, tensor<4x2x8x16xf32>)
+  %3 = "xsmt.unpack"(%1, %zero, %zero) : (tensor<4x2x8x16xf32>, i32, i32) -> tensor<32x32xf32>
+  return %3 : tensor<32x32xf32>
+}
