@@ -50,7 +50,9 @@ def matmul_kernel(
     for step in range(0, tl.cdiv(K, BLOCK_K)):
         a = tl.load(a_ptrs, mask=k[None, :] < K - step * BLOCK_K, other=0)
         b = tl.load(b_ptrs, mask=k[:, None] < K - step * BLOCK_K, other=0)
-        accumulator = tl.dot(a, b, accumulator, out_dtype=ACCUMULATOR)
+        # a float16 accumulator may as well be added to in float16
+        imprecise: tl.constexpr = BLOCK_K if ACCUMULATOR == tl.float16 else 0
+        accumulator = tl.dot(a, b, accumulator, out_dtype=ACCUMULATOR, max_num_imprecise_acc=imprecise)
         a_ptrs += BLOCK_K * stride_ak
         b_ptrs += BLOCK_K * stride_bk
     if EPILOGUE is not None:
