@@ -70,8 +70,8 @@ func.func @rows(%a: tensor<32x32xf32>) -> tensor<4x8xf32> {
 func.func @tiles(%a: tensor<32x32xf32>) -> tensor<32x32xf32> {
   // CHECK: %[[T:.*]] = "xsmt.pack"(%arg0
   // CHECK: %[[S:.*]] = "tt.join"(%[[T]], %[[T]])
-  // CHECK: %[[FIRST:.*]], %{{.*}} = "tt.split"(%[[S]])
-  // CHECK: "xsmt.unpack"(%[[FIRST]]
+  // CHECK: %[[PARTS:.*]]:2 = "tt.split"(%[[S]])
+  // CHECK: "xsmt.unpack"(%[[PARTS]]#0
   %zero = arith.constant 0 : i32
   %t = "xsmt.pack"(%a, %zero, %zero) : (tensor<32x32xf32>, i32, i32) -> tensor<4x2x8x16xf32>
   %0 = "tt.join"(%t, %t) : (tensor<4x2x8x16xf32>, tensor<4x2x8x16xf32>) -> tensor<4x2x8x16x2xf32>
