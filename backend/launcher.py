@@ -38,6 +38,7 @@ _FORMATS = {
 #: The largest pool (`MAX_THREADS` in pool.c).
 MAX_THREADS = 1024
 
+_LARGEST_EXTENT = (1 << 31) - 1  # program ids are int32
 _FLOATS = ("fp16", "bf16", "fp32", "f32", "fp64")
 
 
@@ -221,6 +222,8 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
         # Triton passes a chain of hooks, empty more often than not.
         if enter_hook is not None and getattr(enter_hook, "calls", True):
             enter_hook(launch_metadata)
+        if grid_x > _LARGEST_EXTENT or grid_y > _LARGEST_EXTENT or grid_z > _LARGEST_EXTENT:
+            raise ArgumentError(f"kernel {metadata.name!r}: an extent of the grid {(grid_x, grid_y, grid_z)} is above {_LARGEST_EXTENT}")
         if grid_x > 0 and grid_y > 0 and grid_z > 0:
             run(function, (grid_x, grid_y, grid_z), slots, pointers, signature)
         if exit_hook is not None and getattr(exit_hook, "calls", True):
