@@ -243,7 +243,7 @@ class AtomicRMWOp(XSMT.Operation, name="atomic_rmw"):
 class AtomicPollOp(XSMT.Operation, name="atomic_poll"):
     """Read each active element until it is `expected`; the result says whether it was before `timeout` nanoseconds passed.
 
-    Without `timeout` it waits for ever. The time is that of the whole op; every element is read at least once. Addresses as in `atomic_rmw`.
+    Without `timeout` it waits for ever. The time is that of the whole op; every element is read once or more. Addresses as in `atomic_rmw`.
     """
 
     base: ext.Operand[Any]

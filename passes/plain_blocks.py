@@ -230,7 +230,8 @@ class _Rewriter:
         for product, other in (op.operands, reversed(list(op.operands))):
             if product in self.products and product != other and len(_users(product)) == 1:
                 start = self.matrix(other)
-                self.found(op, self.product(op, *self.products[product], start, _matrix(op.results[0].type)))
+                left, right = self.products[product]
+                self.found(op, self.product(op, left, right, start, _matrix(op.results[0].type)))
                 return
         if any(operand in self.plain for operand in op.operands):
             self.found(op, self.derived(op))

@@ -16,7 +16,7 @@ class _AfterImport:
     def find_spec(cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != _TARGET:
             return None
-        sys.meta_path.remove(cls)  # type: ignore[arg-type]
+        sys.meta_path.remove(cls)
         spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
             return None
@@ -46,4 +46,4 @@ def extend_language() -> None:
     if hasattr(sys.modules.get(_TARGET), "make_block_ptr"):
         _install()
     elif _AfterImport not in sys.meta_path:
-        sys.meta_path.insert(0, _AfterImport)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _AfterImport)

@@ -60,7 +60,8 @@ class BlockPointerType(core.base_type):
     def _unflatten_ir(self, handles: list[Any], cursor: int) -> tuple["BlockPointer", int]:
         base, cursor = self.pointer_type._unflatten_ir(handles, cursor)
         parts, cursor = self._parts._unflatten_ir(handles, cursor)
-        return BlockPointer(base, *(part.values for part in parts.values), self.block_shape), cursor
+        shape, strides, offsets = (part.values for part in parts.values)
+        return BlockPointer(base, shape, strides, offsets, self.block_shape), cursor
 
 
 class BlockPointer(core.base_value):
@@ -261,9 +262,9 @@ def store(pointer, value, mask=None, boundary_check=(), cache_modifier="", evict
     return _store(pointers, value, inside, **hints, _semantic=_semantic)
 
 
-BlockPointer.advance = advance  # type: ignore[attr-defined]
-BlockPointer.load = load  # type: ignore[attr-defined]
-BlockPointer.store = store  # type: ignore[attr-defined]
+BlockPointer.advance = advance
+BlockPointer.load = load
+BlockPointer.store = store
 load.__doc__, store.__doc__ = _load.__doc__, _store.__doc__
 
 

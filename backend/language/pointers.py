@@ -38,4 +38,4 @@ def _pointer_to_ir(self: core.pointer_type, builder: Any) -> Any:
 
 
 def install() -> None:
-    core.pointer_type.to_ir = _pointer_to_ir  # type: ignore[method-assign]
+    core.pointer_type.to_ir = _pointer_to_ir

@@ -139,8 +139,8 @@ def _pointer_to(base: core.tensor, shape: Sequence[int], semantic: Any) -> Block
     for extent in reversed(shape[1:]):
         strides.insert(0, strides[0] * extent)
     zeros = block_pointer.scalars(semantic, [0] * len(shape), core.int32)
-    parts = (block_pointer.scalars(semantic, values, core.int64) for values in (shape, strides))
-    return BlockPointer(base, *parts, zeros, shape)
+    extents, steps = (block_pointer.scalars(semantic, values, core.int64) for values in (shape, strides))
+    return BlockPointer(base, extents, steps, zeros, shape)
 
 
 @core.builtin
