@@ -233,7 +233,8 @@ class _Function:
         """A scalar or tensor of zeros, before `op`."""
         tensor = isinstance(type_, ir.RankedTensorType)
         element = type_.element_type if tensor else type_
-        zero = self.constant(ir.IntegerAttr.get(element, 0) if isinstance(element, ir.IntegerType) else ir.FloatAttr.get(element, 0.0))
+        integer = isinstance(element, ir.IntegerType)
+        zero = self.constant(ir.IntegerAttr.get(element, 0) if integer else ir.FloatAttr.get(element, 0.0, loc=op.location))
         return self.before(op, "tt.splat", [zero], type_) if tensor else zero
 
     def access(

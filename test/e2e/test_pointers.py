@@ -46,3 +46,17 @@ def test_too_large_a_cooperative_grid():
     x = torch.zeros(1, dtype=torch.int32)
     with pytest.raises(ArgumentError, match=r"'meet_kernel': a cooperative grid has at most 1024 programs here, got 1025"):
         meet_kernel[(1025,)](x, x, launch_cooperative_grid=True)
+
+
+@triton.jit
+def masked_scalar_kernel(x_ptr, out_ptr, n):
+    i = tl.program_id(0)
+    tl.store(out_ptr + i, tl.load(x_ptr + i, mask=i < n))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int16], ids=str)
+def test_masked_scalar_load(target, dtype):
+    """What is masked is not read: zero where no other value is given."""
+    x, out = torch.full((4,), 7, dtype=dtype), torch.full((4,), 9, dtype=dtype)
+    masked_scalar_kernel[(4,)](x, out, 2)
+    assert out.tolist() == [7, 7, 0, 0]
