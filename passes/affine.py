@@ -620,6 +620,9 @@ class Describer:
         if len(varying) > 1 or strides[varying[0]].constant is None:
             return None
         d, step = varying[0], strides[varying[0]].constant
+        if predicate == _SGE and step > 0 and b.uniform and b.offset.constant is not None and b.offset.constant <= 0:
+            if _is_natural(a.offset):
+                return true
         # step * i  predicate  limit
         limit = nodes.sub(b.offset, a.offset, op)
         if step < 0:
@@ -634,6 +637,30 @@ class Describer:
             lower=(*true.lower[:d], lower, *true.lower[d + 1 :]),
             upper=(*true.upper[:d], upper, *true.upper[d + 1 :]),
         )
+
+
+_GROWING = ("arith.addi", "arith.muli", "arith.extsi", "arith.index_cast", "arith.divsi", "arith.remsi", "arith.minsi")
+
+
+def _is_natural(node: Node) -> bool:
+    """Whether a scalar is known not to be negative: computed without subtraction from program ids, counts and indices of loops."""
+    if node.constant is not None:
+        return node.constant >= 0
+    if node.operands:
+        return node.name in _GROWING and all(_is_natural(operand) for operand in node.operands)
+    return node.value is not None and _is_natural_value(node.value)
+
+
+def _is_natural_value(value: ir.Value) -> bool:
+    if not isinstance(value, ir.OpResult):
+        loop = value.owner.owner.operation
+        return loop.name in ("scf.for", "xsmt.parallel") and value.arg_number == 0 and _is_natural_value(loop.operands[0])
+    op = value.owner.operation
+    if op.name == "arith.constant":
+        return op.attributes["value"].value >= 0
+    if op.name in _GROWING:
+        return all(_is_natural_value(operand) for operand in op.operands)
+    return op.name in ("tt.get_program_id", "tt.get_num_programs")
 
 
 def _only_rest(bounds: Bounds) -> bool:

@@ -137,3 +137,27 @@ tt.func public @left_alone(%x: !tt.ptr<i32>, %n: i32, %stride: i32) {
   tt.store %p, %v, %b : tensor<16x!tt.ptr<i32>>
   tt.return
 }
+
+// What is computed from program ids, counts and indices of loops is not negative: no lower bound is left.
+// CHECK-LABEL: func.func public @natural
+tt.func public @natural(%x: !tt.ptr<i32>, %n: i32, %v: tensor<16xi32>) {
+  %c16 = arith.constant 16 : i32
+  %zero = arith.constant dense<0> : tensor<16xi32>
+  %pid = tt.get_program_id x : i32
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %base = tt.splat %x : !tt.ptr<i32> -> tensor<16x!tt.ptr<i32>>
+  %first = arith.muli %pid, %c16 : i32
+  %block = tt.splat %first : i32 -> tensor<16xi32>
+  %index = arith.addi %i, %block : tensor<16xi32>
+  %p = tt.addptr %base, %index : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+  %inside = arith.cmpi sge, %index, %zero : tensor<16xi32>
+  // CHECK: "xsmt.descriptor_store"({{.*}}, %c1_i64, %c0_i64, %c16_i64)
+  tt.store %p, %v, %inside : tensor<16x!tt.ptr<i32>>
+  %other = tt.splat %n : i32 -> tensor<16xi32>
+  %moved = arith.addi %index, %other : tensor<16xi32>
+  %unknown = arith.cmpi sge, %moved, %zero : tensor<16xi32>
+  // CHECK: %[[LOW:.*]] = arith.subi %c0_i64
+  // CHECK: "xsmt.descriptor_store"({{.*}}, %c1_i64, %[[LOW]], %c16_i64)
+  tt.store %p, %v, %unknown : tensor<16x!tt.ptr<i32>>
+  tt.return
+}
