@@ -2,8 +2,8 @@
 
 In: `arith`, `math`, `vector` and `tt.fp_to_fp` on any float type. Out: no value is of a float8 type or bfloat16: they are i8 and i16,
 also in loops, branches, functions and memory. Arithmetic on them is done in float32 and rounded after each op, to nearest even (or
-towards zero where `tt.fp_to_fp` asks for that); so is float16's on chips without it. A conversion from float64 rounds once. As in
-PyTorch, what is too large for a float8 type becomes the largest number in f8E4M3FN, infinity in f8E5M2 and NaN in the other types;
+towards zero where `tt.fp_to_fp` asks for that); so is float16's on chips without it. A conversion from float64 rounds once. As
+Triton wants it, what is too large for f8E4M3FN or f8E5M2 becomes the largest number, infinity too; as in PyTorch, NaN in the other types;
 rounding towards zero gives the largest number in each.
 """
 
@@ -52,7 +52,7 @@ class Format:
 
 
 FORMATS = {
-    "f8E5M2": Format(2, 15, 0x7B, 0x7C, 0x7C, 0x7F),
+    "f8E5M2": Format(2, 15, 0x7B, 0x7B, 0x7C, 0x7F),
     "f8E4M3FN": Format(3, 7, 0x7E, 0x7E, 0x7E, 0x7F),
     "f8E5M2FNUZ": Format(2, 16, 0x7F, 0x80, 0x80, 0x80, True),
     "f8E4M3FNUZ": Format(3, 8, 0x7F, 0x80, 0x80, 0x80, True),

@@ -60,7 +60,9 @@ def test_rounding_to_nearest(kind, run):
     x = _inputs(kind)
     result = run(f'%r = "tt.fp_to_fp"(%x0) {{rounding = 1 : i32}} : (T(f32)) -> T({kind})', ["f32"], kind, [x], _codes(kind).dtype)
     number = ~np.isnan(x)
-    np.testing.assert_array_equal(result[number], _encode(x, kind)[number])
+    # PyTorch keeps infinity where Triton wants the largest number.
+    reference = np.clip(x, -57344, 57344) if kind == "f8E5M2" else x
+    np.testing.assert_array_equal(result[number], _encode(reference, kind)[number])
     assert np.isnan(_decode(result[~number], kind)).all()
 
 
