@@ -23,6 +23,22 @@ def _fail(op: ir.OpView, message: str) -> bool:
     return False
 
 
+def _effects(*kinds: ir.MemoryEffect) -> type:
+    """A trait: the op has these effects on memory, and no others."""
+
+    class Effects(ir.MemoryEffectsOpInterface):
+        @staticmethod
+        def get_effects(op: ir.Operation, effects: Any) -> None:
+            for kind in kinds:
+                effects.append(kind)
+
+    return Effects
+
+
+_READS, _WRITES = _effects(ir.MemoryEffect.Read), _effects(ir.MemoryEffect.Write)
+_UPDATES = _effects(ir.MemoryEffect.Read, ir.MemoryEffect.Write)
+
+
 # The operands of each op in order: 1 is one value, * any number, ? none or one.
 _SEGMENTS = {
     "xsmt.descriptor_load": "1***??",
@@ -97,7 +113,7 @@ def _verify_other(op: ir.OpView) -> bool:
     return True
 
 
-class DescriptorLoadOp(XSMT.Operation, name="descriptor_load"):
+class DescriptorLoadOp(XSMT.Operation, name="descriptor_load", traits=[_READS]):
     """Load a strided block: `result[i] = base[sum_d strides[d] * i[d]]` (strides in elements).
 
     Element i is read if `lower[d] <= i[d] < upper[d]` on every dimension d and `mask[i]` holds; elsewhere it is `other[i]`
@@ -126,7 +142,7 @@ class DescriptorLoadOp(XSMT.Operation, name="descriptor_load"):
         return _verify_access(op, op.result.type) and _verify_other(op)
 
 
-class DescriptorStoreOp(XSMT.Operation, name="descriptor_store"):
+class DescriptorStoreOp(XSMT.Operation, name="descriptor_store", traits=[_WRITES]):
     """Store a strided block: `base[sum_d strides[d] * i[d]] = value[i]` where bounds and mask hold, as in `descriptor_load`."""
 
     base: ext.Operand[Any]
@@ -162,7 +178,7 @@ def _verify_unit(op: ir.OpView) -> bool:
     return True
 
 
-class GatherOp(XSMT.Operation, name="gather"):
+class GatherOp(XSMT.Operation, name="gather", traits=[_READS]):
     """Load with an index: the byte address of element i is `base + size * sum_d strides[d] * i[d] + unit * index[i]`.
 
     `size` is the element's size in bytes. Bounds, mask and other as in `descriptor_load`.
@@ -186,7 +202,7 @@ class GatherOp(XSMT.Operation, name="gather"):
         return _verify_access(op, op.result.type) and _verify_other(op) and _verify_unit(op)
 
 
-class ScatterOp(XSMT.Operation, name="scatter"):
+class ScatterOp(XSMT.Operation, name="scatter", traits=[_WRITES]):
     """Store with an index, addresses as in `gather`. Where two active elements share an address, either may win."""
 
     base: ext.Operand[Any]
@@ -216,7 +232,7 @@ def _verify_atomic(op: ir.OpView, value: ir.Type) -> bool:
     return _verify_word(op, "order", ORDERS) and _verify_access(op, value) and _verify_unit(op)
 
 
-class AtomicRMWOp(XSMT.Operation, name="atomic_rmw"):
+class AtomicRMWOp(XSMT.Operation, name="atomic_rmw", traits=[_UPDATES]):
     """Read, combine with `value` by `kind` and write back, atomically for each active element; the result is the old value.
 
     Addresses, bounds and mask as in `scatter`; a scalar `value` has no strides, bounds or index. Inactive elements are 0.
@@ -240,7 +256,7 @@ class AtomicRMWOp(XSMT.Operation, name="atomic_rmw"):
         return _verify_word(op, "kind", RMW_KINDS) and _verify_atomic(op, op.value.type)
 
 
-class AtomicPollOp(XSMT.Operation, name="atomic_poll"):
+class AtomicPollOp(XSMT.Operation, name="atomic_poll", traits=[_UPDATES]):
     """Read each active element until it is `expected`; the result says whether it was before `timeout` nanoseconds passed.
 
     Without `timeout` it waits for ever. The time is that of the whole op; every element is read once or more. Addresses as in `atomic_rmw`.
@@ -269,7 +285,7 @@ class AtomicPollOp(XSMT.Operation, name="atomic_poll"):
         return _verify_word(op, "order", ORDERS) and _verify_access(op, expected) and _verify_unit(op)
 
 
-class AtomicCASOp(XSMT.Operation, name="atomic_cas"):
+class AtomicCASOp(XSMT.Operation, name="atomic_cas", traits=[_UPDATES]):
     """Compare with `compare` and, where equal bit for bit, write `value`; atomically for each element. The result is the old value."""
 
     base: ext.Operand[Any]
@@ -540,7 +556,7 @@ def _is_inside(op: ir.OpView, names: Sequence[str]) -> bool:
     return False
 
 
-class MBarrierOp(XSMT.Operation, name="mbarrier"):
+class MBarrierOp(XSMT.Operation, name="mbarrier", traits=[_UPDATES]):
     """`copies` phase barriers behind one handle. The phase is `flag` (0 or not) at first and flips after `expect` arrivals.
 
     `arrive` arrivals have happened at the start. `transaction` counts transfers in flight on machines that copy by themselves; here every
