@@ -624,7 +624,11 @@ class Describer:
             if _is_natural(a.offset):
                 return true
         # step * i  predicate  limit
-        limit = nodes.sub(b.offset, a.offset, op)
+        end = b.offset
+        if end.constant is None and not end.operands:
+            # any 64 bits that a caller passes: no address is so far out, and the difference must not wrap around
+            end = nodes.least(nodes.greatest(end, nodes.const(-FAR), op), nodes.const(FAR), op)
+        limit = nodes.sub(end, a.offset, op)
         if step < 0:
             step, limit, predicate = -step, nodes.neg(limit, op), _FLIPPED[predicate]
         # step * i <= limit means i < floor(limit / step) + 1; for integers, step * i < limit means step * i <= limit - 1.
@@ -639,6 +643,7 @@ class Describer:
         )
 
 
+FAR = 2**62
 _GROWING = ("arith.addi", "arith.muli", "arith.extsi", "arith.index_cast", "arith.divsi", "arith.remsi", "arith.minsi")
 
 

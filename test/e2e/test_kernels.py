@@ -208,3 +208,16 @@ def test_overlap_types(target, name, dtype):
 @pytest.mark.parametrize("distance", [1, -1])
 def test_overlap_sizes(target, size, distance):
     check(Case("shift", overlap.shift, overlap.shift_reference, tuple, lambda *_: 0.0), random(size), distance)
+
+
+@triton.jit
+def fill_kernel(out, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + i, 1.0, i < n)
+
+
+@pytest.mark.parametrize(("n", "filled"), [(-(2**63), 0), (2**63 - 1, 256), (100, 100)])
+def test_bounds_of_64_bits(target: str, n: int, filled: int) -> None:
+    out = torch.zeros(256)
+    fill_kernel[(4,)](out, n, BLOCK=64)
+    assert out.tolist() == [1.0] * filled + [0.0] * (256 - filled)

@@ -8,8 +8,13 @@ tt.func public @both_sides(%x: !tt.ptr<f32>, %lo: i64, %hi: i64) {
   %l = tt.splat %lo : i64 -> tensor<16xi64>
   %h = tt.splat %hi : i64 -> tensor<16xi64>
   %c10 = arith.constant dense<10> : tensor<16xi64>
-  // CHECK: %[[LOWER:.*]] = arith.addi %arg1, %c-3_i64 : i64
-  // CHECK: %[[H:.*]] = arith.addi %arg2, %c-2_i64 : i64
+  // A limit of 64 bits cannot make the difference wrap around.
+  // CHECK: %[[LO0:.*]] = arith.maxsi %arg1, %c-4611686018427387904_i64
+  // CHECK: %[[LO:.*]] = arith.minsi %[[LO0]], %c4611686018427387904_i64
+  // CHECK: %[[LOWER:.*]] = arith.addi %[[LO]], %c-3_i64 : i64
+  // CHECK: %[[HI0:.*]] = arith.maxsi %arg2, %c-4611686018427387904_i64
+  // CHECK: %[[HI:.*]] = arith.minsi %[[HI0]], %c4611686018427387904_i64
+  // CHECK: %[[H:.*]] = arith.addi %[[HI]], %c-2_i64 : i64
   // CHECK: %[[UPPER:.*]] = arith.minsi %[[H]], %c7_i64 : i64
   %a = arith.cmpi sge, %w, %l : tensor<16xi64>
   %b = arith.cmpi sle, %w, %h : tensor<16xi64>
@@ -39,7 +44,9 @@ tt.func public @multiples(%x: !tt.ptr<f32>, %n: i64) {
   %m4 = arith.muli %i, %c4 : tensor<16xi32>
   %d = arith.subi %c20, %m4 : tensor<16xi32>
   %b = arith.cmpi sge, %d, %c8 : tensor<16xi32>
-  // CHECK: %[[LAST:.*]] = arith.addi %arg1, %c-1_i64
+  // CHECK: %[[N0:.*]] = arith.maxsi %arg1, %c-4611686018427387904_i64
+  // CHECK: %[[N:.*]] = arith.minsi %[[N0]], %c4611686018427387904_i64
+  // CHECK: %[[LAST:.*]] = arith.addi %[[N]], %c-1_i64
   // CHECK: %[[FLOOR:.*]] = arith.floordivsi %[[LAST]], %c3_i64
   // CHECK: %[[UPPER:.*]] = arith.addi %[[FLOOR]], %c1_i64
   %base = tt.splat %x : !tt.ptr<f32> -> tensor<16x!tt.ptr<f32>>
