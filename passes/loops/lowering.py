@@ -29,6 +29,8 @@ REUSE_COST = 12  # a value needed by several loops is stored rather than recompu
 class Lowering(ABC):
     """Turns one function's block program into loops over vectors."""
 
+    module: ir.Module
+    function: ir.Operation
     strings: dict[str, str]  # constant texts, with the names of their globals
     fuses: bool  # whether a product and a sum may become one operation
 

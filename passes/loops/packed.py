@@ -96,9 +96,10 @@ def lower_pack(low: Lowering, node: Node) -> None:
 
     def compute(at: Coordinates) -> Emitted:
         b = low.b
-        for d in range(2):
-            if at[d].width and tile[d] > 1:
-                return lanes_of(low, lambda i, d=d: (*at[:d], Coordinate(i), *at[d + 1 :]), at[d], tensor)
+        across = [d for d in range(2) if at[d].width and tile[d] > 1]
+        if across:
+            d = across[0]
+            return lanes_of(low, lambda i: (*at[:d], Coordinate(i), *at[d + 1 :]), at[d], tensor)
         places = [b.add(b.mul(at[d].start, b.constant(tile[d])), at[d + 2].start) for d in range(2)]
         return low.evaluate(matrix, tuple(Coordinate(place, at[d].width or at[d + 2].width) for d, place in enumerate(places)))
 

@@ -117,7 +117,7 @@ class _Outline:
         b = self.b
         table = ir.SymbolTable(self.low.module.operation)
         name = f"{self.low.function.attributes['sym_name'].value}.parallel"
-        number = sum(1 for op in self.low.module.body.operations if name in str(op.operation.attributes["sym_name"]))
+        number = len([op for op in self.low.module.body.operations if name in str(op.operation.attributes["sym_name"])])
         types = [b.ptr, b.i64, b.ptr, b.ptr]
         attributes = {
             "sym_name": ir.StringAttr.get(f"{name}.{number}"),
