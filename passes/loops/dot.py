@@ -377,8 +377,9 @@ def tile(
             return step
 
         if inner.constant is not None:
-            return b.for_loop(b.constant(0), inner, unroll, carried, steps(unroll))[0]
-        whole = b.op("arith.andi", b.i64, [inner, b.constant(-unroll)])
+            whole = b.constant(inner.constant & -unroll)
+        else:
+            whole = b.op("arith.andi", b.i64, [inner, b.constant(-unroll)])
         carried, _ = b.for_loop(b.constant(0), whole, unroll, carried, steps(unroll))
         return b.for_loop(whole, inner, 1, carried, steps(1))[0]
 

@@ -221,3 +221,14 @@ def test_bounds_of_64_bits(target: str, n: int, filled: int) -> None:
     out = torch.zeros(256)
     fill_kernel[(4,)](out, n, BLOCK=64)
     assert out.tolist() == [1.0] * filled + [0.0] * (256 - filled)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 3, 1), (1, 1, 5), (5, 7, 3)], ids=str)
+def test_products_read_nothing_beside_their_operands(target: str, size: tuple[int, int, int]) -> None:
+    """A and B lie among NaNs; extents of 1 are constants of the kernel."""
+    m, n, k = size
+    room = torch.full((2, 64, 64), float("nan"))
+    a, b = room[0, :m, :k], room[1, :k, :n]
+    a.copy_(random(m, k))
+    b.copy_(random(k, n, seed=1))
+    assert torch.allclose(matmul.matmul(a, b), a @ b, rtol=1e-5, atol=1e-6)
