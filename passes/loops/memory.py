@@ -186,13 +186,6 @@ class Memory:
         value = b.create(name, [b.vector_type(element, width)], [o.value for o in operands], attributes, depth=depth).results[0]
         return Emitted(value, depth, width)
 
-    def load_lanes(self, pointer: Emitted, element: ir.Type, width: int, count: Emitted) -> Emitted:
-        """The first `count` lanes from memory by an active length; the others are unspecified."""
-        b = self.b
-        operands = [pointer, b.broadcast(b.constant(1, b.i1), width), b.cast_index(count, b.i32)]
-        value = b.create("llvm.intr.vp.load", [b.vector_type(element, width)], [o.value for o in operands]).results[0]
-        return Emitted(value, b.depth, width)
-
     def strided_load(
         self, pointer: Emitted, stride: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int
     ) -> Emitted:
