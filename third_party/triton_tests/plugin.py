@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from triton_spacemit.backend.knobs import active_index
+
+WRITE_INTERVAL = 30.0  # seconds between two states of the report
 
 
 class TestTimeout(Exception):
@@ -65,6 +68,7 @@ class Plugin:
         self.sample = int(os.environ.get("TRITON_TESTS_SAMPLE", "0"))
         self.only = set(json.loads(Path(os.environ["TRITON_TESTS_ONLY"]).read_text())) if os.environ.get("TRITON_TESTS_ONLY") else None
         self.results: dict[str, dict[str, Any]] = {}
+        self.written = time.monotonic()
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         chosen, left_out = [], []
@@ -97,9 +101,17 @@ class Plugin:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
+        """Each test's report carries the memory that its worker holds after it."""
+        report: Any = yield
+        report.resident_mib = _resident_mib()
+        return report
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = self.results.setdefault(_name(report.nodeid), {"outcome": "passed", "seconds": 0.0})
         result["seconds"] += report.duration
+        result.update(end=getattr(report, "stop", 0.0), resident_mib=getattr(report, "resident_mib", 0), worker=getattr(report, "worker_id", ""))
         text = str(report.longrepr)
         if report.when == "???" or "crashed while running" in text:
             result.update(outcome="crashed", message=text[-300:])
@@ -109,10 +121,25 @@ class Plugin:
         elif report.skipped:
             reason = str(report.longrepr[-1]) if isinstance(report.longrepr, tuple) else text
             result.update(outcome="xfailed" if hasattr(report, "wasxfail") else "skipped", message=reason[:200])
+        if time.monotonic() - self.written > WRITE_INTERVAL and "PYTEST_XDIST_WORKER" not in os.environ:
+            self._write()
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if not hasattr(session.config, "workerinput"):
-            Path(os.environ["TRITON_TESTS_REPORT"]).write_text(json.dumps(self.results, indent=1, sort_keys=True))
+            self._write()
+
+    def _write(self) -> None:
+        """The report so far: a run that is stopped keeps it."""
+        path = Path(os.environ["TRITON_TESTS_REPORT"])
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.results, indent=1, sort_keys=True))
+        partial.replace(path)
+        self.written = time.monotonic()
+
+
+def _resident_mib() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def _pattern(text: str) -> str:
