@@ -125,9 +125,9 @@ def _text(module: Any) -> _Text:
 def _parse(text: str) -> Any:
     from torch_mlir import ir as mlir
 
-    from triton_spacemit.dialect.context import make_context
+    from triton_spacemit.dialect.context import shared_context
 
-    return mlir.Module.parse(text, make_context())
+    return mlir.Module.parse(text, shared_context())
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """MLIR contexts with everything loaded that a pipeline needs."""
 
+import threading
+
 from torch_mlir import ir
 from torch_mlir._mlir_libs import _mlir
 
@@ -17,3 +19,23 @@ def make_context() -> ir.Context:
     with context, ir.Location.unknown():
         XSMT.load()
     return context
+
+
+# A context keeps every type, attribute and location that was ever made in it, hence a new one from time to time.
+_MODULES_IN_A_CONTEXT = 64
+
+
+class _Shared(threading.local):
+    context: ir.Context | None = None
+    modules = 0
+
+
+_shared = _Shared()
+
+
+def shared_context() -> ir.Context:
+    """This thread's context for one more module: making a context takes a good part of what compiling a small kernel does."""
+    if _shared.context is None or _shared.modules == _MODULES_IN_A_CONTEXT:
+        _shared.context, _shared.modules = make_context(), 0
+    _shared.modules += 1
+    return _shared.context

@@ -1,6 +1,7 @@
 """The one table of passes: command-line argument to function, imported when it is first used."""
 
 import importlib
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,16 +53,24 @@ def exists(argument: str) -> bool:
     return True
 
 
-def run_upstream(module: ir.Module, pipeline: str) -> None:
-    """Run upstream passes given as text, e.g. `canonicalize,cse`. Raises LoweringError where one fails."""
-    with module.context:
-        manager = _parse_upstream(pipeline)
+# Of each context: a pass manager collects its patterns when it is first run, which takes longer than most runs do.
+_managers: weakref.WeakKeyDictionary[ir.Context, dict[str, PassManager]] = weakref.WeakKeyDictionary()
+
+
+def run_upstream(module: ir.Module, pipeline: str, failure: str = "") -> None:
+    """Run upstream passes given as text, e.g. `canonicalize,cse`. Raises LoweringError where one fails, which says `failure` first."""
+    context = module.context
+    managers = _managers.setdefault(context, {})
+    with context:
+        if pipeline not in managers:
+            managers[pipeline] = _parse_upstream(pipeline)
+            managers[pipeline].enable_verifier(False)  # `pipeline.check` verifies what a stage ends in
         try:
-            manager.run(module.operation)
+            managers[pipeline].run(module.operation)
         except ir.MLIRError as error:
             first = error.error_diagnostics[0] if error.error_diagnostics else None
             message, location = (first.message, first.location) if first else (str(error), module.operation.location)
-            raise LoweringError(f"{pipeline}: {message}", location) from None
+            raise LoweringError(f"{failure or pipeline}: {message}", location) from None
 
 
 def _parse_upstream(pipeline: str) -> PassManager:

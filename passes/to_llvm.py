@@ -5,18 +5,17 @@ becomes private, and `NAME(slots, context)` with the runtime's calling conventio
 """
 
 from torch_mlir import ir
-from torch_mlir.passmanager import PassManager
 
-from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import kernel_of
+from triton_spacemit.passes.registry import run_upstream
 
 SCRATCH_FIELD = 32  # offset of `scratch` in the Context struct
 PIPELINE = (
-    "builtin.module(convert-scf-to-cf,"
+    "convert-scf-to-cf,"
     "convert-vector-to-llvm{reassociate-fp-reductions=true},"
     "convert-math-to-llvm,convert-arith-to-llvm,convert-index-to-llvm,convert-ub-to-llvm,convert-cf-to-llvm,convert-func-to-llvm,"
     "reconcile-unrealized-casts,canonicalize,"
-    "ensure-debug-info-scope-on-llvm-func{emission-kind=LineTablesOnly})"
+    "ensure-debug-info-scope-on-llvm-func{emission-kind=LineTablesOnly}"
 )
 
 
@@ -24,12 +23,7 @@ def to_llvm(module: ir.Module) -> None:
     """Raises LoweringError where an op has no lowering upstream."""
     with module.context:
         add_entry(module)
-        try:
-            PassManager.parse(PIPELINE).run(module.operation)
-        except ir.MLIRError as error:
-            first = error.error_diagnostics[0] if error.error_diagnostics else None
-            message, location = (first.message, first.location) if first else (str(error), module.operation.location)
-            raise LoweringError(f"cannot lower to LLVM: {message}", location) from None
+    run_upstream(module, PIPELINE, "cannot lower to LLVM")
 
 
 def add_entry(module: ir.Module) -> None:
