@@ -15,6 +15,12 @@ def mark_chip(llvm_ir: str, chip: str) -> str:
     return f"{_MARK}{chip}\n{llvm_ir}"
 
 
+def split_mark(llvm_ir: str) -> tuple[str, str]:
+    """Chip and LLVM IR of text that `mark_chip` made."""
+    chip, _, text = llvm_ir.removeprefix(_MARK).partition("\n")
+    return chip, text
+
+
 class LazyAsmDict(AsmDict):
     """Artefacts of a kernel; `asm` is made from `llir`."""
 
@@ -27,7 +33,7 @@ class LazyAsmDict(AsmDict):
         from triton_spacemit.dialect.chips import get_chip
         from triton_spacemit.passes import codegen
 
-        chip, _, text = self["llir"].removeprefix(_MARK).partition("\n")
+        chip, text = split_mark(self["llir"])
         self["asm"] = value = codegen.assembly(text, get_chip(chip))
         return value
 

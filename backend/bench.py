@@ -146,10 +146,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def main() -> int:
-    """The command `triton-spacemit`."""
-    parser = argparse.ArgumentParser(prog="triton-spacemit", description="Tools of the Triton backend for SpacemiT's CPUs.")
-    commands = parser.add_subparsers(required=True, metavar="command")
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command to the program's parser."""
     bench = commands.add_parser("bench", help="measure a kernel", description="What one kernel costs: time, or instructions under QEMU.")
     bench.add_argument("function", metavar="FILE:FUNCTION", help="a Python function without arguments that launches the kernel")
     bench.add_argument("--device", choices=DEVICES, default="host", help="where it runs (default: %(default)s)")
@@ -160,9 +158,3 @@ def main() -> int:
     bench.add_argument("--seconds", type=float, default=1.0, help="how long it is timed (default: %(default)s)")
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench.set_defaults(command=_bench)
-    arguments = parser.parse_args()
-    return arguments.command(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

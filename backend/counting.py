@@ -69,7 +69,7 @@ class _Log:
                     self._executed[place, self._lmul] += 1
                 elif translated := _TRANSLATED.match(line):
                     mnemonic = translated[2].decode()
-                    self._translated[translated[1].lstrip(b"0")] = mnemonic, _lmul_of(mnemonic, translated[3].decode())
+                    self._translated[translated[1].lstrip(b"0")] = mnemonic, lmul_of(mnemonic, translated[3].decode())
 
     def close(self) -> Counts:
         """The counts, when every process that writes has ended."""
@@ -88,7 +88,8 @@ class _Log:
         return counts
 
 
-def _lmul_of(mnemonic: str, operands: str) -> float | None:
+def lmul_of(mnemonic: str, operands: str) -> float | None:
+    """The LMUL that a vset instruction sets; None for others."""
     found = _LMUL.search(operands) if mnemonic.startswith("vset") else None
     if found is None:
         return None

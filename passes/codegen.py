@@ -83,11 +83,21 @@ def compile_object(text: str, chip: Chip) -> bytes:
         return compiler.machine.emit_object(compiler.optimise(text))
 
 
-def assembly(text: str, chip: Chip) -> str:
-    """Readable assembly of the code that `compile_object` gives."""
+def assembly(text: str, chip: Chip, comments: bool = False) -> str:
+    """Readable assembly of the code that `compile_object` gives; with LLVM's `comments` on loops, spills and inlined places."""
     with _lock:
         compiler = _compiler(chip)
-        return compiler.machine.emit_assembly(compiler.optimise(text))
+        compiler.machine.set_asm_verbosity(comments)
+        try:
+            return compiler.machine.emit_assembly(compiler.optimise(text))
+        finally:
+            compiler.machine.set_asm_verbosity(False)
+
+
+def optimised(text: str, chip: Chip) -> str:
+    """LLVM IR text as LLVM's own passes leave it to the code generator."""
+    with _lock:
+        return str(_compiler(chip).optimise(text))
 
 
 class _Compiler:

@@ -1,0 +1,83 @@
+"""The command `triton-spacemit inspect`."""
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from triton_spacemit.backend import mca
+from triton_spacemit.backend.errors import DeviceError, OptionError
+from triton_spacemit.backend.inspector.kernels import UnknownKernelError, find_kernel
+from triton_spacemit.dialect.chips import CHIPS
+
+_EPILOG = """\
+  triton-spacemit inspect softmax                                    # by name, the newest in Triton's cache
+  triton-spacemit inspect 3f2a9c                                     # by the start of its hash
+  triton-spacemit inspect add.py:add --signature '*fp32:16, *fp32:16, *fp32:16, i32, 1024' --chip x60
+  triton-spacemit inspect add.py:add --signature '*fp32, *fp32, *fp32, i32' --constexpr BLOCK=1024 --chip a100
+
+A signature has a part for each parameter, as Triton's ahead-of-time compiler has it: a type, with :16 behind it where the argument is
+divisible by 16 or :1 where it is 1, or the value of a constant. Parts of those that --constexpr gives are left out.
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command to the program's parser."""
+    parser = commands.add_parser(
+        "inspect",
+        help="write a page that shows a kernel's stages side by side",
+        description="Write one HTML page of a kernel: Python, every IR and assembly side by side; loops, instructions, cycles.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kernel", help="FILE.py:KERNEL, or a kernel in Triton's cache: its name, the start of its hash, or a path")
+    parser.add_argument("--signature", metavar="TYPES", help="types of the parameters, such as '*fp32:16, i32, 1024'")
+    parser.add_argument("--constexpr", metavar="NAME=VALUE", action="append", default=[], help="a constant; may be given again")
+    parser.add_argument("--chip", choices=("host", *CHIPS), help="what it is compiled for (default: the device's; any, in the cache)")
+    parser.add_argument("-o", dest="output", type=Path, metavar="FILE", help="file to write (default: KERNEL.html)")
+    parser.add_argument("--mca", metavar="PATH", help="the llvm-mca to use; `fetch` gets Debian's (default: one that is found, or none)")
+    parser.add_argument("--open", action="store_true", help="show the page in the browser")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the page. 0, or 2 where the command line does not name a kernel that can be inspected, or 1 where it does not compile."""
+    from triton.errors import TritonError
+
+    from triton_spacemit.backend.inspector import page, stages
+
+    try:
+        llvm_mca = _mca(arguments.mca)
+        kernel = find_kernel(arguments.kernel, arguments.signature, arguments.constexpr, arguments.chip)
+        output = arguments.output or Path(f"{kernel.name}.html")
+        page.write(output, kernel, stages.collect(kernel), llvm_mca)
+    except (UnknownKernelError, OptionError, DeviceError) as error:
+        return _refuse(str(error), 2)
+    except TritonError as error:
+        return _refuse(f"{arguments.kernel} does not compile:\n{error}", 1)
+    except OSError as error:
+        return _refuse(str(error), 2)
+    for note in kernel.notes:
+        print(f"triton-spacemit inspect: {note}", file=sys.stderr)
+    print(output)
+    if arguments.open:
+        webbrowser.open(output.resolve().as_uri())
+    return 0
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"triton-spacemit inspect: {message}", file=sys.stderr)
+    return code
+
+
+def _mca(choice: str | None) -> Sequence[str] | None:
+    if choice is None:
+        return mca.find()
+    if choice == "fetch":
+        return mca.command()
+    version = mca.version_of((choice,))
+    if version < mca.MINIMUM:
+        what = f"is of LLVM {version}" if version else "is no llvm-mca"
+        raise DeviceError(f"--mca {choice} {what}; LLVM {mca.MINIMUM} is the first that models the X60")
+    return (choice,)

@@ -1,0 +1,253 @@
+"""The kernel that the command line names: one in Triton's cache, or one to be compiled from a Python file and a signature."""
+
+import ast
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+class UnknownKernelError(Exception):
+    """What the command line names does not exist, or does not fit together; the message says what does."""
+
+
+@dataclass
+class Kernel:
+    """A compiled kernel: its metadata and the texts of Triton's stages.
+
+    folder: its entry in the cache. constants: the constexpr arguments, where they are known. stage_ms: the times of the stages before
+    TTIR, where its source is known.
+    """
+
+    name: str
+    chip: str
+    metadata: dict[str, Any]
+    ttir: str
+    xsmt: str
+    llir: str
+    folder: Path
+    constants: dict[str, Any] = field(default_factory=dict)
+    stage_ms: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def find_kernel(place: str, signature: str | None, constants: Sequence[str], chip: str | None) -> Kernel:
+    """The kernel that `place` names: `FILE.py:KERNEL`, a path in the cache, the start of a hash, or a name.
+
+    Raises UnknownKernelError, and Triton's CompilationError where it does not compile.
+    """
+    file, separator, name = place.rpartition(":")
+    if separator and file.endswith(".py"):
+        return _compile(Path(file), name, signature, constants, chip)
+    if place.endswith(".py"):
+        raise UnknownKernelError(f"{place}: say which kernel of the file, as {place}:KERNEL")
+    if signature is not None or constants:
+        raise UnknownKernelError("--signature and --constexpr are for FILE.py:KERNEL; a cached kernel has them")
+    return _cached(place, chip)
+
+
+# Kernels in the cache
+
+
+def _cached(place: str, chip: str | None) -> Kernel:
+    from triton import knobs
+
+    path = Path(place)
+    if path.is_dir() or path.is_file():
+        entries = _entries(path if path.is_dir() else path.parent)
+        if path.is_file():
+            entries = [entry for entry in entries if entry.stem == path.stem]
+        if not entries:
+            raise UnknownKernelError(f"{place} is no entry of Triton's cache with a kernel of this backend")
+    else:
+        cache = Path(knobs.cache.dir)
+        known = [entry for folder in sorted(cache.glob("*")) if folder.is_dir() for entry in _entries(folder)]
+        named = [entry for entry in known if entry.stem == place]
+        entries = named or [e for e in known if len(place) >= 4 and (_hash(e).startswith(place.lower()) or e.parent.name.startswith(place))]
+        if not entries:
+            names = sorted({entry.stem for entry in known})
+            held = f"it holds {', '.join(names[:12])}{' and others' if len(names) > 12 else ''}" if names else "it holds none"
+            raise UnknownKernelError(f"no kernel with the name or hash {place!r} in Triton's cache {cache}: {held}")
+    if chip is not None:
+        fitting = [entry for entry in entries if json.loads(entry.read_text())["arch"] == chip]
+        if not fitting:
+            chips = sorted({json.loads(entry.read_text())["arch"] for entry in entries})
+            raise UnknownKernelError(f"{place} was compiled for {', '.join(chips)}, not for {chip}")
+        entries = fitting
+    entries.sort(key=lambda entry: entry.stat().st_mtime)
+    kernel = _read(entries[-1])
+    if len(entries) > 1:
+        others = ", ".join(_hash(entry)[:10] for entry in entries[:-1][-4:])
+        kernel.notes.append(f"{len(entries)} cached kernels fit {place!r}; this is the newest. Others: {others}")
+    return kernel
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The metadata of this backend's kernels in a folder of the cache."""
+    return [path for path in sorted(folder.glob("*.json")) if not path.name.startswith("__") and path.with_suffix(".xsmt").is_file()]
+
+
+def _hash(entry: Path) -> str:
+    try:
+        return str(json.loads(entry.read_text())["hash"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _read(entry: Path) -> Kernel:
+    try:
+        metadata = json.loads(entry.read_text())
+        texts = {stage: entry.with_suffix(f".{stage}").read_text() for stage in ("ttir", "xsmt", "llir")}
+        return Kernel(metadata["name"], metadata["arch"], metadata, **texts, folder=entry.parent)
+    except (OSError, ValueError, KeyError) as error:
+        raise UnknownKernelError(f"{entry} is damaged: {type(error).__name__}: {error}") from None
+
+
+# Kernels in a file
+
+
+def _compile(path: Path, name: str, signature: str | None, constants: Sequence[str], chip: str | None) -> Kernel:
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from triton_spacemit.backend.knobs import active_target
+
+    module = _load(path)
+    function = _kernel_of(module, path, name)
+    types, values, attributes = _arguments(function, module, signature, constants)
+    source = ASTSource(fn=function, constexprs=values, signature=types, attrs=attributes)
+    target = GPUTarget("cpu", chip or active_target()[1], 32)
+    compiled = triton.compile(source, target=target)
+    folder = Path(next(path for name, path in compiled.metadata_group.items() if name.endswith(".json"))).parent
+    kernel = _read(folder / f"{compiled.metadata.name}.json")
+    kernel.constants, kernel.stage_ms = values, _frontend_ms(source, target)
+    return kernel
+
+
+def _frontend_ms(source: Any, target: Any) -> dict[str, float]:
+    """The time of the stages before TTIR is there, in a process that has been through them."""
+    from triton._C.libtriton import ir
+    from triton.compiler import make_backend
+
+    from triton_spacemit.backend.frontend.ttir import optimize
+
+    backend = make_backend(target)
+    options = backend.parse_options({})
+    context = ir.context()
+    ir.load_dialects(context)
+    implementation, modules = backend.get_codegen_implementation(options), backend.get_module_map()
+    start = time.perf_counter()
+    module = source.make_ir(target, options, implementation, modules, context)
+    made = time.perf_counter()
+    optimize(module)
+    return {"frontend": (made - start) * 1e3, "ttir": (time.perf_counter() - made) * 1e3}
+
+
+def _load(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UnknownKernelError(f"{path}: no such file")
+    path = path.resolve()
+    sys.path[:0] = [folder for folder in (str(path.parent), str(Path.cwd())) if folder not in sys.path]
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UnknownKernelError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _kernel_of(module: ModuleType, path: Path, name: str) -> Any:
+    from triton.runtime.jit import JITFunction
+
+    def unwrap(value: Any) -> Any:
+        while value is not None and not isinstance(value, JITFunction):
+            value = getattr(value, "fn", None)  # an autotuner's, a heuristic's
+        return value
+
+    kernels = [key for key, value in vars(module).items() if unwrap(value) is not None and not key.startswith("_")]
+    function = unwrap(getattr(module, name, None))
+    if function is None:
+        raise UnknownKernelError(f"{path} has no @triton.jit function {name!r}; it has {', '.join(kernels) or 'none'}")
+    return function
+
+
+def _arguments(
+    function: Any, module: ModuleType, signature: str | None, constants: Sequence[str]
+) -> tuple[dict[str, str], dict[str, Any], dict[tuple[int], list[list[Any]]]]:
+    """Types, constants and hints by parameter, from Triton's ahead-of-time convention: `*fp32:16, i32, 1024`."""
+    names = list(function.arg_names)
+    values: dict[str, Any] = {}
+    for assignment in constants:
+        name, separator, text = assignment.partition("=")
+        if not separator or name.strip() not in names:
+            raise UnknownKernelError(f"--constexpr {assignment}: give NAME=VALUE with one of {', '.join(names)}")
+        values[name.strip()] = _value(text, module)
+    parts = [part.strip() for part in signature.split(",")] if signature and signature.strip() else []
+    left = [name for name in names if name not in values]
+    if len(parts) < len(left):  # defaults of constexpr parameters
+        for parameter in function.params:
+            if parameter.is_constexpr and parameter.has_default and parameter.name in left:
+                values[parameter.name] = parameter.default
+        left = [name for name in names if name not in values]
+    if len(parts) == len(names):
+        left = names
+    if len(parts) != len(left):
+        raise UnknownKernelError(
+            f"the signature has {len(parts)} part(s), but {function.__name__} needs {len(left)}: {', '.join(left)}. "
+            "Give a type such as *fp32:16, i32 or a constant for each, for example --signature '*fp32:16, i32, 1024'"
+        )
+    types, attributes = {}, {}
+    for name, part in zip(left, parts, strict=True):
+        type_, _, hint = (piece.strip() for piece in part.partition(":"))
+        number = names.index(name)
+        if hint and hint not in ("1", "16"):
+            raise UnknownKernelError(f"{part!r} for {name}: a hint is 16 (divisible by it) or 1 (equal to it)")
+        if name in values:
+            continue
+        if not _is_type(type_):
+            values[name] = _value(type_, module)
+        elif hint == "1":
+            values[name] = 1
+        else:
+            types[name] = type_
+            if hint == "16":
+                attributes[(number,)] = [["tt.divisibility", 16]]
+    missing = [parameter.name for parameter in function.params if parameter.is_constexpr and parameter.name in types]
+    if missing:
+        raise UnknownKernelError(f"{', '.join(missing)} is a constexpr: give a value, not a type")
+    return {name: types.get(name, "constexpr") for name in names}, values, attributes
+
+
+_SCALARS = ("i1", "i8", "i16", "i32", "i64", "u1", "u8", "u16", "u32", "u64", "fp16", "bf16", "fp32", "f32", "fp64")
+_FLOAT8 = ("fp8e4nv", "fp8e5", "fp8e4b15", "fp8e4b8", "fp8e5b16")
+
+
+def _is_type(text: str) -> bool:
+    pointee = text.lstrip("*")
+    return pointee in _SCALARS or (text.startswith("*") and pointee in _FLOAT8)
+
+
+def _value(text: str, module: ModuleType) -> Any:
+    """A literal, or what the kernel's own module calls by this name, such as `tl.float32`."""
+    text = text.strip()
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value: Any = module
+        for name in text.split("."):
+            value = getattr(value, name, None) if value is not None else None
+        if value is None:
+            known = ", ".join(("*TYPE", *_SCALARS))
+            file = Path(str(module.__file__)).name
+            raise UnknownKernelError(f"{text!r} is no type ({known}), no literal and no name in {file}") from None
+        return value

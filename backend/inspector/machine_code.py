@@ -1,0 +1,297 @@
+"""Assembly as LLVM prints it with comments: its lines and their places, its loops, and what a chip executes in each.
+
+LLVM says in comments which loop a block belongs to, what spills, and from where a line was inlined; nothing of this is guessed here.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from triton_spacemit.backend.counting import lmul_of, weight
+from triton_spacemit.backend.inspector.locations import Chain, DebugInfo, Text
+from triton_spacemit.dialect.chips import Chip
+
+KINDS = ("vector float", "vector integer", "vector memory", "vector setup", "scalar float", "scalar integer", "scalar memory", "branch")
+
+_FILE = re.compile(r'\s+\.file\s+(\d+) "((?:[^"\\]|\\.)*)"(?: "((?:[^"\\]|\\.)*)")?')
+_LOC = re.compile(r"\s+\.loc\s+(\d+) (\d+) (\d+)[^#]*(?:#\s*(.*))?")
+_INLINED = re.compile(r"([^\[\]@]+):(\d+):(\d+)")
+_LABEL = re.compile(r"([\w.$]+):")
+_HEADER = re.compile(r"=>\s*This (?:Inner )?Loop Header: Depth=(\d+)")
+_PARENT = re.compile(r"Parent Loop (\w+) Depth=(\d+)")
+_INSIDE = re.compile(r"in Loop: Header=(\w+) Depth=(\d+)")
+_DATA = re.compile(r"\s+\.(byte|half|short|word|long|quad|zero|ascii|asciz|p2align|dword|2byte|4byte|8byte|space)\b")
+_INSTRUCTION = re.compile(r"\s+([a-z][\w.]*)\s*([^#]*?)\s*(?:#\s*(.*))?$")
+
+
+@dataclass
+class Instruction:
+    """One line of machine code. lmul: the registers that a vector operand takes on RISC-V; sew: its elements' bits."""
+
+    mnemonic: str
+    operands: str
+    comment: str
+    line: int
+    lmul: float = 1.0
+    sew: int = 0
+
+
+@dataclass
+class Block:
+    """Instructions from one label to the next. loop: the header of the innermost loop around it."""
+
+    label: str
+    loop: str = ""
+    instructions: list[Instruction] = field(default_factory=list)
+
+
+@dataclass
+class Loop:
+    """header: the label that it begins at. parent: the header of the loop around it."""
+
+    header: str
+    depth: int
+    parent: str = ""
+
+
+@dataclass
+class Function:
+    """A function's blocks in order and its loops by header."""
+
+    name: str
+    blocks: list[Block] = field(default_factory=list)
+    loops: dict[str, Loop] = field(default_factory=dict)
+
+    def instructions(self, loop: str | None = None) -> list[Instruction]:
+        """Those of all blocks, or of the blocks in the loop with this header, with the loops in it."""
+        return [i for block in self.blocks if loop is None or self._is_in(block.loop, loop) for i in block.instructions]
+
+    def is_innermost(self, loop: str) -> bool:
+        return not any(other.parent == loop for other in self.loops.values())
+
+    def _is_in(self, loop: str, outer: str) -> bool:
+        while loop:
+            if loop == outer:
+                return True
+            loop = self.loops[loop].parent if loop in self.loops else ""
+        return False
+
+
+def read_assembly(text: str, debug: DebugInfo, chip: Chip) -> tuple[Text, list[Function]]:
+    """What there is to show of commented assembly, and its functions. `debug` is that of the LLVM IR it was made from."""
+    reader = _Reader(debug)
+    for line in text.splitlines():
+        reader.read(line)
+    if chip.has_vl:
+        for function in reader.functions:
+            _give_types(function)
+    return reader.text, reader.functions
+
+
+class _Reader:
+    def __init__(self, debug: DebugInfo) -> None:
+        # LLVM's comments name files without their folders.
+        self.known = {tuple((file.rpartition("/")[2], line, column) for file, line, column in place): place for place in debug.places()}
+        self.files: dict[str, str] = {}
+        self.text, self.functions = Text(), list[Function]()
+        self.place: Chain = ()
+        self.block: Block | None = None
+        self.function: Function | None = None
+        self.is_code, self.is_debug = True, False
+        self.pending: list[str] = []  # labels of data that may turn out to be debug information
+
+    def read(self, line: str) -> None:
+        if match := _FILE.match(line):
+            self.files[match[1]] = "/".join(part for part in match.groups()[1:] if part)
+        elif match := re.match(r"\s+\.(section|text)\b\s*\"?([\w.]*)", line):
+            self.is_debug = match[2].startswith((".debug", ".note", ".eh_frame", ".llvm"))
+            self.is_code = match[1] == "text" or match[2].startswith(".text")
+        elif self.is_debug:
+            return
+        elif match := _LOC.match(line):
+            self.place = self._place(match)
+        elif match := re.match(r"# %bb\.(\d+):", line):
+            self._begin("")
+            self._comment(line)
+        elif match := _LABEL.match(line):
+            self._label(match[1], line)
+        elif line.lstrip().startswith("#"):
+            self._comment(line)
+        elif not self.is_code and _DATA.match(line) and not line.lstrip().startswith(".p2align"):
+            self.text.add("    " + " ".join(line.partition("#")[0].split()))
+        elif (match := _INSTRUCTION.match(line)) and self.is_code and not match[1].startswith("."):
+            self._instruction(match)
+
+    def _place(self, match: re.Match[str]) -> Chain:
+        file, number, column, comment = match.groups()
+        if number == "0":
+            return ()
+        chain = tuple((name.strip(), int(n), int(c)) for name, n, c in _INLINED.findall(comment or ""))
+        return self.known.get(chain) or ((self.files.get(file, "?"), int(number), int(column)),)
+
+    def _label(self, label: str, line: str) -> None:
+        if label.startswith((".Ltmp", ".Lfunc", ".Lline", ".Ldebug", ".Lpcrel_hi")):
+            if label.startswith(".Lpcrel_hi"):
+                self.text.add(label + ":", self.place)
+            return
+        if self.is_code and not label.startswith((".L", "$")):
+            self.function = Function(label)
+            self.functions.append(self.function)
+            self.place = ()
+        self.text.add(label + ":")
+        if self.is_code:
+            self._begin(label)
+            self._comment(line)
+
+    def _begin(self, label: str) -> None:
+        if self.function is not None:
+            self.block = Block(label)
+            self.function.blocks.append(self.block)
+
+    def _comment(self, line: str) -> None:
+        if self.block is None or self.function is None:
+            return
+        loops = self.function.loops
+        if match := _PARENT.search(line):
+            self.block.loop = "." + "L" + match[1]  # the last one is the innermost
+        elif match := _HEADER.search(line):
+            loops[self.block.label] = Loop(self.block.label, int(match[1]), self.block.loop)
+            self.block.loop = self.block.label
+        elif match := _INSIDE.search(line):
+            self.block.loop = ".L" + match[1]
+
+    def _instruction(self, match: re.Match[str]) -> None:
+        mnemonic, operands, comment = match[1], " ".join(match[2].split()), match[3] or ""
+        shown = f"    {mnemonic:<12} {operands}".rstrip() + (f"    # {comment}" if comment else "")
+        if self.block is not None:
+            self.block.instructions.append(Instruction(mnemonic, operands, comment, len(self.text.lines)))
+        self.text.add(shown, self.place)
+
+
+def _give_types(function: Function) -> None:
+    """Tell every instruction the vector type that it runs with: what the last `vset` on a way to it has set."""
+    blocks = {block.label: i for i, block in enumerate(function.blocks) if block.label}
+    known: dict[int, tuple[float, int]] = {0: (1.0, 0)}
+    waiting = [0] if function.blocks else []
+    while waiting:
+        number = waiting.pop()
+        state = known[number]
+        block = function.blocks[number]
+        successors = set()
+        for instruction in block.instructions:
+            if (lmul := lmul_of(instruction.mnemonic, instruction.operands)) is not None:
+                width = re.search(r"\be(\d+)\b", instruction.operands)
+                state = lmul, int(width[1]) if width else state[1]
+            instruction.lmul, instruction.sew = state
+            target = instruction.operands.rpartition(",")[2].strip()
+            if target in blocks:
+                successors.add(blocks[target])
+        if not (block.instructions and block.instructions[-1].mnemonic in ("j", "ret", "jr", "tail")):
+            successors.add(number + 1)
+        for successor in successors:
+            if successor < len(function.blocks) and successor not in known:
+                known[successor] = state
+                waiting.append(successor)
+
+
+_RISCV_MEMORY = re.compile(r"[ls][bhwd]u?$|f[ls][hwd]$|amo|lr\.|sc\.")
+_RISCV_VECTOR_MEMORY = re.compile(r"v[ls](?:e\d+|se\d+|[uo]x\w*ei|m\.v|\d+r|\w*seg)")
+_RISCV_BRANCH = re.compile(r"b[a-z]+z?$|j|ret$|call$|tail$")
+_X86_BRANCH = re.compile(r"j|call|ret")
+_X86_MOVE = re.compile(r"v?p?mov|v?p?gather|v?p?scatter|v?maskmov|v?broadcast|v?pbroadcast|v?p?expand|v?p?compress")
+
+
+def kind(instruction: Instruction, chip: Chip) -> str:
+    """One of KINDS."""
+    name, operands = instruction.mnemonic, instruction.operands
+    if not chip.has_vl:
+        return _x86_kind(name, operands)
+    if name.startswith("v"):
+        if name.startswith("vset"):
+            return "vector setup"
+        if _RISCV_VECTOR_MEMORY.match(name):
+            return "vector memory"
+        return "vector float" if name.startswith(("vf", "vmf")) else "vector integer"
+    if _RISCV_MEMORY.match(name):
+        return "scalar memory"
+    if name.startswith("f") and not name.startswith("fence"):
+        return "scalar float"
+    bit_manipulation = name.startswith(("bset", "bclr", "binv", "bext", "brev"))
+    return "branch" if _RISCV_BRANCH.match(name) and not bit_manipulation else "scalar integer"
+
+
+def _x86_kind(name: str, operands: str) -> str:
+    is_vector = re.search(r"%[xyz]mm", operands) is not None
+    is_memory = "(" in operands and not name.startswith("lea")
+    if _X86_BRANCH.match(name):
+        return "branch"
+    if name == "vzeroupper":
+        return "vector setup"
+    if is_vector:
+        scalar = name.endswith(("ss", "sd"))
+        if is_memory and _X86_MOVE.match(name):
+            return "scalar memory" if scalar and "broadcast" not in name else "vector memory"
+        if scalar and not name.startswith(("vbroadcast", "vpbroadcast")):
+            return "scalar float"
+        return "vector float" if name.endswith(("ps", "pd", "ph", "bf16")) else "vector integer"
+    return "scalar memory" if is_memory and name.startswith("mov") else "scalar integer"
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a piece of code consists of. spills: stores to, and reloads from, the stack that the register allocator added."""
+
+    instructions: int
+    weighted: float
+    by_kind: dict[str, float]
+    by_mnemonic: dict[str, float]
+    vector_registers: int
+    spills: int
+    reloads: int
+
+
+def mix(instructions: Iterable[Instruction], chip: Chip) -> Mix:
+    """Counts of code as it stands, each instruction once; weighted by the vector registers that it works on."""
+    number, spills, reloads = 0, 0, 0
+    by_kind, by_mnemonic = Counter[str](), Counter[str]()
+    registers: set[int] = set()
+    for instruction in instructions:
+        cost = weight(instruction.mnemonic, instruction.lmul) if chip.has_vl else 1.0
+        number += 1
+        by_kind[kind(instruction, chip)] += cost  # type: ignore[assignment]
+        by_mnemonic[instruction.mnemonic] += cost  # type: ignore[assignment]
+        spills += "Spill" in instruction.comment
+        reloads += "Reload" in instruction.comment
+        registers.update(_vector_registers(instruction, chip))
+    return Mix(number, sum(by_kind.values()), dict(by_kind), dict(by_mnemonic.most_common()), len(registers), spills, reloads)
+
+
+def _vector_registers(instruction: Instruction, chip: Chip) -> Iterator[int]:
+    """The numbers of the registers that it names or, on RISC-V, that its operands' groups hold."""
+    if not chip.has_vl:
+        yield from map(int, re.findall(r"%[xyz]mm(\d+)", instruction.operands))
+        return
+    operands = [operand.strip() for operand in instruction.operands.split(",")]
+    for position, operand in enumerate(operands):
+        if match := re.fullmatch(r"v(\d+)", operand):
+            first = int(match[1])
+            yield from range(first, min(first + _group(instruction, position), chip.vector_registers))
+        elif operand == "v0.t":
+            yield 0
+
+
+def _group(instruction: Instruction, position: int) -> int:
+    """Registers in the group of one operand."""
+    name, lmul = instruction.mnemonic, instruction.lmul
+    if match := re.match(r"v(?:[ls]|mv)(\d)r", name):
+        return int(match[1])
+    if re.match(r"vm[a-z]+\.(mm?|v)$", name) or (position == 0 and re.match(r"vmf?s?(eq|ne|lt|le|gt|ge|sbf|sif|sof)", name)):
+        return 1  # a mask
+    if "red" in name and position != 1 or re.match(r"vf?mv\.\w\.[sxf]$", name) and not name.startswith(("vmv.v", "vfmv.v")):
+        return 1  # one element
+    if (match := re.match(r"v[ls]s?e(\d+)", name)) and instruction.sew:
+        lmul *= int(match[1]) / instruction.sew
+    is_wide = name.startswith(("vw", "vfw")) and (position == 0 or position == 1 and ".w" in name)
+    is_narrow = name.startswith(("vn", "vfn")) and position == 1 and ".w" in name
+    return max(int(lmul * (2 if is_wide or is_narrow else 1)), 1)
