@@ -57,6 +57,20 @@ def _create(
     return ir.Operation.create(name, [result], list(operands), attributes, loc=at.location, ip=ir.InsertionPoint(at)).result
 
 
+def _recreate(op: ir.Operation, operands: Sequence[ir.Value], result: ir.Type) -> ir.Value:
+    """The result of a copy of `op` with other operands and another type. Properties of unregistered ops are seen by their copies alone."""
+    copy = op.clone(ir.InsertionPoint(op))
+    for number, operand in enumerate(operands):
+        copy.operands[number] = operand
+    copy.result.set_type(result)
+    return copy.result
+
+
+def _combination(reduce: ir.Operation) -> str:
+    """The text of a reduction's body: of a copy without surroundings, so that its values are numbered from 0."""
+    return str(reduce.clone(False)).partition("({")[2].rpartition("})")[0]
+
+
 def _i32(value: int) -> ir.Attribute:
     return ir.IntegerAttr.get(ir.IntegerType.get_signless(32), value)
 
@@ -153,7 +167,7 @@ class _Rewriter:
             return _create(name, op.operands, target, op)
         if name.startswith(("arith.", "math.")) or name in ELEMENTWISE:
             operands = [self.matrix(operand) if _rank(operand.type) == 4 else operand for operand in op.operands]
-            return _create(name, operands, target, op, _attributes(op))
+            return _recreate(op, operands, target)
         if name == "tt.broadcast":
             return self._broadcast(op, target)
         if name == "tt.trans" and list(op.attributes["order"]) in ([1, 0, 3, 2], [0, 1, 2, 3]):
@@ -296,7 +310,7 @@ class _Rewriter:
         if len(op.operands) != 1 or _rank(source.type) != 4 or source not in self.plain:
             return
         users = _users(op.results[0])
-        if len(users) != 1 or users[0].name != "tt.reduce" or str(users[0].regions[0]) != str(op.regions[0]):
+        if len(users) != 1 or users[0].name != "tt.reduce" or _combination(users[0]) != _combination(op):
             return
         second = users[0]
         axes = op.attributes["axis"].value, second.attributes["axis"].value

@@ -67,6 +67,8 @@ class BlockPointerType(core.base_type):
 class BlockPointer(core.base_value):
     """Points at the block of `block_shape` elements at `offsets` of the matrix (or tensor) of `shape` and `strides` at `base`."""
 
+    always_checked = False  # whether all dimensions are checked, named in `boundary_check` or not
+
     def __init__(
         self,
         base: core.tensor,
@@ -162,6 +164,8 @@ def _checked_dimensions(boundary_check: Any, pointer: BlockPointer, located: Blo
         raise ValueError(f"boundary_check must name dimensions of the {rank}-dimensional block, got {_integers(boundary_check)}")
     if len(set(dimensions)) != len(dimensions):
         raise ValueError(f"duplicate dimension in boundary_check {_integers(boundary_check)}")
+    if pointer.always_checked:
+        return list(range(len(located.block_shape)))
     return sorted({dimension % len(located.block_shape) for dimension in dimensions})
 
 

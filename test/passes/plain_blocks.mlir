@@ -65,6 +65,43 @@ func.func @rows(%a: tensor<32x32xf32>) -> tensor<4x8xf32> {
 
 // -----
 
+// Two reductions by different functions stay two.
+// CHECK-LABEL: func.func @different
+func.func @different(%a: tensor<32x32xf32>) -> tensor<4x8xf32> {
+  // CHECK: "tt.reduce"(%{{.*}}) <{axis = 3 : i32}>
+  // CHECK: (tensor<4x2x8x16xf32>) -> tensor<4x2x8xf32>
+  // CHECK: "tt.reduce"(%{{.*}}) <{axis = 1 : i32}>
+  // CHECK: (tensor<4x2x8xf32>) -> tensor<4x8xf32>
+  %zero = arith.constant 0 : i32
+  %t = "xsmt.pack"(%a, %zero, %zero) : (tensor<32x32xf32>, i32, i32) -> tensor<4x2x8x16xf32>
+  %0 = "tt.reduce"(%t) <{axis = 3 : i32}> ({
+  ^bb0(%x: f32, %y: f32):
+    %m = arith.maxnumf %x, %y : f32
+    "tt.reduce.return"(%m) : (f32) -> ()
+  }) : (tensor<4x2x8x16xf32>) -> tensor<4x2x8xf32>
+  %1 = "tt.reduce"(%0) <{axis = 1 : i32}> ({
+  ^bb0(%x: f32, %y: f32):
+    %m = arith.addf %x, %y : f32
+    "tt.reduce.return"(%m) : (f32) -> ()
+  }) : (tensor<4x2x8xf32>) -> tensor<4x8xf32>
+  return %1 : tensor<4x8xf32>
+}
+
+// -----
+
+// An element-wise op of Triton's keeps its properties.
+// CHECK-LABEL: func.func @properties
+func.func @properties(%a: tensor<32x32xf32>) -> tensor<32x32xf32> {
+  // CHECK: "tt.extern_elementwise"(%arg0) <{libname = "", libpath = "", pure = true, symbol = "silu"}> : (tensor<32x32xf32>)
+  %zero = arith.constant 0 : i32
+  %t = "xsmt.pack"(%a, %zero, %zero) : (tensor<32x32xf32>, i32, i32) -> tensor<4x2x8x16xf32>
+  %0 = "tt.extern_elementwise"(%t) <{libname = "", libpath = "", pure = true, symbol = "silu"}> : (tensor<4x2x8x16xf32>) -> tensor<4x2x8x16xf32>
+  %1 = "xsmt.unpack"(%0, %zero, %zero) : (tensor<4x2x8x16xf32>, i32, i32) -> tensor<32x32xf32>
+  return %1 : tensor<32x32xf32>
+}
+
+// -----
+
 // An op on the tiles themselves gets them, and gives them back.
 // CHECK-LABEL: func.func @tiles
 func.func @tiles(%a: tensor<32x32xf32>) -> tensor<32x32xf32> {

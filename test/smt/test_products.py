@@ -3,6 +3,8 @@
 import pytest
 import torch
 import triton
+import triton.language as tl
+import triton.language.extra.smt as smt
 from kernels import smt_products as kernels
 
 # relative to the largest element: a few roundings of the type of the result
@@ -96,3 +98,25 @@ def test_attention(target, causal, dtype):
     )  # fmt: skip
     expected = torch.nn.functional.scaled_dot_product_attention(wide(q), wide(k), wide(v), is_causal=causal)
     assert (out.double() - expected).abs().max() <= (3e-6 if dtype == torch.float32 else 4e-3)
+
+
+@triton.jit
+def buffered_kernel(a_ptr, b_ptr, c_ptr, N: tl.constexpr):
+    """B goes through a buffer of the default type."""
+    square: tl.constexpr = (N, N)
+    a = smt.view(smt.descriptor_load(tl.make_block_ptr(a_ptr, square, (N, 1), (0, 0), square, (1, 0)), (0, 0)), (0, 0), square, (16, 8))
+    b = smt.view(smt.descriptor_load(tl.make_block_ptr(b_ptr, square, (N, 1), (0, 0), square, (1, 0)), (0, 0)), (0, 0), square, (8, 32))
+    buffer = smt.view(smt.alloc(square), (0, 0), square, (8, 32))
+    tl.store(buffer, b)
+    start = smt.view(tl.full(square, 1, a.dtype), (0, 0), square, (16, 32))
+    c = smt.dot(a, tl.load(buffer), start)
+    tl.static_assert(c.dtype == a.dtype)
+    tl.store(tl.make_block_ptr(c_ptr, square, (N, 1), (0, 0), square, (1, 0)), smt.view(c, (0, 0), square, (1, 1)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_narrow_by_wide(target, dtype):
+    torch.manual_seed(5)
+    a, b, c = torch.randn(64, 64).to(dtype), torch.randn(64, 64).to(dtype), torch.empty(64, 64, dtype=dtype)
+    buffered_kernel[(1,)](a, b, c, N=64)
+    check(c, a.double() @ b.double() + 1)

@@ -47,6 +47,10 @@ def view_kernel(x_ptr, out_ptr, i, MODE: tl.constexpr):
         tiles = tiles * tl.max(tl.max(tiles, axis=0, keep_dims=True), axis=1, keep_dims=True)
     elif MODE == "columns":
         tiles = tiles + tl.reshape(tl.sum(tl.sum(tiles, axis=2), axis=0), (1, 4, 1, 8))
+    elif MODE == "rows":
+        tiles = tiles + tl.reshape(tl.sum(tl.max(tiles, axis=3), axis=1), (8, 1, 4, 1))
+    elif MODE == "clamp":
+        tiles = tl.clamp(tiles, -3.0, 2.0)
     elif MODE == "repack":
         tiles = smt.view(smt.view(tiles, (i, 3 * i), (32, 32), (8, 16)), (0, 0), (32, 32), (4, 8))
     elif MODE == "branch":
@@ -74,6 +78,10 @@ def expected(x, i, mode):
         tiles = tiles * tiles.amax((0, 1), keepdim=True)
     elif mode == "columns":
         tiles = tiles + tiles.sum((0, 2), keepdim=True)
+    elif mode == "rows":
+        tiles = tiles + tiles.amax(3, keepdim=True).sum(1, keepdim=True)
+    elif mode == "clamp":
+        tiles = tiles.clamp(-3, 2)
     elif mode == "repack":
         wide = torch.zeros(128, 128)
         wide[:32, :32] = x
@@ -90,7 +98,7 @@ def expected(x, i, mode):
     return tiles.permute(0, 2, 1, 3).reshape(32, 32)
 
 
-@pytest.mark.parametrize("mode", ["lane", "tiles", "columns", "repack", "branch", "loop", "while"])
+@pytest.mark.parametrize("mode", ["lane", "tiles", "columns", "rows", "clamp", "repack", "branch", "loop", "while"])
 @pytest.mark.parametrize("i", [1, 3])
 def test_values(target, mode, i):
     x = torch.randint(-8, 8, (32, 32)).float()
@@ -113,3 +121,20 @@ def test_a_view_keeps_what_was_loaded(target):
     shifted[4:36, 4:36] = x[3:35, 3:35]
     overlap_kernel[(1,)](x, 3, R=32, C=32)
     assert torch.equal(x, shifted)
+
+
+@triton.jit
+def outside_kernel(x_ptr, out_ptr, M, N, row, column, OUT: tl.constexpr):
+    """Reads and writes views that reach out of their matrices, with nothing said of bounds."""
+    x = tl.make_block_ptr(x_ptr, (M, N), (N, 1), (0, 0), (32, 32), (1, 0))
+    out = tl.make_block_ptr(out_ptr, (OUT, OUT), (OUT, 1), (0, 0), (32, 32), (1, 0))
+    tl.store(smt.view(out, (0, 0), (32, 32), (8, 4)), tl.load(smt.view(x, (row, column), (32, 32), (8, 4))))
+
+
+def test_views_of_pointers_end_with_their_matrix(target):
+    x, out = torch.randn(23, 29), torch.full((31, 40), 7.0)
+    outside_kernel[(1,)](x, out, 23, 29, 4, -3, OUT=20)
+    wide = torch.zeros(20, 20)
+    wide[:19, 3:] = x[4:, :17]
+    assert torch.equal(out.flatten()[:400].reshape(20, 20), wide)
+    assert (out.flatten()[400:] == 7).all()

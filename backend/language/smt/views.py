@@ -37,7 +37,12 @@ class PointerViewType(BlockPointerType):
 
 
 class PointerView(BlockPointer):
-    """A pointer to the block of `block_shape` (2-D, or 4-D for tiles) at the logical `starts` of the matrix that `source` points to."""
+    """A pointer to the block of `block_shape` (2-D, or 4-D for tiles) at the logical `starts` of the matrix that `source` points to.
+
+    As with every view, what lies outside of that matrix reads as zero; it is never written.
+    """
+
+    always_checked = True
 
     def __init__(self, source: BlockPointer, starts: Sequence[core.tensor], block_shape: Sequence[int]) -> None:
         super().__init__(source.base, list(source.shape), list(source.strides), list(source.offsets), source.block_shape)
