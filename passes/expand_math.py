@@ -3,7 +3,7 @@
 In: `math` ops, `tt.extern_elementwise` of the libdevice module's functions, `tt.clampf`, `tt.mulhiui`, `tt.precise_divf`,
 `tt.precise_sqrt`, `tt.bitcast` on scalars or vectors. Out: `arith`, `vector` and `scf`, and of `math` only what is one instruction or a
 short sequence on every chip: absf, absi, ceil, copysign, ctlz, ctpop, cttz, floor, fma, roundeven, sqrt, trunc. `tt.fp_to_fp` is left to
-legalize-floats. float16 and bfloat16 are computed in float32 and rounded once; 1 + tanh(x) in float32 is one function.
+legalize-floats. float16 and bfloat16 are computed in float32 and rounded once; 1 + tanh(x) and 1 + erf(x) in float32 are one function each.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import chip_of
 from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
+from triton_spacemit.passes.math.error import one_plus_erf_f32
 from triton_spacemit.passes.math.hyperbolic import one_plus_tanh_f32
 from triton_spacemit.passes.math.table import FUNCTIONS
 
@@ -22,6 +23,8 @@ KEPT = frozenset("math." + name for name in "absf absi ceil copysign ctlz ctpop 
 _MATH = {
     "math.absf": "abs", "math.powf": "pow", "math.isnan": "isnan", "math.isinf": "isinf", "math.isfinite": "isfinite",
 }  # fmt: skip
+
+_ONE_PLUS = {"tanh": one_plus_tanh_f32, "erf": one_plus_erf_f32}
 
 
 def _clamp(b: Builder, op: ir.Operation, x: Lanes, low: Lanes, high: Lanes) -> Lanes:
@@ -84,8 +87,9 @@ def _constant(value: ir.Value) -> float | None:
 
 
 def _expand_sum_with_one(op: ir.Operation, b: Builder) -> Lanes | None:
-    """1 + tanh(x), as in the approximation of gelu, at once: the tanh becomes the sum, and its only user adds nothing to it."""
-    if _function(op) != "tanh" or b.types.describe(op.result.type)[0] != "f32":
+    """1 + tanh(x) or 1 + erf(x), as in gelu, at once: the function becomes the sum, and its only user adds nothing to it."""
+    one_plus = _ONE_PLUS.get(_function(op))
+    if one_plus is None or b.types.describe(op.result.type)[0] != "f32":
         return None
     uses = list(op.result.uses)
     if len(uses) != 1 or uses[0].owner.name != "arith.addf":
@@ -95,13 +99,14 @@ def _expand_sum_with_one(op: ir.Operation, b: Builder) -> Lanes | None:
         return None
     x = b.lanes(op.operands[0])
     user.operands[other] = x.like(-0.0).value
-    return one_plus_tanh_f32(b, x)
+    return one_plus(b, x)
 
 
 def expand_math(module: ir.Module) -> None:
     """Raises LoweringError for a function that is not known."""
     with module.context, module.operation.location:
-        types = Types(riscv=chip_of(module).has_vl)
+        chip = chip_of(module)
+        types = Types(riscv=chip.has_vl, register_bits=chip.vlen * chip.vector_registers if chip.has_vl else 0)
 
         def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             if op.name in _TRITON or op.name == "tt.extern_elementwise" or (op.name.startswith("math.") and op.name not in KEPT):

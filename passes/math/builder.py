@@ -10,6 +10,8 @@ BITS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16
 _ORDERED = {"eq": 1, "gt": 2, "ge": 3, "lt": 4, "le": 5, "ne": 6, "une": 13, "uno": 14}
 _INTEGER = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5, "ult": 6, "ule": 7, "ugt": 8, "uge": 9}
 
+_VALUES = 6  # register groups that are left for values, and for masks, beside constants
+
 Number = int | float
 
 
@@ -20,10 +22,14 @@ def _signed(number: int, bits: int) -> int:
 
 
 class Types:
-    """The types and attributes of one module, made once; a kind is a type's text, such as `f32`."""
+    """The types and attributes of one module, made once; a kind is a type's text, such as `f32`.
 
-    def __init__(self, riscv: bool) -> None:
+    `register_bits`: of all vector registers, where constants of fused operations have to lie in registers; else 0.
+    """
+
+    def __init__(self, riscv: bool, register_bits: int = 0) -> None:
         self.riscv = riscv
+        self.register_bits = register_bits
         self._types: dict[tuple[str, int], ir.Type] = {}
         self._kinds: dict[ir.Type, tuple[str, int]] = {}
         i64 = ir.IntegerType.get_signless(64)
@@ -260,9 +266,26 @@ class Builder:
     def polynomial(self, x: Lanes, coefficients: Sequence[float]) -> Lanes:
         """Horner's scheme; `coefficients` from the constant upwards."""
         result = x.like(coefficients[-1])
-        for coefficient in reversed(coefficients[:-1]):
-            result = self.fma(result, x, coefficient)
+        fused = self._fused_steps(x, coefficients)
+        for number, coefficient in reversed(list(enumerate(coefficients[:-1]))):
+            result = self.fma(result, x, coefficient) if number < fused else result * x + coefficient
         return result
+
+    def _fused_steps(self, x: Lanes, coefficients: Sequence[Number]) -> int:
+        """How many of Horner's last steps are fused operations.
+
+        RISC-V has none that adds a scalar: the constant fills a vector register as long as the loop runs. Where they get short, the first
+        steps, whose roundings count least, are a product and a sum. So is the very first: its fused form would begin with a copy.
+        """
+        if not self.types.register_bits or not x.lanes:
+            return len(coefficients)
+        room = self.types.register_bits // (x.lanes * BITS[x.kind]) - _VALUES
+        held = self.constants.setdefault(("held", self.ip.block), set())
+        for number, coefficient in enumerate(coefficients[:-2]):
+            if (x.kind, coefficient) not in held and len(held) >= room:
+                return number
+            held.add((x.kind, coefficient))
+        return len(coefficients) - 2
 
     def multiply_high(self, a: Lanes, b: Lanes) -> Lanes:
         """The high half of an unsigned product."""

@@ -259,6 +259,25 @@ def test_one_plus_tanh(run, ulps):
     np.testing.assert_allclose(both, (1 + t) * t, rtol=1e-6, atol=2e-7)
 
 
+def test_one_plus_erf(run, ulps):
+    """Fused; beside a second use of the erf the sum is of the erf's own value."""
+    one = "%one = arith.constant dense<1.0> : T(f32)\n%e = math.erf %x0 : T(f32)\n%r = arith.addf %one, %e : T(f32)\n"
+    x = np.concatenate(
+        [_floats(0, 2**32, 8191), np.linspace(-8, 8, 1_000_001, dtype=np.float32), np.geomspace(1e-9, 1, 9999, dtype=np.float32)]
+    )
+    exact = torch.erfc(-torch.from_numpy(x).double()).numpy()
+    result = run(one, ["f32"], "f32", [x], np.float32)
+    upper = ~(x < -0.5)
+    _check(ulps(result[upper], exact[upper]), 2, x[upper])
+    _check(np.abs(result[~upper] - exact[~upper]), 2.0**-23.5, x[~upper])
+    tail = (x >= -3) & (x < -0.5)
+    _check(np.abs(result[tail] / exact[tail] - 1), 5e-4, x[tail])  # digits are left where erf itself has none
+    assert (result[x < -7.2] == 0).all()
+    both = run(one.replace("%r", "%s") + "%r = arith.mulf %s, %e : T(f32)", ["f32"], "f32", [x], np.float32)
+    erf = torch.erf(torch.from_numpy(x).double()).numpy()
+    np.testing.assert_allclose(both, (1 + erf) * erf, rtol=3e-7, atol=2e-7)
+
+
 def _at_least_one(exact: np.ndarray) -> np.ndarray:
     """Functions with zeros have an absolute error there."""
     return np.maximum(np.abs(exact), 1)
