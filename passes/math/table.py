@@ -3,7 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from triton_spacemit.passes.math import bessel, error, exponential, gamma, hyperbolic, logarithm, power, rounding, trigonometric
+from triton_spacemit.passes.math import (
+    bessel,
+    bessel_order,
+    directed,
+    error,
+    exponential,
+    gamma,
+    hyperbolic,
+    integers,
+    logarithm,
+    normal,
+    norms,
+    pi_angles,
+    power,
+    rounding,
+    tgamma,
+    trigonometric,
+)
 from triton_spacemit.passes.math.builder import BITS, Builder, Lanes
 
 Expansion = Callable[..., Lanes]
@@ -52,6 +69,21 @@ def _llrint(b: Builder, x: Lanes) -> Lanes:
     result = b.select(rounded.abs() < limit, rounded, 0.0).to("i64")
     result = b.select(rounded >= limit, 2**63 - 1, result)
     return b.select((rounded <= -limit) | rounded.is_nan(), -(2**63), result)
+
+
+def _directed() -> dict[str, Function]:
+    """The functions with a rounding mode as the last letter of their names, but quotients."""
+    table = {}
+    both = {"add": directed.add, "sub": directed.subtract, "mul": directed.multiply, "fma": directed.multiply_add, "sqrt": directed.root}
+    for mode in "nzdu":
+        table |= {f"{name}_r{mode}": _same(expansion(mode)) for name, expansion in both.items()}
+        table[f"narrow_r{mode}"] = Function(directed.narrow(mode))
+    for signed, letter in ((True, "s"), (False, "u")):
+        for kind in ("f32", "f64"):
+            table |= {f"{letter}_to_{kind}_r{mode}": Function(directed.from_integer(kind, signed, mode)) for mode in "nzdu"}
+        for bits in (32, 64):
+            table |= {f"to_{letter}{bits}_r{mode}": _same(directed.to_integer(f"i{bits}", signed, mode)) for mode in "nzdua"}
+    return table
 
 
 # Errors are stated at the expansions: those of float32 where there is one, else float32 is exact to 1 ulp as a rounded float64.
@@ -117,4 +149,38 @@ FUNCTIONS = {
     "div_rz": Function(rounding.directed_quotient_f64("z"), rounding.directed_quotient("z"), rounding.directed_quotient("z")),
     "div_rd": Function(rounding.directed_quotient_f64("d"), rounding.directed_quotient("d"), rounding.directed_quotient("d")),
     "div_ru": Function(rounding.directed_quotient_f64("u"), rounding.directed_quotient("u"), rounding.directed_quotient("u")),
+    "rsqrt_rn": Function(power.rsqrt),  # float32 from float64
+    "erfcx": Function(normal.erfcx_f64),
+    "erfcinv": Function(normal.erfcinv_f64),
+    "normcdf": Function(normal.normcdf_f64),
+    "normcdfinv": Function(normal.normcdfinv_f64),
+    "tgamma": Function(tgamma.tgamma_f64),
+    "jn": Function(bessel_order.jn_f64),
+    "yn": Function(bessel_order.yn_f64),
+    "sinpi": Function(pi_angles.sinpi_f64),
+    "cospi": Function(pi_angles.cospi_f64),
+    "rhypot": Function(norms.rhypot_f64),
+    "norm": Function(norms.norm_f64),
+    "rnorm": Function(norms.reciprocal_norm_f64),
+    "rcbrt": Function(norms.rcbrt_f64),
+    "remainder": Function(norms.remainder_f64),
+    "fdim": _same(norms.positive_difference),
+    "logb": _same(norms.exponent),
+    "saturate": _same(norms.saturate),
+    "rcp64h": Function(norms.reciprocal_high),
+    "iabs": Function(integers.absolute),
+    "ffs": Function(integers.first_set),
+    "brev": Function(integers.reverse_bits),
+    "byte_perm": Function(integers.permute_bytes),
+    "mulhi": Function(integers.multiply_high),
+    "umulhi": Function(integers.multiply_high_unsigned),
+    "mul24": Function(integers.multiply_24),
+    "umul24": Function(integers.multiply_24_unsigned),
+    "sad": Function(integers.sum_of_difference),
+    "usad": Function(integers.sum_of_difference_unsigned),
+    "hadd": Function(integers.average),
+    "uhadd": Function(integers.average_unsigned),
+    "rhadd": Function(integers.average_up),
+    "urhadd": Function(integers.average_up_unsigned),
+    **_directed(),
 }

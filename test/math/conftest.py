@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from torch_mlir import ir
-from torch_mlir.passmanager import PassManager
 
 from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.dialect.context import make_context
@@ -17,6 +16,7 @@ from triton_spacemit.passes import codegen
 from triton_spacemit.passes.expand_math import expand_math
 from triton_spacemit.passes.guard_division import guard_division
 from triton_spacemit.passes.legalize_floats import legalize_floats
+from triton_spacemit.passes.registry import run_upstream
 from triton_spacemit.passes.to_llvm import PIPELINE
 
 LANES = 16
@@ -64,7 +64,7 @@ def lower(source: str, chip: str = "host") -> str:
         for transform in (expand_math, legalize_floats, guard_division):
             transform(module)
         module.operation.verify()
-        PassManager.parse(PIPELINE).run(module.operation)
+        run_upstream(module, PIPELINE, "cannot lower to LLVM")
         return codegen.llvm_ir(module)
 
 
@@ -91,7 +91,7 @@ class Compiled:
         return result
 
 
-def extern(name: str, kinds: list[str], output: str) -> str:
+def call_of(name: str, kinds: list[str], output: str) -> str:
     """The body that calls a function of libdevice."""
     operands = ", ".join(f"%x{i}" for i in range(len(kinds)))
     types = ", ".join(f"T({kind})" for kind in kinds)
@@ -120,7 +120,7 @@ def function(run: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
 
     def call(name: str, *arrays: np.ndarray, lanes: int = LANES) -> np.ndarray:
         kind = names[arrays[0].dtype]
-        return run(extern(name, [kind] * len(arrays), kind), [kind] * len(arrays), kind, list(arrays), arrays[0].dtype, lanes)
+        return run(call_of(name, [kind] * len(arrays), kind), [kind] * len(arrays), kind, list(arrays), arrays[0].dtype, lanes)
 
     return call
 
@@ -131,11 +131,17 @@ def ulps() -> Callable[..., np.ndarray]:
 
 
 @pytest.fixture(scope="session")
+def extern() -> Callable[..., str]:
+    """`extern(name, kinds, output)`: a body for `run` that calls a function of libdevice."""
+    return call_of
+
+
+@pytest.fixture(scope="session")
 def assembly() -> Callable[..., str]:
     """`assembly(name, kind, count, output)`: a function of libdevice compiled for the X60."""
 
     def compile_(name: str, kinds: list[str], output: str) -> str:
-        return codegen.assembly(lower(make_source(extern(name, kinds, output), kinds, output, 8), "x60"), get_chip("x60"))
+        return codegen.assembly(lower(make_source(call_of(name, kinds, output), kinds, output, 8), "x60"), get_chip("x60"))
 
     return compile_
 

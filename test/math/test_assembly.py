@@ -33,8 +33,8 @@ def _kinds(name: str, kind: str) -> list[str]:
 
 def _check_no_calls(text: str) -> None:
     assert not re.search(r"\b(call|tail)\b", text)
-    # a function done lane by lane moves each lane out of its vector
-    assert len(re.findall(r"\bvf?mv\.[xf]\.[sf]|vslidedown", text)) < 4
+    # a function done lane by lane moves each of the 8 lanes out of its vector
+    assert len(re.findall(r"\bvf?mv\.[xf]\.[sf]|vslidedown", text)) < 8
 
 
 @pytest.mark.parametrize("kind", ["bf16", "f16", "f32", "f64"])

@@ -3,6 +3,10 @@
 Operands of different types are promoted to the widest float type among them (float16 with bfloat16: float32); integers count as float32,
 64-bit ones as float64. A result has the type of its operands unless the function says otherwise. The functions become vector code in the
 compiler (`passes/math`), where their errors are stated; float16 and bfloat16 are computed in float32 and rounded once.
+
+Functions of integers, of bits and of one given type take and give the types of their CUDA namesakes. Conversions from floats give
+the nearest integer where a number is out of range. The suffixes `_rn`, `_rz`, `_rd` and `_ru` round to nearest even, towards zero, down and
+up.
 """
 
 from typing import Any
@@ -37,14 +41,48 @@ def _call(name: str, operands: list[Any], semantic: Any, result: core.dtype | No
     operands = [semantic.to_tensor(operand) for operand in operands]
     kinds = [dtype] * count + [core.int32] * integers
     operands = [semantic.cast(operand, kind) for operand, kind in zip(operands, kinds, strict=True)]
+    return _emit(name, _together(operands, semantic), result or dtype, semantic)
+
+
+def _emit(name: str, operands: list[Any], result: core.dtype, semantic: Any) -> core.tensor:
+    """The call of operands that already have one shape."""
+    first = operands[0]
+    type_ = first.type.with_element_ty(result) if first.type.is_block() else result
+    handles, builder = [operand.handle for operand in operands], semantic.builder
+    return core.tensor(builder.create_extern_elementwise("", "", _SYMBOL + name, handles, type_.to_ir(builder), True), type_)
+
+
+def _together(operands: list[core.tensor], semantic: Any) -> list[core.tensor]:
+    """The operands in their common shape."""
     shape = operands[0]
     for operand in operands[1:]:
         _, shape = semantic.broadcast_impl_value(operand, shape)
-    operands = [semantic.broadcast_impl_value(operand, shape)[0] for operand in operands]
-    kind = result or dtype
-    type_ = shape.type.with_element_ty(kind) if shape.type.is_block() else kind
-    handles, builder = [operand.handle for operand in operands], semantic.builder
-    return core.tensor(builder.create_extern_elementwise("", "", _SYMBOL + name, handles, type_.to_ir(builder), True), type_)
+    return [semantic.broadcast_impl_value(operand, shape)[0] for operand in operands]
+
+
+def _integers(name: str, operands: list[Any], semantic: Any, result: core.dtype | None = None, signs: bool = False) -> core.tensor:
+    """A function of integers in their widest type, at least 32 bits; with `signs` it has another name (`u...`) for unsigned ones."""
+    operands = [semantic.to_tensor(core._unwrap_if_constexpr(operand)) for operand in operands]
+    for operand in operands:
+        if not operand.dtype.is_int():
+            raise TypeError(f"libdevice.{name} takes integers, not {operand.dtype}")
+    wide = max(32, *(operand.dtype.primitive_bitwidth for operand in operands)) > 32
+    unsigned = all(operand.dtype.is_int_unsigned() for operand in operands)
+    kind = (core.uint64 if wide else core.uint32) if unsigned else (core.int64 if wide else core.int32)
+    operands = _together([semantic.cast(operand, kind) for operand in operands], semantic)
+    return _emit("u" + name if signs and unsigned else name, operands, result or kind, semantic)
+
+
+def _converted(name: str, operand: Any, source: core.dtype, result: core.dtype, semantic: Any) -> core.tensor:
+    """A conversion of one type to another, with a mode of rounding."""
+    operand = semantic.to_tensor(core._unwrap_if_constexpr(operand))
+    return _emit(name, [semantic.cast(operand, source)], result, semantic)
+
+
+def _reinterpreted(operand: Any, source: core.dtype, result: core.dtype, semantic: Any) -> core.tensor:
+    """The same bits as a value of another type."""
+    operand = semantic.to_tensor(core._unwrap_if_constexpr(operand))
+    return semantic.bitcast(semantic.cast(operand, source), result)
 
 
 def _count(name: str, operand: Any, semantic: Any) -> core.tensor:
@@ -52,16 +90,14 @@ def _count(name: str, operand: Any, semantic: Any) -> core.tensor:
     operand = semantic.to_tensor(core._unwrap_if_constexpr(operand))
     if not operand.dtype.is_int():
         raise TypeError(f"libdevice.{name} takes integers, not {operand.dtype}")
-    type_ = operand.type.with_element_ty(core.int32) if operand.type.is_block() else core.int32
-    return core.tensor(
-        semantic.builder.create_extern_elementwise("", "", _SYMBOL + name, [operand.handle], type_.to_ir(semantic.builder), True), type_
-    )
+    return _emit(name, [operand], core.int32, semantic)
 
 
 @core.extern
 def abs(x, _semantic=None):
-    """The absolute value."""
-    return _call("abs", [x], _semantic)
+    """The absolute value, of integers an integer."""
+    x = _semantic.to_tensor(core._unwrap_if_constexpr(x))
+    return _integers("iabs", [x], _semantic) if x.dtype.is_int() else _call("abs", [x], _semantic)
 
 
 @core.extern
@@ -452,3 +488,823 @@ def popc(x, _semantic=None):
 def clz(x, _semantic=None):
     """The number of zeros above the highest bit set in an integer, as int32."""
     return _count("clz", x, _semantic)
+
+
+@core.extern
+def erfcx(x, _semantic=None):
+    """exp(x^2) erfc(x)."""
+    return _call("erfcx", [x], _semantic)
+
+
+@core.extern
+def erfcinv(x, _semantic=None):
+    """The inverse of erfc."""
+    return _call("erfcinv", [x], _semantic)
+
+
+@core.extern
+def normcdf(x, _semantic=None):
+    """The normal distribution function."""
+    return _call("normcdf", [x], _semantic)
+
+
+@core.extern
+def normcdfinv(x, _semantic=None):
+    """The quantile function of the normal distribution."""
+    return _call("normcdfinv", [x], _semantic)
+
+
+@core.extern
+def tgamma(x, _semantic=None):
+    """The gamma function."""
+    return _call("tgamma", [x], _semantic)
+
+
+@core.extern
+def sinpi(x, _semantic=None):
+    """sin(pi x)."""
+    return _call("sinpi", [x], _semantic)
+
+
+@core.extern
+def cospi(x, _semantic=None):
+    """cos(pi x)."""
+    return _call("cospi", [x], _semantic)
+
+
+@core.extern
+def rcbrt(x, _semantic=None):
+    """1 / cbrt(x)."""
+    return _call("rcbrt", [x], _semantic)
+
+
+@core.extern
+def logb(x, _semantic=None):
+    """The exponent of x, as a float; -infinity for zero, infinity for infinities."""
+    return _call("logb", [x], _semantic)
+
+
+@core.extern
+def saturatef(x, _semantic=None):
+    """x between 0 and 1; 0 for NaN."""
+    return _call("saturate", [x], _semantic)
+
+
+@core.extern
+def jn(n, x, _semantic=None):
+    """The Bessel function of the first kind of the integer order n."""
+    return _call("jn", [x, n], _semantic, integers=1)
+
+
+@core.extern
+def yn(n, x, _semantic=None):
+    """The Bessel function of the second kind of the integer order n."""
+    return _call("yn", [x, n], _semantic, integers=1)
+
+
+@core.extern
+def rhypot(x, y, _semantic=None):
+    """1 / hypot(x, y)."""
+    return _call("rhypot", [x, y], _semantic)
+
+
+@core.extern
+def norm3d(x, y, z, _semantic=None):
+    """sqrt(x^2 + y^2 + z^2) without overflow on the way."""
+    return _call("norm", [x, y, z], _semantic)
+
+
+@core.extern
+def norm4d(x, y, z, w, _semantic=None):
+    """sqrt(x^2 + y^2 + z^2 + w^2) without overflow on the way."""
+    return _call("norm", [x, y, z, w], _semantic)
+
+
+@core.extern
+def rnorm3d(x, y, z, _semantic=None):
+    """1 / sqrt(x^2 + y^2 + z^2) without overflow on the way."""
+    return _call("rnorm", [x, y, z], _semantic)
+
+
+@core.extern
+def rnorm4d(x, y, z, w, _semantic=None):
+    """1 / sqrt(x^2 + y^2 + z^2 + w^2) without overflow on the way."""
+    return _call("rnorm", [x, y, z, w], _semantic)
+
+
+@core.extern
+def remainder(x, y, _semantic=None):
+    """x less the multiple of y nearest to x (of two, the even one), exactly."""
+    return _call("remainder", [x, y], _semantic)
+
+
+@core.extern
+def fdim(x, y, _semantic=None):
+    """x - y where x is greater, else 0."""
+    return _call("fdim", [x, y], _semantic)
+
+
+@core.extern
+def scalbn(x, n, _semantic=None):
+    """x * 2^n for an integer n."""
+    return _call("ldexp", [x, n], _semantic, integers=1)
+
+
+@core.extern
+def fma(x, y, z, _semantic=None):
+    """x * y + z, rounded once."""
+    return _call("fma_rn", [x, y, z], _semantic)
+
+
+@core.extern
+def llround(x, _semantic=None):
+    """The nearest integer, halves away from zero, as int64."""
+    return _call("to_s64_ra", [x], _semantic, result=core.int64)
+
+
+@core.extern
+def rsqrt_rn(x, _semantic=None):
+    """1 / sqrt(x), in float32 rounded to nearest."""
+    return _call("rsqrt_rn", [x], _semantic)
+
+
+@core.extern
+def fma_rn(x, y, z, _semantic=None):
+    """x * y + z, rounded to nearest even once."""
+    return _call("fma_rn", [x, y, z], _semantic)
+
+
+@core.extern
+def fma_rz(x, y, z, _semantic=None):
+    """x * y + z, rounded towards zero once."""
+    return _call("fma_rz", [x, y, z], _semantic)
+
+
+@core.extern
+def fma_rd(x, y, z, _semantic=None):
+    """x * y + z, rounded down once."""
+    return _call("fma_rd", [x, y, z], _semantic)
+
+
+@core.extern
+def fma_ru(x, y, z, _semantic=None):
+    """x * y + z, rounded up once."""
+    return _call("fma_ru", [x, y, z], _semantic)
+
+
+@core.extern
+def add_rn(x, y, _semantic=None):
+    """The sum, rounded to nearest even."""
+    return _call("add_rn", [x, y], _semantic)
+
+
+@core.extern
+def add_rz(x, y, _semantic=None):
+    """The sum, rounded towards zero."""
+    return _call("add_rz", [x, y], _semantic)
+
+
+@core.extern
+def add_rd(x, y, _semantic=None):
+    """The sum, rounded down."""
+    return _call("add_rd", [x, y], _semantic)
+
+
+@core.extern
+def add_ru(x, y, _semantic=None):
+    """The sum, rounded up."""
+    return _call("add_ru", [x, y], _semantic)
+
+
+@core.extern
+def sub_rn(x, y, _semantic=None):
+    """The difference, rounded to nearest even."""
+    return _call("sub_rn", [x, y], _semantic)
+
+
+@core.extern
+def sub_rz(x, y, _semantic=None):
+    """The difference, rounded towards zero."""
+    return _call("sub_rz", [x, y], _semantic)
+
+
+@core.extern
+def sub_rd(x, y, _semantic=None):
+    """The difference, rounded down."""
+    return _call("sub_rd", [x, y], _semantic)
+
+
+@core.extern
+def sub_ru(x, y, _semantic=None):
+    """The difference, rounded up."""
+    return _call("sub_ru", [x, y], _semantic)
+
+
+@core.extern
+def mul_rn(x, y, _semantic=None):
+    """The product, rounded to nearest even."""
+    return _call("mul_rn", [x, y], _semantic)
+
+
+@core.extern
+def mul_rz(x, y, _semantic=None):
+    """The product, rounded towards zero."""
+    return _call("mul_rz", [x, y], _semantic)
+
+
+@core.extern
+def mul_rd(x, y, _semantic=None):
+    """The product, rounded down."""
+    return _call("mul_rd", [x, y], _semantic)
+
+
+@core.extern
+def mul_ru(x, y, _semantic=None):
+    """The product, rounded up."""
+    return _call("mul_ru", [x, y], _semantic)
+
+
+@core.extern
+def rcp_rn(x, _semantic=None):
+    """1 / x, rounded to nearest even."""
+    return _call("div_rn", [1.0, x], _semantic)
+
+
+@core.extern
+def rcp_rz(x, _semantic=None):
+    """1 / x, rounded towards zero."""
+    return _call("div_rz", [1.0, x], _semantic)
+
+
+@core.extern
+def rcp_rd(x, _semantic=None):
+    """1 / x, rounded down."""
+    return _call("div_rd", [1.0, x], _semantic)
+
+
+@core.extern
+def rcp_ru(x, _semantic=None):
+    """1 / x, rounded up."""
+    return _call("div_ru", [1.0, x], _semantic)
+
+
+@core.extern
+def sqrt_rn(x, _semantic=None):
+    """The square root, rounded to nearest even."""
+    return _call("sqrt_rn", [x], _semantic)
+
+
+@core.extern
+def sqrt_rz(x, _semantic=None):
+    """The square root, rounded towards zero."""
+    return _call("sqrt_rz", [x], _semantic)
+
+
+@core.extern
+def sqrt_rd(x, _semantic=None):
+    """The square root, rounded down."""
+    return _call("sqrt_rd", [x], _semantic)
+
+
+@core.extern
+def sqrt_ru(x, _semantic=None):
+    """The square root, rounded up."""
+    return _call("sqrt_ru", [x], _semantic)
+
+
+@core.extern
+def fast_sinf(x, _semantic=None):
+    """The sine."""
+    return _call("sin", [x], _semantic)
+
+
+@core.extern
+def fast_cosf(x, _semantic=None):
+    """The cosine."""
+    return _call("cos", [x], _semantic)
+
+
+@core.extern
+def fast_tanf(x, _semantic=None):
+    """The tangent."""
+    return _call("tan", [x], _semantic)
+
+
+@core.extern
+def fast_log2f(x, _semantic=None):
+    """The logarithm to base 2."""
+    return _call("log2", [x], _semantic)
+
+
+@core.extern
+def fast_logf(x, _semantic=None):
+    """The natural logarithm."""
+    return _call("log", [x], _semantic)
+
+
+@core.extern
+def fast_log10f(x, _semantic=None):
+    """The logarithm to base 10."""
+    return _call("log10", [x], _semantic)
+
+
+@core.extern
+def fast_expf(x, _semantic=None):
+    """e to the power of x."""
+    return _call("exp", [x], _semantic)
+
+
+@core.extern
+def fast_exp10f(x, _semantic=None):
+    """10 to the power of x."""
+    return _call("exp10", [x], _semantic)
+
+
+@core.extern
+def fast_powf(x, y, _semantic=None):
+    """x to the power of y."""
+    return _call("pow", [x, y], _semantic)
+
+
+@core.extern
+def rcp64h(x, _semantic=None):
+    """1 / x in float64 without the low half of its bits."""
+    return _converted("rcp64h", x, core.float64, core.float64, _semantic)
+
+
+@core.extern
+def ffs(x, _semantic=None):
+    """The position of the lowest bit set in an integer, from 1, as int32; 0 where none is."""
+    return _count("ffs", x, _semantic)
+
+
+@core.extern
+def brev(x, _semantic=None):
+    """The bits of an integer in reverse order."""
+    return _integers("brev", [x], _semantic)
+
+
+@core.extern
+def byte_perm(x, y, s, _semantic=None):
+    """Of the eight bytes of x (the low ones) and y, four that the four low nibbles of s number; its high bit repeats a byte's sign."""
+    return _integers("byte_perm", [x, y, s], _semantic)
+
+
+@core.extern
+def mulhi(x, y, _semantic=None):
+    """The high half of an integer product."""
+    return _integers("mulhi", [x, y], _semantic, signs=True)
+
+
+@core.extern
+def mul24(x, y, _semantic=None):
+    """The low 32 bits of the product of the 24 low bits of two integers."""
+    return _integers("mul24", [x, y], _semantic, signs=True)
+
+
+@core.extern
+def sad(x, y, z, _semantic=None):
+    """|x - y| + z of integers."""
+    return _integers("sad", [x, y, z], _semantic, signs=True)
+
+
+@core.extern
+def hadd(x, y, _semantic=None):
+    """The average of two integers, rounded down, without overflow."""
+    return _integers("hadd", [x, y], _semantic, signs=True)
+
+
+@core.extern
+def rhadd(x, y, _semantic=None):
+    """The average of two integers, rounded up, without overflow."""
+    return _integers("rhadd", [x, y], _semantic, signs=True)
+
+
+@core.extern
+def double2float_rn(x, _semantic=None):
+    """A float64 as float32, rounded to nearest even."""
+    return _converted("narrow_rn", x, core.float64, core.float32, _semantic)
+
+
+@core.extern
+def double2float_rz(x, _semantic=None):
+    """A float64 as float32, rounded towards zero."""
+    return _converted("narrow_rz", x, core.float64, core.float32, _semantic)
+
+
+@core.extern
+def double2float_rd(x, _semantic=None):
+    """A float64 as float32, rounded down."""
+    return _converted("narrow_rd", x, core.float64, core.float32, _semantic)
+
+
+@core.extern
+def double2float_ru(x, _semantic=None):
+    """A float64 as float32, rounded up."""
+    return _converted("narrow_ru", x, core.float64, core.float32, _semantic)
+
+
+@core.extern
+def double2int_rn(x, _semantic=None):
+    """A float64 as int32, rounded to nearest even."""
+    return _converted("to_s32_rn", x, core.float64, core.int32, _semantic)
+
+
+@core.extern
+def double2int_rz(x, _semantic=None):
+    """A float64 as int32, rounded towards zero."""
+    return _converted("to_s32_rz", x, core.float64, core.int32, _semantic)
+
+
+@core.extern
+def double2int_rd(x, _semantic=None):
+    """A float64 as int32, rounded down."""
+    return _converted("to_s32_rd", x, core.float64, core.int32, _semantic)
+
+
+@core.extern
+def double2int_ru(x, _semantic=None):
+    """A float64 as int32, rounded up."""
+    return _converted("to_s32_ru", x, core.float64, core.int32, _semantic)
+
+
+@core.extern
+def int2double_rn(x, _semantic=None):
+    """An int32 as float64, rounded to nearest even."""
+    return _converted("s_to_f64_rn", x, core.int32, core.float64, _semantic)
+
+
+@core.extern
+def double2uint_rn(x, _semantic=None):
+    """A float64 as uint32, rounded to nearest even."""
+    return _converted("to_u32_rn", x, core.float64, core.uint32, _semantic)
+
+
+@core.extern
+def double2uint_rz(x, _semantic=None):
+    """A float64 as uint32, rounded towards zero."""
+    return _converted("to_u32_rz", x, core.float64, core.uint32, _semantic)
+
+
+@core.extern
+def double2uint_rd(x, _semantic=None):
+    """A float64 as uint32, rounded down."""
+    return _converted("to_u32_rd", x, core.float64, core.uint32, _semantic)
+
+
+@core.extern
+def double2uint_ru(x, _semantic=None):
+    """A float64 as uint32, rounded up."""
+    return _converted("to_u32_ru", x, core.float64, core.uint32, _semantic)
+
+
+@core.extern
+def uint2double_rn(x, _semantic=None):
+    """An uint32 as float64, rounded to nearest even."""
+    return _converted("u_to_f64_rn", x, core.uint32, core.float64, _semantic)
+
+
+@core.extern
+def double2ll_rn(x, _semantic=None):
+    """A float64 as int64, rounded to nearest even."""
+    return _converted("to_s64_rn", x, core.float64, core.int64, _semantic)
+
+
+@core.extern
+def double2ll_rz(x, _semantic=None):
+    """A float64 as int64, rounded towards zero."""
+    return _converted("to_s64_rz", x, core.float64, core.int64, _semantic)
+
+
+@core.extern
+def double2ll_rd(x, _semantic=None):
+    """A float64 as int64, rounded down."""
+    return _converted("to_s64_rd", x, core.float64, core.int64, _semantic)
+
+
+@core.extern
+def double2ll_ru(x, _semantic=None):
+    """A float64 as int64, rounded up."""
+    return _converted("to_s64_ru", x, core.float64, core.int64, _semantic)
+
+
+@core.extern
+def ll2double_rn(x, _semantic=None):
+    """An int64 as float64, rounded to nearest even."""
+    return _converted("s_to_f64_rn", x, core.int64, core.float64, _semantic)
+
+
+@core.extern
+def ll2double_rz(x, _semantic=None):
+    """An int64 as float64, rounded towards zero."""
+    return _converted("s_to_f64_rz", x, core.int64, core.float64, _semantic)
+
+
+@core.extern
+def ll2double_rd(x, _semantic=None):
+    """An int64 as float64, rounded down."""
+    return _converted("s_to_f64_rd", x, core.int64, core.float64, _semantic)
+
+
+@core.extern
+def ll2double_ru(x, _semantic=None):
+    """An int64 as float64, rounded up."""
+    return _converted("s_to_f64_ru", x, core.int64, core.float64, _semantic)
+
+
+@core.extern
+def double2ull_rn(x, _semantic=None):
+    """A float64 as uint64, rounded to nearest even."""
+    return _converted("to_u64_rn", x, core.float64, core.uint64, _semantic)
+
+
+@core.extern
+def double2ull_rz(x, _semantic=None):
+    """A float64 as uint64, rounded towards zero."""
+    return _converted("to_u64_rz", x, core.float64, core.uint64, _semantic)
+
+
+@core.extern
+def double2ull_rd(x, _semantic=None):
+    """A float64 as uint64, rounded down."""
+    return _converted("to_u64_rd", x, core.float64, core.uint64, _semantic)
+
+
+@core.extern
+def double2ull_ru(x, _semantic=None):
+    """A float64 as uint64, rounded up."""
+    return _converted("to_u64_ru", x, core.float64, core.uint64, _semantic)
+
+
+@core.extern
+def ull2double_rn(x, _semantic=None):
+    """An uint64 as float64, rounded to nearest even."""
+    return _converted("u_to_f64_rn", x, core.uint64, core.float64, _semantic)
+
+
+@core.extern
+def ull2double_rz(x, _semantic=None):
+    """An uint64 as float64, rounded towards zero."""
+    return _converted("u_to_f64_rz", x, core.uint64, core.float64, _semantic)
+
+
+@core.extern
+def ull2double_rd(x, _semantic=None):
+    """An uint64 as float64, rounded down."""
+    return _converted("u_to_f64_rd", x, core.uint64, core.float64, _semantic)
+
+
+@core.extern
+def ull2double_ru(x, _semantic=None):
+    """An uint64 as float64, rounded up."""
+    return _converted("u_to_f64_ru", x, core.uint64, core.float64, _semantic)
+
+
+@core.extern
+def float2int_rn(x, _semantic=None):
+    """A float32 as int32, rounded to nearest even."""
+    return _converted("to_s32_rn", x, core.float32, core.int32, _semantic)
+
+
+@core.extern
+def float2int_rz(x, _semantic=None):
+    """A float32 as int32, rounded towards zero."""
+    return _converted("to_s32_rz", x, core.float32, core.int32, _semantic)
+
+
+@core.extern
+def float2int_rd(x, _semantic=None):
+    """A float32 as int32, rounded down."""
+    return _converted("to_s32_rd", x, core.float32, core.int32, _semantic)
+
+
+@core.extern
+def float2int_ru(x, _semantic=None):
+    """A float32 as int32, rounded up."""
+    return _converted("to_s32_ru", x, core.float32, core.int32, _semantic)
+
+
+@core.extern
+def int2float_rn(x, _semantic=None):
+    """An int32 as float32, rounded to nearest even."""
+    return _converted("s_to_f32_rn", x, core.int32, core.float32, _semantic)
+
+
+@core.extern
+def int2float_rz(x, _semantic=None):
+    """An int32 as float32, rounded towards zero."""
+    return _converted("s_to_f32_rz", x, core.int32, core.float32, _semantic)
+
+
+@core.extern
+def int2float_rd(x, _semantic=None):
+    """An int32 as float32, rounded down."""
+    return _converted("s_to_f32_rd", x, core.int32, core.float32, _semantic)
+
+
+@core.extern
+def int2float_ru(x, _semantic=None):
+    """An int32 as float32, rounded up."""
+    return _converted("s_to_f32_ru", x, core.int32, core.float32, _semantic)
+
+
+@core.extern
+def float2uint_rn(x, _semantic=None):
+    """A float32 as uint32, rounded to nearest even."""
+    return _converted("to_u32_rn", x, core.float32, core.uint32, _semantic)
+
+
+@core.extern
+def float2uint_rz(x, _semantic=None):
+    """A float32 as uint32, rounded towards zero."""
+    return _converted("to_u32_rz", x, core.float32, core.uint32, _semantic)
+
+
+@core.extern
+def float2uint_rd(x, _semantic=None):
+    """A float32 as uint32, rounded down."""
+    return _converted("to_u32_rd", x, core.float32, core.uint32, _semantic)
+
+
+@core.extern
+def float2uint_ru(x, _semantic=None):
+    """A float32 as uint32, rounded up."""
+    return _converted("to_u32_ru", x, core.float32, core.uint32, _semantic)
+
+
+@core.extern
+def uint2float_rn(x, _semantic=None):
+    """An uint32 as float32, rounded to nearest even."""
+    return _converted("u_to_f32_rn", x, core.uint32, core.float32, _semantic)
+
+
+@core.extern
+def uint2float_rz(x, _semantic=None):
+    """An uint32 as float32, rounded towards zero."""
+    return _converted("u_to_f32_rz", x, core.uint32, core.float32, _semantic)
+
+
+@core.extern
+def uint2float_rd(x, _semantic=None):
+    """An uint32 as float32, rounded down."""
+    return _converted("u_to_f32_rd", x, core.uint32, core.float32, _semantic)
+
+
+@core.extern
+def uint2float_ru(x, _semantic=None):
+    """An uint32 as float32, rounded up."""
+    return _converted("u_to_f32_ru", x, core.uint32, core.float32, _semantic)
+
+
+@core.extern
+def float2ll_rn(x, _semantic=None):
+    """A float32 as int64, rounded to nearest even."""
+    return _converted("to_s64_rn", x, core.float32, core.int64, _semantic)
+
+
+@core.extern
+def float2ll_rz(x, _semantic=None):
+    """A float32 as int64, rounded towards zero."""
+    return _converted("to_s64_rz", x, core.float32, core.int64, _semantic)
+
+
+@core.extern
+def float2ll_rd(x, _semantic=None):
+    """A float32 as int64, rounded down."""
+    return _converted("to_s64_rd", x, core.float32, core.int64, _semantic)
+
+
+@core.extern
+def float2ll_ru(x, _semantic=None):
+    """A float32 as int64, rounded up."""
+    return _converted("to_s64_ru", x, core.float32, core.int64, _semantic)
+
+
+@core.extern
+def ll2float_rn(x, _semantic=None):
+    """An int64 as float32, rounded to nearest even."""
+    return _converted("s_to_f32_rn", x, core.int64, core.float32, _semantic)
+
+
+@core.extern
+def ll2float_rz(x, _semantic=None):
+    """An int64 as float32, rounded towards zero."""
+    return _converted("s_to_f32_rz", x, core.int64, core.float32, _semantic)
+
+
+@core.extern
+def ll2float_rd(x, _semantic=None):
+    """An int64 as float32, rounded down."""
+    return _converted("s_to_f32_rd", x, core.int64, core.float32, _semantic)
+
+
+@core.extern
+def ll2float_ru(x, _semantic=None):
+    """An int64 as float32, rounded up."""
+    return _converted("s_to_f32_ru", x, core.int64, core.float32, _semantic)
+
+
+@core.extern
+def float2ull_rn(x, _semantic=None):
+    """A float32 as uint64, rounded to nearest even."""
+    return _converted("to_u64_rn", x, core.float32, core.uint64, _semantic)
+
+
+@core.extern
+def float2ull_rz(x, _semantic=None):
+    """A float32 as uint64, rounded towards zero."""
+    return _converted("to_u64_rz", x, core.float32, core.uint64, _semantic)
+
+
+@core.extern
+def float2ull_rd(x, _semantic=None):
+    """A float32 as uint64, rounded down."""
+    return _converted("to_u64_rd", x, core.float32, core.uint64, _semantic)
+
+
+@core.extern
+def float2ull_ru(x, _semantic=None):
+    """A float32 as uint64, rounded up."""
+    return _converted("to_u64_ru", x, core.float32, core.uint64, _semantic)
+
+
+@core.extern
+def ull2float_rn(x, _semantic=None):
+    """An uint64 as float32, rounded to nearest even."""
+    return _converted("u_to_f32_rn", x, core.uint64, core.float32, _semantic)
+
+
+@core.extern
+def ull2float_rz(x, _semantic=None):
+    """An uint64 as float32, rounded towards zero."""
+    return _converted("u_to_f32_rz", x, core.uint64, core.float32, _semantic)
+
+
+@core.extern
+def ull2float_rd(x, _semantic=None):
+    """An uint64 as float32, rounded down."""
+    return _converted("u_to_f32_rd", x, core.uint64, core.float32, _semantic)
+
+
+@core.extern
+def ull2float_ru(x, _semantic=None):
+    """An uint64 as float32, rounded up."""
+    return _converted("u_to_f32_ru", x, core.uint64, core.float32, _semantic)
+
+
+@core.extern
+def int_as_float(x, _semantic=None):
+    """The bits of x as float32."""
+    return _reinterpreted(x, core.int32, core.float32, _semantic)
+
+
+@core.extern
+def uint_as_float(x, _semantic=None):
+    """The bits of x as float32."""
+    return _reinterpreted(x, core.uint32, core.float32, _semantic)
+
+
+@core.extern
+def float_as_int(x, _semantic=None):
+    """The bits of x as int32."""
+    return _reinterpreted(x, core.float32, core.int32, _semantic)
+
+
+@core.extern
+def float_as_uint(x, _semantic=None):
+    """The bits of x as uint32."""
+    return _reinterpreted(x, core.float32, core.uint32, _semantic)
+
+
+@core.extern
+def longlong_as_double(x, _semantic=None):
+    """The bits of x as float64."""
+    return _reinterpreted(x, core.int64, core.float64, _semantic)
+
+
+@core.extern
+def double_as_longlong(x, _semantic=None):
+    """The bits of x as int64."""
+    return _reinterpreted(x, core.float64, core.int64, _semantic)
+
+
+@core.extern
+def double2loint(x, _semantic=None):
+    """The low half of the bits of a float64, as int32."""
+    return _semantic.cast(_reinterpreted(x, core.float64, core.int64, _semantic), core.int32)
+
+
+@core.extern
+def double2hiint(x, _semantic=None):
+    """The high half of the bits of a float64, as int32."""
+    bits = _reinterpreted(x, core.float64, core.int64, _semantic)
+    return _semantic.cast(_semantic.ashr(bits, _semantic.full([], 32, core.int64)), core.int32)
+
+
+@core.extern
+def hiloint2double(high, low, _semantic=None):
+    """A float64 of two halves of its bits."""
+    high = _semantic.cast(_semantic.to_tensor(core._unwrap_if_constexpr(high)), core.int64)
+    low = _semantic.cast(_semantic.bitcast(_semantic.to_tensor(core._unwrap_if_constexpr(low)), core.uint32), core.int64)
+    high = _semantic.shl(high, _semantic.full([], 32, core.int64))
+    return _semantic.bitcast(_semantic.or_(high, low), core.float64)
