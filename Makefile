@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 BENCH ?=
 
-.PHONY: demo test slow bench lint types lit pytest qemu clean
+.PHONY: demo test slow bench lint types lit pytest qemu browser clean
 
 demo: qemu
 	$(BIN)/python test/demo.py
@@ -33,12 +33,19 @@ types: $(VENV)/installed
 lit: $(VENV)/installed
 	$(BIN)/lit -q test
 
-pytest: qemu
-	$(BIN)/python -m pytest -q -n $(JOBS)
+# -rs: what could not run is named, with the reason.
+pytest: qemu browser
+	$(BIN)/python -m pytest -q -rs -n $(JOBS)
 
 # The distribution's QEMU where it is recent enough, else one of our own.
 qemu: $(VENV)/installed
 	@$(BIN)/python -m triton_spacemit.backend.fetch_qemu --if-needed
+
+# The tests of the inspector's page look at it in Debian's chromium, where this may install it; elsewhere they say that they did not run.
+browser:
+	@command -v chromium chromedriver > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+	&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver > /dev/null; } \
+	|| echo "no chromium, and it cannot be installed here: the inspector's page will not be looked at"
 
 # PyTorch first: as a dependency of a dependency, pip would take its newest build with a GPU's libraries.
 $(VENV)/installed: pyproject.toml

@@ -71,7 +71,7 @@ def _launch(kernel: Kernel, stages: Stages, chip: Chip) -> dict[str, str]:
     arguments = []
     for name, type_, attributes in _ARGUMENT.findall(head):
         divisor = re.search(r"tt.divisibility = (\d+)", attributes)
-        arguments.append(f"{name}: {type_.replace('!tt.ptr', 'ptr')}" + (f" (divisible by {divisor[1]})" if divisor else ""))
+        arguments.append(f"{name}: {type_.replace('!tt.ptr', 'ptr')}" + (f":{divisor[1]}" if divisor else ""))
     metadata = kernel.metadata
     registers = f"{chip.vector_registers} registers of {chip.vlen} bits"
     shown = {"Chip": f"{chip.name}: {chip.cpu}, {registers}", "Arguments": "\n".join(arguments)}

@@ -68,7 +68,7 @@ def collect(kernel: Kernel) -> Stages:
         Pane("smt", "plain blocks", "mlir", read_mlir(texts["smt"])),
         Pane("loops", "loops", "mlir", read_mlir(texts["loops"])),
         Pane("llvm", "LLVM IR", "llvm", read_llvm(llvm_text)[0]),
-        Pane("opt", "optimised LLVM IR", "llvm", optimised),
+        Pane("opt", "optimised", "llvm", optimised),
         Pane("asm", "assembly", "asm", machine_text),
     ]
     if panes[1].text.lines == panes[2].text.lines:
