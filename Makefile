@@ -43,7 +43,7 @@ qemu: $(VENV)/installed
 
 # The tests of the inspector's page look at it in Debian's chromium, where this may install it; elsewhere they say that they did not run.
 browser:
-	@command -v chromium chromedriver > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+	@command -v chromium > /dev/null && command -v chromedriver > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
 	&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver > /dev/null; } \
 	|| echo "no chromium, and it cannot be installed here: the inspector's page will not be looked at"
 
