@@ -113,6 +113,9 @@ def _verify_other(op: ir.OpView) -> bool:
     return True
 
 
+# Memory accesses
+
+
 class DescriptorLoadOp(XSMT.Operation, name="descriptor_load", traits=[_READS]):
     """Load a strided block: `result[i] = base[sum_d strides[d] * i[d]]` (strides in elements).
 
@@ -143,7 +146,16 @@ class DescriptorLoadOp(XSMT.Operation, name="descriptor_load", traits=[_READS]):
 
 
 class DescriptorStoreOp(XSMT.Operation, name="descriptor_store", traits=[_WRITES]):
-    """Store a strided block: `base[sum_d strides[d] * i[d]] = value[i]` where bounds and mask hold, as in `descriptor_load`."""
+    """Store a strided block: `base[sum_d strides[d] * i[d]] = value[i]` where bounds and mask hold, as in `descriptor_load`.
+
+    Two active elements have different addresses; memory of the others is not touched.
+
+    ```mlir
+    "xsmt.descriptor_store"(%base, %value, %s0, %s1, %lo0, %lo1, %hi0, %hi1, %mask)
+         {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 1>}
+         : (!llvm.ptr, tensor<8x32xf16>, i64, i64, i64, i64, i64, i64, tensor<8x32xi1>) -> ()
+    ```
+    """
 
     base: ext.Operand[Any]
     value: ext.Operand[Any]
@@ -182,6 +194,12 @@ class GatherOp(XSMT.Operation, name="gather", traits=[_READS]):
     """Load with an index: the byte address of element i is `base + size * sum_d strides[d] * i[d] + unit * index[i]`.
 
     `size` is the element's size in bytes. Bounds, mask and other as in `descriptor_load`.
+
+    ```mlir
+    %x = "xsmt.gather"(%base, %index, %stride, %lo, %hi)
+         {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, unit = 4 : i64}
+         : (!llvm.ptr, tensor<64xi32>, i64, i64, i64) -> tensor<64xf32>
+    ```
     """
 
     base: ext.Operand[Any]
@@ -203,7 +221,14 @@ class GatherOp(XSMT.Operation, name="gather", traits=[_READS]):
 
 
 class ScatterOp(XSMT.Operation, name="scatter", traits=[_WRITES]):
-    """Store with an index, addresses as in `gather`. Where two active elements share an address, either may win."""
+    """Store with an index, addresses as in `gather`. Where two active elements share an address, either may win.
+
+    ```mlir
+    "xsmt.scatter"(%base, %index, %value, %stride, %lo, %hi)
+         {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0>, unit = 4 : i64}
+         : (!llvm.ptr, tensor<64xi32>, tensor<64xf32>, i64, i64, i64) -> ()
+    ```
+    """
 
     base: ext.Operand[Any]
     index: ext.Operand[Any]
@@ -236,6 +261,12 @@ class AtomicRMWOp(XSMT.Operation, name="atomic_rmw", traits=[_UPDATES]):
     """Read, combine with `value` by `kind` and write back, atomically for each active element; the result is the old value.
 
     Addresses, bounds and mask as in `scatter`; a scalar `value` has no strides, bounds or index. Inactive elements are 0.
+
+    ```mlir
+    %old = "xsmt.atomic_rmw"(%base, %value, %stride, %lo, %hi)
+         {operandSegmentSizes = array<i32: 1, 0, 1, 1, 1, 1, 0>, kind = "fadd", order = "acq_rel", unit = 4 : i64}
+         : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> tensor<64xf32>
+    ```
     """
 
     base: ext.Operand[Any]
@@ -260,6 +291,12 @@ class AtomicPollOp(XSMT.Operation, name="atomic_poll", traits=[_UPDATES]):
     """Read each active element until it is `expected`; the result says whether it was before `timeout` nanoseconds passed.
 
     Without `timeout` it waits for ever. The time is that of the whole op; every element is read once or more. Addresses as in `atomic_rmw`.
+
+    ```mlir
+    %came = "xsmt.atomic_poll"(%base, %expected, %timeout)
+         {operandSegmentSizes = array<i32: 1, 0, 1, 0, 0, 0, 0, 1>, order = "acquire", unit = 4 : i64}
+         : (!llvm.ptr, i32, i64) -> i1
+    ```
     """
 
     base: ext.Operand[Any]
@@ -286,7 +323,16 @@ class AtomicPollOp(XSMT.Operation, name="atomic_poll", traits=[_UPDATES]):
 
 
 class AtomicCASOp(XSMT.Operation, name="atomic_cas", traits=[_UPDATES]):
-    """Compare with `compare` and, where equal bit for bit, write `value`; atomically for each element. The result is the old value."""
+    """Compare with `compare` and, where equal bit for bit, write `value`; atomically for each element. The result is the old value.
+
+    Addresses, bounds and mask as in `atomic_rmw`.
+
+    ```mlir
+    %old = "xsmt.atomic_cas"(%base, %compare, %value)
+         {operandSegmentSizes = array<i32: 1, 0, 1, 1, 0, 0, 0, 0>, order = "relaxed", unit = 8 : i64}
+         : (!llvm.ptr, i64, i64) -> i64
+    ```
+    """
 
     base: ext.Operand[Any]
     index: ext.Operand[Any] | None
@@ -696,7 +742,15 @@ class NumThreadsOp(XSMT.Operation, name="get_num_of_thread", traits=[ext.Pure]):
 
 
 class YieldOp(XSMT.Operation, name="yield", traits=[ir.IsTerminatorTrait]):
-    """The end of one iteration of `parallel`."""
+    """The end of one iteration of `parallel`.
+
+    ```mlir
+    "xsmt.parallel"(%lower, %upper, %step) ({
+    ^bb0(%i: index):
+      "xsmt.yield"() : () -> ()
+    }) {bind_sub_block = false} : (index, index, index) -> ()
+    ```
+    """
 
     @staticmethod
     @_counted((0,), 0)
