@@ -403,18 +403,23 @@ class Lowering(ABC):
         self.settle()
 
     def crosses(self, tensor: Tensor, buffer: Buffer) -> bool:
-        """Whether `tensor` lies contiguously down its columns, is to lie along its rows, and the chip has no strided accesses."""
+        """Whether `tensor` lies in memory contiguously down its columns, is to lie along its rows, and the chip has no strided accesses."""
         if self.chip.has_vl or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
             return False
         square = self.chip.lanes(32)
         if any(n % square for n in tensor.shape):
             return False
-        loads = [(t.access, follows) for t, follows in self.cone(tensor) if t.access is not None and t.buffer is None]
-        return (
-            len(loads) == 1
-            and loads[0][0].index is None
-            and any(stride.constant == 1 and dim == 0 for stride, dim in zip(loads[0][0].strides, loads[0][1], strict=True))
-        )
+        reads = [(t, follows) for t, follows in self.cone(tensor) if t.access is not None or t.buffer is not None]
+        if len(reads) != 1:
+            return False
+        ((source, follows),) = reads
+        if source.buffer is not None:
+            strides: list[int | None] = list(source.buffer.strides)
+        elif source.access is not None and source.access.index is None:
+            strides = [s.constant for s in source.access.strides]
+        else:
+            return False
+        return any(stride == 1 and dim == 0 for stride, dim in zip(strides, follows, strict=True))
 
     def write_transposed(self, tensor: Tensor, buffer: Buffer) -> None:
         """Square by square: read vectors down the columns, transpose them in registers, store them along the rows."""

@@ -4,14 +4,17 @@ Formats and scales are those of the OCP Microscaling Formats specification: e2m1
 a scale is a power of two as a biased exponent (e8m0, 255 is NaN), or a float of 8 bits, for each group of elements along k.
 """
 
+from dataclasses import replace
+
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.dot import multiply
 from triton_spacemit.passes.loops.elementwise import converted
-from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor
+from triton_spacemit.passes.loops.lowering import GROUP, Lowering
+from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, stored_type
+from triton_spacemit.passes.loops.views import in_place
 
 E2M1 = 4  # of Triton's ScaleDotElemType
 
@@ -27,69 +30,140 @@ def lower_scaled_dot(low: Lowering, node: Node) -> None:
 
 
 def dequantised(low: Lowering, node: Node, value: ir.Value, scale: ir.Value | None, side: str, k_dim: int) -> Tensor:
-    """An operand as float32, in memory where it is packed or scaled."""
+    """An operand as float32; in memory where it is scaled. A transposed one is expanded in the order it was loaded in."""
     tensor = low.tensor(value)
+    rank = len(tensor.shape)
+    order: tuple[int, ...] = tuple(range(rank))  # which dimension of the operand each of the source's follows
+    source = tensor
+    if tensor.permutes is not None and tensor.buffer is None:
+        source, order = tensor.permutes
+    if scale is not None:
+        source = readable(low, source)
     if node.attribute(f"{side}_elem_type").value == E2M1:
         packed_along_k = node.attribute(f"{'lhs' if side == 'a' else 'rhs'}_k_pack").value
-        rank = len(tensor.shape)
         other = rank - 1 if k_dim == rank - 2 else rank - 2
-        tensor = unpacked(low, node, tensor, k_dim if packed_along_k else other)
-    tensor = converted(low, tensor, low.b.f32)
-    return tensor if scale is None else scaled(low, node, tensor, low.tensor(scale), k_dim)
+        source = unpacked(low, source, order.index(k_dim if packed_along_k else other))
+    source = converted(low, source, low.b.f32)
+    if scale is not None:
+        source = scaled(low, node, source, low.tensor(scale), [order.index(d) for d in range(rank)], k_dim)
+    if order == tuple(range(rank)):
+        return source
+    shape = tuple(source.shape[order.index(d)] for d in range(rank))
+
+    def compute(at: Coordinates) -> Emitted:
+        return low.evaluate(source, tuple(at[d] for d in order))
+
+    return Tensor(shape, source.element, compute, node.op, ((source, order),), source.cost, permutes=(source, order))
 
 
-def unpacked(low: Lowering, node: Node, tensor: Tensor, dim: int) -> Tensor:
-    """The e2m1 elements of a block of bytes as float32, twice as many along `dim`."""
+def readable(low: Lowering, tensor: Tensor) -> Tensor:
+    """`tensor` at constant distances in memory, where it is a load that has them under a condition (rows that wrap around); else a copy."""
+    b = low.b
+    extents = [b.constant(n) for n in tensor.shape]
+    found = None if tensor.buffer is not None or tensor.access is None else in_place(low, tensor, extents)
+    if found is None or found[1] is None:
+        return tensor
+    view, condition = found
+    assert condition is not None
+    stored = stored_type(b, tensor.element)
+    buffer = low.allocate(tensor.shape, tensor.element)
+
+    def copy() -> list[Emitted]:
+        with low.region():
+            low.write_all([(tensor, buffer)])
+        return [buffer.base, *(b.constant(s) for s in buffer.strides)]
+
+    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
+    base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], copy)
+    strides = [
+        s if s.constant is not None and s.constant == kept else chosen
+        for s, kept, chosen in zip(view.strides, buffer.strides, strides, strict=True)
+    ]
+    assert tensor.access is not None
+    lower = [b.constant(0)] * len(extents)
+    access = replace(tensor.access, base=base, strides=strides, lower=lower, upper=extents, index=None, mask=None, element=stored)
+    home = Tensor(tensor.shape, stored, None, home=b.depth)
+
+    def compute(at: Coordinates) -> Emitted:
+        return low.memory.from_stored(low.memory.load(home, access, at), tensor.element)
+
+    return Tensor(tensor.shape, tensor.element, compute, tensor.origin, home=b.depth, access=access)
+
+
+def unpacked(low: Lowering, tensor: Tensor, dim: int) -> Tensor:
+    """The e2m1 elements of a block of bytes as float32, twice as many along `dim`; vectors along `dim` start at even elements."""
     b = low.b
     shape = tuple(n * 2 if d == dim else n for d, n in enumerate(tensor.shape))
-    buffer = low.allocate(shape, b.f32)
-    identity = tuple(range(len(shape)))
-    for half in range(2):
 
-        def compute(at: Coordinates, half: int = half) -> Emitted:
-            return e2m1(low, b.op("arith.extui", b.i32, [low.evaluate(tensor, at)]), 4 * half)
+    def compute(at: Coordinates) -> Emitted:
+        width = at[dim].width
+        start = b.op("arith.shrui", b.i64, [at[dim].start, b.constant(1)])
+        half = Coordinate(start, width // 2 if width > 2 else 0)
+        byte = b.op("arith.extui", b.i32, [low.evaluate(tensor, (*at[:dim], half, *at[dim + 1 :]))])
+        if not width:
+            odd = b.cast_index(b.op("arith.andi", b.i64, [at[dim].start, b.constant(1)]), b.i32)
+            return e2m1(low, b.op("arith.shrui", b.i32, [byte, b.op("arith.shli", b.i32, [odd, b.constant(2, b.i32)])]))
+        even, odd = (e2m1(low, b.op("arith.shrui", b.i32, [byte, b.constant(shift, b.i32)])) for shift in (0, 4))
+        if width == 2:
+            even, odd = b.broadcast(even, 2), b.broadcast(odd, 2)
+            return b.shuffle(even, odd, [0, 2])
+        return b.shuffle(even, odd, [i // 2 + (i % 2) * (width // 2) for i in range(width)])
 
-        elements = Tensor(tensor.shape, b.f32, compute, node.op, ((tensor, identity),), tensor.cost + 8)
-        low.write_all([(elements, low.every_other(buffer, dim, half))])
-    return low.from_buffer(buffer, node)
+    # along `dim` an element of the source is two of this one: no loop may take its bounds for this one's
+    follows = tuple(None if d == dim else d for d in range(len(shape)))
+    return Tensor(shape, b.f32, compute, tensor.origin, ((tensor, follows),), tensor.cost + 8)
 
 
-def e2m1(low: Lowering, byte: Emitted, shift: int) -> Emitted:
-    """The element in bits shift..shift+3: sign, two bits of exponent (bias 1), one of mantissa."""
+def e2m1(low: Lowering, code: Emitted) -> Emitted:
+    """The element in the four low bits: sign, two bits of exponent (bias 1), one of mantissa."""
     b = low.b
 
     def integer(name: str, x: Emitted, y: int) -> Emitted:
         return b.op(name, b.i32, [x, b.constant(y, b.i32)])
 
-    magnitude = integer("arith.andi", integer("arith.shrui", byte, shift), 7)
+    magnitude = integer("arith.andi", code, 7)
     normal = integer("arith.addi", integer("arith.shli", magnitude, 22), 126 << 23)
     half = b.constant(126 << 23, b.i32)  # 0.5, the one subnormal number
     zero = b.constant(0, b.i32)
     small = b.select(b.compare("eq", magnitude, b.constant(1, b.i32)), half, zero)
     small = b.broadcast(small, magnitude.width)
     bits = b.select(b.compare("sge", magnitude, b.constant(2, b.i32)), normal, small)
-    sign = integer("arith.shli", integer("arith.andi", integer("arith.shrui", byte, shift), 8), 28)
+    sign = integer("arith.shli", integer("arith.andi", code, 8), 28)
     return b.op("arith.bitcast", b.f32, [b.op("arith.ori", b.i32, [bits, sign])])
 
 
-def scaled(low: Lowering, node: Node, tensor: Tensor, scale: Tensor, k_dim: int) -> Tensor:
-    """Each element times the scale of its group along k; `scale` is [.., rows, groups] for both operands."""
+def scaled(low: Lowering, node: Node, tensor: Tensor, scale: Tensor, place: list[int], k_dim: int) -> Tensor:
+    """Each element times the scale of its group along k; `scale` is [.., rows, groups] for both operands.
+
+    The operand's dimension d is dimension `place[d]` of `tensor`.
+    """
     b = low.b
     rank = len(tensor.shape)
-    row_dim = rank - 1 if k_dim == rank - 2 else rank - 2
-    group = tensor.shape[k_dim] // scale.shape[-1]
+    row = place[rank - 1 if k_dim == rank - 2 else rank - 2]
+    along_k, last = place[k_dim], rank - 1
+    groups = scale.shape[-1]
+    group = tensor.shape[along_k] // groups
     buffer = low.allocate(tensor.shape, b.f32)
     access = low.memory.buffer_access(buffer, node.op)
-    last = rank - 1
-    width = min(tensor.shape[last], low.chip.lanes(32, 4), group if last == k_dim else tensor.shape[last])
+    width = min(low.chip.lanes(32, GROUP), group if along_k == last else tensor.shape[last])
 
     def body(at: Coordinates) -> None:
-        # a vector along k lies within one group
-        start = b.op("arith.divui", b.i64, [at[k_dim].start, b.constant(group)])
-        factor = power(low, low.evaluate(scale, (*at[: rank - 2], at[row_dim], Coordinate(start))))
-        low.memory.store(access, b.op("arith.mulf", b.f32, [low.evaluate(tensor, at), factor]), at)
+        """All elements of a group along k, in a vector of rows or of k."""
+        factor = power(low, low.evaluate(scale, (*(at[place[d]] for d in range(rank - 2)), at[row], at[along_k])))
+        first = b.mul(at[along_k].start, b.constant(group))
 
-    low.nest(tensor.shape, last, width, body)
+        def step(offset: Emitted) -> None:
+            k = Coordinate(b.add(first, offset), width if along_k == last and width > 1 else 0)
+            here = (*at[:along_k], k, *at[along_k + 1 :])
+            low.memory.store(access, b.op("arith.mulf", b.f32, [low.evaluate(tensor, here), factor]), here)
+
+        b.repeat(b.constant(0), b.constant(group), width if along_k == last else 1, step)
+
+    shape = tuple(groups if d == along_k else n for d, n in enumerate(tensor.shape))
+    if along_k == last:
+        low.nest_scalar(shape, body)
+    else:
+        low.nest(shape, last, width, body)
     return low.from_buffer(buffer, node)
 
 

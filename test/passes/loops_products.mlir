@@ -234,11 +234,11 @@ func.func @scaled(%x: !llvm.ptr, %y: !llvm.ptr, %s: !llvm.ptr, %z: !llvm.ptr) {
   %c16 = arith.constant 16 : i64
   %c32 = arith.constant 32 : i64
   %c64 = arith.constant 64 : i64
-  // CHECK: %[[BYTE:.*]] = arith.extui {{.*}}xi8> to vector<[[W:.*]]xi32>
+  // CHECK: arith.shli %{{.*}}, %c23_i32
+  // CHECK: arith.extui {{.*}}xi8> to vector<[[W:.*]]xi32>
   // CHECK: arith.andi %{{.*}}, %{{.*}} : vector<[[W]]xi32>
   // CHECK: arith.bitcast {{.*}} to vector<[[W]]xf32>
-  // CHECK: arith.divui %{{.*}}, %c32_i64
-  // CHECK: arith.shli %{{.*}}, %c23_i32
+  // CHECK: vector.interleave
   // CHECK: arith.mulf
   // CHECK: arith.extf {{.*}}xbf16>
   // CHECK: "llvm.riscv.vfmacc"
