@@ -4,6 +4,14 @@ In: `math` ops, `tt.extern_elementwise` of the libdevice module's functions, `tt
 `tt.precise_sqrt`, `tt.bitcast` on scalars or vectors. Out: `arith`, `vector` and `scf`, and of `math` only what is one instruction or a
 short sequence on every chip: absf, absi, ceil, copysign, ctlz, ctpop, cttz, floor, fma, roundeven, sqrt, trunc. `tt.fp_to_fp` is left to
 legalize-floats. float16 and bfloat16 are computed in float32 and rounded once; 1 + tanh(x) and 1 + erf(x) in float32 are one function each.
+
+```mlir
+func.func @limit(%x: vector<8xf32>, %low: vector<8xf32>, %high: vector<8xf32>) -> vector<8xf32> {
+  %y = "tt.clampf"(%x, %low, %high) {propagateNan = 0 : i32} : (vector<8xf32>, vector<8xf32>, vector<8xf32>) -> vector<8xf32>
+  %z = math.exp2 %y : vector<8xf32>
+  return %z : vector<8xf32>
+}
+```
 """
 
 from collections.abc import Callable

@@ -2,6 +2,15 @@
 
 On RISC-V the instructions do this. Elsewhere a lane that a mask switches off would trap, so the divisor of `arith.divsi`, `divui`, `remsi`
 and `remui` is made safe and the result put right. A constant divisor needs nothing.
+
+```mlir
+module attributes {xsmt.chip = "host"} {
+  func.func @divide(%x: vector<8xi32>, %y: vector<8xi32>) -> vector<8xi32> {
+    %q = arith.divsi %x, %y : vector<8xi32>
+    return %q : vector<8xi32>
+  }
+}
+```
 """
 
 from torch_mlir import ir

@@ -1,6 +1,17 @@
 """Replace calls of functions that have a body by that body, and drop the private functions.
 
 Upstream's inliner cannot do it: it crashes on regions of unregistered ops, which Triton's are here.
+
+```mlir
+func.func @kernel(%x: i32) -> i32 {
+  %y = func.call @twice(%x) : (i32) -> i32
+  return %y : i32
+}
+func.func private @twice(%x: i32) -> i32 {
+  %y = arith.addi %x, %x : i32
+  return %y : i32
+}
+```
 """
 
 from torch_mlir import ir

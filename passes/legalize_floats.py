@@ -5,6 +5,15 @@ also in loops, branches, functions and memory. Arithmetic on them is done in flo
 towards zero where `tt.fp_to_fp` asks for that); so is float16's on chips without it. A conversion from float64 rounds once. As
 Triton wants it, what is too large for f8E4M3FN or f8E5M2 becomes the largest number, infinity too; as in PyTorch, NaN in the other types;
 rounding towards zero gives the largest number in each.
+
+```mlir
+func.func @add(%x: !llvm.ptr, %y: vector<8xbf16>) {
+  %a = llvm.load %x : !llvm.ptr -> vector<8xbf16>
+  %b = arith.addf %a, %y : vector<8xbf16>
+  llvm.store %b, %x : vector<8xbf16>, !llvm.ptr
+  return
+}
+```
 """
 
 import struct

@@ -7,6 +7,17 @@ product needs, and nothing is rearranged that no machine instruction asks for. W
 `xsmt.unpack` of the whole block stays.
 
 Products of 16-bit floats are summed in f32; a loop that only adds products to a block carries the sum as f32 and rounds it once, behind it.
+
+```mlir
+func.func @product(%a: tensor<32x16xf16>, %b: tensor<16x32xf16>) -> tensor<32x32xf16> {
+  %zero = arith.constant 0 : i32
+  %0 = "xsmt.pack"(%a, %zero, %zero) : (tensor<32x16xf16>, i32, i32) -> tensor<4x1x8x16xf16>
+  %1 = "xsmt.pack"(%b, %zero, %zero) : (tensor<16x32xf16>, i32, i32) -> tensor<1x1x16x32xf16>
+  %2 = "xsmt.mmt4d"(%0, %1) {transposed = false} : (tensor<4x1x8x16xf16>, tensor<1x1x16x32xf16>) -> tensor<4x1x8x32xf16>
+  %3 = "xsmt.unpack"(%2, %zero, %zero) : (tensor<4x1x8x32xf16>, i32, i32) -> tensor<32x32xf16>
+  return %3 : tensor<32x32xf16>
+}
+```
 """
 
 from collections.abc import Sequence

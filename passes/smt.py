@@ -2,6 +2,15 @@
 
 In: a call of a private function `@__smt.NAME__TYPES` without a body for each builtin, with its constants as attributes; a parallel loop is
 an `scf.for` with the attribute `smt.parallel` (backend/language/smt lists them all). Out: the ops of `dialect/xsmt.py`.
+
+```mlir
+func.func @tiles(%m: tensor<8x8xf16>, %i: i32) -> tensor<2x2x4x4xf16> {
+  %t = func.call @__smt.pack__a(%m, %i, %i) {smt.shape = "8,8", smt.packed_size = "4,4"}
+       : (tensor<8x8xf16>, i32, i32) -> tensor<2x2x4x4xf16>
+  return %t : tensor<2x2x4x4xf16>
+}
+func.func private @__smt.pack__a(tensor<8x8xf16>, i32, i32) -> tensor<2x2x4x4xf16>
+```
 """
 
 from collections.abc import Callable

@@ -2,6 +2,14 @@
 
 In: functions of scalars and vectors (docs/architecture.md). Out: only the LLVM dialect. The kernel `NAME(arguments.., context, scratch)`
 becomes private, and `NAME(slots, context)` with the runtime's calling convention reads its arguments from 8-byte slots and calls it.
+
+```mlir
+func.func @kernel(%x: !llvm.ptr, %n: i32, %context: !llvm.ptr, %scratch: !llvm.ptr) {
+  %m = arith.addi %n, %n : i32
+  llvm.store %m, %x : i32, !llvm.ptr
+  return
+}
+```
 """
 
 from torch_mlir import ir
