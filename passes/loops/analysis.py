@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.errors import LoweringError
+
 # Ops that are computed wherever their result is needed, at the coordinates where it is needed. All others act where they stand.
 LAZY_TT = {
     "tt.splat",
@@ -72,6 +74,23 @@ def keeps_order(source: list[int], result: list[int]) -> bool:
     return [n for n in source if n != 1] == [n for n in result if n != 1]
 
 
+INTEGERS = (1, 8, 16, 32, 64)
+
+
+def is_scalar(type_: ir.Type) -> bool:
+    """Whether registers hold a type."""
+    if isinstance(type_, ir.IntegerType):
+        return type_.width in INTEGERS and type_.is_signless
+    return isinstance(type_, ir.FloatType | ir.IndexType) or str(type_) == "!llvm.ptr"
+
+
+def is_supported(type_: ir.Type) -> bool:
+    """Whether a value is a scalar or a block of scalars."""
+    if not isinstance(type_, ir.RankedTensorType):
+        return is_scalar(type_)
+    return type_.rank > 0 and type_.has_static_shape and 0 not in type_.shape and is_scalar(type_.element_type)
+
+
 class Analysis:
     """`users` and `pulls` of every value of a function."""
 
@@ -81,15 +100,18 @@ class Analysis:
         self.arguments: dict[ir.Value, Block] = {}
         self.nodes: list[Node] = []
         self._pulls: dict[ir.Value, frozenset[int]] = {}
+        self._supported: dict[ir.Type, bool] = {}
         self.body = self._block(function.regions[0].blocks[0], None)
 
     def _block(self, block: ir.Block, parent: Node | None) -> Block:
         result = Block(list(block.arguments), [], parent)
+        self._check(result.arguments, block.owner)
         self.arguments.update(dict.fromkeys(result.arguments, result))
         for view in block.operations:
             op = view.operation
             node = Node(op, op.name, list(op.operands), list(op.results), len(self.nodes), result)
             node.writes = node.name in WRITES
+            self._check(node.results, op)
             self.nodes.append(node)
             result.nodes.append(node)
             for operand in node.operands:
@@ -107,6 +129,14 @@ class Analysis:
                 node.writes |= any(n.writes for b in node.regions for n in b.nodes)
             node.last = len(self.nodes) - 1
         return result
+
+    def _check(self, values: list[ir.Value], op: ir.Operation) -> None:
+        for value in values:
+            type_ = value.type
+            if type_ not in self._supported:
+                self._supported[type_] = is_supported(type_)
+            if not self._supported[type_]:
+                raise LoweringError(f"'{op.operation.name}' op has a value of type {type_}, which is not supported", op.operation.location)
 
     def pulls(self, value: ir.Value) -> frozenset[int]:
         """Orders of the acting ops that need `value`, directly or through lazy ops."""

@@ -89,7 +89,7 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
 def dot(a_packed, b_packed, out=None, _semantic=None, _generator=None):
     """The product of packed blocks, `[MB, KB, mb, kb]` and `[KB, NB, kb, nb]` or `[NB, KB, nb, kb]`, added to `out` if given.
 
-    It has A's element type, int32 for int8. B may be fp32 where A is a narrower float: what is stored to a buffer of no stated type becomes fp32.
+    It has A's element type, int32 for int8. B may be fp32 where A is a narrower float, as is what was stored to a buffer of no stated type.
     """
     for name, block in (("a_packed", a_packed), ("b_packed", b_packed)):
         if not isinstance(block, core.tensor) or len(block.shape) != 4:
