@@ -100,6 +100,31 @@ def optimised(text: str, chip: Chip) -> str:
         return str(_compiler(chip).optimise(text))
 
 
+# What of the function pipeline changes anything in a short kernel without nested loops; the rest of it takes four times as long.
+_SIMPLE_PASSES = (
+    "simplify_cfg instruction_combine loop_simplify loop_rotate simplify_cfg new_gvn instruction_combine aggressive_dce"
+).split()
+_SHORT = 24_000  # characters of LLVM IR
+_LABEL_OR_BRANCH = re.compile(r"^(\d+):|\blabel %(\d+)", re.MULTILINE)
+
+
+def is_simple(text: str) -> bool:
+    """Whether LLVM IR is short and no loop in it contains another. Blocks are numbered in order: a branch back closes a loop."""
+    if len(text) > _SHORT:
+        return False
+    block, opened = 0, -1  # the current block, and the latest block that a loop starts at
+    for label, target in _LABEL_OR_BRANCH.findall(text):
+        if label:
+            block = int(label)
+            continue
+        start = int(target)
+        if start <= block:
+            if start < opened <= block:
+                return False
+            opened = start
+    return True
+
+
 class _Compiler:
     """LLVM's machinery for one chip, made once: what llvmlite's pass managers allocate is not all freed with them."""
 
@@ -116,6 +141,9 @@ class _Compiler:
         options.loop_unrolling = False
         self.builder = llvm.create_pass_builder(self.machine, options)
         self.functions = self.builder.getFunctionPassManager()
+        self.simple_functions = llvm.create_new_function_pass_manager()
+        for name in _SIMPLE_PASSES:
+            getattr(self.simple_functions, f"add_{name}_pass")()
         self.modules = llvm.create_new_module_pass_manager()
         self.modules.add_always_inliner_pass()
         self.modules.add_global_dead_code_eliminate_pass()
@@ -128,9 +156,10 @@ class _Compiler:
             raise ValueError(f"invalid LLVM IR: {error}") from None
         module.triple, module.data_layout = self.triple, self.layout
         self.modules.run(module, self.builder)
+        functions = self.simple_functions if is_simple(text) else self.functions
         for function in module.functions:
             if not function.is_declaration:
-                self.functions.run(function, self.builder)
+                functions.run(function, self.builder)
         return module
 
 

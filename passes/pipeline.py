@@ -1,6 +1,7 @@
 """The stages of the compiler as one list, each with the state that it ends in."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from torch_mlir import ir
@@ -50,9 +51,7 @@ STAGES = {
         ("lift-cf-to-scf", "smt", "inline-calls", "canonicalize", "cse", "structure", "canonicalize", "cse"),
         State(ops=(*_BRANCHES, *_MEMORY), types=("!tt.",)),
     ),
-    "smt": Stage(
-        ("plain-blocks", "canonicalize", "cse"), State(ops=("xsmt.mmt4d", "xsmt.repack", *_BRANCHES, *_MEMORY), types=("!tt.",))
-    ),
+    "smt": Stage(("plain-blocks", "canonicalize", "cse"), State(ops=("xsmt.mmt4d", "xsmt.repack", *_BRANCHES, *_MEMORY), types=("!tt.",))),
     "loops": Stage(("loops", "canonicalize", "cse"), State(ops=("xsmt.",), types=("tensor<", "!tt."))),
     "elementwise": Stage(
         ("expand-math", "legalize-floats", "guard-division"), State(ops=("tt.", "math.", "xsmt."), allowed=_INTRINSIC_MATH)
@@ -94,27 +93,25 @@ def check(module: ir.Module, stage: str) -> None:
     except ir.MLIRError as error:
         raise LoweringError(f"invalid IR after stage {stage}: {error}", module.operation.location) from None
     state = STAGES[stage].state
-    permitted: dict[ir.Type, bool] = {}
+    permits_op, permits_type = functools.cache(state.permits_op), functools.cache(lambda type_: state.permits_type(str(type_)))
+    wrong: list[tuple[ir.Operation, str]] = []
 
-    def check_type(op: ir.Operation, type_: ir.Type) -> None:
-        if type_ not in permitted:
-            permitted[type_] = state.permits_type(str(type_))
-        if not permitted[type_]:
-            raise LoweringError(f"'{op.name}' has the type {type_}, which may not be left after stage {stage}", op.location)
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if not permits_op(op.name):
+            wrong.append((op, f"'{op.name}'"))
+        if state.types:
+            visit_values(op, op.results)
+            for region in op.regions:
+                for block in region:
+                    visit_values(op, block.arguments)
+        return ir.WalkResult.INTERRUPT if wrong else ir.WalkResult.ADVANCE
 
-    def check_region(region: ir.Region) -> None:
-        for block in region.blocks:
-            for argument in block.arguments:
-                check_type(block.owner, argument.type)
-            for op in block.operations:
-                check_op(op.operation)
+    def visit_values(op: ir.Operation, values: Iterable[ir.Value]) -> None:
+        for value in values:
+            if not permits_type(value.type):
+                wrong.append((op, f"'{op.name}' has the type {value.type}, which"))
 
-    def check_op(op: ir.Operation) -> None:
-        if not state.permits_op(op.name):
-            raise LoweringError(f"'{op.name}' may not be left after stage {stage}", op.location)
-        for result in op.results:
-            check_type(op, result.type)
-        for region in op.regions:
-            check_region(region)
-
-    check_op(module.operation)
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    if wrong:
+        op, what = wrong[0]
+        raise LoweringError(f"{what} may not be left after stage {stage}", op.location)

@@ -9,6 +9,7 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from torch_mlir import ir
+from torch_mlir.passmanager import PassManager
 
 from triton_spacemit.dialect.chips import CHIPS, Chip, get_chip, host_chip
 from triton_spacemit.dialect.context import make_context
@@ -234,3 +235,32 @@ def test_no_library_calls(program, name):
     assert {name for name in called if not name.startswith(".L")} <= {"kernel.program", "memcpy"}
     if not chip.has_vl:
         assert "vscale" not in text
+
+
+NESTS = """
+func.func @f(%p: !llvm.ptr, %n: i64) {{
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  scf.for %i = %zero to %n step %one : i64 {{
+    {inner}
+    %a = llvm.getelementptr %p[%i] : (!llvm.ptr, i64) -> !llvm.ptr, i64
+    llvm.store %i, %a : i64, !llvm.ptr
+  }}
+  {after}
+  return
+}}
+"""
+LOOP = """scf.for %j = %zero to %n step %one : i64 {
+      %b = llvm.getelementptr %p[%j] : (!llvm.ptr, i64) -> !llvm.ptr, i64
+      llvm.store %n, %b : i64, !llvm.ptr
+    }"""
+
+
+@pytest.mark.parametrize(("inner", "after", "simple"), [("", "", True), ("", LOOP, True), (LOOP, "", False), (LOOP, LOOP, False)], ids=str)
+def test_nested_loops_and_long_code_are_optimised_in_full(inner: str, after: str, simple: bool) -> None:
+    with make_context(), ir.Location.unknown():
+        module = ir.Module.parse(NESTS.format(inner=inner, after=after))
+        PassManager.parse("builtin.module(convert-scf-to-cf,convert-to-llvm)").run(module.operation)
+        text = codegen.llvm_ir(module)
+    assert codegen.is_simple(text) == simple
+    assert not codegen.is_simple(text + ";" * 24_000)
