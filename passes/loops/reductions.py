@@ -1,4 +1,7 @@
-"""Reductions and scans: vector accumulators over the block, lanes combined once at the end."""
+"""Reductions and scans: vector accumulators over the block, lanes combined once at the end.
+
+A reduction that chooses, as argmax, takes one comparison a step, and keeps beside each lane's value the position of its vector.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.views import linear_form
 
 # op -> (vector.reduction kind, neutral element of (integer width, is signed) or of a float)
 KINDS: dict[str, tuple[str, Callable[[ir.Type], int | float]]] = {
@@ -41,6 +45,94 @@ def simple_kind(block: ir.Block) -> str | None:
     return ops[0].name if operands in ([a, c], [c, a]) and ops[1].operands[0] == ops[0].results[0] else None
 
 
+# Outcomes of a comparison as a set of bits, which each predicate is one of.
+_EQUAL, _GREATER, _LESS, _UNORDERED, _ANY = 1, 2, 4, 8, 15
+_FLOAT = [*range(8), *range(9, 15), _UNORDERED, _ANY]  # by arith.cmpf's number
+_SIGNED = [_EQUAL, _GREATER | _LESS, _LESS, _LESS | _EQUAL, _GREATER, _GREATER | _EQUAL]  # by arith.cmpi's number
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A function that returns all its left or all its right arguments, as comparing arguments number `value` decides.
+
+    `right`: the outcomes with which the right ones are taken, where the left ones come first.
+    """
+
+    compare: str
+    value: int
+    right: int
+
+    @property
+    def ignores_nan(self) -> bool:
+        """Whether NaN may be taken for what every number replaces: on the left it is, and the order of combination is free."""
+        return self.right in (_LESS | _UNORDERED, _GREATER | _UNORDERED)
+
+    @property
+    def kind(self) -> str:
+        """The op that gives the value that is kept."""
+        if self.compare == "arith.cmpi":
+            return "arith.maxsi" if self.right & _LESS else "arith.minsi"
+        return "arith.maxnumf" if self.right & _LESS else "arith.minnumf"
+
+    def taken(self, b: Builder, left: Emitted, right: Emitted, ordered: bool = False) -> Emitted:
+        """The condition of the right ones; `ordered`: NaN is not taken."""
+        predicates = _FLOAT if self.compare == "arith.cmpf" else _SIGNED
+        predicate = predicates.index(self.right & ~_UNORDERED if ordered else self.right)
+        return b.op(self.compare, b.i1, [left, right], {"predicate": ir.IntegerAttr.get(b.i64, predicate)})
+
+
+def choice_of(block: ir.Block, index: int) -> Choice | None:
+    """The block as a choice, if it is one where argument number `index` is smaller on the left.
+
+    Where equal ones leave the choice free, as both would be on one's right, the left one stays.
+    """
+    arguments, results = list(block.arguments), list(list(block.operations)[-1].operands)
+    count = len(results)
+    compared: set[tuple[str, int]] = set()
+
+    def outcomes(condition: ir.Value, of_index: int) -> int | None:
+        """Of comparing left to right: those in which the condition holds, where comparing the indices has the outcome `of_index`."""
+        op = None if isinstance(condition.owner, ir.Block) else condition.owner
+        if op is None or op.name not in ("arith.cmpf", "arith.cmpi", "arith.andi", "arith.ori"):
+            return None
+        if op.name in ("arith.andi", "arith.ori"):
+            left, right = (outcomes(operand, of_index) for operand in op.operands)
+            return None if left is None or right is None else left & right if op.name == "arith.andi" else left | right
+        predicate = op.attributes["predicate"].value
+        if op.name == "arith.cmpi" and predicate >= len(_SIGNED):
+            return None
+        found = _FLOAT[predicate] if op.name == "arith.cmpf" else _SIGNED[predicate]
+        left, right = (arguments.index(operand) if operand in arguments else -1 for operand in op.operands)
+        if left > right:
+            left, right = right, left
+            found = found & ~(_LESS | _GREATER) | bool(found & _LESS) * _GREATER | bool(found & _GREATER) * _LESS
+        if left < 0 or right != left + count:
+            return None
+        if left == index:
+            return _ANY if found & of_index else 0
+        compared.add((op.name, left))
+        return found
+
+    conditions = set()
+    for number, result in enumerate(results):
+        op = None if isinstance(result.owner, ir.Block) else result.owner
+        if op is None or op.name != "arith.select" or set(op.operands[1:]) != {arguments[number], arguments[count + number]}:
+            return None
+        conditions.add((op.operands[0], op.operands[1] == arguments[number]))
+    if len(conditions) != 1:
+        return None
+    ((condition, is_left),) = conditions
+    in_order, reverse = (outcomes(condition, of_index) for of_index in (_LESS, _GREATER))
+    if in_order is None or reverse is None or len(compared) != 1:
+        return None
+    ((compare, value),) = compared
+    right, right_of_later = (_ANY & ~found if is_left else found for found in (in_order, reverse))
+    right &= ~(right & right_of_later & _EQUAL)
+    if compare == "arith.cmpi":
+        right &= ~_UNORDERED
+    return Choice(compare, value, right) if right in (_FLOAT if compare == "arith.cmpf" else _SIGNED) else None
+
+
 def neutral(b: Builder, kind: str | None, element: ir.Type) -> Emitted | None:
     return None if kind is None else b.constant(KINDS[kind][1](element), element)
 
@@ -53,9 +145,32 @@ class Reduction:
     sources: list[Tensor]
     block: ir.Block
     kind: str | None
-    start: Emitted | None
+    start: list[Emitted] | None
 
     wide: bool  # narrow floats are summed in float32 and rounded once
+    # Where the function chooses and one operand counts the elements: the choice, that operand's number, and the first element's count.
+    choice: Choice | None = None
+    index: int | None = None
+    first_index: Emitted | None = None
+
+    def accumulate(self, low: Lowering, accumulators: list[Emitted], values: list[Emitted], ordered: bool = False) -> list[Emitted]:
+        """The values stand behind those that were accumulated; of an index they have the vector's position."""
+        if self.choice is None:
+            return self.combine(low, accumulators, values)
+        taken = self.choice.taken(low.b, accumulators[self.choice.value], values[self.choice.value], ordered)
+        return [low.b.select(taken, value, accumulator) for value, accumulator in zip(values, accumulators, strict=True)]
+
+    def indices(self, low: Lowering, results: list[Emitted], lanes: int) -> list[Emitted]:
+        """An accumulator of positions as one of indices; `lanes` of them lie along the axis (0 for none)."""
+        if self.index is None:
+            return results
+        b, position = low.b, results[self.index]
+        element = b.element(position)
+        offset = b.cast_index(self.first_index, element)
+        if lanes:
+            offset = b.op("arith.addi", element, [b.iota(lanes, element), offset])
+        index = b.op("arith.addi", element, [position, offset])
+        return [*results[: self.index], index, *results[self.index + 1 :]]
 
     def combine(self, low: Lowering, accumulators: list[Emitted], values: list[Emitted]) -> list[Emitted]:
         if self.wide:
@@ -71,7 +186,22 @@ def reduction_of(low: Lowering, node: Node) -> Reduction:
     wide = kind in ("arith.addf", "arith.mulf") and bits(sources[0].element) < 32
     if wide:
         sources = [converted(low, sources[0], low.b.f32)]
-    return Reduction(node, sources, block, kind, neutral(low.b, kind, sources[0].element), wide)
+    start = neutral(low.b, kind, sources[0].element)
+    reduction = Reduction(node, sources, block, kind, None if start is None else [start], wide)
+    axis, rank = node.attribute("axis").value, len(sources[0].shape)
+    for number, operand in enumerate(node.operands):
+        choice = choice_of(block, number) if kind is None and isinstance(sources[number].element, ir.IntegerType) else None
+        counter = linear_form(low, operand, [low.zero.start] * rank) if choice is not None else None
+        if counter is None or counter.condition is not None:
+            continue
+        if [step.constant for step in counter.steps] == [int(d == axis) for d in range(rank)]:
+            reduction.choice, reduction.index, reduction.first_index = choice, number, counter.base
+            if choice.ignores_nan and len(sources) == 2 and not isinstance(sources[choice.value].element, ir.BF16Type):
+                element = sources[choice.value].element
+                infinite = low.b.constant(float("-inf") if choice.right & _LESS else float("inf"), element)
+                reduction.start = [infinite if n == choice.value else low.b.constant(0, sources[n].element) for n in range(2)]
+            break
+    return reduction
 
 
 def group_of(low: Lowering, first: Node) -> list[Reduction]:
@@ -116,43 +246,66 @@ def lower_reduce(low: Lowering, node: Node) -> None:
         for r in group:
             yield r, [next(rest) for _ in r.sources]
 
-    def combine(accumulators: list[Emitted], values: list[Emitted]) -> list[Emitted]:
+    def accumulate(accumulators: list[Emitted], values: list[Emitted], ordered: bool = False) -> list[Emitted]:
         pairs = zip(parts(accumulators), parts(values), strict=True)
-        return [v for (r, left), (_, right) in pairs for v in r.combine(low, left, right)]
+        return [v for (r, left), (_, right) in pairs for v in r.accumulate(low, left, right, ordered)]
+
+    def value_at(r: Reduction, number: int, at: Coordinates) -> Emitted:
+        source = r.sources[number]
+        return b.cast_index(at[axis].start, source.element) if number == r.index else low.evaluate(source, at)
 
     def values_at(outer: Coordinates, coordinate: Coordinate) -> list[Emitted]:
         at = (*outer[:axis], coordinate, *outer[axis:])
         low.cover = at
-        values = [low.evaluate(s, at) for s in sources]
+        values = [value_at(r, number, at) for r in group for number in range(len(r.sources))]
         low.cover = None
         lanes = max(c.width for c in at)
         return [b.broadcast(v, lanes) for v in values]
 
     def starts(lanes: int) -> list[Emitted]:
-        return [b.broadcast(r.start, lanes) for r in group]
+        return [b.broadcast(start, lanes) for r in group for start in r.start]
 
     def along(outer: Coordinates) -> list[Emitted]:
         """Reduce one row whose lanes run along the axis; gives scalars."""
         lanes = width if dim == axis else 0
         extent = shape[axis]
         if extent == 1:
-            return values_at(outer, low.zero)
+            return [v for r, values in parts(values_at(outer, low.zero)) for v in r.indices(low, values, 0)]
         if not lanes:
             return across(outer)
-        if have_start and extent > lanes:
+        from_start = have_start and extent > lanes
+        if from_start:
             first, begin = starts(lanes), 0
         else:
             first, begin = values_at(outer, Coordinate(b.constant(0), lanes)), lanes
-        results = low.vector_loop(extent, lanes, first, lambda c, acc: combine(acc, values_at(outer, c)), begin=begin)
-        return [v for r, values in parts(results) for v in lanes_together(low, r, values, lanes)]
+        results = low.vector_loop(extent, lanes, first, lambda c, acc: accumulate(acc, values_at(outer, c), from_start), begin=begin)
+        return [v for r, values in parts(results) for v in together(outer, r, r.indices(low, values, lanes), lanes, from_start)]
+
+    def together(outer: Coordinates, r: Reduction, values: list[Emitted], lanes: int, from_start: bool) -> list[Emitted]:
+        """The lanes' results as one. Nothing but NaN and the start's own value leaves the start: then element by element."""
+        if r.choice is None or not from_start:
+            return lanes_together(low, r, values, lanes)
+        found = chosen_lane(low, r, values, lanes)
+        unchanged = b.op("arith.cmpf", b.i1, [found[r.choice.value], r.start[r.choice.value]], {"predicate": ir.IntegerAttr.get(b.i64, 1)})
+
+        def at(i: Emitted) -> list[Emitted]:
+            place = (*outer[:axis], Coordinate(i), *outer[axis:])
+            return [value_at(r, number, place) for number in range(2)]
+
+        def one_by_one() -> list[Emitted]:
+            first, end = at(b.constant(0)), b.constant(shape[axis])
+            values, _ = b.for_loop(b.constant(1), end, 1, first, lambda i, old: r.accumulate(low, old, at(i)))
+            return r.indices(low, values, 0)
+
+        return b.if_else(unchanged, [(b.element(v), 0) for v in found], one_by_one, lambda: found)
 
     def across(outer: Coordinates) -> list[Emitted]:
         """Reduce with one accumulator for each lane of the outer coordinates."""
         lanes = max((c.width for c in outer), default=0)
         first, begin = (starts(lanes), 0) if have_start else (values_at(outer, low.zero), 1)
         end = b.constant(shape[axis])
-        results, _ = b.for_loop(b.constant(begin), end, 1, first, lambda i, acc: combine(acc, values_at(outer, Coordinate(i))))
-        return results
+        results, _ = b.for_loop(b.constant(begin), end, 1, first, lambda i, acc: accumulate(acc, values_at(outer, Coordinate(i))))
+        return [v for r, values in parts(results) for v in r.indices(low, values, 0)]
 
     results = [v for r in group for v in r.node.results]
     if not result_shape:
@@ -176,19 +329,36 @@ def lower_reduce(low: Lowering, node: Node) -> None:
         low.values[value] = low.from_buffer(buffer, node)
 
 
+def chosen_lane(low: Lowering, reduction: Reduction, values: list[Emitted], lanes: int) -> list[Emitted]:
+    """Of lanes without NaN the value and the index that are chosen, where nothing else is: the least index of those with the best value."""
+    b, choice = low.b, reduction.choice
+    lane_values, indices = values[choice.value], values[reduction.index]
+    best = reduced(low, choice.kind, lane_values)
+    is_best = b.op("arith.cmpf", b.i1, [lane_values, best], {"predicate": ir.IntegerAttr.get(b.i64, 1)})
+    element = b.element(indices)
+    last = b.constant((1 << (element.width - 1)) - 1, element)
+    index = reduced(low, "arith.minsi", b.select(is_best, indices, b.broadcast(last, lanes)))
+    return [best if number == choice.value else index for number in range(2)]
+
+
+def reduced(low: Lowering, kind: str, value: Emitted) -> Emitted:
+    """The lanes of a vector combined by one instruction."""
+    b = low.b
+    element = b.element(value)
+    attributes = {"kind": ir.Attribute.parse(f"#vector.kind<{KINDS[kind][0]}>")}
+    if isinstance(element, ir.FloatType):
+        attributes["fastmath"] = ir.Attribute.parse("#arith.fastmath<reassoc>")
+    start = [b.constant(-0.0, element).value] if kind == "arith.addf" else []  # not +0.0, which would turn a sum of -0.0
+    return Emitted(b.create("vector.reduction", [element], [value.value, *start], attributes, depth=value.depth).results[0], value.depth, 0)
+
+
 def lanes_together(low: Lowering, reduction: Reduction, values: list[Emitted], lanes: int) -> list[Emitted]:
     """Combine the lanes of vectors to scalars: one instruction where the target has it, else halves with halves."""
     b = low.b
     element, kind = b.element(values[0]), reduction.kind
     native = kind is not None and (not isinstance(element, ir.FloatType) or isinstance(element, (ir.F32Type, ir.F64Type, ir.F16Type)))
     if native and bits(element) >= 8 and element != b.i1:
-        attributes = {"kind": ir.Attribute.parse(f"#vector.kind<{KINDS[kind][0]}>")}
-        if isinstance(element, ir.FloatType):
-            attributes["fastmath"] = ir.Attribute.parse("#arith.fastmath<reassoc>")
-        depth = values[0].depth
-        start = [b.constant(-0.0, element).value] if kind == "arith.addf" else []  # not +0.0, which would turn a sum of -0.0
-        operands = [values[0].value, *start]
-        return [Emitted(b.create("vector.reduction", [element], operands, attributes, depth=depth).results[0], depth, 0)]
+        return [reduced(low, kind, values[0])]
     while lanes > 1:
         lanes //= 2
         low_half = [b.shuffle(v, v, range(lanes)) for v in values]

@@ -80,16 +80,15 @@ func.func @softmax(%x: !llvm.ptr, %y: !llvm.ptr) {
 // -----
 
 // Two operands with a function of their own: an accumulator each, started from the first vector, and halves combined with halves.
-// CHECK-LABEL: func.func @argmin
-func.func @argmin(%x: !llvm.ptr, %y: !llvm.ptr) {
+// CHECK-LABEL: func.func @two
+func.func @two(%x: !llvm.ptr, %y: !llvm.ptr) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
   %c1024 = arith.constant 1024 : i64
   // CHECK: %[[FIRST:.*]] = llvm.load %arg0
   // CHECK: %[[R:.*]]:2 = scf.for {{.*}} iter_args(%{{.*}} = %[[FIRST]], %{{.*}} = %{{.*}}) -> (vector<[[W:[0-9]+]]xf32>, vector<[[W]]xi32>)
-  // CHECK: arith.cmpf olt
-  // CHECK: arith.select {{.*}} : vector<[[W]]xi1>, vector<[[W]]xf32>
-  // CHECK: arith.select {{.*}} : vector<[[W]]xi1>, vector<[[W]]xi32>
+  // CHECK: arith.mulf
+  // CHECK: arith.maxsi
   // CHECK: scf.yield
   // CHECK: vector.shuffle %[[R]]#0
   // CHECK: vector.shuffle %[[R]]#1
@@ -99,9 +98,52 @@ func.func @argmin(%x: !llvm.ptr, %y: !llvm.ptr) {
   %i = "tt.make_range"() {end = 1024 : i32, start = 0 : i32} : () -> tensor<1024xi32>
   %m:2 = "tt.reduce"(%a, %i) ({
   ^bb0(%l: f32, %li: i32, %r: f32, %ri: i32):
+    %v = arith.mulf %l, %r : f32
+    %w = arith.maxsi %li, %ri : i32
+    "tt.reduce.return"(%v, %w) : (f32, i32) -> ()
+  }) {axis = 0 : i32} : (tensor<1024xf32>, tensor<1024xi32>) -> (f32, i32)
+  llvm.store %m#1, %y : i32, !llvm.ptr
+  llvm.store %m#0, %x : f32, !llvm.ptr
+  return
+}
+
+// -----
+
+// A choice by value and index: one comparison a step, of numbers only, and the position of the vector as the index; behind the loop the least
+// index of the best lanes. Where nothing left the start, all was NaN or infinite: then element by element.
+// CHECK-LABEL: func.func @argmin
+func.func @argmin(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: %[[R:.*]]:2 = scf.for %[[I:.*]] = %c0_i64 to %c1024_i64 {{.*}} -> (vector<[[W:[0-9]+]]xf32>, vector<[[W]]xi32>)
+  // CHECK: %[[P:.*]] = arith.trunci %[[I]]
+  // CHECK: %[[V:.*]] = vector.broadcast %[[P]]
+  // CHECK-NOT: arith.cmpi
+  // CHECK: %[[TAKEN:.*]] = arith.cmpf ogt
+  // CHECK-NOT: arith.cmpi
+  // CHECK: arith.select %[[TAKEN]], {{.*}} : vector<[[W]]xi1>, vector<[[W]]xf32>
+  // CHECK: arith.select %[[TAKEN]], %[[V]], {{.*}} : vector<[[W]]xi1>, vector<[[W]]xi32>
+  // CHECK: scf.yield
+  // CHECK: arith.addi %[[R]]#1
+  // CHECK: %[[BEST:.*]] = vector.reduction <minnumf>, %[[R]]#0
+  // CHECK: %[[INDEX:.*]] = vector.reduction <minsi>
+  // CHECK: %[[START:.*]] = arith.cmpf oeq, %[[BEST]]
+  // CHECK: %[[RESULT:.*]] = scf.if %[[START]]
+  // CHECK: arith.cmpf ugt, {{.*}} : f32
+  // CHECK: scf.yield %[[INDEX]]
+  // CHECK: llvm.store %[[RESULT]], %arg1
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %i = "tt.make_range"() {end = 1024 : i32, start = 0 : i32} : () -> tensor<1024xi32>
+  %m:2 = "tt.reduce"(%a, %i) ({
+  ^bb0(%l: f32, %li: i32, %r: f32, %ri: i32):
     %less = arith.cmpf olt, %l, %r : f32
-    %v = arith.select %less, %l, %r : f32
-    %w = arith.select %less, %li, %ri : i32
+    %equal = arith.cmpf oeq, %l, %r : f32
+    %first = arith.cmpi slt, %li, %ri : i32
+    %tie = arith.andi %equal, %first : i1
+    %left = arith.ori %less, %tie : i1
+    %v = arith.select %left, %l, %r : f32
+    %w = arith.select %left, %li, %ri : i32
     "tt.reduce.return"(%v, %w) : (f32, i32) -> ()
   }) {axis = 0 : i32} : (tensor<1024xf32>, tensor<1024xi32>) -> (f32, i32)
   llvm.store %m#1, %y : i32, !llvm.ptr
