@@ -7,7 +7,7 @@ the chunk.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch_mlir import ir
 
@@ -15,12 +15,14 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import converted, element_of, shape_of
 from triton_spacemit.passes.loops.lanes import ActiveLanes, FixedLanes, Lanes
-from triton_spacemit.passes.loops.lowering import GROUP, ROOM, Lowering
-from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
+from triton_spacemit.passes.loops.lowering import GROUP, ROOM, SMALL_GROUP, Lowering
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinates, Tensor, bits
 from triton_spacemit.passes.loops.views import View, in_place
 
 CHUNK = 256  # steps of k for which operands are located before tiles run over them
 PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
+PACK_USES = 32  # off RISC-V, from so many uses of each element on, a copy without conflicts in the caches pays
+LINE_BYTES = 64
 UNROLL = {False: 4, True: 8}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
 
 
@@ -42,6 +44,8 @@ class Product:
     lanes: int
     wanted_rows: Emitted
     wanted_columns: Emitted
+    rows_follow: bool = False  # A, and B, are copies with elements behind the wanted ones
+    columns_follow: bool = False
 
 
 def factor_type(low: Lowering, element: ir.Type, accumulate: ir.Type) -> ir.Type:
@@ -66,7 +70,7 @@ def make_product(
     narrow = element == b.f16 == left.element and low.chip.native_float16 and imprecise is not None and imprecise.value >= inner
     accumulate = element if narrow or isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
     factor = factor_type(low, left.element, accumulate)
-    lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP))
+    lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP if low.chip.has_vl else SMALL_GROUP))
     height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact=bool(batch) or target.room < ROOM * columns)
     limits = [b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True)]
     return Product(batch, rows, inner, columns, factor, accumulate, target, height, lanes, *limits)
@@ -74,7 +78,7 @@ def make_product(
 
 def tile_height(low: Lowering, rows: int, group: int, exact: bool) -> int:
     """Rows of a register tile: as many as leave room for B, weighed against rows that the last tile has too many."""
-    most = max(1, (low.chip.vector_registers - (1 if low.chip.has_vl else 2) * group) // group)
+    most = max(1, (low.chip.vector_registers - (group if low.chip.has_vl else group + 1)) // group)
     heights = [h for h in range(1, min(rows, most) + 1) if not exact or rows % h == 0]
     return min(heights, key=lambda h: (-(-rows // h) * (h * (group + 1) + group + 2), -h))
 
@@ -93,8 +97,8 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
         target, at_zero = result_buffer(low, node, start, [left, right])
     product = make_product(low, node, left, right, target, (None, None))
     inner = inner_limit(low, product, left, right)
-    a = locate(low, product, left, None, inner, lambda: low.allocate(left.shape, product.factor))
-    bb = locate(low, product, right, len(product.batch) + 1, inner, lambda: low.allocate(right.shape, product.factor))
+    a = locate(low, product, left, None, inner, lambda: operand_buffer(low, left.shape, product.factor))
+    bb = locate(low, product, right, len(product.batch) + 1, inner, lambda: operand_buffer(low, right.shape, product.factor))
     run_tiles(low, product, b_turns=None, views=lambda turn: (a, bb, inner), begin_at_zero=at_zero)
     low.values[node.results[0]] = low.from_buffer(target, node)
 
@@ -199,7 +203,7 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
 
                 def slot(side: int = side, tensor: Tensor = tensor) -> Buffer:
                     if side not in slots:
-                        slots[side] = low.allocate((per_chunk, *tensor.shape), product.factor)
+                        slots[side] = operand_buffer(low, (per_chunk, *tensor.shape), product.factor)
                     whole = slots[side]
                     base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
                     return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
@@ -255,38 +259,116 @@ def zero_from(low: Lowering, tensor: Tensor, dim: int) -> Emitted | None:
     return b.maximum(b.minimum(upper, b.constant(extent)), b.constant(0))
 
 
+def operand_buffer(low: Lowering, shape: tuple[int, ...], factor: ir.Type) -> Buffer:
+    """Room for a copy of an operand; rows whose starts would meet in few sets of a cache lie a cache line further apart."""
+    line = LINE_BYTES * 8 // bits(factor)
+    padded = shape[-1] if shape[-1] % (4 * line) else shape[-1] + line
+    buffer = low.allocate((*shape[:-1], padded), factor)
+    if not low.chip.has_vl:  # whatever lies there may be subnormal numbers, which slow a multiplication down a hundred times
+        behind = low.b.offset(buffer.base, low.b.constant(math.prod((*shape[:-1], padded))), factor)
+        zero, size = low.b.constant(0, low.b.i8), low.b.constant(buffer.room * bits(factor) // 8)
+        low.b.create("llvm.intr.memset", [], [behind.value, zero.value, size.value], {"isVolatile": ir.BoolAttr.get(False)}, depth=0)
+    return replace(buffer, shape=shape)
+
+
 def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None, inner: Emitted, slot: Callable[[], Buffer]) -> View:
     """An operand in memory as the tiles read it, `inner` steps along k: in place where it can be, else packed into `slot()`."""
     b = low.b
     rank = len(product.batch)
     wanted = [b.constant(n) for n in tensor.shape]
     wanted[rank:] = [product.wanted_rows, inner] if unit_dim is None else [inner, product.wanted_columns]
-
-    def pack() -> list[Emitted]:
-        buffer = slot()
-        with low.region():
-            low.write_all([(converted(low, tensor, product.factor), buffer)])
-        return [buffer.base, *(b.constant(s) for s in buffer.strides)]
-
-    found = in_place(low, tensor, wanted) if tensor.element == product.factor else None
-    if unit_dim is None and low.chip.has_vl and product.columns >= PACK_COLUMNS:
+    is_left = unit_dim is None
+    uses = product.columns if is_left else product.rows
+    if is_left and low.chip.has_vl and product.columns >= PACK_COLUMNS:
         unit_dim = rank + 1  # elements of A at constant distances need no instructions for their addresses
-    if found is None or (unit_dim is not None and found[0].strides[unit_dim].constant != 1):
-        base, *strides = pack()
-        return View(base, strides, product.factor)
-    view, condition = found
-    if condition is None:
-        return view
-    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
-    packed: list[Emitted] = []
+    found = in_place(low, tensor, wanted)
+    view, condition = found or (None, None)
+    if view is not None and tensor.element == product.factor and (unit_dim is None or view.strides[unit_dim].constant == 1):
+        if low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES:
+            return either(low, product, view, condition, lambda: packed(low, product, tensor, slot()))
+    buffer = slot()
+    if is_left:
+        product.rows_follow = True
+    else:
+        product.columns_follow = True
+    if view is None or tensor.buffer is not None:
+        return packed(low, product, tensor, buffer)
+    plain = read_at(low, tensor, view, wanted)
+    slack = product.height if is_left else 0
+
+    def copy_view() -> list[Emitted]:
+        copy_wanted(low, converted(low, plain, product.factor), buffer, wanted, slack)
+        return []
 
     def otherwise() -> list[Emitted]:
-        packed.extend(pack())
-        return packed
+        packed(low, product, tensor, buffer)
+        return []
+
+    if condition is None:
+        copy_view()
+    else:
+        b.if_else(condition, [], copy_view, otherwise)
+    return View(buffer.base, [b.constant(s) for s in buffer.strides], product.factor)
+
+
+def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emitted], slack: int) -> None:
+    """The `wanted` first elements of `tensor`, and zeros in `slack` rows behind them."""
+    if low.crosses(tensor, buffer):
+        low.write_all([(tensor, buffer)])
+        return
+    b = low.b
+    access = low.memory.buffer_access(buffer, tensor.origin)
+    dim, width = low.vector_shape([tensor], tensor.shape, [access])
+    if not low.chip.has_vl:  # at least two vectors, so that full ones are read in a loop of their own, without a mask
+        width = max(1, min(width, tensor.shape[dim] // 2))
+
+    def body(at: Coordinates) -> None:
+        low.memory.store(access, low.evaluate(tensor, at), at)
+
+    def limit(at: Coordinates) -> Emitted | None:
+        condition = None
+        for d, (coordinate, end) in enumerate(zip(at, wanted, strict=True)):
+            if d != dim and end.constant is None:
+                condition = b.both(condition, b.compare("slt", coordinate.start, b.add(end, b.constant(slack if d == len(at) - 2 else 0))))
+        end = wanted[dim]
+        return end if condition is None else b.select(condition, end, b.constant(0))
+
+    low.nest(tensor.shape, dim, width, body, limit)
+
+
+def packed(low: Lowering, product: Product, tensor: Tensor, buffer: Buffer) -> View:
+    """The operand copied to `buffer`."""
+    with low.region():
+        low.write_all([(converted(low, tensor, product.factor), buffer)])
+    return View(buffer.base, [low.b.constant(s) for s in buffer.strides], product.factor)
+
+
+def read_at(low: Lowering, tensor: Tensor, view: View, wanted: list[Emitted]) -> Tensor:
+    """The `wanted` first elements of a load, addressed as a view and without the bounds that it satisfies; zero behind them."""
+    b = low.b
+    zeros = [b.constant(0)] * len(tensor.shape)
+    other = b.constant(0, view.element)
+    access = Access(view.base, view.strides, zeros, wanted, None, 1, None, other, view.element, tensor.shape, tensor.origin)
+    result = Tensor(tensor.shape, tensor.element, None, tensor.origin, home=b.depth, access=access)
+    result.compute = lambda at: low.memory.load(result, access, at)
+    return result
+
+
+def either(low: Lowering, product: Product, view: View, condition: Emitted | None, pack: Callable[[], View]) -> View:
+    """`view` where the condition holds, else what `pack` makes."""
+    if condition is None:
+        return view
+    b = low.b
+    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
+    copies: list[View] = []
+
+    def otherwise() -> list[Emitted]:
+        copies.append(pack())
+        return [copies[0].base, *copies[0].strides]
 
     base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], otherwise)
-    same = [s.constant is not None and s.constant == p.constant for s, p in zip(view.strides, packed[1:], strict=True)]
-    return View(base, [s if equal else chosen for s, equal, chosen in zip(view.strides, same, strides, strict=True)], product.factor)
+    same = [s.constant is not None and s.constant == p.constant for s, p in zip(view.strides, copies[0].strides, strict=True)]
+    return View(base, [s if equal else either for s, equal, either in zip(view.strides, same, strides, strict=True)], product.factor)
 
 
 # -- tiles
@@ -310,7 +392,8 @@ def run_tiles(
 
         def column(j: Emitted) -> None:
             left = b.minimum(b.sub(product.wanted_columns, j), b.constant(product.lanes))
-            partial = None if product.wanted_columns.constant is not None else left
+            whole = product.wanted_columns.constant is not None or (product.columns_follow and not low.chip.has_vl)
+            partial = None if whole else left
 
             def row(i: Emitted) -> None:
                 tile(low, product, base_c, c_strides, at, i, j, partial, b_turns, views, begin_at_zero)
@@ -342,7 +425,7 @@ def tile(
     b, element = low.b, product.target.stored
     places = [b.add(i, b.constant(r)) for r in range(product.height)]
     rows_c = [b.offset(b.offset(base_c, b.mul(p, c_strides[-2]), element), j, element) for p in places]
-    exact = product.wanted_rows.constant is not None and product.wanted_rows.constant % product.height == 0
+    exact = product.rows_follow or product.wanted_rows.constant is not None and product.wanted_rows.constant % product.height == 0
     last = b.sub(product.wanted_rows, b.constant(1))
     rows = places if exact else [places[0]] + [b.minimum(p, last) for p in places[1:]]
     lanes: Lanes

@@ -341,7 +341,7 @@ class Lowering(ABC):
         size += room * bits(stored) // 8
         if size <= STACK_BYTES:
             attributes = {
-                "elem_type": ir.TypeAttr.get(b.vector_type(stored, math.prod(shape))),
+                "elem_type": ir.TypeAttr.get(b.vector_type(stored, math.prod(shape) + room)),
                 "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT),
             }
             one = b.constant(1)
