@@ -121,12 +121,15 @@ class Lowering(ABC):
     def vector_shape(self, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()) -> tuple[int, int]:
         """(dimension, lanes) for a loop over `shape`: the dimension along which most accesses are contiguous."""
         score = [0.0] * len(shape)
+        costs: dict[Tensor, tuple[int, tuple[int | None, ...]]] = {}  # of computing floats, and the dimensions that this is done along
         widest, lanes_of_64 = 8, False
         for tensor in tensors:
             widest = max(widest, bits(tensor.element))
             for source, follows in self.cone(tensor):
                 width = bits(source.element)
                 lanes_of_64 |= width == 64
+                if isinstance(source.element, ir.FloatType) and source.uniform is None:
+                    costs[source] = (source.cost - sum({s: s.cost for s, _ in source.sources}.values()), follows)
                 if source.access is not None or isinstance(source.element, ir.FloatType) or source.buffer is not None:
                     widest = max(widest, width)
                 strides = source.buffer.strides if source.buffer is not None else None
@@ -142,7 +145,8 @@ class Lowering(ABC):
         useful = self.chip.lanes(32)
         # a dimension that is too short to fill a register loses to one that is not
         dim = max(range(len(shape)), key=lambda d: (min(shape[d], useful) * (4 if score[d] >= 0 else 1), score[d], d))
-        lanes = self.chip.lanes(widest, SMALL_GROUP if any(t.cost > MUCH for t in tensors) else GROUP)
+        much = sum(cost for cost, follows in costs.values() if dim in follows) > MUCH
+        lanes = self.chip.lanes(widest, SMALL_GROUP if much else GROUP)
         lanes = min(lanes, self.chip.lanes(64, 8) if lanes_of_64 else self.chip.lanes(32, 8))
         return dim, min(lanes, shape[dim])
 
