@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 BENCH ?=
 
-.PHONY: demo test slow bench lint types lit pytest qemu browser clean
+.PHONY: demo test slow bench lint types lit pytest docs qemu browser clean
 
 demo: qemu
 	$(BIN)/python test/demo.py
@@ -36,6 +36,11 @@ lit: $(VENV)/installed
 # -rs: what could not run is named, with the reason.
 pytest: qemu browser
 	$(BIN)/python -m pytest -q -rs -n $(JOBS)
+
+# What is generated from docstrings; tests fail where it is stale.
+docs: $(VENV)/installed
+	$(BIN)/python -m triton_spacemit.dialect.reference > docs/dialect.md
+	$(BIN)/python -m triton_spacemit.passes.reference > docs/passes.md
 
 # The distribution's QEMU where it is recent enough, else one of our own.
 qemu: $(VENV)/installed

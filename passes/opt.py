@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,18 @@ from triton_spacemit.dialect.chips import CHIPS, Chip, get_chip
 from triton_spacemit.dialect.context import make_context
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import set_chip
-from triton_spacemit.passes import pipeline, registry, ttir_text
+from triton_spacemit.passes import pipeline, registry, textual, ttir_text
 
 _PLACE = re.compile(r'"([^"]*)":(\d+):(\d+)')
 _EXPECTED = re.compile(r"expected-(error|warning|remark|note)\s*(?:@(above|below|[+-]\d+))?\s*\{\{(.*?)\}\}")
 _TARGETS = {"xsmt": "structure", "loops": "loops", "llvm": "llvm", "llir": "llvm", "asm": "llvm"}
 _EPILOG = """
-Any other --NAME is a pass, run in the order given (--list-passes names them; upstream's have their usual names).
-Input is TTIR in Triton's syntax, or MLIR of any later state.
+Any other --NAME or --NAME=OPTIONS is a pass or pipeline, run in the order given; --list-passes names them, and upstream's have their usual
+names. The module is verified after each. Input is TTIR in Triton's syntax, or MLIR of any later state.
 
   triton-spacemit-opt kernel.ttir --until=structure
-  triton-spacemit-opt kernel.mlir --structure --canonicalize --print-ir-after-all
+  triton-spacemit-opt kernel.mlir --structure --canonicalize="max-iterations=3" --mlir-print-ir-after-all
+  triton-spacemit-opt kernel.mlir --pass-pipeline='builtin.module(loops,func.func(canonicalize{max-iterations=3},cse))'
   triton-spacemit-opt kernel.ttir --chip x60 --to asm
 """
 
@@ -57,6 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list_passes:
         for name, summary in registry.summaries().items():
             print(f"  --{name:<28} {summary}")
+        print()
+        for name, summary in textual.pipelines().items():
+            print(f"  --{name:<28} {summary}")
+        return 0
+    if options.help_pass:
+        print(registry.documentation(options.help_pass))
         return 0
     try:
         data = sys.stdin.buffer.read() if options.input == "-" else Path(options.input).read_bytes()
@@ -100,7 +108,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("input", nargs="?", default="-", help="file to read (default: standard input)")
     parser.add_argument("-o", dest="output", default="-", metavar="FILE", help="file to write (default: standard output)")
-    parser.add_argument("--pass-pipeline", metavar="TEXT", help="passes to run, separated by commas")
+    parser.add_argument("--pass-pipeline", metavar="TEXT", help="passes to run, separated by commas, also in builtin.module(...)")
     parser.add_argument(
         "--until", metavar="STAGE", choices=list(pipeline.STAGES), help="run all stages up to " + ", ".join(pipeline.STAGES)
     )
@@ -108,22 +116,35 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--chip", default=None, help="target: host, " + ", ".join(CHIPS) + " (default: what the input says, or host)")
     parser.add_argument("--split-input-file", action="store_true", help="treat parts separated by // ----- as modules of their own")
     parser.add_argument("--verify-diagnostics", action="store_true", help="check that just the expected-error {{...}} comments come true")
-    parser.add_argument("--print-ir-after-all", action="store_true", help="print the module after each pass, to standard error")
+    dumps = "print the module {} each pass, to standard error"
+    for when in ("before", "after"):
+        names = (f"--mlir-print-ir-{when}-all", "--print-ir-after-all") if when == "after" else (f"--mlir-print-ir-{when}-all",)
+        parser.add_argument(*names, dest=f"{when}_all", action="store_true", help=dumps.format(when))
+        help_ = f"print the module {when} these passes"
+        parser.add_argument(f"--mlir-print-ir-{when}", dest=when, action="append", default=[], metavar="PASS", help=help_)
+    parser.add_argument("--mlir-print-ir-after-change", dest="after_change", action="store_true", help="print it after what changes it")
+    parser.add_argument("--mlir-timing", action="store_true", help="print the time of each pass, to standard error")
     parser.add_argument("--mlir-print-debuginfo", action="store_true", help="print locations")
     parser.add_argument("--mlir-print-op-generic", action="store_true", help="print the generic form")
-    parser.add_argument("--list-passes", action="store_true", help="list the passes, a line each")
+    parser.add_argument("--verify-roundtrip", action="store_true", help="check that the input, printed and read again, is the same")
+    parser.add_argument("--allow-unregistered-dialect", action="store_true", help="accepted as mlir-opt's: unregistered ops always are")
+    parser.add_argument("--list-passes", action="store_true", help="list the passes and pipelines, a line each")
+    parser.add_argument("--help-pass", metavar="PASS", choices=list(registry.PASSES), help="print what is known of a pass, with an example")
     options, rest = parser.parse_known_args(arguments)
-    for argument in rest:
-        if not re.fullmatch(r"--[a-z0-9][a-z0-9-]*", argument):
-            parser.error(f"unrecognized argument {argument}")
-    options.passes = [argument[2:] for argument in rest]
-    if options.pass_pipeline:
-        options.passes += _split_pipeline(options.pass_pipeline)
-    for name in options.passes:
-        if not registry.exists(name):
-            parser.error(f"unknown pass {name!r}; --list-passes shows the known ones")
-    if options.passes and (options.until or options.to) or (options.until and options.to):
+    try:
+        options.steps = [step for argument in rest for step in _named(argument)]
+        if options.pass_pipeline:
+            options.steps += textual.parse(options.pass_pipeline)
+    except textual.PipelineError as error:
+        parser.error(str(error))
+    known = {step.name for step in (*options.steps, *textual.stages(list(pipeline.STAGES)[-1]))}
+    for name in (*options.before, *options.after):
+        if name not in known:
+            parser.error(f"--mlir-print-ir-before and -after name passes that run; {name!r} does not")
+    if options.steps and (options.until or options.to) or (options.until and options.to):
         parser.error("give passes, or --until, or --to")
+    if options.until or options.to:
+        options.steps = textual.stages(options.until or _TARGETS[options.to])
     if options.chip is not None:
         try:
             options.chip = get_chip(options.chip)
@@ -132,17 +153,11 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def _split_pipeline(text: str) -> list[str]:
-    """The passes of a textual pipeline: commas within brackets belong to a pass."""
-    match = re.fullmatch(r"\s*builtin\.module\((.*)\)\s*", text, re.DOTALL)
-    parts, depth = [""], 0
-    for character in match[1] if match else text:
-        depth += (character in "({") - (character in ")}")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
+def _named(argument: str) -> list[textual.Step]:
+    match = re.fullmatch(r"--([a-z0-9][a-z0-9-]*)(?:=(.*))?", argument, re.DOTALL)
+    if match is None:
+        raise textual.PipelineError(f"unrecognized argument {argument}")
+    return textual.named(match[1], match[2])
 
 
 def _chunks(text: str) -> list[str]:
@@ -169,21 +184,14 @@ def _process(text: str, file: str, options: argparse.Namespace, diagnostics: lis
             raise Failed([Diagnostic("error", "the input is empty", file, 1, 1)])
         handler = context.attach_diagnostic_handler(collect)
 
-        def show(name: str, module: ir.Module) -> None:
-            if options.print_ir_after_all:
-                print(f"// -----// IR Dump After {name} //----- //\n{module}", file=sys.stderr)
-
         def run() -> str:
             module = ir.Module.parse(ttir_text.as_functions(text))
             tt_verifier.verify(module)
+            if options.verify_roundtrip:
+                _check_roundtrip(module)
             if options.chip is not None:
                 set_chip(module, options.chip)
-            for name in options.passes:
-                registry.lookup(name)(module)
-                show(name, module)
-            stage = options.until or _TARGETS.get(options.to)
-            if stage:
-                pipeline.run(module, stage, show)
+            _run_steps(module, options)
             module.operation.verify()
             if options.to in ("llir", "asm"):
                 return _generated(module, options.to, options.chip)
@@ -195,6 +203,48 @@ def _process(text: str, file: str, options: argparse.Namespace, diagnostics: lis
             return _guard(run, file)
         finally:
             handler.detach()
+
+
+def _run_steps(module: ir.Module, options: argparse.Namespace) -> None:
+    """Run what is asked for, with dumps and times. Raises what the steps raise."""
+
+    def show(when: str, name: str, text: str) -> None:
+        print(f"// -----// IR Dump {when} {name} //----- //\n{text}", file=sys.stderr)
+
+    times: list[tuple[str, float]] = []
+    text = str(module) if options.after_change else ""
+    for step in options.steps:
+        if step.is_pass and (options.before_all or step.name in options.before):
+            show("Before", step.name, str(module))
+        start = time.perf_counter()
+        step.run(module)
+        times.append((step.name, time.perf_counter() - start))
+        if not step.is_pass:
+            continue
+        if options.after_change:
+            before, text = text, str(module)
+        if options.after_all or step.name in options.after or (options.after_change and text != before):
+            show("After", step.name, str(module))
+        _verify(module, step.name)
+    if options.mlir_timing:
+        total = sum(seconds for _, seconds in times) or 1.0
+        for name, seconds in (*times, ("Total", total)):
+            print(f"  {seconds:9.4f} s ({100 * seconds / total:5.1f}%)  {name}", file=sys.stderr)
+
+
+def _verify(module: ir.Module, name: str) -> None:
+    try:
+        module.operation.verify()
+    except ir.MLIRError as error:
+        first = error.error_diagnostics[0] if error.error_diagnostics else None
+        message, location = (first.message, first.location) if first else (str(error), module.operation.location)
+        raise LoweringError(f"invalid IR after {name}: {message}", location) from None
+
+
+def _check_roundtrip(module: ir.Module) -> None:
+    text = str(module)
+    if str(ir.Module.parse(text)) != text:
+        raise LoweringError("printed and read again, the module is another one", module.operation.location)
 
 
 def _generated(module: ir.Module, form: str, chip: Chip | None) -> str:

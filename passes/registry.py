@@ -1,6 +1,9 @@
 """The one table of passes: command-line argument to function, imported when it is first used."""
 
+import ast
 import importlib
+import inspect
+import re
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -41,16 +44,14 @@ def lookup(argument: str) -> Pass:
     return lambda module: run_upstream(module, argument)
 
 
-def exists(argument: str) -> bool:
-    """Whether `lookup(argument)` gives a pass that can run."""
-    if argument in PASSES:
-        return True
+def problem(pipeline: str) -> str:
+    """What is wrong with the text of upstream passes, such as `canonicalize{max-iterations=3},cse`; empty where nothing is."""
     try:
         with ir.Context():
-            _parse_upstream(argument)
-    except ValueError:
-        return False
-    return True
+            _parse_upstream(pipeline)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 # Of each context: a pass manager collects its patterns when it is first run, which takes longer than most runs do.
@@ -80,16 +81,24 @@ def _parse_upstream(pipeline: str) -> PassManager:
         # Passes on functions need the function level named.
         try:
             return PassManager.parse(f"builtin.module(func.func({pipeline}))")
-        except ValueError:
-            raise ValueError(f"unknown pass {pipeline!r}; triton-spacemit-opt --list-passes shows the known ones") from None
+        except ValueError as error:
+            said = str(error)
+            if missing := re.search(r"'([^']*)' does not refer to a registered pass", said):
+                raise ValueError(f"unknown pass {missing[1]!r}; triton-spacemit-opt --list-passes shows the known ones") from None
+            raise ValueError(f"{pipeline}: {said.strip().splitlines()[0].partition('>: ')[2] or said.strip()}") from None
 
 
 def summaries() -> dict[str, str]:
-    """Every pass of the table with its summary: the first line of its module's docstring, read without importing it."""
-    folder = Path(__file__).parent
-    lines = {}
-    for argument, target in PASSES.items():
-        path = folder.joinpath(*target.split(":")[0].split(".")[2:])
-        source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
-        lines[argument] = source.partition("\n")[0].strip('" ')
-    return lines | UPSTREAM
+    """Every pass of the table with its summary: the first line of its documentation."""
+    return {argument: documentation(argument).partition("\n")[0] for argument in PASSES} | UPSTREAM
+
+
+def documentation(argument: str) -> str:
+    """The docstring of the module of one of `PASSES`, read without importing it: what the pass does, and an example of its input."""
+    return inspect.cleandoc(ast.get_docstring(ast.parse(sources(argument)[0].read_text())) or "")
+
+
+def sources(argument: str) -> list[Path]:
+    """The files of one of `PASSES`, the one with its documentation first."""
+    path = Path(__file__).parent.joinpath(*PASSES[argument].split(":")[0].split(".")[2:])
+    return [path / "__init__.py", *sorted(path.glob("[!_]*.py"))] if path.is_dir() else [path.with_suffix(".py")]
