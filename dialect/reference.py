@@ -79,7 +79,8 @@ def _names(marked: list[str]) -> set[str]:
 
 def _op(node: ast.ClassDef, group: str, functions: dict[str, ast.FunctionDef]) -> Op:
     keywords = {keyword.arg: keyword.value for keyword in node.keywords}
-    traits = [ast.unparse(each) for each in keywords["traits"].elts] if isinstance(keywords.get("traits"), ast.List) else []
+    listed = keywords.get("traits")
+    traits = [ast.unparse(each) for each in listed.elts] if isinstance(listed, ast.List) else []
     op = Op(ast.literal_eval(keywords["name"]), group, ast.get_docstring(node) or "", _EFFECTS[traits[0]] if traits else _UNKNOWN)
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
@@ -143,7 +144,7 @@ def _message(node: ast.expr, known: dict[str, Any]) -> str:
     text = ""
     for part in parts:
         if isinstance(part, ast.Constant):
-            text += part.value
+            text += str(part.value)
         elif isinstance(part, ast.FormattedValue):
             value = _value(part.value, known)
             text += _called(part.value) if value is None else str(value)

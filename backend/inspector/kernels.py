@@ -102,8 +102,8 @@ def _hash(entry: Path) -> str:
 def _read(entry: Path) -> Kernel:
     try:
         metadata = json.loads(entry.read_text())
-        texts = {stage: entry.with_suffix(f".{stage}").read_text() for stage in ("ttir", "xsmt", "llir")}
-        return Kernel(metadata["name"], metadata["arch"], metadata, **texts, folder=entry.parent)
+        ttir, xsmt, llir = (entry.with_suffix(f".{stage}").read_text() for stage in ("ttir", "xsmt", "llir"))
+        return Kernel(metadata["name"], metadata["arch"], metadata, ttir, xsmt, llir, folder=entry.parent)
     except (OSError, ValueError, KeyError) as error:
         raise UnknownKernelError(f"{entry} is damaged: {type(error).__name__}: {error}") from None
 
