@@ -540,6 +540,8 @@ HINTS = ("lhs_first", "mr", "nr", "kr", "mt", "nt", "kt", "mb", "nb", "kb")
 class AnnotationOp(XSMT.Operation, name="annotation"):
     """A hint on a block that lowering may read: a name of the known ones, and a number. The op has no other effect.
 
+    `mr` and `nr` of a product (`mmt4d` or `tt.dot`) are the most rows and columns of its register tile; the other hints are not read.
+
     ```mlir
     "xsmt.annotation"(%t) {hint = "mr", value = 8 : i32} : (tensor<4x4x16x8xf16>) -> ()
     ```

@@ -6,6 +6,8 @@ columns; loops carry matrices. So a packed product is lowered like any other, a 
 product needs, and nothing is rearranged that no machine instruction asks for. Where an op needs the tiles themselves an `xsmt.pack` or
 `xsmt.unpack` of the whole block stays.
 
+Annotations end here: those of a product become attributes of its `tt.dot` (`xsmt.mr`, ...), which lowering reads; others go.
+
 Products of 16-bit floats are summed in f32; a loop that only adds products to a block carries the sum as f32 and rounds it once, behind it.
 
 ```mlir
@@ -25,6 +27,7 @@ from collections.abc import Sequence
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import kernel_of
+from triton_spacemit.dialect.xsmt import HINTS
 
 ELEMENTWISE = frozenset(
     "tt." + name for name in "bitcast fp_to_fp clampf mulhiui precise_divf precise_sqrt extern_elementwise".split()
@@ -88,6 +91,14 @@ def _i32(value: int) -> ir.Attribute:
 
 def _producer(value: ir.Value) -> ir.Operation | None:
     return value.owner.operation if isinstance(value, ir.OpResult) else None
+
+
+def _dot_of(value: ir.Value) -> ir.Operation | None:
+    """The product that a matrix is, rounded or not."""
+    op = _producer(value)
+    if op is not None and op.name == "arith.truncf":
+        op = _producer(op.operands[0])
+    return op if op is not None and op.name == "tt.dot" else None
 
 
 def _users(value: ir.Value) -> list[ir.Operation]:
@@ -257,9 +268,19 @@ class _Rewriter:
                 start = self.matrix(other)
                 left, right = self.products[product]
                 self.found(op, self.product(op, left, right, start, _matrix(op.results[0].type)))
+                old, new = (_dot_of(self.plain[value]) for value in (product, op.results[0]))
+                for hint in HINTS:
+                    if f"xsmt.{hint}" in old.attributes:
+                        new.attributes[f"xsmt.{hint}"] = old.attributes[f"xsmt.{hint}"]
                 return
         if any(operand in self.plain for operand in op.operands):
             self.found(op, self.derived(op))
+
+    def annotation(self, op: ir.Operation) -> None:
+        dot = _dot_of(self.plain.get(op.operands[0], op.operands[0]))
+        if dot is not None:
+            dot.attributes[f"xsmt.{op.attributes['hint'].value}"] = op.attributes["value"]
+        op.erase()
 
     # Accesses
 
@@ -382,6 +403,7 @@ _RULES = {
     "xsmt.subview": _Rewriter.view,
     "xsmt.unpack": _Rewriter.view,
     "xsmt.mmt4d": _Rewriter.mmt4d,
+    "xsmt.annotation": _Rewriter.annotation,
     "xsmt.descriptor_load": _Rewriter.load,
     "xsmt.descriptor_store": _Rewriter.store,
     "arith.addf": _Rewriter.add,

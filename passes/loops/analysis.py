@@ -30,7 +30,8 @@ LAZY_TT = {
     "xsmt.pack",
 }
 WRITES = {"xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "xsmt.atomic_poll", "llvm.store"}
-WRITES |= {"xsmt.barrier_arrive", "xsmt.barrier_wait", "xsmt.barrier_set_expect", "xsmt.parallel"}
+# Whoever waits for a thread's arrival may write what it has read before: its loads do not pass the arrival. They may pass a wait.
+WRITES |= {"xsmt.barrier_arrive", "xsmt.barrier_set_expect", "xsmt.parallel"}
 
 
 @dataclass(eq=False)

@@ -71,15 +71,24 @@ def make_product(
     accumulate = element if narrow or isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
     factor = factor_type(low, left.element, accumulate)
     lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP if low.chip.has_vl else SMALL_GROUP))
-    height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact=bool(batch) or target.room < ROOM * columns)
+    most = hinted(dot, "nr", lanes)
+    lanes = lanes if most == lanes else 1 << (most.bit_length() - 1)
+    exact, most = bool(batch) or target.room < ROOM * columns, hinted(dot, "mr", rows)
+    height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact, most)
     limits = [b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True)]
     return Product(batch, rows, inner, columns, factor, accumulate, target, height, lanes, *limits)
 
 
-def tile_height(low: Lowering, rows: int, group: int, exact: bool) -> int:
+def hinted(dot: Node, name: str, otherwise: int) -> int:
+    """What the kernel wants for the rows (`mr`) or columns (`nr`) of the register tile at most."""
+    hint = dot.attribute(f"xsmt.{name}")
+    return min(otherwise, max(1, hint.value)) if hint is not None else otherwise
+
+
+def tile_height(low: Lowering, rows: int, group: int, exact: bool, limit: int) -> int:
     """Rows of a register tile: as many as leave room for B, weighed against rows that the last tile has too many."""
     most = max(1, (low.chip.vector_registers - (group if low.chip.has_vl else group + 1)) // group)
-    heights = [h for h in range(1, min(rows, most) + 1) if not exact or rows % h == 0]
+    heights = [h for h in range(1, min(limit, most) + 1) if not exact or rows % h == 0]
     return min(heights, key=lambda h: (-(-rows // h) * (h * (group + 1) + group + 2), -h))
 
 

@@ -569,7 +569,7 @@ class Lowering(ABC):
         self.pending = keep
 
     def needed_by(self, value: ir.Value) -> set[int]:
-        """Orders of the acting ops that still have to compute `value`: not those that read a stored value made of it."""
+        """Orders of the acting ops that still have to compute `value`: not those that read a stored value made of it, or a window's memory."""
         orders: set[int] = set()
         stack, seen = [value], {value}
         while stack:
@@ -579,7 +579,8 @@ class Lowering(ABC):
                     continue
                 for result in user.results:
                     made = self.values.get(result)
-                    if result not in seen and not (isinstance(made, Tensor) and made.buffer is not None):
+                    stored = isinstance(made, Tensor) and (made.buffer is not None or (user.name == "xsmt.subview" and not made.sources))
+                    if result not in seen and not stored:
                         seen.add(result)
                         stack.append(result)
         return orders

@@ -289,7 +289,6 @@ def lower_arrive(low: Lowering, node: Node) -> None:
 
 
 def lower_wait(low: Lowering, node: Node) -> None:
-    low.before_write(node, None)
     where = text(low, place_of(node.op.location) or "an unknown line")
     call(low, BARRIER_WAIT, [handle(low, node.operands[0]), low.scalar(node.operands[1]), where])
 

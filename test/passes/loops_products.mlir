@@ -250,3 +250,46 @@ func.func @scaled(%x: !llvm.ptr, %y: !llvm.ptr, %s: !llvm.ptr, %z: !llvm.ptr) {
   "xsmt.descriptor_store"(%z, %d, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x32xf32>, i64, i64, i64, i64, i64, i64) -> ()
   return
 }
+
+// -----
+
+// A register tile is no larger than its product's hints: here 2 rows of 8 columns.
+// CHECK-LABEL: func.func @hints
+func.func @hints(%x: !llvm.ptr, %z: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: scf.for {{.*}} to %c64_i64 step %c8_i64
+  // CHECK: scf.for {{.*}} to %c64_i64 step %c2_i64
+  // CHECK: scf.for {{.*}} -> (vector<[2]xf32>, vector<[2]xf32>, vector<[2]xf32>)
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
+  %d = "tt.dot"(%a, %a, %zero) {xsmt.mr = 2 : i32, xsmt.nr = 9 : i32} : (tensor<64x64xf32>, tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A window reads memory itself: what it is a part of is not stored. A load may pass a wait; it is carried out before an arrival.
+// CHECK-LABEL: func.func @windows
+func.func @windows(%x: !llvm.ptr, %z: !llvm.ptr, %i: i32, %bar: i64, %last: i1) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c16 = arith.constant 16 : i64
+  %c64 = arith.constant 64 : i64
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  // CHECK-NOT: scf.for
+  // CHECK: llvm.call
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
+  %w = "xsmt.subview"(%a, %i, %zero) : (tensor<64x64xf32>, i32, i32) -> tensor<16x64xf32>
+  "xsmt.barrier_wait"(%bar, %one, %zero) : (i64, i32, i32) -> ()
+  // CHECK: scf.for {{.*}} to %c16_i64
+  // CHECK: llvm.call
+  // CHECK: scf.for {{.*}} to %c16_i64
+  // CHECK-NOT: scf.for {{.*}} to %c64_i64 step %c1_i64
+  "xsmt.barrier_arrive"(%bar) : (i64) -> ()
+  "xsmt.descriptor_store"(%z, %w, %c64, %c1, %c0, %c0, %c16, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}

@@ -102,6 +102,27 @@ func.func @properties(%a: tensor<32x32xf32>) -> tensor<32x32xf32> {
 
 // -----
 
+// What is said of a product stays with it when it becomes a sum. Other annotations have no effect.
+// CHECK-LABEL: func.func @hints
+func.func @hints(%a: tensor<32x32xf16>, %c: tensor<32x32xf16>) -> tensor<32x32xf16> {
+  // CHECK: %[[C:.*]] = arith.extf %arg1
+  // CHECK: "tt.dot"(%arg0, %arg0, %[[C]]) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32, xsmt.mr = 4 : i32, xsmt.nr = 16 : i32
+  // CHECK-NOT: "xsmt.annotation"
+  // CHECK: return
+  %zero = arith.constant 0 : i32
+  %t = "xsmt.pack"(%a, %zero, %zero) : (tensor<32x32xf16>, i32, i32) -> tensor<4x4x8x8xf16>
+  %u = "xsmt.pack"(%c, %zero, %zero) : (tensor<32x32xf16>, i32, i32) -> tensor<4x4x8x8xf16>
+  "xsmt.annotation"(%t) {hint = "kb", value = 4 : i32} : (tensor<4x4x8x8xf16>) -> ()
+  %0 = "xsmt.mmt4d"(%t, %t) {transposed = false} : (tensor<4x4x8x8xf16>, tensor<4x4x8x8xf16>) -> tensor<4x4x8x8xf16>
+  "xsmt.annotation"(%0) {hint = "mr", value = 4 : i32} : (tensor<4x4x8x8xf16>) -> ()
+  "xsmt.annotation"(%0) {hint = "nr", value = 16 : i32} : (tensor<4x4x8x8xf16>) -> ()
+  %1 = arith.addf %u, %0 : tensor<4x4x8x8xf16>
+  %2 = "xsmt.unpack"(%1, %zero, %zero) : (tensor<4x4x8x8xf16>, i32, i32) -> tensor<32x32xf16>
+  return %2 : tensor<32x32xf16>
+}
+
+// -----
+
 // An op on the tiles themselves gets them, and gives them back.
 // CHECK-LABEL: func.func @tiles
 func.func @tiles(%a: tensor<32x32xf32>) -> tensor<32x32xf32> {

@@ -221,7 +221,7 @@ def alloc_copies(shape, dtype, storage="l2", copies=1, _semantic=None, _generato
 
 @core.builtin
 def compile_hint(tensor, name, value=None, _semantic=None, _generator=None):
-    """An annotation of `tensor` that lowering may read."""
+    """An annotation of `tensor` that lowering may read: `mr` and `nr` of a product are the most rows and columns of its register tile."""
     name, value = core._unwrap_if_constexpr(name), core._unwrap_if_constexpr(value)
     if name not in HINTS:
         raise ValueError(f"unknown hint {name!r}; known: {', '.join(HINTS)}")
