@@ -24,7 +24,18 @@ from collections.abc import Callable
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import SCRATCH, chip_of, fuses, kernel_of
-from triton_spacemit.passes.loops import accesses, control, dot, elementwise, packed, parallel, reductions, scaled_dot, services
+from triton_spacemit.passes.loops import (
+    accesses,
+    accumulators,
+    control,
+    dot,
+    elementwise,
+    packed,
+    parallel,
+    reductions,
+    scaled_dot,
+    services,
+)
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted, Scope
 from triton_spacemit.passes.loops.lowering import Lowering
@@ -96,6 +107,7 @@ def loops(module: ir.Module) -> None:
     """Replace the module's kernel by its loops; raises LoweringError at an op that has no lowering."""
     function = kernel_of(module)
     with module.context, function.location:
+        accumulators.narrow(function)
         KernelLowering(module, function).run()
 
 
