@@ -67,6 +67,13 @@ class Function:
         """Those of all blocks, or of the blocks in the loop with this header, with the loops in it."""
         return [i for block in self.blocks if loop is None or self._is_in(block.loop, loop) for i in block.instructions]
 
+    def nest(self, parent: str = "") -> Iterator[Loop]:
+        """The loops, each before those in it; loops side by side as they stand in the code."""
+        for loop in self.loops.values():
+            if loop.parent == parent:
+                yield loop
+                yield from self.nest(loop.header)
+
     def is_innermost(self, loop: str) -> bool:
         return not any(other.parent == loop for other in self.loops.values())
 

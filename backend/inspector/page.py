@@ -78,7 +78,8 @@ def _launch(kernel: Kernel, stages: Stages, chip: Chip) -> dict[str, str]:
     if kernel.constants:
         constants = {name: getattr(value, "__name__", value) for name, value in kernel.constants.items()}
         shown["Constants"] = "\n".join(f"{name} = {value}" for name, value in constants.items())
-    shown["Scratch"] = f"{metadata['shared']:,} bytes a program"
+    scratch = metadata["shared"] if metadata["shared"] > 1 else 0  # it is never 0 in the metadata
+    shown["Scratch"] = f"{scratch:,} bytes a program"
     shown["Object"] = f"{stages.object_bytes:,} bytes"
     shown["Options"] = ", ".join(f"{name}={metadata[name]}" for name in ("num_warps", "num_stages", "enable_fp_fusion", "debug"))
     shown["Hash"] = str(metadata["hash"])
@@ -137,10 +138,10 @@ def _functions(
     innermost: list[tuple[dict[str, Any], list[str]]] = []
     for function in functions:
         rows.append(_row(function.name, 0, function.instructions(), places, chip))
-        for header, loop in function.loops.items():
-            instructions = function.instructions(header)
-            row = _row(header, loop.depth, instructions, places, chip)
-            row["innermost"] = function.is_innermost(header)
+        for loop in function.nest():
+            instructions = function.instructions(loop.header)
+            row = _row(loop.header, loop.depth, instructions, places, chip)
+            row["innermost"] = function.is_innermost(loop.header)
             rows.append(row)
             if row["innermost"]:
                 innermost.append((row, _for_mca(instructions, chip)))

@@ -131,6 +131,7 @@ def test_loops_and_registers_of_assembly() -> None:
     # Half of m2 for 16-bit elements where e32 is set: v8; and at m1 the mask and three registers.
     assert (outer.instructions, outer.vector_registers) == (8, inner.vector_registers + 4)
     assert (whole.instructions, whole.by_kind["scalar memory"], whole.by_kind["scalar float"]) == (13, 2.0, 1.0)
+    assert [loop.header for loop in function.nest()] == [".LBB0_1", ".LBB0_2"]
     assert not function.is_innermost(".LBB0_1")
     assert function.is_innermost(".LBB0_2")
 
@@ -317,6 +318,15 @@ def test_cycles_of_a_command(tmp_path: Path) -> None:
         mca.cycles([["bad"]], mca=[str(command)])
     assert mca.hints(16, 0.5) == ["# LLVM-MCA-RISCV-LMUL MF2", "# LLVM-MCA-RISCV-SEW E16"]
     assert [chip for chip in CHIPS.values() if mca.is_modelled(chip)] == [CHIPS["x60"], CHIPS["a60"]]
+
+
+def test_loops_are_listed_with_those_in_them() -> None:
+    """Whatever their order in the code."""
+    inner = "#   Parent Loop BB0_9 Depth=1\n\t\t# =>  This Inner Loop Header: Depth=2"
+    blocks = [("2", inner), ("5", "# =>This Inner Loop Header: Depth=1"), ("9", "# =>This Loop Header: Depth=1"), ("7", inner)]
+    text = "".join(f".LBB0_{number}: {comment}\n\tnop\n" for number, comment in blocks)
+    _, (function,) = read_assembly(f"\t.text\nk:\n# %bb.0:\n{text}\tret\n", read_llvm("")[1], get_chip("x60"))
+    assert [(loop.header[-1], loop.depth) for loop in function.nest()] == [("5", 1), ("9", 1), ("2", 2), ("7", 2)]
 
 
 def test_functions_of_a_program_with_threads() -> None:
