@@ -5,6 +5,7 @@ Loaded by `run.py` into pytest's controller and workers alike; settings come in 
 
 import faulthandler
 import fnmatch
+import functools
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
+from triton import _internal_testing
 
 from triton_spacemit.backend.knobs import active_index
 
@@ -111,7 +113,8 @@ class Plugin:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = self.results.setdefault(_name(report.nodeid), {"outcome": "passed", "seconds": 0.0})
         result["seconds"] += report.duration
-        result.update(end=getattr(report, "stop", 0.0), resident_mib=getattr(report, "resident_mib", 0), worker=getattr(report, "worker_id", ""))
+        for name in ("stop", "resident_mib", "worker_id"):
+            result[name] = getattr(report, name, 0)
         text = str(report.longrepr)
         if report.when == "???" or "crashed while running" in text:
             result.update(outcome="crashed", message=text[-300:])
@@ -154,6 +157,14 @@ def _patch_cuda() -> None:
     torch.cpu.current_device = active_index  # type: ignore[assignment]
 
 
+def in_child(worker: str, *args: Any) -> None:
+    """A function of Triton's test tools that a new process runs, in a process that is prepared as this one."""
+    _patch_cuda()
+    getattr(_internal_testing, worker)(*args)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     _patch_cuda()
+    for worker in ("_run_in_process_worker", "_run_in_replenishing_process_worker"):
+        setattr(_internal_testing, worker, functools.partial(in_child, worker))
     config.pluginmanager.register(Plugin(), "triton_tests")
