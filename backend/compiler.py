@@ -30,11 +30,12 @@ class SpacemitBackend(BaseBackend):
     binary_ext = "o"
 
     def __init__(self, target: GPUTarget) -> None:
-        from triton_spacemit.backend import assembly, cache, overrides
+        from triton_spacemit.backend import assembly, cache, launch_path, overrides
 
         super().__init__(target)
         assembly.install()
         cache.install()
+        launch_path.install_metadata()
         overrides.install()
         self.chip = str(target.arch) or active_target()[1]
 

@@ -206,6 +206,9 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
     pack, signature = make_packer(metadata.name, {str(name): kind for name, kind in src.signature.items()}, constexprs)
     run = _cooperative(metadata.name, device.launch) if metadata.launch_cooperative_grid else device.launch
 
+    def wrong_grid(*grid: Any) -> ArgumentError:
+        return ArgumentError(f"the grid of kernel {metadata.name!r} must be integers from 0 to {_LARGEST_EXTENT}, got {grid}")
+
     def launch(
         grid_x: int,
         grid_y: int,
@@ -218,13 +221,17 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
         exit_hook: Any,
         *values: Any,
     ) -> None:
+        try:
+            extents = grid_x | grid_y | grid_z
+        except TypeError:
+            raise wrong_grid(grid_x, grid_y, grid_z) from None
+        if not 0 <= extents <= _LARGEST_EXTENT:
+            raise wrong_grid(grid_x, grid_y, grid_z)
         slots, pointers = pack(values)
         # Triton passes a chain of hooks, empty more often than not.
         if enter_hook is not None and getattr(enter_hook, "calls", True):
             enter_hook(launch_metadata)
-        if grid_x > _LARGEST_EXTENT or grid_y > _LARGEST_EXTENT or grid_z > _LARGEST_EXTENT:
-            raise ArgumentError(f"kernel {metadata.name!r}: an extent of the grid {(grid_x, grid_y, grid_z)} is above {_LARGEST_EXTENT}")
-        if grid_x > 0 and grid_y > 0 and grid_z > 0:
+        if grid_x and grid_y and grid_z:
             run(function, (grid_x, grid_y, grid_z), slots, pointers, signature)
         if exit_hook is not None and getattr(exit_hook, "calls", True):
             exit_hook(launch_metadata)

@@ -31,10 +31,12 @@ class _AfterImport:
 
 
 def _install() -> None:
+    from triton_spacemit.backend import launch_path
     from triton_spacemit.backend.language import block_pointer, pointers
 
     block_pointer.install()
     pointers.install()
+    launch_path.install()
 
 
 def extend_language() -> None:

@@ -1,5 +1,6 @@
 """Packing of arguments into slots, and what the launcher refuses."""
 
+import re
 import struct
 from types import SimpleNamespace
 
@@ -153,6 +154,14 @@ def test_an_empty_grid_runs_nothing_but_checks_arguments(recorder, grid):
     assert recorder.launches == []
     with pytest.raises(ArgumentError):
         launch(*grid, 0, "function", None, None, None, None)
+
+
+@pytest.mark.parametrize("grid", [(1, -1, 1), (1 << 31, 1, 1), (1.0, 1, 1), (1, 1, None), ("1", 1, 1)], ids=str)
+def test_a_grid_of_anything_but_extents_is_refused(recorder, grid):
+    message = rf"the grid of kernel 'kernel' must be integers from 0 to 2147483647, got {re.escape(str(grid))}"
+    with pytest.raises(ArgumentError, match=message):
+        make({"n": "i32"})(*grid, 0, "function", None, None, None, None, 5)
+    assert recorder.launches == []
 
 
 def test_hooks_surround_the_launch(recorder):
