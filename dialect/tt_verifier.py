@@ -4,7 +4,7 @@ What libtriton has parsed or built is valid; MLIR text in the generic form need 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch_mlir import ir
 
@@ -93,7 +93,7 @@ def _reshape(op: ir.Operation) -> bool:
 
 
 def _trans(op: ir.Operation) -> bool:
-    old, order = _shape(op.operands[0].type), list(op.attributes["order"])
+    old, order = _shape(op.operands[0].type), _i32s(op, "order")
     return _same_elements(op) and sorted(order) == list(range(len(old))) and _shape(op.results[0].type) == tuple(old[d] for d in order)
 
 
@@ -137,7 +137,7 @@ def _ptr_to_int(op: ir.Operation) -> bool:
 
 def _access(op: ir.Operation) -> bool:
     if op.name == "tt.load":
-        sizes = list(op.attributes["operandSegmentSizes"])
+        sizes = _i32s(op, "operandSegmentSizes")
         if len(sizes) != 3 or sizes[0] != 1 or any(size not in (0, 1) for size in sizes) or sum(sizes) != len(op.operands):
             return False
         if not isinstance(op.attributes["isVolatile"].value, bool):
@@ -167,7 +167,36 @@ def _body(op: ir.Operation, arguments: list[ir.Type], results: list[ir.Type], en
         return False
     ends = [list(block.operations)[-1].operation for block in blocks if list(block.operations)]
     returns = [last for last in ends if last.name == end]
-    return len(ends) == len(blocks) and bool(returns) and all([value.type for value in last.operands] == results for last in returns)
+    typed = len(ends) == len(blocks) and bool(returns) and all([value.type for value in last.operands] == results for last in returns)
+    return typed and _ordered(blocks, _made_in(blocks), set())
+
+
+def _made_in(blocks: Sequence[ir.Block]) -> set[ir.Value]:
+    made: set[ir.Value] = set()
+    for block in blocks:
+        made.update(block.arguments)
+        for op in block.operations:
+            made.update(op.operation.results)
+            for region in op.operation.regions:
+                made |= _made_in(list(region.blocks))
+    return made
+
+
+def _ordered(blocks: Sequence[ir.Block], made: set[ir.Value], seen: set[ir.Value]) -> bool:
+    """Whether what is made in a region is used behind it only: MLIR does not check that in regions of unregistered ops."""
+    for block in blocks:
+        seen.update(block.arguments)
+        for op in block.operations:
+            if any(operand in made and operand not in seen for operand in op.operation.operands):
+                return False
+            if not all(_ordered(list(region.blocks), made, seen) for region in op.operation.regions):
+                return False
+            seen.update(op.operation.results)
+    return True
+
+
+def _i32s(op: ir.Operation, name: str) -> list[int]:
+    return list(ir.DenseI32ArrayAttr(op.attributes[name]))
 
 
 def _along(op: ir.Operation, end: str) -> bool:
@@ -229,7 +258,7 @@ def _dot(op: ir.Operation) -> bool:
 
 
 def _dot_scaled(op: ir.Operation) -> bool:
-    sizes = list(op.attributes["operandSegmentSizes"])
+    sizes = _i32s(op, "operandSegmentSizes")
     if sizes[:3] != [1, 1, 1] or len(sizes) != 5 or any(size not in (0, 1) for size in sizes) or sum(sizes) != len(op.operands):
         return False
     operands = iter(operand.type for operand in op.operands)
@@ -335,7 +364,7 @@ def _extern(op: ir.Operation) -> bool:
 
 
 def _print(op: ir.Operation) -> bool:
-    prefix, hex_, signed = op.attributes["prefix"].value, op.attributes["hex"].value, list(op.attributes["isSigned"])
+    prefix, hex_, signed = op.attributes["prefix"].value, op.attributes["hex"].value, _i32s(op, "isSigned")
     return isinstance(prefix, str) and isinstance(hex_, bool) and len(signed) == len(op.operands)
 
 

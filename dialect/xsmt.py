@@ -51,6 +51,14 @@ _SEGMENTS = {
 }
 
 
+def _attribute(op: ir.OpView, name: str) -> ir.Attribute | None:
+    """None where there is none of this name, or one that the bindings have no class for."""
+    try:
+        return op.operation.attributes[name] if name in op.operation.attributes else None
+    except TypeError:
+        return None
+
+
 def _verifier(rules: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Check that operands and results are there before `rules` ask for them: an exception in a verifier would end the process."""
 
@@ -58,7 +66,7 @@ def _verifier(rules: Callable[[Any], bool]) -> Callable[[Any], bool]:
     def verify(op: ir.OpView) -> bool:
         operation = op.operation
         kinds = _SEGMENTS[operation.name]
-        sizes = operation.attributes["operandSegmentSizes"] if "operandSegmentSizes" in operation.attributes else None
+        sizes = _attribute(op, "operandSegmentSizes")
         if not isinstance(sizes, ir.DenseI32ArrayAttr) or len(sizes) != len(kinds):
             return _fail(op, f"operandSegmentSizes must be {len(kinds)} numbers")
         fits = all(size == 1 if kind == "1" else 0 <= size and (kind == "*" or size <= 1) for kind, size in zip(kinds, sizes, strict=True))
@@ -170,10 +178,6 @@ class DescriptorStoreOp(XSMT.Operation, name="descriptor_store", traits=[_WRITES
         if not isinstance(op.value.type, ir.RankedTensorType):
             return _fail(op, f"value must be a ranked tensor, got {op.value.type}")
         return _verify_access(op, op.value.type)
-
-
-def _attribute(op: ir.OpView, name: str) -> ir.Attribute | None:
-    return op.operation.attributes[name] if name in op.operation.attributes else None
 
 
 def _verify_word(op: ir.OpView, name: str, known: Sequence[str]) -> bool:

@@ -146,6 +146,77 @@ def misuse_kernel(x_ptr, MODE: tl.constexpr):
         for _ in smt.parallel(0, 4):
             total += 1
         tl.store(x_ptr + tl.arange(0, 4), total)
+    elif MODE == "unpacked":
+        smt.dot(flat, a)
+    elif MODE == "kind":
+        smt.dot(a.to(tl.int16), a.to(tl.int16))
+    elif MODE == "wider":
+        smt.dot(a.to(tl.float16), a.to(tl.bfloat16))
+    elif MODE == "integers":
+        smt.dot(a.to(tl.int8), a)
+    elif MODE == "start":
+        smt.dot(a, a, 0.0)
+    elif MODE == "uneven":
+        smt.view(flat, (0, 0), (32, 32), (3, 8))
+    elif MODE == "shape":
+        smt.view(flat, (0, 0), (32, 32, 1), (4, 8))
+    elif MODE == "extent":
+        smt.view(flat, (0, 0), (32, 0), (4, 8))
+    elif MODE == "runtime":
+        smt.view(flat, (0, 0), (32, tl.program_id(0)), (4, 8))
+    elif MODE == "offsets":
+        smt.view(flat, (0, 0, 0), (32, 32), (4, 8))
+    elif MODE == "fraction":
+        smt.view(flat, (0, 0.5), (32, 32), (4, 8))
+    elif MODE == "many":
+        smt.view(flat, (0, total.to(tl.int32)), (32, 32), (4, 8))
+    elif MODE == "scalar":
+        smt.view(1.0, (0, 0), (32, 32), (4, 8))
+    elif MODE == "destination":
+        smt.view(flat, (0, 0), (32, 32), (4, 8), smt.alloc((32, 32)))
+    elif MODE == "target":
+        smt.view(flat, (0, 0), (32, 32), (4, 8), flat)
+    elif MODE == "pointer":
+        smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8), smt.alloc((8, 4, 4, 8)))
+    elif MODE == "depth":
+        smt.view(smt.alloc((4, 32, 32)), (0, 0), (32, 32), (4, 8))
+    elif MODE == "moves":
+        smt.descriptor_load(smt.alloc((32, 32)), (0,))
+    elif MODE == "element":
+        smt.alloc((4, 4), "f32")
+    elif MODE == "size":
+        smt.alloc((4, -4))
+    elif MODE == "copies":
+        smt.alloc_copies((4, 4), tl.float32, copies=0)
+    elif MODE == "copy":
+        tl.store(smt.alloc_copies((4, 4), tl.float32, copies=2)[2], 0.0)
+    elif MODE == "buffers":
+        tl.store(smt.alloc_copies((4, 4), tl.float32, copies=2), 0.0)
+    elif MODE == "mask":
+        tl.load(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), mask=a > 0)
+    elif MODE == "block":
+        tl.store(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), a)
+    elif MODE == "dimension":
+        tl.load(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), boundary_check=(4,))
+    elif MODE == "barriers":
+        smt.barrier_wait(smt.mbarrier_copies(copies=4), flag=1)
+    elif MODE == "which":
+        smt.barrier_wait(smt.mbarrier_copies(copies=4)[4], flag=1)
+    elif MODE == "none":
+        smt.mbarrier_copies(copies=0)
+    elif MODE == "flag":
+        smt.barrier_wait(smt.mbarrier(), flag=total)
+    elif MODE == "expect":
+        smt.mbarrier(expect_count=1.5)
+    elif MODE == "global":
+        smt.global_mbarrier(64)
+    elif MODE == "hinted":
+        smt.compile_hint(3, "mr", 8)
+    elif MODE == "value":
+        smt.compile_hint(flat, "mr", 0.5)
+    elif MODE == "bounds":
+        for i in smt.parallel(0, 1.5):
+            tl.store(x_ptr + i, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +233,41 @@ def misuse_kernel(x_ptr, MODE: tl.constexpr):
         ("hint", "unknown hint 'speed'", 'smt.compile_hint(flat, "speed", 11)'),
         ("descriptor", "a block pointer or a tensor descriptor", "smt.descriptor_load(flat, (0, 0))"),
         ("carried", "'total' cannot be carried", "for _ in smt.parallel(0, 4):"),
+        ("unpacked", "a_packed must be a packed 4-D block", "smt.dot(flat, a)"),
+        ("kind", "multiplies fp16, bf16, fp32 and int8, not int16", "smt.dot(a.to(tl.int16), a.to(tl.int16))"),
+        ("wider", "got fp16 and bf16", "smt.dot(a.to(tl.float16), a.to(tl.bfloat16))"),
+        ("integers", "got int8 and fp32", "smt.dot(a.to(tl.int8), a)"),
+        ("start", "out must be", "smt.dot(a, a, 0.0)"),
+        ("uneven", "must be a power of 2", "smt.view(flat, (0, 0), (32, 32), (3, 8))"),
+        ("shape", "shape must have 2 values, got [32, 32, 1]", "smt.view(flat, (0, 0), (32, 32, 1), (4, 8))"),
+        ("extent", "shape must be positive, got [32, 0]", "smt.view(flat, (0, 0), (32, 0), (4, 8))"),
+        ("runtime", "shape must be a compile-time integer", "smt.view(flat, (0, 0), (32, tl.program_id(0)), (4, 8))"),
+        ("offsets", "offsets must have 2 values, got 3", "smt.view(flat, (0, 0, 0), (32, 32), (4, 8))"),
+        ("fraction", "an offset of view must be an integer, got fp32", "smt.view(flat, (0, 0.5), (32, 32), (4, 8))"),
+        ("many", "an offset of view must be an integer, got", "smt.view(flat, (0, total.to(tl.int32)), (32, 32), (4, 8))"),
+        ("scalar", "takes a 2-D or packed 4-D block", "smt.view(1.0, (0, 0), (32, 32), (4, 8))"),
+        ("destination", "a block of the shape [8, 4, 4, 8]", "smt.view(flat, (0, 0), (32, 32), (4, 8), smt.alloc((32, 32)))"),
+        ("target", "destination must point to a block", "smt.view(flat, (0, 0), (32, 32), (4, 8), flat)"),
+        ("pointer", "a view of a pointer is a pointer", "smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8), smt.alloc((8, 4, 4, 8)))"),
+        ("depth", "a pointer to a 2-D or packed 4-D block", "smt.view(smt.alloc((4, 32, 32)), (0, 0), (32, 32), (4, 8))"),
+        ("moves", "expected 2 offsets", "smt.descriptor_load(smt.alloc((32, 32)), (0,))"),
+        ("element", "expected an element type, got 'f32'", 'smt.alloc((4, 4), "f32")'),
+        ("size", "shape must be positive, got [4, -4]", "smt.alloc((4, -4))"),
+        ("copies", "copies must be positive", "smt.alloc_copies((4, 4), tl.float32, copies=0)"),
+        ("copy", "there are 2 buffers; 2 is none of them", "tl.store(smt.alloc_copies((4, 4), tl.float32, copies=2)[2], 0.0)"),
+        ("buffers", "take one of them by its index", "tl.store(smt.alloc_copies((4, 4), tl.float32, copies=2), 0.0)"),
+        ("mask", "mask and other cannot be given", "tl.load(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), mask=a > 0)"),
+        ("block", "Cannot broadcast", "tl.store(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), a)"),
+        ("dimension", "boundary_check must name dimensions", "tl.load(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), boundary_check=(4,))"),
+        ("barriers", "expected a barrier, got barriers<4>", "smt.barrier_wait(smt.mbarrier_copies(copies=4), flag=1)"),
+        ("which", "there are 4 barriers; 4 is none of them", "smt.barrier_wait(smt.mbarrier_copies(copies=4)[4], flag=1)"),
+        ("none", "copies must be at least 1", "smt.mbarrier_copies(copies=0)"),
+        ("flag", "flag must be an integer", "smt.barrier_wait(smt.mbarrier(), flag=total)"),
+        ("expect", "expect_count must be an integer", "smt.mbarrier(expect_count=1.5)"),
+        ("global", "0 to 63", "smt.global_mbarrier(64)"),
+        ("hinted", "a hint is on a tensor", 'smt.compile_hint(3, "mr", 8)'),
+        ("value", "the hint's value must be a compile-time integer", 'smt.compile_hint(flat, "mr", 0.5)'),
+        ("bounds", "must all be ints", "for i in smt.parallel(0, 1.5):"),
     ],
 )
 def test_misuse_is_refused_at_its_line(mode, message, line):

@@ -15,7 +15,12 @@ import re
 import sys
 from pathlib import Path
 
-from triton_spacemit.passes import opt
+from torch_mlir import ir
+
+from triton_spacemit.dialect import tt_verifier
+from triton_spacemit.dialect.context import shared_context
+from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.passes import opt, ttir_text
 
 ROOT = Path(__file__).parents[1]
 STAGES = ["--until=structure", "--until=smt", "--until=loops", "--until=elementwise", "--until=llvm", "--to=llir", "--to=asm"]
@@ -53,11 +58,24 @@ def mutant(number: int) -> tuple[str, list[str]]:
         other = source.choice(sources())[0]
         for _ in range(source.choice((1, 1, 1, 2, 3))):
             text = _damaged(text, other, source)
-        if outcome(text, []) == "lowered":
+        if _parses(text):
             break
     arguments = list(given) if source.random() < 0.4 else [source.choice(STAGES)]
     arguments.append(f"--chip={source.choice(('x60', 'a100', 'host'))}")
     return text, arguments
+
+
+def _parses(text: str) -> bool:
+    context = shared_context()
+    handler = context.attach_diagnostic_handler(lambda _: True)
+    try:
+        with context, ir.Location.unknown():
+            tt_verifier.verify(ir.Module.parse(ttir_text.as_functions(text)))
+    except (ir.MLIRError, LoweringError):
+        return False
+    finally:
+        handler.detach()
+    return True
 
 
 def _damaged(text: str, other: str, source: random.Random) -> str:
@@ -114,6 +132,7 @@ def outcome(text: str, arguments: list[str]) -> str:
 def main() -> None:
     first, count, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     current = folder / "current.mlir"
+    opt.make_context = shared_context  # a fresh one for each mutant takes longer than most mutants
     for number in range(first, first + count):
         text, arguments = mutant(number)
         current.write_text(f"// {' '.join(arguments)}\n{text}")

@@ -34,6 +34,18 @@ def test_iterations(target, block):
 
 
 @triton.jit
+def backwards_kernel(out, first, last):
+    for i in smt.parallel(first, last, -2):
+        tl.store(out + i, i)
+
+
+def test_iterations_backwards(target):
+    out = torch.zeros(10, dtype=torch.int32)
+    backwards_kernel[(1,)](out, 9, 2)
+    assert out.tolist() == [0, 0, 0, 3, 0, 5, 0, 7, 0, 9]
+
+
+@triton.jit
 def scratch_kernel(x, out, n, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Each iteration keeps a block of its own in memory while it uses it twice."""
     for i in smt.parallel(0, n):

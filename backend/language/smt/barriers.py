@@ -5,6 +5,8 @@ from typing import Any
 from triton.language import core
 from triton.language.extra.smt.calls import call, integer, scalar
 
+GLOBAL_BARRIERS = 64  # of a launch, as in runtime/team.c
+
 
 class BarriersType(core.base_type):
     """Several barriers behind one handle."""
@@ -84,7 +86,10 @@ def mbarrier_copies(flag=0, arrive_count=0, transaction_count=0, expect_count=1,
 
 @core.builtin
 def global_mbarrier(id, _semantic=None, _generator=None):
-    """The barrier number `id` between the programs of one launch."""
+    """The barrier number `id`, 0 to 63, between the programs of one launch."""
+    known = core._unwrap_if_constexpr(id)
+    if isinstance(known, int) and not 0 <= known < GLOBAL_BARRIERS:
+        raise ValueError(f"barriers between programs are numbered 0 to {GLOBAL_BARRIERS - 1}; {known} is none of them")
     return call(_generator, "global_mbarrier", [scalar(_semantic, id, "id")], [core.int64], {})
 
 

@@ -172,6 +172,11 @@ class BuffersType(core.base_type):
     def __hash__(self) -> int:
         return hash((str(self.pointer_type), tuple(self.shape), self.copies))
 
+    @property
+    def scalar(self) -> core.dtype:
+        """Loads and stores ask what they are given for it."""
+        raise TypeError(f"there are {self.copies} buffers: take one of them by its index")
+
     def __str__(self) -> str:
         return f"buffers<{self.copies}x{self.shape}x{self.pointer_type.element_ty}>"
 
