@@ -23,6 +23,13 @@ class Text:
         self.places.append(place)
 
 
+def unescaped(text: str, byte: str = "[0-9A-Fa-f]{2}", base: int = 16) -> str:
+    """A string as MLIR and LLVM IR print it, without its escapes: digits that `byte` matches are a byte, anything else is itself."""
+    parts = re.split(rf"\\({byte}|.)", text)
+    bytes_ = (bytes([int(part, base)]) if i % 2 and re.fullmatch(byte, part) else part.encode() for i, part in enumerate(parts))
+    return b"".join(bytes_).decode(errors="replace")
+
+
 _ALIAS = re.compile(r"^(#loc\d*) = loc\((.*)\)$")
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|#loc\d*|callsite\(|fused\b|unknown\b|at\b|to\b|\d+|.)')
 
@@ -122,7 +129,7 @@ def _parse(text: str, resolve: Callable[[str], Chain]) -> Chain:
                 if tokens[at].isdigit():
                     numbers.append(int(tokens[at]))
                 at += 1
-            return ((token[1:-1], numbers[0], numbers[1]),) if len(numbers) > 1 else ()
+            return ((unescaped(token[1:-1]), numbers[0], numbers[1]),) if len(numbers) > 1 else ()
         return ()
 
     return location()
@@ -140,7 +147,7 @@ class DebugInfo:
         self._chains: dict[str, Chain] = {}
         for line in text.splitlines():
             if match := _NODE.match(line):
-                fields = {name: reference or string or number for name, reference, string, number in _FIELD.findall(match[3])}
+                fields = {name: reference or unescaped(string) or number for name, reference, string, number in _FIELD.findall(match[3])}
                 self._nodes[match[1]] = {"kind": match[2], **fields}
 
     def place(self, node: str) -> Chain:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from triton_spacemit.backend.counting import lmul_of, weight
-from triton_spacemit.backend.inspector.locations import Chain, DebugInfo, Text
+from triton_spacemit.backend.inspector.locations import Chain, DebugInfo, Text, unescaped
 from triton_spacemit.dialect.chips import Chip
 
 KINDS = ("vector float", "vector integer", "vector memory", "vector setup", "scalar float", "scalar integer", "scalar memory", "branch")
@@ -110,7 +110,7 @@ class _Reader:
 
     def read(self, line: str) -> None:
         if match := _FILE.match(line):
-            self.files[match[1]] = "/".join(part for part in match.groups()[1:] if part)
+            self.files[match[1]] = "/".join(unescaped(part, "[0-7]{3}", 8) for part in match.groups()[1:] if part)
         elif match := re.match(r"\s+\.(section|text)\b\s*\"?([\w.]*)", line):
             self.is_debug = match[2].startswith((".debug", ".note", ".eh_frame", ".llvm"))
             self.is_code = match[1] == "text" or match[2].startswith(".text")

@@ -53,14 +53,14 @@ def collect(kernel: Kernel) -> Stages:
         result.times_ms[name] = (time.perf_counter() - start) * 1e3
         return value
 
-    codegen.compile_object(llvm_text, chip)
-    result.object_bytes = len(timed("object", lambda: codegen.compile_object(llvm_text, chip)))
+    codegen.compile_object(kernel.llir, chip)
+    result.object_bytes = len(timed("object", lambda: codegen.compile_object(kernel.llir, chip)))
     if texts["llir"] != llvm_text:
         result.notes.append(
             "The cached kernel is not what today's compiler makes of its TTIR: smt and loops are today's, the other stages the kernel's."
         )
-    optimised, debug = read_llvm(codegen.optimised(llvm_text, chip))
-    machine_text, result.functions = read_assembly(codegen.assembly(llvm_text, chip, comments=True), debug, chip)
+    optimised, debug = read_llvm(codegen.optimised(kernel.llir, chip))
+    machine_text, result.functions = read_assembly(codegen.assembly(kernel.llir, chip, comments=True), debug, chip)
     ttir = read_mlir(kernel.ttir)
     panes = [
         Pane("ttir", "Triton IR", "mlir", ttir),

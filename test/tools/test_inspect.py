@@ -63,6 +63,14 @@ module {
     assert text.places == expected
 
 
+def test_names_of_files_are_unescaped() -> None:
+    (place,) = read_mlir('a.b loc("/a/\\C3\\A9 \\"x\\\\.py":2:3)').places
+    assert place == (('/a/é "x\\.py', 2, 3),)
+    debug = read_llvm('!1 = !DIFile(filename: "\\C3\\A9 \\22x\\5C.py", directory: "/a")\n!2 = !DILocation(line: 2, column: 3, scope: !3)\n'
+                      '!3 = distinct !DISubprogram(name: "k", file: !1)\n')[1]  # fmt: skip
+    assert list(debug.places()) == [place]
+
+
 def test_places_of_llvm() -> None:
     text, debug = read_llvm(
         """define void @k(ptr %0) !dbg !3 {
