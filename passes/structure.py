@@ -36,6 +36,7 @@ _PURE = frozenset(
         "split trans unsplat"
     ).split()
 )
+_ACQUIRE_RELEASE = 6  # of LLVM's orderings
 _DYNAMIC = -(1 << 31)  # llvm.getelementptr: the index is an operand
 
 
@@ -194,10 +195,23 @@ class _Function:
             else:
                 other = self.as_bytes(op, self.splatted(other))
         block = self.describer.integers(shape, stored)
+        volatile = op.attributes["isVolatile"].value
+        if volatile:
+            self.fence(op)
         new = self.access(op, ("xsmt.descriptor_load", "xsmt.gather"), pointer, [], mask, [other], block)
+        if volatile:
+            self.fence(op)
         if element == self.nodes.i1:
             new = self.as_bool(op, new)
         self.replace(op, new)
+
+    def fence(self, op: ir.Operation) -> None:
+        """Memory is read anew behind a fence; for the compiler only, it is no instruction."""
+        attributes = {
+            "ordering": ir.IntegerAttr.get(self.nodes.i64, _ACQUIRE_RELEASE),
+            "syncscope": ir.StringAttr.get("singlethread"),
+        }
+        self.create("llvm.fence", [], [], ir.InsertionPoint(op), op.location, attributes)
 
     def store(self, op: ir.Operation) -> None:
         pointer, (value,), mask, _ = tt.access_operands(op)

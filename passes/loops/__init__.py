@@ -94,6 +94,7 @@ HANDLERS = {
     "xsmt.barrier_set_expect": parallel.lower_set_expect,
     "llvm.load": accesses.lower_llvm_load,
     "llvm.store": accesses.lower_llvm_store,
+    "llvm.fence": accesses.lower_fence,
     "scf.for": control.lower_for,
     "scf.if": control.lower_if,
     "scf.while": control.lower_while,

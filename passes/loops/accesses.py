@@ -109,6 +109,12 @@ def lower_llvm_load(low: Lowering, node: Node) -> None:
     low.values[node.results[0]] = low.memory.scalar_load(pointer, node.results[0].type, None, None, low.b.depth, volatile)
 
 
+def lower_fence(low: Lowering, node: Node) -> None:
+    """Loads before it are carried out before it."""
+    low.before_write(node, None)
+    low.b.create("llvm.fence", [], [], {name: node.op.attributes[name] for name in ("ordering", "syncscope")})
+
+
 ORDERING = {"relaxed": 2, "acquire": 4, "release": 5, "acq_rel": 6}
 BINARY = {
     "xchg": 0,

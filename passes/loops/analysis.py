@@ -29,7 +29,7 @@ LAZY_TT = {
     "xsmt.subview",
     "xsmt.pack",
 }
-WRITES = {"xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "xsmt.atomic_poll", "llvm.store"}
+WRITES = {"xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "xsmt.atomic_poll", "llvm.store", "llvm.fence"}
 # Whoever waits for a thread's arrival may write what it has read before: its loads do not pass the arrival. They may pass a wait.
 WRITES |= {"xsmt.barrier_arrive", "xsmt.barrier_set_expect", "xsmt.parallel"}
 
