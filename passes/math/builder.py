@@ -10,7 +10,7 @@ BITS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16
 _ORDERED = {"eq": 1, "gt": 2, "ge": 3, "lt": 4, "le": 5, "ne": 6, "une": 13, "uno": 14}
 _INTEGER = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5, "ult": 6, "ule": 7, "ugt": 8, "uge": 9}
 
-_VALUES = 6  # register groups that are left for values, and for masks, beside constants
+_VALUES = 8  # register groups that are left for values, and for masks, beside constants
 
 Number = int | float
 
