@@ -205,6 +205,7 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
                 if node is not dot:
                     b.location = node.op.location
                     low.lower(node)
+            b.location = dot.op.location  # of the tiles, too
             operands = [low.tensor(v) for v in dot.operands[:2]]
             inner = inner_limit(low, product, *operands)
             keep(inner, turn)
