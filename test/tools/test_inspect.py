@@ -207,6 +207,14 @@ def test_every_stage_leads_back_to_the_source(inspected: tuple[Kernel, Stages], 
     assert line_of(program, "tl.load(") in {asm.places[i][0][1] for i in loads if asm.places[i]}
 
 
+def test_the_tiles_of_a_product_lead_to_its_line(program: Path) -> None:
+    kernel = find_kernel(f"{program}:product", "*fp32:16, *fp32:16, *fp32:16, i32", ["BLOCK=32"], "x60")
+    assert kernel.constants == {"BLOCK": 32}
+    text = collect(kernel).panes[-1].text
+    products = {place[-1][:2] for line, place in zip(text.lines, text.places, strict=True) if "vfmacc.vf" in line}
+    assert products == {(str(program), line_of(program, "tl.dot("))}
+
+
 def test_figures(inspected: tuple[Kernel, Stages]) -> None:
     kernel, stages = inspected
     data = describe(kernel, stages, None)
@@ -261,7 +269,7 @@ def test_kernels_in_the_cache(
         (["{folder}"], "is no entry of Triton's cache with a kernel of this backend"),
         (["{file}"], "say which kernel of the file"),
         (["{folder}/none.py:k"], "none.py: no such file"),
-        (["{file}:sofmax"], "has no @triton.jit function 'sofmax'; it has scaled, softmax, broken"),
+        (["{file}:sofmax"], "has no @triton.jit function 'sofmax'; it has scaled, softmax, product, broken"),
         (["{file}:softmax"], "the signature has 0 part(s), but softmax needs 4: x_ptr, out_ptr, n, BLOCK"),
         (["{file}:softmax", "--signature", "*fp32, *fp32"], "the signature has 2 part(s), but softmax needs 4"),
         (["{file}:softmax", "--signature", "*fp32, *fp32, int, 64"], "'int' is no type (*TYPE, i1"),
