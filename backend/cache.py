@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import uuid
 from pathlib import Path
 
 from triton import knobs
@@ -14,6 +16,14 @@ def _digest(path: str) -> str:
 
 class CheckedCacheManager(FileCacheManager):
     """Keeps a digest of every file of a group beside the group's list, and checks them when the group is read."""
+
+    def put(self, data: str | bytes, filename: str, binary: bool = True) -> str:
+        """As Triton's, which makes and removes a folder for each file: on a busy machine that takes as long as compiling does."""
+        path = Path(self.cache_dir) / filename
+        temporary = path.with_name(f"tmp.pid_{os.getpid()}_{uuid.uuid4()}")
+        temporary.write_bytes(data if isinstance(data, bytes) else str(data).encode())
+        os.replace(temporary, path)
+        return str(path)
 
     def put_group(self, filename: str, group: dict[str, str]) -> str:
         self.put(json.dumps({name: _digest(path) for name, path in group.items()}), f"__sha__{filename}", binary=False)

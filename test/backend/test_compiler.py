@@ -116,6 +116,8 @@ def test_a_second_process_finds_the_kernel_in_the_cache(compilations):
     compile_add()
     compile_add()
     assert compilations == [False, True]
+    suffixes = sorted(path.suffix for path in Path(knobs.cache.dir).rglob("*") if path.is_file() and not path.name.startswith("__"))
+    assert suffixes == [".json", ".llir", ".o", ".source", ".ttir", ".xsmt"]
 
 
 @pytest.mark.parametrize("suffix", [".o", ".llir", ".json"])
