@@ -35,7 +35,9 @@ class OnCPU(TorchFunctionMode):
     """Puts on the CPU what a test asks to be on a GPU."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        kwargs = {name: _on_cpu(value) if name == "device" else value for name, value in (kwargs or {}).items()}
+        kwargs = dict(kwargs or {})
+        if "device" in kwargs:  # an integer is a GPU's number
+            kwargs["device"] = "cpu" if isinstance(kwargs["device"], int) else _on_cpu(kwargs["device"])
         if func is torch.Tensor.cuda:
             return args[0]
         if func is torch.Tensor.to:
@@ -109,6 +111,11 @@ class Plugin:
         report: Any = yield
         report.resident_mib = _resident_mib()
         return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be read counts as a failed test."""
+        if report.failed:
+            self.results[_name(report.nodeid)] = {"outcome": "failed", "seconds": 0.0, "message": str(report.longrepr)[-600:]}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = self.results.setdefault(_name(report.nodeid), {"outcome": "passed", "seconds": 0.0})
