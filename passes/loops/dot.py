@@ -277,7 +277,8 @@ def operand_buffer(low: Lowering, shape: tuple[int, ...], factor: ir.Type) -> Bu
     if not low.chip.has_vl:  # whatever lies there may be subnormal numbers, which slow a multiplication down a hundred times
         behind = low.b.offset(buffer.base, low.b.constant(math.prod((*shape[:-1], padded))), factor)
         zero, size = low.b.constant(0, low.b.i8), low.b.constant(buffer.room * bits(factor) // 8)
-        low.b.create("llvm.intr.memset", [], [behind.value, zero.value, size.value], {"isVolatile": ir.BoolAttr.get(False)}, depth=0)
+        once = {"isVolatile": ir.BoolAttr.get(False)}
+        low.b.create("llvm.intr.memset", [], [behind.value, zero.value, size.value], once, depth=low.frame)
     return replace(buffer, shape=shape)
 
 

@@ -42,6 +42,7 @@ class Lowering(ABC):
         self.values: dict[ir.Value, Tensor | Emitted] = {}
         self.zero = Coordinate(builder.constant(0))
         self.pending: list[tuple[ir.Value, Tensor]] = []
+        self.frame = 0  # the scope in which the scratch memory's owner begins: the program, or an iteration of a parallel loop
         self.scratch_bytes = 0
         self.scratch: Emitted | None = None
         self.context: Emitted | None = None
@@ -569,7 +570,7 @@ class Lowering(ABC):
         self.pending = keep
 
     def needed_by(self, value: ir.Value) -> set[int]:
-        """Orders of the acting ops that still have to compute `value`: not those that read a stored value made of it, or a window's memory."""
+        """Orders of the acting ops that still have to compute `value`: not those that read a stored value made of it, or a window of it."""
         orders: set[int] = set()
         stack, seen = [value], {value}
         while stack:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import ALIGNMENT, Lowering
@@ -27,17 +28,18 @@ def lower_parallel(low: Lowering, node: Node) -> None:
     mark_concurrent(low)
     low.before_write(node, None)
     bounds = [low.scalar(value) for value in node.operands]
-    outer = low.scratch, low.scratch_bytes
+    outer = low.scratch, low.scratch_bytes, low.frame
     private = _Private(low)
     loop = b.create("scf.for", [], [bound.value for bound in bounds], regions=1)
     block = loop.regions[0].blocks.append(bounds[0].value.type, arg_locs=[b.location])
     body = node.regions[0]
     with b.inside(loop, block) as depth:
+        low.frame = depth
         low.values[body.arguments[0]] = Emitted(block.arguments[0], depth, 0)
         low.run_block(body, lambda end: [])
         b.create("scf.yield", [], [])
     scratch_bytes = low.scratch_bytes
-    low.scratch, low.scratch_bytes = outer
+    low.scratch, low.scratch_bytes, low.frame = outer
     symbol, environment = _Outline(low, loop, private).run()
     private.close()
     loop.erase()
@@ -75,9 +77,13 @@ class _Private:
         dead = self.roots()
         for view in reversed(list(self.first.block.operations)):
             op = view.operation
-            if op.results and _remakes(op) and next(iter(op.result.uses), None) is None and (op.result in dead or _depends(op, dead)):
+            unused = bool(op.results) and next(iter(op.results[0].uses), None) is None
+            if op != self.last and unused and _remakes(op) and (op.result in dead or _depends(op, dead)):
                 op.erase()
+        if next(iter(self.last.result.uses), None) is not None:
+            raise LoweringError("a thread's memory is used outside of its iterations", self.last.location)
         self.first.erase()
+        self.last.erase()
 
 
 def _remakes(op: ir.Operation) -> bool:

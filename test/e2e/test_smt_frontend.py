@@ -197,7 +197,8 @@ def misuse_kernel(x_ptr, MODE: tl.constexpr):
     elif MODE == "block":
         tl.store(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), a)
     elif MODE == "dimension":
-        tl.load(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), boundary_check=(4,))
+        tiles = smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8))
+        tl.load(tiles, boundary_check=(4,))
     elif MODE == "barriers":
         smt.barrier_wait(smt.mbarrier_copies(copies=4), flag=1)
     elif MODE == "which":
@@ -258,7 +259,7 @@ def misuse_kernel(x_ptr, MODE: tl.constexpr):
         ("buffers", "take one of them by its index", "tl.store(smt.alloc_copies((4, 4), tl.float32, copies=2), 0.0)"),
         ("mask", "mask and other cannot be given", "tl.load(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), mask=a > 0)"),
         ("block", "Cannot broadcast", "tl.store(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), a)"),
-        ("dimension", "boundary_check must name dimensions", "tl.load(smt.view(smt.alloc((32, 32)), (0, 0), (32, 32), (4, 8)), boundary_check=(4,))"),
+        ("dimension", "boundary_check must name dimensions", "tl.load(tiles, boundary_check=(4,))"),
         ("barriers", "expected a barrier, got barriers<4>", "smt.barrier_wait(smt.mbarrier_copies(copies=4), flag=1)"),
         ("which", "there are 4 barriers; 4 is none of them", "smt.barrier_wait(smt.mbarrier_copies(copies=4)[4], flag=1)"),
         ("none", "copies must be at least 1", "smt.mbarrier_copies(copies=0)"),
