@@ -1,5 +1,7 @@
 """Lazy ops: element-wise arithmetic, index ranges, and changes of shape that only rename coordinates."""
 
+import math
+
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
@@ -100,6 +102,8 @@ def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], a
     b = low.b
     if name == "arith.select":
         return b.select(*operands)
+    if name == "arith.divf" and divides_by_invariant(low, *operands):
+        return quotient(low, *operands)
     if low.fuses and name in ("arith.addf", "arith.subf", "arith.mulf"):
         attributes = {**attributes, "fastmath": ir.Attribute.parse("#arith.fastmath<contract>")}
     if name == "tt.bitcast":
@@ -107,6 +111,40 @@ def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], a
     if name in DIVISIONS and not any(o.width for o in operands):
         return b.op(name, element, operands, attributes, depth=b.depth)  # may be guarded by a condition of the program: stays where it is
     return b.op(name, element, operands, attributes)
+
+
+def divides_by_invariant(low: Lowering, x: Emitted, divisor: Emitted) -> bool:
+    """Whether vectors in a loop are divided by a scalar from outside it, on a chip whose divisions take many times a product's time."""
+    if low.chip.has_vl or not x.width or divisor.width or divisor.depth >= x.depth:
+        return False
+    if not isinstance(low.b.element(x), (ir.F32Type, ir.F64Type)):
+        return False
+    owner = divisor.value.owner
+    constant = not isinstance(owner, ir.Block) and owner.name == "arith.constant"
+    return not (constant and abs(math.frexp(owner.attributes["value"].value)[0]) == 0.5)  # LLVM multiplies by the inverse of a power of two
+
+
+def quotient(low: Lowering, x: Emitted, divisor: Emitted) -> Emitted:
+    """x / divisor as a product with the inverse, whose error is then removed: rounded as a division; within an ulp where x is tiny.
+
+    Where the product is infinite, zero or NaN it is right, and its error is not known. A tiny divisor is scaled: its inverse is finite.
+    """
+    b, element = low.b, low.b.element(x)
+    key = ("inverse", divisor.value)
+    known = b.scopes[divisor.depth].known
+    if key not in known:
+        less = {"predicate": ir.IntegerAttr.get(b.i64, 4)}
+        tiny = b.op("arith.cmpf", b.i1, [b.op("math.absf", element, [divisor]), b.constant(2.0**-64, element)], less)
+        scale = b.select(tiny, b.constant(2.0**64, element), b.constant(1.0, element))
+        scaled = b.op("arith.mulf", element, [divisor, scale])
+        known[key] = scale, scaled, b.op("arith.divf", element, [b.constant(1.0, element), scaled])
+    scale, scaled, inverse = known[key]
+    x = b.op("arith.mulf", element, [x, scale])
+    product = b.op("arith.mulf", element, [x, inverse])
+    remainder = b.op("math.fma", element, [b.op("arith.negf", element, [product]), scaled, x])
+    corrected = b.op("math.fma", element, [remainder, inverse, product])
+    differs = {"predicate": ir.IntegerAttr.get(b.i64, 6)}  # and neither is NaN
+    return b.select(b.op("arith.cmpf", b.i1, [corrected, b.constant(0.0, element)], differs), corrected, product)
 
 
 def converted(low: Lowering, tensor: Tensor, type_: ir.Type) -> Tensor:
