@@ -5,7 +5,8 @@
 
 Each test has a time limit; one that ends its process is recorded as crashed and the run goes on. The report is JSON, test by test; the
 table that is printed counts by file, and with `--baseline` (the report of an interpreter's run) also how many of the tests that passed
-there pass here. `--failed-in REPORT` runs only the tests that failed or crashed in an earlier report.
+there pass here. `--failed-in REPORT` runs only the tests that failed or crashed in an earlier report. Below it stands the memory that
+the workers held as the run went on.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 OUTCOMES = ("passed", "failed", "crashed", "skipped", "xfailed")
@@ -57,6 +59,7 @@ def main() -> int:
         return 2
     report = json.loads(arguments.report.read_text())
     print(table(report, json.loads(arguments.baseline.read_text()) if arguments.baseline else None))
+    print(memory(report))
     return 0 if all(test["outcome"] in (*GOOD, "skipped") for test in report.values()) else 1
 
 
@@ -90,7 +93,7 @@ def _environment(arguments: argparse.Namespace, scratch: Path) -> dict[str, str]
     return os.environ | own
 
 
-def table(report: dict[str, dict[str, object]], baseline: dict[str, dict[str, object]] | None = None) -> str:
+def table(report: dict[str, dict[str, Any]], baseline: dict[str, dict[str, Any]] | None = None) -> str:
     """Outcomes counted by file, the pass rate of what ran, and of what passed in the baseline and did not."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name, test in report.items():
@@ -112,6 +115,21 @@ def table(report: dict[str, dict[str, object]], baseline: dict[str, dict[str, ob
             row += [_rate(count[f"{group} good"], count[group]) for group in ("there", "rest")]
         rows.append(row)
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], ["---"] * len(header), *rows[1:]])
+
+
+def memory(report: dict[str, dict[str, Any]]) -> str:
+    """The resident memory of each worker after parts of its tests, where it ran at least a tenth of all."""
+    workers: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for test in report.values():
+        if test.get("resident_mib"):
+            workers[test["worker_id"]].append((test["stop"], test["resident_mib"]))
+    lines = []
+    for worker, tests in sorted(workers.items()):
+        if len(tests) * 10 >= len(report):
+            tests.sort()
+            parts = [tests[(len(tests) - 1) * percent // 100][1] for percent in (10, 25, 50, 75, 100)]
+            lines.append(f"{worker}: {', '.join(map(str, parts))} MiB after 10, 25, 50, 75, 100 % of {len(tests)} tests")
+    return "\n".join(lines)
 
 
 def _rate(good: int, count: int) -> str:
