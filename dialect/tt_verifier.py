@@ -183,16 +183,23 @@ def _made_in(blocks: Sequence[ir.Block]) -> set[ir.Value]:
 
 
 def _ordered(blocks: Sequence[ir.Block], made: set[ir.Value], seen: set[ir.Value]) -> bool:
-    """Whether what is made in a region is used behind it only: MLIR does not check that in regions of unregistered ops."""
+    """Whether ops use what stands before them in the region, or is constant: MLIR does not check that in regions of unregistered ops."""
     for block in blocks:
         seen.update(block.arguments)
         for op in block.operations:
-            if any(operand in made and operand not in seen for operand in op.operation.operands):
+            if any(operand not in seen and (operand in made or not _is_constant(operand)) for operand in op.operation.operands):
                 return False
             if not all(_ordered(list(region.blocks), made, seen) for region in op.operation.regions):
                 return False
             seen.update(op.operation.results)
     return True
+
+
+def _is_constant(value: ir.Value) -> bool:
+    """Whether a value is a constant or the function's argument."""
+    if isinstance(value, ir.BlockArgument):
+        return value.owner.owner.name == "func.func"
+    return value.owner.name in ("arith.constant", "ub.poison")
 
 
 def _i32s(op: ir.Operation, name: str) -> list[int]:
