@@ -198,8 +198,8 @@ def _ordered(blocks: Sequence[ir.Block], made: set[ir.Value], seen: set[ir.Value
 def _is_constant(value: ir.Value) -> bool:
     """Whether a value is a constant or the function's argument."""
     if isinstance(value, ir.BlockArgument):
-        return value.owner.owner.name == "func.func"
-    return value.owner.name in ("arith.constant", "ub.poison")
+        return value.owner.owner.operation.name == "func.func"
+    return value.owner.operation.name in ("arith.constant", "ub.poison")
 
 
 def _i32s(op: ir.Operation, name: str) -> list[int]:

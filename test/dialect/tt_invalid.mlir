@@ -159,3 +159,220 @@ func.func @invalid(%x: !tt.ptr<f32>, %i: tensor<8xi32>, %j: tensor<4x2xi32>, %p:
   %0 = "tt.int_to_ptr"(%l) : (i64) -> !tt.ptr<index>
   return
 }
+
+// -----
+
+// Grids have three axes.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.get_program_id"() {axis = 3 : i32} : () -> i32
+  return
+}
+
+// -----
+
+// A reduction has an axis of its operands.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.reduce"(%x) ({
+  ^bb0(%l: f32, %r: f32):
+    "tt.reduce.return"(%l) : (f32) -> ()
+  }) {axis = 1 : i32} : (tensor<8xf32>) -> f32
+  return
+}
+
+// -----
+
+// Its results have the other dimensions.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.reduce"(%m) ({
+  ^bb0(%l: f32, %r: f32):
+    "tt.reduce.return"(%l) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<4x8xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+
+// Its function takes two elements of each operand.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.reduce"(%x) ({
+  ^bb0(%l: f32):
+    "tt.reduce.return"(%l) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<8xf32>) -> f32
+  return
+}
+
+// -----
+
+// It uses nothing that comes later.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.reduce"(%x) ({
+  ^bb0(%l: f32, %r: f32):
+    %1 = arith.addf %1, %r : f32
+    "tt.reduce.return"(%1) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<8xf32>) -> f32
+  return
+}
+
+// -----
+
+// A scan has a direction.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.scan"(%x) ({
+  ^bb0(%l: f32, %r: f32):
+    "tt.scan.return"(%l) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<8xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+// A function of elements takes as many as are packed.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.map_elementwise"(%x) ({
+  ^bb0(%l: f32):
+    "tt.map_elementwise.return"(%l) : (f32) -> ()
+  }) {pack = 2 : i32} : (tensor<8xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+// A product's shapes fit.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.dot"(%m, %m, %m) : (tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+
+// Scaled operands say their format.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.dot_scaled"(%m, %m, %m) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>} : (tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+
+// Blocks are joined to pairs.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.join"(%x, %x) : (tensor<8xf32>, tensor<8xf32>) -> tensor<2x8xf32>
+  return
+}
+
+// -----
+
+// Only pairs are split.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0, %1 = "tt.split"(%m) : (tensor<4x8xf32>) -> (tensor<4xf32>, tensor<4xf32>)
+  return
+}
+
+// -----
+
+// Parts have the whole's other dimensions.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.cat"(%x, %x) : (tensor<8xf32>, tensor<8xf32>) -> tensor<12xf32>
+  return
+}
+
+// -----
+
+// An index to gather by has the result's shape.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.gather"(%x, %i) {axis = 0 : i32} : (tensor<8xf32>, tensor<8xi32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+
+// Histograms count integers.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.histogram"(%x) : (tensor<8xf32>) -> tensor<4xi32>
+  return
+}
+
+// -----
+
+// One element is taken out of a block of one.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.unsplat"(%x) : (tensor<8xf32>) -> f32
+  return
+}
+
+// -----
+
+// Conversions keep the shape.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.fp_to_fp"(%x) : (tensor<8xf32>) -> tensor<4xf16>
+  return
+}
+
+// -----
+
+// A clamp says what becomes of NaN.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.clampf"(%x, %x, %x) : (tensor<8xf32>, tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+// High halves are of words.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.mulhiui"(%b, %b) : (tensor<8xi8>, tensor<8xi8>) -> tensor<8xi8>
+  return
+}
+
+// -----
+
+// Quotients are of floats.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.precise_divf"(%i, %i) : (tensor<8xi32>, tensor<8xi32>) -> tensor<8xi32>
+  return
+}
+
+// -----
+
+// An external function has a name.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  %0 = "tt.extern_elementwise"(%x) {libname = "", libpath = "", pure = true} : (tensor<8xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+// Each printed operand is signed or not.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  "tt.print"(%x) {prefix = "x", hex = false, isSigned = array<i32>} : (tensor<8xf32>) -> ()
+  return
+}
+
+// -----
+
+// What is asserted is true or false.
+func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b: tensor<8xi8>, %s: f32) {
+  // expected-error@below {{attributes or types that do not fit}}
+  "tt.assert"(%i) {message = "m"} : (tensor<8xi32>) -> ()
+  return
+}
