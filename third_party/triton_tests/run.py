@@ -12,9 +12,11 @@ the workers held as the run went on.
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ def main() -> int:
     if not folder.is_dir():
         parser.error(f"{arguments.triton} is no checkout of Triton: it has no python/test/unit/language")
     files = [(folder.parent if "/" in name else folder) / name for name in arguments.files or []] or sorted(folder.glob("test_*.py"))
+    start = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         environment = _environment(arguments, Path(scratch))
         command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "plugin", "-n", str(arguments.jobs), "--dist", "worksteal"]
@@ -59,6 +62,8 @@ def main() -> int:
         return 2
     report = json.loads(arguments.report.read_text())
     print(table(report, json.loads(arguments.baseline.read_text()) if arguments.baseline else None))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{time.monotonic() - start:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor time, {arguments.jobs} jobs")
     print(memory(report))
     return 0 if all(test["outcome"] in (*GOOD, "skipped") for test in report.values()) else 1
 
