@@ -18,9 +18,11 @@ _compute_cache_key = _jit.compute_cache_key
 
 
 def install() -> None:
-    """Replace the functions of kernels."""
+    """Replace the functions of kernels, and read a setting once that `run` would read from the environment at each launch."""
     _jit.compute_cache_key = compute_cache_key
     _jit.KernelInterface.__getitem__ = _getitem
+    # Triton does so itself with the settings beside it; only instrumented GPU code depends on this one.
+    type(knobs.compilation).fpsan_homomorphic_casts = knobs.compilation.fpsan_homomorphic_casts
 
 
 def install_metadata() -> None:
@@ -32,8 +34,11 @@ def install_metadata() -> None:
         return
 
     def launch_metadata(self: Any, grid: Any, stream: Any, *args: Any) -> Any:
-        """What hooks are told of a launch, or None: Triton makes it for an empty chain of hooks too."""
-        return make(self, grid, stream, *args) if getattr(knobs.runtime.launch_enter_hook, "calls", True) else None
+        """What hooks are told of a launch, or None: Triton makes it for empty chains of hooks too."""
+        runtime = knobs.runtime
+        if getattr(runtime.launch_enter_hook, "calls", True) or getattr(runtime.launch_exit_hook, "calls", True):
+            return make(self, grid, stream, *args)
+        return None
 
     CompiledKernel.launch_metadata = launch_metadata
 
@@ -41,7 +46,7 @@ def install_metadata() -> None:
 def compute_cache_key(cache: dict[Any, str], specialization: list[Any], options: dict[str, Any]) -> str:
     """Triton's key of a kernel. Triton itself remembers keys by the text of all options, which is made anew at every launch."""
     try:
-        known = (*specialization, *options.items())
+        known = (*specialization, *options, *options.values())
         key = cache.get(known)
     except TypeError:  # an option without a hash
         return _compute_cache_key(cache, specialization, options)

@@ -103,18 +103,19 @@ def test_errors_of_others_stay_as_they_are():
     _works()
 
 
-def test_hooks_are_told_of_launches_from_when_they_are_added():
+@pytest.mark.parametrize("chain", ["launch_enter_hook", "launch_exit_hook"])
+def test_hooks_are_told_of_launches_from_when_they_are_added(chain):
     _works()
     names = []
 
     def hook(metadata):
         names.append(metadata.get()["name"])
 
-    knobs.runtime.launch_enter_hook.add(hook)
+    getattr(knobs.runtime, chain).add(hook)
     try:
         _works()
     finally:
-        knobs.runtime.launch_enter_hook.remove(hook)
+        getattr(knobs.runtime, chain).remove(hook)
     _works()
     assert names == ["scale_kernel"]
 
