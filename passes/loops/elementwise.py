@@ -20,6 +20,7 @@ COSTS = {"arith.divf": 4, "arith.remf": 16, "arith.divsi": 6, "arith.divui": 6, 
 DIVISIONS = ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui", "arith.ceildivsi", "arith.ceildivui", "arith.floordivsi")
 SLT = 2  # of arith.cmpi's predicates
 COSTLY = 12  # a transcendental function
+MANY = 4  # elements that are worth a loop of their own
 
 
 def shape_of(value: ir.Value) -> tuple[int, ...]:
@@ -225,6 +226,12 @@ def lower_expand_dims(low: Lowering, node: Node) -> None:
 
 def lower_broadcast(low: Lowering, node: Node) -> None:
     source, shape = low.tensor(node.operands[0]), shape_of(node.results[0])
+    computed = source
+    while len(computed.sources) == 1 and computed.cost == computed.sources[0][0].cost:
+        computed = computed.sources[0][0]  # what only was given dimensions
+    costly = computed.cost >= REUSE_COST and isinstance(computed.element, ir.FloatType) and computed.uniform is None
+    if costly and math.prod(computed.shape) == math.prod(source.shape) >= MANY:
+        low.materialise(computed)  # once by vectors instead of each element for a row of its own, or all for every row
     renamed(low, node, source, tuple(d if n == shape[d] else None for d, n in enumerate(source.shape)))
 
 

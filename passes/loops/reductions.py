@@ -35,6 +35,10 @@ KINDS: dict[str, tuple[str, Callable[[ir.Type], int | float]]] = {
 }
 
 
+# x86 has no instructions for these where an operand may be NaN; LLVM would take the lanes one by one.
+_OF_NAN = ("arith.maxnumf", "arith.minnumf", "arith.maximumf", "arith.minimumf")
+
+
 def simple_kind(block: ir.Block) -> str | None:
     """The name of the one op that combines the block's two arguments, where there is just one and it is known."""
     ops = [o.operation for o in block.operations]
@@ -342,9 +346,14 @@ def chosen_lane(low: Lowering, reduction: Reduction, values: list[Emitted], lane
 
 
 def reduced(low: Lowering, kind: str, value: Emitted) -> Emitted:
-    """The lanes of a vector combined by one instruction."""
+    """The lanes of a vector combined by a known operation: one instruction on RISC-V, else as LLVM does it."""
     b = low.b
     element = b.element(value)
+    if not low.chip.has_vl and kind in _OF_NAN:
+        while value.width > 1:
+            half = value.width // 2
+            value = b.op(kind, element, [b.shuffle(value, value, range(half)), b.shuffle(value, value, range(half, 2 * half))])
+        return low.memory.extract(value, b.constant(0))
     attributes = {"kind": ir.Attribute.parse(f"#vector.kind<{KINDS[kind][0]}>")}
     if isinstance(element, ir.FloatType):
         attributes["fastmath"] = ir.Attribute.parse("#arith.fastmath<reassoc>")

@@ -385,3 +385,25 @@ func.func @accumulator(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
   llvm.store %s, %y : f32, !llvm.ptr
   return
 }
+
+// -----
+
+// What costs much and is wanted for each row is computed once for all rows, by vectors.
+// CHECK-LABEL: func.func @replicated
+func.func @replicated(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  %c128 = arith.constant 128 : i64
+  // CHECK: math.exp {{.*}} : vector<
+  // CHECK: scf.for
+  // CHECK: scf.for
+  // CHECK-NOT: math.exp
+  // CHECK: return
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xf32>
+  %e = math.exp %a : tensor<64xf32>
+  %r = "tt.expand_dims"(%e) {axis = 1 : i32} : (tensor<64xf32>) -> tensor<64x1xf32>
+  %w = "tt.broadcast"(%r) : (tensor<64x1xf32>) -> tensor<64x128xf32>
+  "xsmt.descriptor_store"(%y, %w, %c128, %c1, %c0, %c0, %c64, %c128) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x128xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
