@@ -31,6 +31,19 @@ def set_fp_fusion(module: ir.Module, fuse: bool) -> None:
         module.operation.attributes[FP_FUSION] = ir.BoolAttr.get(fuse)
 
 
+def operations(root: ir.Operation, *names: str) -> list[ir.Operation]:
+    """The ops of these names in `root`, inner ones first."""
+    found: list[ir.Operation] = []
+
+    def collect(op: ir.Operation) -> ir.WalkResult:
+        if op.name in names:
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    root.walk(collect)
+    return found
+
+
 def kernel_of(module: ir.Module) -> ir.Operation:
     """The module's one public function. Raises LoweringError where there is none or several."""
     functions = [

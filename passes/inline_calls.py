@@ -17,6 +17,7 @@ func.func private @twice(%x: i32) -> i32 {
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.module import operations
 
 
 def inline_calls(module: ir.Module) -> None:
@@ -29,7 +30,7 @@ def inline_calls(module: ir.Module) -> None:
             raise LoweringError(f"recursive function {name!r} is not supported", functions[name].location)
         if name in done:
             return
-        for call in _calls(functions[name]):
+        for call in operations(functions[name], "func.call"):
             callee = functions.get(call.attributes["callee"].value)
             if callee is not None and callee.regions[0].blocks:
                 visit(callee.attributes["sym_name"].value, (*active, name))
@@ -42,18 +43,6 @@ def inline_calls(module: ir.Module) -> None:
         private = "sym_visibility" in function.attributes and function.attributes["sym_visibility"].value == "private"
         if private and function.regions[0].blocks:
             function.erase()
-
-
-def _calls(function: ir.Operation) -> list[ir.Operation]:
-    found = []
-
-    def collect(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "func.call":
-            found.append(op)
-        return ir.WalkResult.ADVANCE
-
-    function.walk(collect)
-    return found
 
 
 def _inline(call: ir.Operation, callee: ir.Operation) -> None:

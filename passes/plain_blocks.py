@@ -26,7 +26,7 @@ from collections.abc import Sequence
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.module import kernel_of
+from triton_spacemit.dialect.module import kernel_of, operations
 from triton_spacemit.dialect.xsmt import HINTS
 
 ELEMENTWISE = frozenset(
@@ -428,15 +428,7 @@ def carrying(op: ir.Operation, initial: dict[int, ir.Value]) -> ir.Operation:
 
 def _widen_sums(kernel: ir.Operation) -> None:
     """Carry f32 through loops that only add products of narrower floats to a block."""
-    loops = []
-
-    def collect(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "scf.for":
-            loops.append(op)
-        return ir.WalkResult.ADVANCE
-
-    kernel.walk(collect)
-    for loop in loops:
+    for loop in operations(kernel, "scf.for"):
         body = loop.regions[0].blocks[0]
         end = body.operations[len(body.operations) - 1].operation
         wide = {}

@@ -19,6 +19,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.module import operations
 
 PREFIX = "__smt."
 Attributes = dict[str, ir.Attribute]
@@ -26,17 +27,9 @@ Attributes = dict[str, ir.Attribute]
 
 def smt(module: ir.Module) -> None:
     """Run the pass. Raises LoweringError for a builtin that is not known or breaks a rule of its op."""
-    calls: list[ir.Operation] = []
-    loops: list[ir.Operation] = []
-
-    def collect(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "func.call" and _callee(op).startswith(PREFIX):
-            calls.append(op)
-        elif op.name == "scf.for" and "smt.parallel" in op.attributes:
-            loops.append(op)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(collect)
+    found = operations(module.operation, "func.call", "scf.for")
+    calls = [op for op in found if op.name == "func.call" and _callee(op).startswith(PREFIX)]
+    loops = [op for op in found if op.name == "scf.for" and "smt.parallel" in op.attributes]
     with module.context:
         for call in calls:
             _replace(call)

@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from targets import TARGETS
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices import Device, get_device
 from triton_spacemit.backend.knobs import knobs
-
-TARGETS = [pytest.param(("host", None), id="host"), pytest.param(("qemu", "x60"), id="x60", marks=pytest.mark.qemu)]
-TARGETS += [pytest.param(("qemu", "a100"), id="a100", marks=pytest.mark.qemu)]
 
 
 @pytest.fixture(params=TARGETS)

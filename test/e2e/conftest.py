@@ -1,31 +1,18 @@
-"""The devices that every kernel runs on: this machine, and an emulated X60 (VLEN 256) and A100 (VLEN 1024)."""
+"""The devices that every kernel runs on."""
 
 from collections.abc import Iterator
 
 import pytest
-from triton import knobs as triton_knobs
+from targets import EMULATED, TARGETS, cache
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
 
-TARGETS = [
-    pytest.param(("host", None), id="host"),
-    pytest.param(("qemu", "x60"), id="x60", marks=pytest.mark.qemu),
-    pytest.param(("qemu", "a100"), id="a100", marks=pytest.mark.qemu),
-]
-EMULATED = TARGETS[1:]
-
-
-@pytest.fixture(scope="session")
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for the run: tests never read what an earlier run compiled."""
-    with triton_knobs.cache.scope():
-        triton_knobs.cache.dir = str(tmp_path_factory.mktemp("cache"))
-        yield
+__all__ = ["cache", "emulated", "host", "target"]
 
 
 @pytest.fixture(params=TARGETS)
-def target(request: pytest.FixtureRequest, _cache: None) -> Iterator[str]:
+def target(request: pytest.FixtureRequest, cache: None) -> Iterator[str]:  # noqa: F811, the fixture above
     """Selects a device and its chip; the value is the device's name."""
     device, chip = request.param
     with knobs.scope():
@@ -34,14 +21,14 @@ def target(request: pytest.FixtureRequest, _cache: None) -> Iterator[str]:
 
 
 @pytest.fixture
-def host(_cache: None) -> Iterator[None]:
+def host(cache: None) -> Iterator[None]:  # noqa: F811, the fixture above
     with knobs.scope():
         set_device("host")
         yield
 
 
 @pytest.fixture(params=EMULATED)
-def emulated(request: pytest.FixtureRequest, _cache: None) -> Iterator[None]:
+def emulated(request: pytest.FixtureRequest, cache: None) -> Iterator[None]:  # noqa: F811, the fixture above
     with knobs.scope():
         set_device(*request.param)
         yield

@@ -55,24 +55,27 @@ def test_paths(target, path, dtype, shape):
 
 
 @pytest.mark.parametrize("path", ["EVEN_K", "SPLIT_K"])
-def test_batches_of_transposed_matrices(target, path):
+@pytest.mark.parametrize("dtype", TILES, ids=str)
+def test_batches_of_transposed_matrices(target, path, dtype):
     torch.manual_seed(1)
-    a, b = torch.randn(3, 37, 41).transpose(1, 2), torch.randn(3, 35, 37).transpose(1, 2)
+    a, b = blocks((3, 37, 41), dtype).transpose(1, 2), blocks((3, 35, 37), dtype).transpose(1, 2)
     check(run(a, b, path), wide(a) @ wide(b))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("dtype", TILES, ids=str)
 def test_addmm(target, dtype):
     torch.manual_seed(2)
-    a, b, bias = (torch.randn(shape).to(dtype) for shape in ((1, 41, 70), (1, 70, 35), (41, 35)))
-    c = run(a, b, "SPLIT_K", "addmm", bias, alpha=1.5, beta=0.5)
-    check(c, 1.5 * (wide(a) @ wide(b)) + 0.5 * wide(bias), torch.float16 if dtype == torch.float16 else None)
+    a, b, bias = blocks((1, 41, 70), dtype), blocks((1, 70, 35), dtype), blocks((41, 35), dtype)
+    alpha = 2.0 if dtype == torch.int8 else 1.5  # an integer result is exact
+    c = run(a, b, "SPLIT_K", "addmm", bias, alpha=alpha, beta=alpha)
+    check(c, alpha * (wide(a) @ wide(b)) + alpha * wide(bias))
 
 
-def test_epilogue(target):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_epilogue(target, dtype):
     torch.manual_seed(3)
-    a, b = torch.randn(1, 40, 33), torch.randn(1, 33, 50)
-    check(run(a, b, "EVEN_K", "silu"), torch.nn.functional.silu(wide(a) @ wide(b)))
+    a, b = blocks((1, 40, 33), dtype), blocks((1, 33, 50), dtype)
+    check(run(a, b, "EVEN_K", "silu"), torch.nn.functional.silu((wide(a) @ wide(b)).to(dtype).double()))
 
 
 def test_sum_is_rounded_once(target):
@@ -85,19 +88,22 @@ def test_sum_is_rounded_once(target):
 
 
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("dtype", TILES, ids=str)
 def test_attention(target, causal, dtype):
+    """Queries and keys of int8 go with values of float16."""
     torch.manual_seed(4)
     heads, queries, keys, head = 2, 45, 77, 24
-    q, k, v = (torch.randn(heads, rows, head).to(dtype) for rows in (queries, keys, keys))
-    out = torch.empty_like(q)
+    q, k = (torch.randint(-3, 4, (heads, rows, head)).to(dtype) if dtype == torch.int8 else blocks((heads, rows, head), dtype)
+            for rows in (queries, keys))  # fmt: skip
+    v = torch.randn(heads, keys, head).to(torch.float16 if dtype == torch.int8 else dtype)
+    out = torch.empty(heads, queries, head, dtype=v.dtype)
     micro_m, micro_k, micro_n = (8, 16, 16) if dtype == torch.float32 else (16, 8, 32)
     kernels.attention[(triton.cdiv(queries, 32), heads)](
         q, k, v, out, queries, keys, head, head**-0.5,
         CAUSAL=causal, BLOCK_M=32, BLOCK_N=32, D=32, MICRO_M=micro_m, MICRO_K=micro_k, MICRO_N=micro_n,
     )  # fmt: skip
-    expected = torch.nn.functional.scaled_dot_product_attention(wide(q), wide(k), wide(v), is_causal=causal)
-    assert (out.double() - expected).abs().max() <= (3e-6 if dtype == torch.float32 else 4e-3)
+    expected = torch.nn.functional.scaled_dot_product_attention(q.double(), k.double(), wide(v), is_causal=causal)
+    assert (out.double() - expected).abs().max() <= {torch.float32: 3e-6, torch.float16: 4e-3, torch.bfloat16: 4e-2}[out.dtype]
 
 
 @triton.jit
