@@ -108,7 +108,7 @@ def test_missing_qemu_says_what_to_install(tmp_path):
     assert "qemu-user" in result.stderr
 
 
-@pytest.mark.usefixtures("_cache")
+@pytest.mark.usefixtures("cache")
 def test_device_changes_between_launches():
     """The same kernel on the host, then emulated, then on the host."""
     x = torch.arange(100, dtype=torch.float32)
