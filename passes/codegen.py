@@ -34,7 +34,21 @@ _LAYOUT = {"half": (5, 10), "bfloat": (8, 7), "float": (8, 23), "double": (11, 5
 _PACK = {"half": ("<e", "<H"), "float": ("<f", "<I"), "double": ("<d", "<Q")}
 
 
+# Few lines have such a constant, and they are found sooner than the types that are named in all.
+_SIGN = re.compile(r"[ (\[<](?:[+-](?:inf|qnan|s?nan\()|f0x|-?[0-9]+\.[0-9]+e[+-])")
+
+
 def _float_patterns(text: str) -> str:
+    parts, done = [], 0
+    for match in _SIGN.finditer(text):
+        if match.start() >= done:
+            begin, end = text.rfind("\n", 0, match.end()) + 1, text.index("\n", match.end()) + 1
+            parts += [text[done:begin], _line_patterns(text[begin:end])]
+            done = end
+    return "".join(parts) + text[done:]
+
+
+def _line_patterns(line: str) -> str:
     kind = "double"
 
     def replace(match: re.Match[str]) -> str:
@@ -43,7 +57,7 @@ def _float_patterns(text: str) -> str:
             kind = match[1]
         return match[0] if match[1] is not None or match[0].startswith('"') else _pattern(kind, *match.groups()[1:])
 
-    return _FLOAT.sub(replace, text)
+    return _FLOAT.sub(replace, line)
 
 
 def _pattern(kind: str, sign: str | None, special: str | None, payload: str | None, raw: str | None, decimal: str | None) -> str:
