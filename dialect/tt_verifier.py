@@ -237,7 +237,7 @@ def _map(op: ir.Operation) -> bool:
     pack = op.attributes["pack"].value if "pack" in op.attributes else 1
     types = [value.type for value in (*op.operands, *op.results)]
     shape = _shape(types[0])
-    elements = [[_element(value.type) for value in values for _ in range(pack)] for values in (op.operands, op.results)]
+    taken, given = ([_element(value.type) for value in values for _ in range(pack)] for values in (op.operands, op.results))
     return (
         bool(op.operands)
         and bool(op.results)
@@ -245,7 +245,7 @@ def _map(op: ir.Operation) -> bool:
         and 1 <= pack <= shape[-1]
         and shape[-1] % pack == 0
         and all(_static(type_) and _shape(type_) == shape for type_ in types)
-        and _body(op, *elements, "tt.map_elementwise.return")
+        and _body(op, taken, given, "tt.map_elementwise.return")
     )
 
 
@@ -287,7 +287,7 @@ def _dot_scaled(op: ir.Operation) -> bool:
             if not known or not _static(scale) or groups[:-1] != (*shape[:-2], shape[rows]) or shape[k] % groups[-1]:
                 return False
         shapes.append(tuple(shape))
-    return _product_shapes(*shapes, _shape(c)) and isinstance(_element(c), ir.FloatType)
+    return _product_shapes(shapes[0], shapes[1], _shape(c)) and isinstance(_element(c), ir.FloatType)
 
 
 def _join(op: ir.Operation) -> bool:

@@ -75,8 +75,8 @@ def make_product(
     lanes = lanes if most == lanes else 1 << (most.bit_length() - 1)
     exact, most = bool(batch) or target.room < ROOM * columns, hinted(dot, "mr", rows)
     height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact, most)
-    limits = [b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True)]
-    return Product(batch, rows, inner, columns, factor, accumulate, target, height, lanes, *limits)
+    wanted_rows, wanted_columns = (b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True))
+    return Product(batch, rows, inner, columns, factor, accumulate, target, height, lanes, wanted_rows, wanted_columns)
 
 
 def hinted(dot: Node, name: str, otherwise: int) -> int:
