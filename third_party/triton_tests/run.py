@@ -1,7 +1,8 @@
 """Run Triton's own language tests, from a checkout of its repository, on this backend or in Triton's interpreter.
 
     python third_party/triton_tests/run.py --triton CHECKOUT [--select EXPRESSION] [--files test_core.py ...]
-        [--device host|qemu|interpreter] [--chip CHIP] [--jobs N] [--sample N] [--baseline REPORT] [--report REPORT]
+        [--device host|qemu|interpreter] [--chip CHIP] [--jobs N] [--sample N] [--baseline REPORT ...] [--report REPORT]
+        [--show REPORT ...]
 
 Each test has a time limit; one that ends its process is recorded as crashed and the run goes on. The report is JSON, test by test; the
 table that is printed counts by file, and with `--baseline` (the report of an interpreter's run) also how many of the tests that passed
@@ -39,10 +40,15 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one test")
     parser.add_argument("--sample", type=int, default=0, help="run only so many tests, always the same ones")
     parser.add_argument("--exclusions", type=Path, default=HERE / "exclusions.txt")
-    parser.add_argument("--baseline", type=Path, help="an earlier report to compare with")
+    parser.add_argument("--baseline", type=Path, nargs="*", default=[], help="earlier reports to compare with")
+    parser.add_argument("--show", type=Path, nargs="*", help="run nothing, print the table of these reports")
     parser.add_argument("--failed-in", type=Path, help="run only what failed or crashed in this report")
     parser.add_argument("--report", type=Path, default=Path("triton-tests.json"))
     arguments = parser.parse_args()
+    baseline = merged(arguments.baseline) or None
+    if arguments.show:
+        print(table(merged(arguments.show), baseline))
+        return 0
 
     folder = _folder(arguments)
     if not folder.is_dir():
@@ -61,11 +67,19 @@ def main() -> int:
         print(result.stdout)
         return 2
     report = json.loads(arguments.report.read_text())
-    print(table(report, json.loads(arguments.baseline.read_text()) if arguments.baseline else None))
+    print(table(report, baseline))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{time.monotonic() - start:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor time, {arguments.jobs} jobs")
     print(memory(report))
     return 0 if all(test["outcome"] in (*GOOD, "skipped") for test in report.values()) else 1
+
+
+def merged(paths: list[Path]) -> dict[str, dict[str, Any]]:
+    """Several reports as one; of a test in more than one the last counts."""
+    report: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        report |= json.loads(path.read_text())
+    return report
 
 
 def _folder(arguments: argparse.Namespace) -> Path:
