@@ -23,6 +23,7 @@ ROOM = 16  # rows behind a matrix that a product's last register tile may write
 GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
 SMALL_GROUP = 2  # the same for a loop that computes much, and keeps its constants in registers
 MUCH = 10  # the cost from which on a loop computes much
+CONVERSIONS = ("arith.extf", "arith.truncf", "tt.fp_to_fp")
 REUSE_COST = 12  # a value needed by several loops is stored rather than recomputed from this cost on
 
 
@@ -130,7 +131,11 @@ class Lowering(ABC):
                 width = bits(source.element)
                 lanes_of_64 |= width == 64
                 if isinstance(source.element, ir.FloatType) and source.uniform is None:
-                    costs[source] = (source.cost - sum({s: s.cost for s, _ in source.sources}.values()), follows)
+                    cost = source.cost - sum({s: s.cost for s, _ in source.sources}.values())
+                    if source.origin is None or source.origin.name not in CONVERSIONS:
+                        costs[source] = (cost, follows)
+                    if cost >= REUSE_COST:
+                        widest = max(widest, 32)  # functions of narrow floats are computed in float32
                 if source.access is not None or isinstance(source.element, ir.FloatType) or source.buffer is not None:
                     widest = max(widest, width)
                 strides = source.buffer.strides if source.buffer is not None else None

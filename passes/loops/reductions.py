@@ -200,7 +200,9 @@ def reduction_of(low: Lowering, node: Node) -> Reduction:
             continue
         if [step.constant for step in counter.steps] == [int(d == axis) for d in range(rank)]:
             reduction.choice, reduction.index, reduction.first_index = choice, number, counter.base
-            if choice.ignores_nan and len(sources) == 2 and not isinstance(sources[choice.value].element, ir.BF16Type):
+            if isinstance(sources[choice.value].element, ir.BF16Type):
+                sources[choice.value] = converted(low, sources[choice.value], low.b.f32)
+            if choice.ignores_nan and len(sources) == 2:
                 element = sources[choice.value].element
                 infinite = low.b.constant(float("-inf") if choice.right & _LESS else float("inf"), element)
                 reduction.start = [infinite if n == choice.value else low.b.constant(0, sources[n].element) for n in range(2)]
