@@ -94,6 +94,7 @@ def compile_object(text: str, chip: Chip) -> bytes:
     """A relocatable ELF object for `chip`. Raises ValueError where `text` is not valid LLVM IR."""
     with _lock:
         compiler = _compiler(chip)
+        _schedule(text)
         return compiler.machine.emit_object(compiler.optimise(text))
 
 
@@ -101,6 +102,7 @@ def assembly(text: str, chip: Chip, comments: bool = False) -> str:
     """Readable assembly of the code that `compile_object` gives; with LLVM's `comments` on loops, spills and inlined places."""
     with _lock:
         compiler = _compiler(chip)
+        _schedule(text)
         compiler.machine.set_asm_verbosity(comments)
         try:
             return compiler.machine.emit_assembly(compiler.optimise(text))
@@ -137,6 +139,16 @@ def is_simple(text: str) -> bool:
                 return False
             opened = start
     return True
+
+
+# Register tiles are written in the order in which an in-order core should run them. LLVM's scheduler would move the loads of a step
+# together, in front of what waits for them.
+_TILE = re.compile(r"@llvm\.riscv\.vf?w?macc\.")
+
+
+def _schedule(text: str) -> None:
+    """Whether LLVM may move instructions in what is compiled next: not where there are register tiles."""
+    llvm.set_option("", f"-enable-misched={0 if _TILE.search(text) else 1}")
 
 
 class _Compiler:

@@ -243,6 +243,10 @@ class Builder:
             known[key] = Emitted(value, depth, index.width or pointer.width)
         return known[key]
 
+    def freeze(self, value: Emitted) -> Emitted:
+        """The same value, which loop passes do not see as a function of a loop's variable."""
+        return Emitted(self.create("llvm.freeze", [value.value.type], [value.value]).results[0], self.depth, value.width)
+
     def shuffle(self, first: Emitted, second: Emitted, lanes: Sequence[int]) -> Emitted:
         """Lanes of two vectors of equal length, those of the second counted on behind the first's."""
         depth = max(first.depth, second.depth)

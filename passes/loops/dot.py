@@ -23,7 +23,7 @@ CHUNK = 256  # steps of k for which operands are located before tiles run over t
 PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
 PACK_USES = 32  # off RISC-V, from so many uses of each element on, a copy without conflicts in the caches pays
 LINE_BYTES = 64
-UNROLL = {False: 4, True: 8}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
+UNROLL = {False: 4, True: 16}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
 
 
 Located = tuple[View, View, Emitted]  # A and B in memory, and how many steps of k there are
@@ -74,7 +74,8 @@ def make_product(
     most = hinted(dot, "nr", lanes)
     lanes = lanes if most == lanes else 1 << (most.bit_length() - 1)
     exact, most = bool(batch) or target.room < ROOM * columns, hinted(dot, "mr", rows)
-    height = tile_height(low, rows, max(1, bits(accumulate) * lanes // low.chip.vlen), exact, most)
+    group, factor_group = (max(1, bits(t) * lanes // low.chip.vlen) for t in (accumulate, factor))
+    height = tile_height(low, rows, group, factor_group, exact, most)
     wanted_rows, wanted_columns = (b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True))
     return Product(batch, rows, inner, columns, factor, accumulate, target, height, lanes, wanted_rows, wanted_columns)
 
@@ -85,9 +86,13 @@ def hinted(dot: Node, name: str, otherwise: int) -> int:
     return min(otherwise, max(1, hint.value)) if hint is not None else otherwise
 
 
-def tile_height(low: Lowering, rows: int, group: int, exact: bool, limit: int) -> int:
-    """Rows of a register tile: as many as leave room for B, weighed against rows that the last tile has too many."""
-    most = max(1, (low.chip.vector_registers - (group if low.chip.has_vl else group + 1)) // group)
+def tile_height(low: Lowering, rows: int, group: int, factor_group: int, exact: bool, limit: int) -> int:
+    """Rows of a register tile: as many as leave room for B, weighed against rows that the last tile has too many.
+
+    An in-order core loads the next vector of B while it multiplies with one; elsewhere a scalar of A takes a register.
+    """
+    others = 2 * factor_group if low.chip.has_vl else factor_group + 1
+    most = max(1, (low.chip.vector_registers - others) // group)
     heights = [h for h in range(1, min(limit, most) + 1) if not exact or rows % h == 0]
     return min(heights, key=lambda h: (-(-rows // h) * (h * (group + 1) + group + 2), -h))
 
@@ -441,7 +446,7 @@ def tile(
     rows = places if exact else [places[0]] + [b.minimum(p, last) for p in places[1:]]
     lanes: Lanes
     if ActiveLanes.fits(low, product.lanes, product.factor, product.accumulate, element):
-        lanes = ActiveLanes(low, product.lanes, product.factor, product.accumulate, partial or b.constant(product.lanes))
+        lanes = ActiveLanes(low, product.lanes, product.factor, product.accumulate, element, partial or b.constant(product.lanes))
     else:
         lanes = FixedLanes(low, product.lanes, product.factor, product.accumulate, element, partial)
 
@@ -455,27 +460,58 @@ def tile(
         column_b = b.offset(base_b, j, bb.element)
         unroll = math.gcd(product.inner, UNROLL[low.chip.has_vl])
 
-        def steps(count: int) -> Callable[[Emitted, list[Emitted]], list[Emitted]]:
-            def step(k: Emitted, carried: list[Emitted]) -> list[Emitted]:
-                sums, rest = list(carried[: product.height]), carried[product.height :]
-                row = rest[0] if rest else None
-                for u in range(count):
-                    here = b.add(k, b.constant(u))
-                    row = lanes.load_factor(b.offset(column_b, b.mul(here, bb.strides[-2]), bb.element), row)
-                    along = b.mul(here, a.strides[-1])
-                    for r in range(product.height):
-                        factor = low.memory.scalar_load(b.offset(rows_a[r], along, a.element), a.element, None, None, b.depth)
-                        sums[r] = lanes.multiply_add(factor, row, sums[r])
-                return [*sums, row] if rest else sums
+        def address_of_row(k: Emitted, u: int) -> Emitted:
+            return b.offset(column_b, b.mul(b.add(k, b.constant(u)), bb.strides[-2]), bb.element)
 
-            return step
+        def scalar_of(k: Emitted, u: int, r: int) -> Emitted:
+            pointer = b.offset(rows_a[r], b.mul(b.add(k, b.constant(u)), a.strides[-1]), a.element)
+            return low.memory.scalar_load(pointer, a.element, None, None, b.depth)
+
+        def steps(count: int) -> Callable[[Emitted, list[Emitted]], list[Emitted]]:
+            def step(k: Emitted, sums: list[Emitted]) -> list[Emitted]:
+                sums = list(sums)
+                for u in range(count):
+                    row = lanes.load_factor(address_of_row(k, u))
+                    for r in range(product.height):
+                        sums[r] = lanes.multiply_add(scalar_of(k, u, r), row, sums[r])
+                return sums
+
+            def step_ahead(k: Emitted, carried: list[Emitted]) -> list[Emitted]:
+                """The same for an in-order core: a vector and the scalars of a step are loaded among the multiplications of the one before.
+
+                Its place in B is passed from step to step, behind a freeze: else loop passes compute it just before the load.
+                """
+                sums, (place, *vectors) = list(carried[: product.height]), carried[product.height :]
+                place = b.freeze(place)
+                vectors = [vectors[1], lanes.load_factor(place, vectors[0])]
+                scalars = [scalar_of(k, 0, r) for r in range(product.height)]
+                for u in range(count):
+                    row, following = vectors[1], list(scalars)
+                    place = b.offset(place, bb.strides[-2], bb.element)
+                    for r in range(product.height):
+                        sums[r] = lanes.multiply_add(scalars[r], row, sums[r])
+                        if u + 1 == count:
+                            continue
+                        if r == 0:
+                            vectors = [row, lanes.load_factor(place, vectors[0])]
+                        for ready in [r - 1] * (r > 0) + [r] * (r + 1 == product.height):
+                            following[ready] = scalar_of(k, u + 1, ready)
+                    scalars = following
+                return [*sums, place, *vectors]
+
+            return step_ahead if lanes.in_order else step
 
         if inner.constant is not None:
             whole = b.constant(inner.constant & -unroll)
         else:
             whole = b.op("arith.andi", b.i64, [inner, b.constant(-unroll)])
+        if lanes.in_order:
+            carried = [*carried[: product.height], column_b, *carried[product.height :]]
         carried, _ = b.for_loop(b.constant(0), whole, unroll, carried, steps(unroll))
-        return b.for_loop(whole, inner, 1, carried, steps(1))[0]
+        carried, _ = b.for_loop(whole, inner, 1, carried, steps(1))
+        if lanes.in_order:
+            del carried[product.height]
+        return carried
 
     sums = [lanes.zero() if begin_at_zero else lanes.load_sum(pointer) for pointer in rows_c]
     sums += lanes.nothing()

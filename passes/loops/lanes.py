@@ -12,6 +12,8 @@ from triton_spacemit.passes.loops.lowering import Lowering
 class Lanes(Protocol):
     """One row's vector operations: `factor` is the type of A and B, `accumulate` that of the sums, `stored` that of C in memory."""
 
+    in_order: bool  # whether operands should be loaded well before they are multiplied
+
     def zero(self) -> Emitted: ...
 
     def load_sum(self, pointer: Emitted) -> Emitted: ...
@@ -19,16 +21,18 @@ class Lanes(Protocol):
     def store_sum(self, pointer: Emitted, value: Emitted) -> None: ...
 
     def nothing(self) -> list[Emitted]:
-        """What a loop over k has to carry besides the sums: the first `previous` of `load_factor`, if that uses it."""
+        """What a loop over k has to carry besides the sums: what takes the place of vectors of B before there are any."""
 
-    def load_factor(self, pointer: Emitted, previous: Emitted | None) -> Emitted:
-        """A vector of B. `previous` is the one that it replaces."""
+    def load_factor(self, pointer: Emitted, previous: Emitted | None = None) -> Emitted:
+        """A vector of B, in the register of `previous` if that is given."""
 
     def multiply_add(self, scalar: Emitted, vector: Emitted, total: Emitted) -> Emitted: ...
 
 
 class FixedLanes:
     """Vectors of `count` lanes; where `active` is given, only so many of B are read (by a mask)."""
+
+    in_order = False
 
     def __init__(self, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type, stored: ir.Type, active: Emitted | None) -> None:
         self.low, self.width = low, count if count > 1 else 0
@@ -61,7 +65,7 @@ class FixedLanes:
     def nothing(self) -> list[Emitted]:
         return []
 
-    def load_factor(self, pointer: Emitted, previous: Emitted | None) -> Emitted:
+    def load_factor(self, pointer: Emitted, previous: Emitted | None = None) -> Emitted:
         return self._load(pointer, self.factor, self.mask)
 
     def multiply_add(self, scalar: Emitted, vector: Emitted, total: Emitted) -> Emitted:
@@ -90,20 +94,23 @@ class ActiveLanes:
         ("i32", "i32"): ("llvm.riscv.vmacc", False),
     }
     DYNAMIC_ROUNDING, UNDISTURBED = 7, 0
+    in_order = True
 
-    def __init__(self, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type, active: Emitted) -> None:
+    def __init__(self, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type, stored: ir.Type, active: Emitted) -> None:
         self.low = low
         scale = low.chip.vlen // 64  # LLVM's vscale
         self.vector = {
-            type_: ir.VectorType.get([count // scale], type_, scalable=[True], loc=low.b.location) for type_ in (factor, accumulate)
+            type_: ir.VectorType.get([count // scale], type_, scalable=[True], loc=low.b.location) for type_ in (factor, accumulate, stored)
         }
-        self.factor, self.accumulate = factor, accumulate
+        self.factor, self.accumulate, self.stored = factor, accumulate, stored
         self.active = low.b.cast_index(active, low.b.i64)
         self.name, self.rounds = self.MULTIPLY[str(factor), str(accumulate)]
 
     @classmethod
     def fits(cls, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type, stored: ir.Type) -> bool:
-        return low.chip.has_vl and count * 64 >= low.chip.vlen and stored == accumulate and (str(factor), str(accumulate)) in cls.MULTIPLY
+        known = (str(factor), str(accumulate)) in cls.MULTIPLY
+        kept = stored == accumulate or (stored == low.b.f16 and accumulate == low.b.f32 and low.chip.native_float16)
+        return low.chip.has_vl and count * 64 >= low.chip.vlen and kept and known
 
     def _call(self, name: str, result: ir.Type | None, operands: list[Emitted]) -> Emitted:
         b = self.low.b
@@ -124,21 +131,29 @@ class ActiveLanes:
         return self.low.b.constant_attribute(ir.DenseElementsAttr.get_splat(type_, zero), type_)
 
     def _load(self, pointer: Emitted, element: ir.Type, previous: Emitted | None) -> Emitted:
-        if previous is None:
-            poison = self.low.b.create("ub.poison", [self.vector[element]], [], {"value": ir.Attribute.parse("#ub.poison")})
-            previous = Emitted(poison.results[0], self.low.b.depth, 0)
-        return self._call("llvm.riscv.vle", self.vector[element], [previous, pointer, self.active])
+        return self._call("llvm.riscv.vle", self.vector[element], [previous or self._poison(element), pointer, self.active])
+
+    def _poison(self, element: ir.Type) -> Emitted:
+        poison = self.low.b.create("ub.poison", [self.vector[element]], [], {"value": ir.Attribute.parse("#ub.poison")})
+        return Emitted(poison.results[0], self.low.b.depth, 0)
 
     def load_sum(self, pointer: Emitted) -> Emitted:
-        return self._load(pointer, self.accumulate, None)
+        value = self._load(pointer, self.stored, None)
+        if self.stored == self.accumulate:
+            return value
+        operands = [self._poison(self.accumulate), value, self.active]
+        return self._call("llvm.riscv.vfwcvt.f.f.v", self.vector[self.accumulate], operands)
 
     def store_sum(self, pointer: Emitted, value: Emitted) -> None:
+        if self.stored != self.accumulate:
+            operands = [self._poison(self.stored), value, self._number(self.DYNAMIC_ROUNDING), self.active]
+            value = self._call("llvm.riscv.vfncvt.f.f.w", self.vector[self.stored], operands)
         self._call("llvm.riscv.vse", None, [value, pointer, self.active])
 
     def nothing(self) -> list[Emitted]:
-        return [self._zero(self.factor)]
+        return [self._zero(self.factor)] * 2
 
-    def load_factor(self, pointer: Emitted, previous: Emitted | None) -> Emitted:
+    def load_factor(self, pointer: Emitted, previous: Emitted | None = None) -> Emitted:
         return self._load(pointer, self.factor, previous)
 
     def multiply_add(self, scalar: Emitted, vector: Emitted, total: Emitted) -> Emitted:
