@@ -50,11 +50,11 @@ def define(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> None:
     low.values[result] = tensor
     if tensor.uniform is not None or tensor.buffer is not None:
         return
-    pulls = low.analysis.pulls(result)
-    reads = any(t.access is not None for t, _ in low.cone(tensor))
-    if low.analysis.pulled_inside_region(result, node.block) and (tensor.cost >= REUSE_COST or (reads and tensor.access is None)):
+    if low.analysis.pulled_inside_region(result, node.block) and (
+        tensor.cost >= REUSE_COST or (tensor.access is None and any(t.access is not None for t, _ in low.cone(tensor)))
+    ):
         low.materialise(tensor)
-    elif len(pulls) > 1 and cost_of(node.name) >= COSTS["arith.divf"] and tensor.cost >= REUSE_COST:
+    elif tensor.cost >= REUSE_COST and cost_of(node.name) >= COSTS["arith.divf"] and len(low.analysis.pulls(result)) > 1:
         low.stored_later[tensor] = None
 
 
