@@ -71,6 +71,7 @@ HANDLERS = {
     "tt.get_num_programs": services.lower_program_id,
     "tt.assert": services.lower_assert,
     "tt.print": services.lower_print,
+    "tt.elementwise_inline_asm": services.refuse_assembly,
     "ttg.barrier": lambda low, node: None,  # one thread runs a program: it is always in step with itself
     "xsmt.descriptor_load": accesses.lower_load,
     "xsmt.gather": accesses.lower_load,

@@ -146,3 +146,8 @@ def type_code(low: Lowering, element: ir.Type, signed: bool) -> int:
     if element == low.b.ptr:
         return 4 << 8 | 64
     return (0 if signed and element != low.b.i1 else 1) << 8 | bits(stored_type(low.b, element))
+
+
+def refuse_assembly(low: Lowering, node: Node) -> None:
+    """Inline assembly cannot be checked before LLVM reads it, and is written for another processor than this one."""
+    raise low.b.fail(node.op, f"is not supported: the text {node.attribute('asm_string').value!r} is of no processor known here")

@@ -40,7 +40,7 @@ def not_a_power_kernel(x_ptr):
 @pytest.mark.parametrize(
     ("kernel", "dtype", "line", "message"),
     [
-        (inline_assembly_kernel, torch.int32, 3, "inline"),
+        (inline_assembly_kernel, torch.int32, 3, "is not supported: the text 'mov.b32 $0, $1;'"),
         (unknown_function_kernel, torch.float32, 3, "no_such_symbol"),
         (not_a_power_kernel, torch.float32, 2, "power of 2"),
     ],
