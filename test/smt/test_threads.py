@@ -232,6 +232,39 @@ def test_deadlock_is_reported_with_its_line(target, programs):
 
 
 @triton.jit
+def unmet_kernel(out, GLOBAL: tl.constexpr):
+    """Too few arrive: of the threads of a program without a parallel loop, or of the programs."""
+    if GLOBAL:
+        bar = smt.global_mbarrier(1)
+    else:
+        bar = smt.mbarrier(expect_count=2)
+    if tl.program_id(0) != 2:
+        smt.barrier_arrive(bar)
+    smt.barrier_wait(bar, flag=1)
+    tl.store(out, 1)
+
+
+@pytest.mark.parametrize("programs_meet", [False, True])
+def test_deadlock_outside_of_loops(target, programs_meet):
+    out = torch.zeros(1, dtype=torch.int32)
+    with pytest.raises(DeviceError, match="deadlock") as caught:
+        unmet_kernel[(5,)](out, GLOBAL=programs_meet)
+    assert str(caught.value).endswith(f"test_threads.py:{line_of(unmet_kernel, 'barrier_wait')}")
+    assert out.item() == 0
+
+
+@triton.jit
+def number_kernel(i):
+    smt.barrier_arrive(smt.global_mbarrier(i))
+
+
+@pytest.mark.parametrize("number", [-1, 64])
+def test_number_of_a_barrier_between_programs(target, number):
+    with pytest.raises(DeviceError, match="the id of a global barrier must be 0 to 63"):
+        number_kernel[(2,)](number)
+
+
+@triton.jit
 def failing_kernel(out, n):
     bar = smt.mbarrier(expect_count=n)
     for i in smt.parallel(0, n):
@@ -268,6 +301,12 @@ def misuse_kernel(out, MODE: tl.constexpr):
             bar = smt.mbarrier()
             smt.barrier_arrive(bar)
             tl.store(out + i, i)
+    elif MODE == "while":
+        i = tl.load(out)
+        while i < 4:
+            bar = smt.mbarrier()
+            smt.barrier_arrive(bar)
+            i += 1
     elif MODE == "thread":
         for i in smt.parallel(0, 4):
             bar = smt.mbarrier()
@@ -275,7 +314,7 @@ def misuse_kernel(out, MODE: tl.constexpr):
             tl.store(out + i, i)
 
 
-@pytest.mark.parametrize("mode", ["loop", "thread"])
+@pytest.mark.parametrize("mode", ["loop", "while", "thread"])
 def test_barrier_made_in_a_loop_is_refused(target, mode):
     with pytest.raises(CompilationError, match="cannot be inside a loop: make the barrier before it") as caught:
         misuse_kernel[(1,)](torch.zeros(4, dtype=torch.int32), MODE=mode)
