@@ -73,7 +73,7 @@ def _llrint(b: Builder, x: Lanes) -> Lanes:
 
 def _directed() -> dict[str, Function]:
     """The functions with a rounding mode as the last letter of their names, but quotients."""
-    table = {}
+    table: dict[str, Function] = {}
     both = {"add": directed.add, "sub": directed.subtract, "mul": directed.multiply, "fma": directed.multiply_add, "sqrt": directed.root}
     for mode in "nzdu":
         table |= {f"{name}_r{mode}": _same(expansion(mode)) for name, expansion in both.items()}
