@@ -11,7 +11,8 @@ class Chip:
 
     vlen: width in bits of one vector register. vector_registers: how many there are. native_float16, native_bfloat16:
     whether arithmetic on that type is an instruction rather than a conversion to float32. has_vl: whether a vector
-    operation takes an active length (RISC-V) instead of a mask. arch_ids: SpacemiT's ids of the core, upper-case hex.
+    operation takes an active length (RISC-V) instead of a mask. quads: whether one instruction adds four products of bytes
+    (AVX-512 VNNI). arch_ids: SpacemiT's ids of the core, upper-case hex.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Chip:
     native_float16: bool
     native_bfloat16: bool
     has_vl: bool
+    quads: bool = False
     arch_ids: tuple[str, ...] = ()
     abi: str = ""
 
@@ -38,10 +40,10 @@ _RVA23 = "+m,+a,+f,+d,+c,+v,+zba,+zbb,+zbs,+zfh,+zfhmin,+zfa,+zicond,+zvfh,+zvfh
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("x60", _RISCV, "spacemit-x60", _X60, 256, 32, True, False, True, ("0x503C",), "lp64d"),
-        Chip("a60", _RISCV, "spacemit-x60", _X60, 256, 32, True, False, True, ("0xA03C",), "lp64d"),
-        Chip("x100", _RISCV, "generic-rv64", _RVA23 + ",+zvl256b", 256, 32, True, True, True, ("0x5064",), "lp64d"),
-        Chip("a100", _RISCV, "generic-rv64", _RVA23 + ",+zvl1024b", 1024, 32, True, True, True, ("0xA064",), "lp64d"),
+        Chip("x60", _RISCV, "spacemit-x60", _X60, 256, 32, True, False, True, arch_ids=("0x503C",), abi="lp64d"),
+        Chip("a60", _RISCV, "spacemit-x60", _X60, 256, 32, True, False, True, arch_ids=("0xA03C",), abi="lp64d"),
+        Chip("x100", _RISCV, "generic-rv64", _RVA23 + ",+zvl256b", 256, 32, True, True, True, arch_ids=("0x5064",), abi="lp64d"),
+        Chip("a100", _RISCV, "generic-rv64", _RVA23 + ",+zvl1024b", 1024, 32, True, True, True, arch_ids=("0xA064",), abi="lp64d"),
     )
 }
 
@@ -68,6 +70,7 @@ def host_chip() -> Chip:
         native_float16=features.get("avx512fp16", False),
         native_bfloat16=False,
         has_vl=False,
+        quads=features.get("avx512vnni", False),
     )
 
 

@@ -14,15 +14,16 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import converted, element_of, shape_of
-from triton_spacemit.passes.loops.lanes import ActiveLanes, FixedLanes, Lanes
+from triton_spacemit.passes.loops.lanes import ActiveLanes, FixedLanes, Lanes, QuadLanes
 from triton_spacemit.passes.loops.lowering import GROUP, ROOM, SMALL_GROUP, Lowering
-from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits
 from triton_spacemit.passes.loops.views import View, in_place
 
 CHUNK = 256  # steps of k for which operands are located before tiles run over them
 PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
 PACK_USES = 32  # off RISC-V, from so many uses of each element on, a copy without conflicts in the caches pays
 LINE_BYTES = 64
+QUAD = 4  # steps of k in one of a tile that multiplies bytes by fours
 UNROLL = {False: 4, True: 16}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
 
 
@@ -44,6 +45,7 @@ class Product:
     lanes: int
     wanted_rows: Emitted
     wanted_columns: Emitted
+    depth: int = 1  # steps of k that are one of the tile's: four where bytes are multiplied by fours
     rows_follow: bool = False  # A, and B, are copies with elements behind the wanted ones
     columns_follow: bool = False
 
@@ -69,15 +71,17 @@ def make_product(
     imprecise = dot.attribute("maxNumImpreciseAcc")
     narrow = element == b.f16 == left.element and low.chip.native_float16 and imprecise is not None and imprecise.value >= inner
     accumulate = element if narrow or isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
-    factor = factor_type(low, left.element, accumulate)
-    lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP if low.chip.has_vl else SMALL_GROUP))
+    factor, depth = factor_type(low, left.element, accumulate), 1
+    if low.chip.quads and not batch and left.element == right.element == b.i8 and min(rows, columns, inner) >= QuadLanes.COUNT:
+        factor, depth = b.i32, QUAD
+    lanes = QuadLanes.COUNT if depth == QUAD else min(columns, low.chip.lanes(bits(accumulate), GROUP if low.chip.has_vl else SMALL_GROUP))
     most = hinted(dot, "nr", lanes)
     lanes = lanes if most == lanes else 1 << (most.bit_length() - 1)
     exact, most = bool(batch) or target.room < ROOM * columns, hinted(dot, "mr", rows)
     group, factor_group = (max(1, bits(t) * lanes // low.chip.vlen) for t in (accumulate, factor))
-    height = tile_height(low, rows, group, factor_group, exact, most)
+    height = tile_height(low, rows, group, factor_group, exact, min(most, ROOM))
     wanted_rows, wanted_columns = (b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True))
-    return Product(batch, rows, inner, columns, factor, accumulate, target, height, lanes, wanted_rows, wanted_columns)
+    return Product(batch, rows, inner, columns, factor, accumulate, target, height, lanes, wanted_rows, wanted_columns, depth)
 
 
 def hinted(dot: Node, name: str, otherwise: int) -> int:
@@ -111,9 +115,12 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
         target, at_zero = result_buffer(low, node, start, [left, right])
     product = make_product(low, node, left, right, target, (None, None))
     inner = inner_limit(low, product, left, right)
-    a = locate(low, product, left, None, inner, lambda: operand_buffer(low, left.shape, product.factor))
-    bb = locate(low, product, right, len(product.batch) + 1, inner, lambda: operand_buffer(low, right.shape, product.factor))
-    run_tiles(low, product, b_turns=None, views=lambda turn: (a, bb, inner), begin_at_zero=at_zero)
+    operands = []
+    for tensor, unit_dim in ((left, None), (right, len(product.batch) + 1)):
+        shape = stored_shape(product, tensor.shape, unit_dim is None)
+        operands.append(locate(low, product, tensor, unit_dim, inner, lambda shape=shape: operand_buffer(low, shape, product.factor)))
+    steps = tile_steps(low, product, inner)
+    run_tiles(low, product, b_turns=None, views=lambda turn: (operands[0], operands[1], steps), begin_at_zero=at_zero)
     low.values[node.results[0]] = low.from_buffer(target, node)
 
 
@@ -213,12 +220,12 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
             b.location = dot.op.location  # of the tiles, too
             operands = [low.tensor(v) for v in dot.operands[:2]]
             inner = inner_limit(low, product, *operands)
-            keep(inner, turn)
+            keep(tile_steps(low, product, inner), turn)
             for side, tensor in enumerate(operands):
 
                 def slot(side: int = side, tensor: Tensor = tensor) -> Buffer:
                     if side not in slots:
-                        slots[side] = operand_buffer(low, (per_chunk, *tensor.shape), product.factor)
+                        slots[side] = operand_buffer(low, (per_chunk, *stored_shape(product, tensor.shape, side == 0)), product.factor)
                     whole = slots[side]
                     base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
                     return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
@@ -274,6 +281,23 @@ def zero_from(low: Lowering, tensor: Tensor, dim: int) -> Emitted | None:
     return b.maximum(b.minimum(upper, b.constant(extent)), b.constant(0))
 
 
+def tile_steps(low: Lowering, product: Product, inner: Emitted) -> Emitted:
+    """The tile's steps for so many of k."""
+    b = low.b
+    if product.depth == 1:
+        return inner
+    rounded = b.add(inner, b.constant(product.depth - 1))
+    if rounded.constant is not None:
+        return b.constant(rounded.constant // product.depth)
+    return b.op("arith.shrui", b.i64, [rounded, b.constant(product.depth.bit_length() - 1)])
+
+
+def stored_shape(product: Product, shape: tuple[int, ...], is_left: bool) -> tuple[int, ...]:
+    """The shape of an operand's copy, in elements of `factor`."""
+    along_k = len(shape) - (1 if is_left else 2)
+    return tuple(n // product.depth if d == along_k else n for d, n in enumerate(shape))
+
+
 def operand_buffer(low: Lowering, shape: tuple[int, ...], factor: ir.Type) -> Buffer:
     """Room for a copy of an operand; rows whose starts would meet in few sets of a cache lie a cache line further apart."""
     line = LINE_BYTES * 8 // bits(factor)
@@ -295,6 +319,8 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
     wanted[rank:] = [product.wanted_rows, inner] if unit_dim is None else [inner, product.wanted_columns]
     is_left = unit_dim is None
     uses = product.columns if is_left else product.rows
+    if product.depth == QUAD:
+        return locate_quads(low, product, tensor, is_left, wanted, slot())
     if is_left and low.chip.has_vl and product.columns >= PACK_COLUMNS:
         unit_dim = rank + 1  # elements of A at constant distances need no instructions for their addresses
     found = in_place(low, tensor, wanted)
@@ -350,6 +376,75 @@ def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emit
         return end if condition is None else b.select(condition, end, b.constant(0))
 
     low.nest(tensor.shape, dim, width, body, limit)
+
+
+def locate_quads(low: Lowering, product: Product, tensor: Tensor, is_left: bool, wanted: list[Emitted], buffer: Buffer) -> View:
+    """The operand copied as `QuadLanes` reads it: A's bytes plus 128 along rows, B's by fours along k; zero behind the wanted ones of B."""
+    b = low.b
+    product.rows_follow = product.columns_follow = True
+    view, condition = in_place(low, tensor, wanted) or (None, None)
+
+    def copy(source: Tensor) -> Callable[[], list[Emitted]]:
+        def run() -> list[Emitted]:
+            with low.region():
+                if is_left:
+                    target = replace(buffer, shape=tensor.shape, strides=(buffer.strides[0] * QUAD, 1), element=b.i8, stored=b.i8)
+                    low.write_all([(raised(low, source), target)])
+                else:
+                    low.write_all([(by_fours(low, row_major_of(low, source)), buffer)])
+            return []
+
+        return run
+
+    if view is None or tensor.buffer is not None:
+        copy(tensor)()
+    elif condition is None:
+        copy(read_at(low, tensor, view, wanted))()
+    else:
+        b.if_else(condition, [], copy(read_at(low, tensor, view, wanted)), copy(tensor))
+    return View(buffer.base, [b.constant(s) for s in buffer.strides], product.factor)
+
+
+def raised(low: Lowering, tensor: Tensor) -> Tensor:
+    """Signed bytes as unsigned ones that are 128 larger."""
+    b = low.b
+
+    def compute(at: Coordinates) -> Emitted:
+        return b.op("arith.xori", b.i8, [low.evaluate(tensor, at), b.constant(-128, b.i8)])
+
+    return Tensor(tensor.shape, b.i8, compute, tensor.origin, ((tensor, (0, 1)),), tensor.cost + 1)
+
+
+def row_major_of(low: Lowering, tensor: Tensor) -> Tensor:
+    """The bytes in memory along rows, if they lie along columns."""
+    if tensor.access is None or tensor.access.strides[-1].constant == 1:
+        return tensor
+    buffer = low.allocate(tensor.shape, tensor.element)
+    low.write_all([(tensor, buffer)])
+    result = Tensor(tensor.shape, tensor.element, None, tensor.origin, buffer=buffer, home=low.b.depth)
+    access = low.memory.buffer_access(buffer, tensor.origin)
+    result.compute = lambda at: low.memory.read_buffer(buffer, access, at, result)
+    return result
+
+
+def by_fours(low: Lowering, tensor: Tensor) -> Tensor:
+    """Four rows of bytes as one row of 32 bits, the first lowest."""
+    b = low.b
+    shape = (tensor.shape[0] // QUAD, tensor.shape[1])
+
+    def compute(at: Coordinates) -> Emitted:
+        total = None
+        for i in range(QUAD):
+            row = Coordinate(b.add(b.mul(at[0].start, b.constant(QUAD)), b.constant(i)))
+            part = b.op("arith.extui", b.i32, [low.evaluate(tensor, (row, at[1]))])
+            if total is None:
+                total = part
+                continue
+            shifted = b.op("arith.shli", b.i32, [part, b.constant(8 * i, b.i32)], {"overflowFlags": b.no_flags})
+            total = b.op("arith.ori", b.i32, [total, shifted])
+        return total
+
+    return Tensor(shape, b.i32, compute, tensor.origin, ((tensor, (None, 1)),), tensor.cost + 8)
 
 
 def packed(low: Lowering, product: Product, tensor: Tensor, buffer: Buffer) -> View:
@@ -445,7 +540,9 @@ def tile(
     last = b.sub(product.wanted_rows, b.constant(1))
     rows = places if exact else [places[0]] + [b.minimum(p, last) for p in places[1:]]
     lanes: Lanes
-    if ActiveLanes.fits(low, product.lanes, product.factor, product.accumulate, element):
+    if product.depth == QUAD:
+        lanes = QuadLanes(low)
+    elif ActiveLanes.fits(low, product.lanes, product.factor, product.accumulate, element):
         lanes = ActiveLanes(low, product.lanes, product.factor, product.accumulate, element, partial or b.constant(product.lanes))
     else:
         lanes = FixedLanes(low, product.lanes, product.factor, product.accumulate, element, partial)
@@ -458,7 +555,7 @@ def tile(
             base_b = b.offset(base_b, b.mul(index, stride_b), bb.element)
         rows_a = [b.offset(base_a, b.mul(r, a.strides[-2]), a.element) for r in rows]
         column_b = b.offset(base_b, j, bb.element)
-        unroll = math.gcd(product.inner, UNROLL[low.chip.has_vl])
+        unroll = math.gcd(product.inner // product.depth, UNROLL[low.chip.has_vl])
 
         def address_of_row(k: Emitted, u: int) -> Emitted:
             return b.offset(column_b, b.mul(b.add(k, b.constant(u)), bb.strides[-2]), bb.element)
@@ -469,12 +566,13 @@ def tile(
 
         def steps(count: int) -> Callable[[Emitted, list[Emitted]], list[Emitted]]:
             def step(k: Emitted, sums: list[Emitted]) -> list[Emitted]:
-                sums = list(sums)
+                sums, rest = list(sums[: product.height]), sums[product.height :]
                 for u in range(count):
                     row = lanes.load_factor(address_of_row(k, u))
+                    rest = lanes.seen(row, rest)
                     for r in range(product.height):
                         sums[r] = lanes.multiply_add(scalar_of(k, u, r), row, sums[r])
-                return sums
+                return [*sums, *rest]
 
             def step_ahead(k: Emitted, carried: list[Emitted]) -> list[Emitted]:
                 """The same for an in-order core: a vector and the scalars of a step are loaded among the multiplications of the one before.
@@ -520,4 +618,4 @@ def tile(
     else:
         sums, _ = b.for_loop(b.constant(0), b_turns, 1, sums, turn)
     for pointer, value in zip(rows_c, sums, strict=False):
-        lanes.store_sum(pointer, value)
+        lanes.store_sum(pointer, lanes.finished(value, sums[product.height :]))

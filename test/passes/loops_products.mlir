@@ -1,7 +1,7 @@
 // RUN: triton-spacemit-opt %s --chip x60 --split-input-file --loops --canonicalize --cse | filecheck %s
 
 // Operands that lie in memory as they are needed are read in place. A register tile of the result stays in registers over all of k; a row of it
-// takes an element of A and a vector of B.
+// takes an element of A and a vector of B, which is loaded one step before.
 // CHECK-LABEL: func.func @in_place
 func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
   %c0 = arith.constant 0 : i64
@@ -9,17 +9,17 @@ func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
   %c32 = arith.constant 32 : i64
   %c64 = arith.constant 64 : i64
   // CHECK-NOT: llvm.store
-  // CHECK: %[[B:.*]] = llvm.getelementptr %arg1[
-  // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c64_i64 step
+  // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c64_i64 step %c6_i64
   // CHECK: arith.muli %[[ROW]], %arg3
   // CHECK: %[[A:.*]] = llvm.getelementptr %arg0[
   // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for %[[K:.*]] = %c0_i64 to %c32_i64 {{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
-  // CHECK: %[[KB:.*]] = arith.muli %[[K]], %c64_i64
-  // CHECK: llvm.getelementptr %[[B]][%[[KB]]]
-  // CHECK: %[[V:.*]] = llvm.call_intrinsic "llvm.riscv.vle"(
+  // CHECK: %[[P:.*]] = llvm.freeze
+  // CHECK: %[[V:.*]] = llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[P]],
   // CHECK: llvm.getelementptr %[[A]][%[[K]]]
   // CHECK: %[[E:.*]] = llvm.load {{.*}} -> f32
+  // CHECK: %[[NEXT:.*]] = llvm.getelementptr %[[P]][%c64_i64]
   // CHECK: llvm.call_intrinsic "llvm.riscv.vfmacc"(%{{.*}}, %[[E]], %[[V]],
+  // CHECK-NEXT: llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[NEXT]],
   // CHECK-NOT: llvm.store
   // CHECK: scf.yield
   // CHECK: llvm.call_intrinsic "llvm.riscv.vse"(%[[TILE]]#0
