@@ -17,7 +17,7 @@ func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
   // CHECK: %[[V:.*]] = llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[P]],
   // CHECK: llvm.getelementptr %[[A]][%[[K]]]
   // CHECK: %[[E:.*]] = llvm.load {{.*}} -> f32
-  // CHECK: %[[NEXT:.*]] = llvm.getelementptr %[[P]][%c64_i64]
+  // CHECK: %[[NEXT:.*]] = llvm.getelementptr %[[P]][64]
   // CHECK: llvm.call_intrinsic "llvm.riscv.vfmacc"(%{{.*}}, %[[E]], %[[V]],
   // CHECK-NEXT: llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[NEXT]],
   // CHECK-NOT: llvm.store
@@ -100,8 +100,8 @@ func.func @short(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
   %c64 = arith.constant 64 : i64
   // CHECK-NOT: scf.if
   // CHECK: %[[N:.*]] = arith.maxsi %{{.*}}, %c0_i64
-  // CHECK: %[[WHOLE:.*]] = arith.andi %[[N]], %c-8_i64
-  // CHECK: scf.for {{.*}} to %[[WHOLE]] step %c8_i64
+  // CHECK: %[[WHOLE:.*]] = arith.andi %[[N]], %c-16_i64
+  // CHECK: scf.for {{.*}} to %[[WHOLE]] step %c16_i64
   // CHECK: scf.for {{.*}} = %[[WHOLE]] to %[[N]] step %c1_i64
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %zero_f32 = arith.constant 0.0 : f32
