@@ -82,7 +82,7 @@ class Chain:
         (row, r), (column, c) = (self.offset(extent) for extent in matrix.shape)
         if self.random.random() < 0.3:
             row, r, column, c, shape = "0", 0, "0", 0, matrix.shape
-        if self.block.ndim == 4 and tile == self.block.shape[2:]:  # keeps the tile: offsets are multiples of it
+        if self.block.ndim == 4 and tile == self.block.shape[2:] != (1, 1):  # keeps the tile: offsets are multiples of it
             row, r, column, c = "0", 0, "0", 0
         self.lines.append(f"v = smt.view(v, ({row}, {column}), {shape}, {tile})")
         self.block = packed(matrix, (r, c), shape, tile)

@@ -96,6 +96,8 @@ def view_kernel(x_ptr, out_ptr, MODE: tl.constexpr):
         block = smt.view(packed, (8, 16), (16, 32))
     elif MODE == "unpack":
         block = smt.view(packed, (3, 5), (16, 32), (1, 1))
+    elif MODE == "window":
+        block = smt.view(smt.view(x.load(), (0, 0), (32, 64), (1, 1)), (3, 5), (16, 32), (1, 1))
     elif MODE == "pointer":
         block = tl.load(smt.view(x, (0, 0), (16, 32), (4, 8)), boundary_check=(2, 3), padding_option="zero")
     tl.store(out_ptr + tl.arange(0, 1), tl.sum(block.reshape(block.numel), 0))
@@ -108,6 +110,7 @@ def view_kernel(x_ptr, out_ptr, MODE: tl.constexpr):
         ("repack", ["pack", "repack"], "tensor<4x4x8x16xf32>"),
         ("subview", ["pack", "subview"], "tensor<4x4x4x8xf32>"),
         ("unpack", ["pack", "unpack"], "tensor<16x32xf32>"),
+        ("window", ["pack", "subview"], "tensor<16x32xf32>"),
         ("pointer", ["pack", "pack"], "tensor<16x32x!tt.ptr<f32>>"),
     ],
 )

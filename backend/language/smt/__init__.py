@@ -8,7 +8,7 @@ attributes of the call; lists are comma-separated strings. Shapes and tiles coun
 |---|---|---|---|
 | `pack` | 2-D tensor, 2 offsets (i32) | 4-D tensor | `smt.shape`, `smt.packed_size` |
 | `repack` | 4-D tensor, 2 offsets | 4-D tensor of another tile | the same |
-| `subview` | 4-D tensor, 2 offsets | 4-D tensor, tile kept | the same |
+| `subview` | 2-D or 4-D tensor, 2 offsets | the same rank, tile kept | the same |
 | `unpack` | 4-D tensor, 2 offsets | 2-D tensor | the same, tile 1,1 |
 | `mmt4d` | A, B and, for `out`, the accumulator | 4-D tensor | `smt.transposed`: B is [NB, KB, nb, kb] |
 | `alloc` | none | pointer | `smt.size` (elements), `smt.storage` |

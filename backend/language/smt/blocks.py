@@ -63,14 +63,16 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
     if not isinstance(base, core.tensor) or rank not in (2, 4):
         raise ValueError(f"view takes a 2-D or packed 4-D block or a pointer to one, got {getattr(base, 'type', base)}")
     extents = [int(extent) for extent in base.shape]
+    known = [core._unwrap_if_constexpr(start) for start in starts]
     if rank == 2:
         if tile is None:
             raise ValueError("the view of a 2-D block needs a packed_size")
-        name = "pack"
-    elif tile == [1, 1] and extents[2:] != [1, 1]:
+        if tile == [1, 1] and known == [0, 0] and shape == extents:
+            return _deliver(base, destination, _semantic, _generator)
+        name = "subview" if tile == [1, 1] else "pack"
+    elif tile == [1, 1]:
         name = "unpack"
     elif tile is None or tile == extents[2:]:
-        known = [core._unwrap_if_constexpr(start) for start in starts]
         if known == [0, 0] and shape == [extents[0] * extents[2], extents[1] * extents[3]]:
             return _deliver(base, destination, _semantic, _generator)
         name, tile = "subview", extents[2:]
@@ -79,7 +81,7 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
                 raise ValueError(f"the offset {start} of a view that keeps its tile must be a multiple of the tile's {size}")
     else:
         name = "repack"
-    result = shape if name == "unpack" else [_ceil(shape[0], tile[0]), _ceil(shape[1], tile[1]), *tile]
+    result = shape if name == "unpack" or (name, rank) == ("subview", 2) else [_ceil(shape[0], tile[0]), _ceil(shape[1], tile[1]), *tile]
     attributes = {"shape": shape, "packed_size": tile}
     block = call(_generator, name, [base, *operands], [core.block_type(base.dtype, result)], attributes)
     return _deliver(block, destination, _semantic, _generator)
