@@ -3,6 +3,7 @@
 A reduction that chooses, as argmax, takes one comparison a step, and keeps beside each lane's value the position of its vector.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
 from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.padding import padding_of
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, bits
 from triton_spacemit.passes.loops.views import linear_form
 
@@ -157,6 +159,14 @@ class Reduction:
     index: int | None = None
     first_index: Emitted | None = None
 
+    @property
+    def absorbed(self) -> float:
+        """The number that changes no result that another number has a part in."""
+        kind = self.kind if self.choice is None else self.choice.kind
+        if kind in ("arith.maxnumf", "arith.minnumf"):
+            return -math.inf if kind == "arith.maxnumf" else math.inf
+        return KINDS[kind][1](self.sources[0].element) + 0  # +0.0 for -0.0
+
     def accumulate(self, low: Lowering, accumulators: list[Emitted], values: list[Emitted], ordered: bool = False) -> list[Emitted]:
         """The values stand behind those that were accumulated; of an index they have the vector's position."""
         if self.choice is None:
@@ -238,6 +248,31 @@ def group_of(low: Lowering, first: Node) -> list[Reduction]:
     return group
 
 
+def padding_of_group(low: Lowering, group: list[Reduction], axis: int) -> tuple[Emitted, list[tuple[Tensor, float]]] | None:
+    """The position along the axis behind which nothing changes a result, and what the blocks that the loop stores are there."""
+
+    limits: list[Emitted] = []
+    for r in group:
+        padding = padding_of(low, r.node.operands[0 if r.choice is None else r.choice.value], axis)
+        if padding is None or padding[0] != r.absorbed:
+            return None
+        limits += padding[1]
+    stored = []
+    for tensor in {t for r in group for s in r.sources for t, _ in low.cone(s) if t in low.stored_later}:
+        results = tensor.origin.results
+        padding = padding_of(low, results[0], axis) if len(results) == 1 and low.values.get(results[0]) is tensor else None
+        if padding is None or tensor.shape != group[0].sources[0].shape:
+            return None
+        stored.append((tensor, padding[0]))
+        limits += padding[1]
+    if not limits:
+        return None
+    limit = limits[0]
+    for other in limits[1:]:
+        limit = low.b.maximum(limit, other)
+    return limit, stored
+
+
 def lower_reduce(low: Lowering, node: Node) -> None:
     b = low.b
     axis = node.attribute("axis").value
@@ -268,8 +303,13 @@ def lower_reduce(low: Lowering, node: Node) -> None:
         lanes = max(c.width for c in at)
         return [b.broadcast(v, lanes) for v in values]
 
-    def starts(lanes: int) -> list[Emitted]:
-        return [b.broadcast(start, lanes) for r in group for start in r.start]
+    def starts(lanes: int, limit: Emitted | None = None) -> list[Emitted]:
+        """Where the loop ends at a limit, the number behind it counts if there is room for it: a maximum of nothing is -inf, not NaN."""
+        if limit is None:
+            return [b.broadcast(start, lanes) for r in group for start in r.start]
+        padded = b.compare("slt", limit, b.constant(shape[axis]))
+        known = {r: [b.select(padded, b.constant(r.absorbed, r.sources[0].element), r.start[0])] for r in group if r.choice is None}
+        return [b.broadcast(start, lanes) for r in group for start in known.get(r, r.start)]
 
     def along(outer: Coordinates) -> list[Emitted]:
         """Reduce one row whose lanes run along the axis; gives scalars."""
@@ -280,12 +320,30 @@ def lower_reduce(low: Lowering, node: Node) -> None:
         if not lanes:
             return across(outer)
         from_start = have_start and extent > lanes
+        padding = padding_of_group(low, group, axis) if from_start else None
+        limit, filled = (None, []) if padding is None else padding
         if from_start:
-            first, begin = starts(lanes), 0
+            first, begin = starts(lanes, limit), 0
         else:
             first, begin = values_at(outer, Coordinate(b.constant(0), lanes)), lanes
-        results = low.vector_loop(extent, lanes, first, lambda c, acc: accumulate(acc, values_at(outer, c), from_start), begin=begin)
+        results = low.vector_loop(extent, lanes, first, lambda c, acc: accumulate(acc, values_at(outer, c), from_start), limit, begin)
+        for tensor, number in filled:
+            fill(outer, tensor, number, limit, lanes)
         return [v for r, values in parts(results) for v in together(outer, r, r.indices(low, values, lanes), lanes, from_start)]
+
+    def fill(outer: Coordinates, tensor: Tensor, number: float, limit: Emitted, lanes: int) -> None:
+        """Behind the last vector that the loop has stored."""
+        buffer = low.stored_later.get(tensor)
+        if buffer is None:
+            return
+        access = low.memory.buffer_access(buffer, tensor.origin)
+        value = b.broadcast(b.constant(number, tensor.element), lanes)
+        first = b.op("arith.andi", b.i64, [b.add(b.maximum(limit, b.constant(0)), b.constant(lanes - 1)), b.constant(-lanes)])
+
+        def store(i: Emitted) -> None:
+            low.memory.store(access, value, (*outer[:axis], Coordinate(i, lanes), *outer[axis:]))
+
+        b.repeat(first, b.constant(shape[axis]), lanes, store)
 
     def together(outer: Coordinates, r: Reduction, values: list[Emitted], lanes: int, from_start: bool) -> list[Emitted]:
         """The lanes' results as one. Nothing but NaN and the start's own value leaves the start: then element by element."""

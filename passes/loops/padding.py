@@ -1,0 +1,83 @@
+"""What a block holds behind its bounds: where that changes no result, a reduction ends at the bound instead of the block's end."""
+
+import math
+from collections.abc import Callable
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.elementwise import upper_bound
+from triton_spacemit.passes.loops.lowering import CONVERSIONS, Lowering
+from triton_spacemit.passes.loops.tensors import Tensor
+
+Padding = tuple[float, list[Emitted]]  # the number, and the positions behind all of which it is that
+
+_FOLD: dict[str, Callable[[float, float], float]] = {
+    "arith.addf": lambda x, y: x + y,
+    "arith.subf": lambda x, y: x - y,
+    "arith.mulf": lambda x, y: x * y,
+    "arith.maxnumf": max,
+    "arith.minnumf": min,
+    "arith.addi": lambda x, y: x + y,
+    "arith.muli": lambda x, y: x * y,
+}
+_EXPONENTIAL = ("math.exp", "math.exp2")
+
+
+def padding_of(low: Lowering, value: ir.Value, dim: int) -> Padding | None:
+    """The one number that a block is from some position along `dim` on, as far as it is known."""
+    known, node = low.values.get(value), low.analysis.producer.get(value)
+    if not isinstance(known, Tensor) or node is None:
+        return None
+    if known.uniform is not None:
+        number = _number(known.uniform)
+        return None if number is None else (number, [])
+    if node.name == "xsmt.descriptor_load":
+        return _of_load(known, dim)
+    if node.name == "tt.expand_dims":
+        axis = node.attribute("axis").value
+        return None if dim == axis else padding_of(low, node.operands[0], dim - (dim > axis))
+    if node.name == "tt.broadcast":
+        return padding_of(low, node.operands[0], dim) if node.operands[0].type.shape[dim] > 1 else None
+    if node.name in CONVERSIONS:
+        found = padding_of(low, node.operands[0], dim)
+        return found if found is not None and found[0] in (0.0, 1.0, -math.inf, math.inf) else None  # the same in every type
+    if node.name == "arith.cmpi":
+        bound = upper_bound(low, node)
+        return (0, [bound[1]]) if bound is not None and bound[0] == dim else None
+    return _of_arithmetic(low, node, dim)
+
+
+def _number(value: Emitted) -> float | None:
+    owner = value.value.owner
+    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
+        return None
+    attribute = owner.attributes["value"]
+    return attribute.value if isinstance(attribute, (ir.FloatAttr, ir.IntegerAttr)) else None
+
+
+def _of_load(load: Tensor, dim: int) -> Padding | None:
+    if load.access is None or load.buffer is not None:
+        return None
+    other = load.access.other
+    other = other.uniform if isinstance(other, Tensor) else other
+    number = None if other is None else _number(other)
+    return None if number is None else (number, [load.access.upper[dim]])
+
+
+def _of_arithmetic(low: Lowering, node: Node, dim: int) -> Padding | None:
+    found = [padding_of(low, operand, dim) for operand in node.operands]
+    if node.name == "arith.select":
+        condition, _, no = found
+        return (no[0], condition[1] + no[1]) if condition is not None and condition[0] == 0 and no is not None else None
+    if node.name == "arith.andi" and node.results[0].type.element_type.width == 1:
+        return next((one for one in found if one is not None and one[0] == 0), None)
+    if node.name in _EXPONENTIAL:
+        return (0.0, found[0][1]) if found[0] is not None and found[0][0] == -math.inf else None
+    if node.name == "arith.subf" and found[0] is not None and found[1] is None and found[0][0] == -math.inf:
+        return found[0]  # NaN where a row's maximum is infinite too: then the row's own elements are
+    if node.name in _FOLD and None not in found:
+        (x, left), (y, right) = found
+        return _FOLD[node.name](x, y), left + right
+    return None
