@@ -23,10 +23,21 @@ _FOLD: dict[str, Callable[[float, float], float]] = {
     "arith.muli": lambda x, y: x * y,
 }
 _EXPONENTIAL = ("math.exp", "math.exp2")
+_ELEMENTWISE = {*_FOLD, *_EXPONENTIAL, "arith.select", "arith.andi"}
 
 
-def padding_of(low: Lowering, value: ir.Value, dim: int) -> Padding | None:
-    """The one number that a block is from some position along `dim` on, as far as it is known."""
+Found = dict[tuple[ir.Value, int], "Padding | None"]
+
+
+def padding_of(low: Lowering, value: ir.Value, dim: int, found: Found | None = None) -> Padding | None:
+    """The one number that a block is from some position along `dim` on, as far as it is known; `found`: what is known of others."""
+    found = {} if found is None else found
+    if (value, dim) not in found:
+        found[value, dim] = _padding_of(low, value, dim, found)
+    return found[value, dim]
+
+
+def _padding_of(low: Lowering, value: ir.Value, dim: int, found: Found) -> Padding | None:
     known, node = low.values.get(value), low.analysis.producer.get(value)
     if not isinstance(known, Tensor) or node is None:
         return None
@@ -37,16 +48,18 @@ def padding_of(low: Lowering, value: ir.Value, dim: int) -> Padding | None:
         return _of_load(known, dim)
     if node.name == "tt.expand_dims":
         axis = node.attribute("axis").value
-        return None if dim == axis else padding_of(low, node.operands[0], dim - (dim > axis))
+        return None if dim == axis else padding_of(low, node.operands[0], dim - (dim > axis), found)
     if node.name == "tt.broadcast":
-        return padding_of(low, node.operands[0], dim) if node.operands[0].type.shape[dim] > 1 else None
+        return padding_of(low, node.operands[0], dim, found) if node.operands[0].type.shape[dim] > 1 else None
     if node.name in CONVERSIONS:
-        found = padding_of(low, node.operands[0], dim)
-        return found if found is not None and found[0] in (0.0, 1.0, -math.inf, math.inf) else None  # the same in every type
+        source = padding_of(low, node.operands[0], dim, found)
+        return source if source is not None and source[0] in (0.0, 1.0, -math.inf, math.inf) else None  # the same in every type
     if node.name == "arith.cmpi":
         bound = upper_bound(low, node)
         return (0, [bound[1]]) if bound is not None and bound[0] == dim else None
-    return _of_arithmetic(low, node, dim)
+    if node.name not in _ELEMENTWISE:
+        return None
+    return _of_arithmetic(node, [padding_of(low, operand, dim, found) for operand in node.operands])
 
 
 def _number(value: Emitted) -> float | None:
@@ -66,8 +79,7 @@ def _of_load(load: Tensor, dim: int) -> Padding | None:
     return None if number is None else (number, [load.access.upper[dim]])
 
 
-def _of_arithmetic(low: Lowering, node: Node, dim: int) -> Padding | None:
-    found = [padding_of(low, operand, dim) for operand in node.operands]
+def _of_arithmetic(node: Node, found: list[Padding | None]) -> Padding | None:
     if node.name == "arith.select":
         condition, _, no = found
         return (no[0], condition[1] + no[1]) if condition is not None and condition[0] == 0 and no is not None else None
