@@ -9,6 +9,7 @@ the nearest integer where a number is out of range. The suffixes `_rn`, `_rz`, `
 up.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from triton.language import core
@@ -413,33 +414,9 @@ def ilogb(x, _semantic=None):
 
 
 @core.extern
-def div_rn(x, y, _semantic=None):
-    """The quotient, rounded to nearest even."""
-    return _call("div_rn", [x, y], _semantic)
-
-
-@core.extern
 def fast_dividef(x, y, _semantic=None):
     """The quotient."""
     return _call("div_rn", [x, y], _semantic)
-
-
-@core.extern
-def div_rz(x, y, _semantic=None):
-    """The quotient, rounded towards zero."""
-    return _call("div_rz", [x, y], _semantic)
-
-
-@core.extern
-def div_rd(x, y, _semantic=None):
-    """The quotient, rounded down."""
-    return _call("div_rd", [x, y], _semantic)
-
-
-@core.extern
-def div_ru(x, y, _semantic=None):
-    """The quotient, rounded up."""
-    return _call("div_ru", [x, y], _semantic)
 
 
 @core.extern
@@ -629,150 +606,6 @@ def rsqrt_rn(x, _semantic=None):
 
 
 @core.extern
-def fma_rn(x, y, z, _semantic=None):
-    """x * y + z, rounded to nearest even once."""
-    return _call("fma_rn", [x, y, z], _semantic)
-
-
-@core.extern
-def fma_rz(x, y, z, _semantic=None):
-    """x * y + z, rounded towards zero once."""
-    return _call("fma_rz", [x, y, z], _semantic)
-
-
-@core.extern
-def fma_rd(x, y, z, _semantic=None):
-    """x * y + z, rounded down once."""
-    return _call("fma_rd", [x, y, z], _semantic)
-
-
-@core.extern
-def fma_ru(x, y, z, _semantic=None):
-    """x * y + z, rounded up once."""
-    return _call("fma_ru", [x, y, z], _semantic)
-
-
-@core.extern
-def add_rn(x, y, _semantic=None):
-    """The sum, rounded to nearest even."""
-    return _call("add_rn", [x, y], _semantic)
-
-
-@core.extern
-def add_rz(x, y, _semantic=None):
-    """The sum, rounded towards zero."""
-    return _call("add_rz", [x, y], _semantic)
-
-
-@core.extern
-def add_rd(x, y, _semantic=None):
-    """The sum, rounded down."""
-    return _call("add_rd", [x, y], _semantic)
-
-
-@core.extern
-def add_ru(x, y, _semantic=None):
-    """The sum, rounded up."""
-    return _call("add_ru", [x, y], _semantic)
-
-
-@core.extern
-def sub_rn(x, y, _semantic=None):
-    """The difference, rounded to nearest even."""
-    return _call("sub_rn", [x, y], _semantic)
-
-
-@core.extern
-def sub_rz(x, y, _semantic=None):
-    """The difference, rounded towards zero."""
-    return _call("sub_rz", [x, y], _semantic)
-
-
-@core.extern
-def sub_rd(x, y, _semantic=None):
-    """The difference, rounded down."""
-    return _call("sub_rd", [x, y], _semantic)
-
-
-@core.extern
-def sub_ru(x, y, _semantic=None):
-    """The difference, rounded up."""
-    return _call("sub_ru", [x, y], _semantic)
-
-
-@core.extern
-def mul_rn(x, y, _semantic=None):
-    """The product, rounded to nearest even."""
-    return _call("mul_rn", [x, y], _semantic)
-
-
-@core.extern
-def mul_rz(x, y, _semantic=None):
-    """The product, rounded towards zero."""
-    return _call("mul_rz", [x, y], _semantic)
-
-
-@core.extern
-def mul_rd(x, y, _semantic=None):
-    """The product, rounded down."""
-    return _call("mul_rd", [x, y], _semantic)
-
-
-@core.extern
-def mul_ru(x, y, _semantic=None):
-    """The product, rounded up."""
-    return _call("mul_ru", [x, y], _semantic)
-
-
-@core.extern
-def rcp_rn(x, _semantic=None):
-    """1 / x, rounded to nearest even."""
-    return _call("div_rn", [1.0, x], _semantic)
-
-
-@core.extern
-def rcp_rz(x, _semantic=None):
-    """1 / x, rounded towards zero."""
-    return _call("div_rz", [1.0, x], _semantic)
-
-
-@core.extern
-def rcp_rd(x, _semantic=None):
-    """1 / x, rounded down."""
-    return _call("div_rd", [1.0, x], _semantic)
-
-
-@core.extern
-def rcp_ru(x, _semantic=None):
-    """1 / x, rounded up."""
-    return _call("div_ru", [1.0, x], _semantic)
-
-
-@core.extern
-def sqrt_rn(x, _semantic=None):
-    """The square root, rounded to nearest even."""
-    return _call("sqrt_rn", [x], _semantic)
-
-
-@core.extern
-def sqrt_rz(x, _semantic=None):
-    """The square root, rounded towards zero."""
-    return _call("sqrt_rz", [x], _semantic)
-
-
-@core.extern
-def sqrt_rd(x, _semantic=None):
-    """The square root, rounded down."""
-    return _call("sqrt_rd", [x], _semantic)
-
-
-@core.extern
-def sqrt_ru(x, _semantic=None):
-    """The square root, rounded up."""
-    return _call("sqrt_ru", [x], _semantic)
-
-
-@core.extern
 def fast_sinf(x, _semantic=None):
     """The sine."""
     return _call("sin", [x], _semantic)
@@ -881,378 +714,6 @@ def rhadd(x, y, _semantic=None):
 
 
 @core.extern
-def double2float_rn(x, _semantic=None):
-    """A float64 as float32, rounded to nearest even."""
-    return _converted("narrow_rn", x, core.float64, core.float32, _semantic)
-
-
-@core.extern
-def double2float_rz(x, _semantic=None):
-    """A float64 as float32, rounded towards zero."""
-    return _converted("narrow_rz", x, core.float64, core.float32, _semantic)
-
-
-@core.extern
-def double2float_rd(x, _semantic=None):
-    """A float64 as float32, rounded down."""
-    return _converted("narrow_rd", x, core.float64, core.float32, _semantic)
-
-
-@core.extern
-def double2float_ru(x, _semantic=None):
-    """A float64 as float32, rounded up."""
-    return _converted("narrow_ru", x, core.float64, core.float32, _semantic)
-
-
-@core.extern
-def double2int_rn(x, _semantic=None):
-    """A float64 as int32, rounded to nearest even."""
-    return _converted("to_s32_rn", x, core.float64, core.int32, _semantic)
-
-
-@core.extern
-def double2int_rz(x, _semantic=None):
-    """A float64 as int32, rounded towards zero."""
-    return _converted("to_s32_rz", x, core.float64, core.int32, _semantic)
-
-
-@core.extern
-def double2int_rd(x, _semantic=None):
-    """A float64 as int32, rounded down."""
-    return _converted("to_s32_rd", x, core.float64, core.int32, _semantic)
-
-
-@core.extern
-def double2int_ru(x, _semantic=None):
-    """A float64 as int32, rounded up."""
-    return _converted("to_s32_ru", x, core.float64, core.int32, _semantic)
-
-
-@core.extern
-def int2double_rn(x, _semantic=None):
-    """An int32 as float64, rounded to nearest even."""
-    return _converted("s_to_f64_rn", x, core.int32, core.float64, _semantic)
-
-
-@core.extern
-def double2uint_rn(x, _semantic=None):
-    """A float64 as uint32, rounded to nearest even."""
-    return _converted("to_u32_rn", x, core.float64, core.uint32, _semantic)
-
-
-@core.extern
-def double2uint_rz(x, _semantic=None):
-    """A float64 as uint32, rounded towards zero."""
-    return _converted("to_u32_rz", x, core.float64, core.uint32, _semantic)
-
-
-@core.extern
-def double2uint_rd(x, _semantic=None):
-    """A float64 as uint32, rounded down."""
-    return _converted("to_u32_rd", x, core.float64, core.uint32, _semantic)
-
-
-@core.extern
-def double2uint_ru(x, _semantic=None):
-    """A float64 as uint32, rounded up."""
-    return _converted("to_u32_ru", x, core.float64, core.uint32, _semantic)
-
-
-@core.extern
-def uint2double_rn(x, _semantic=None):
-    """An uint32 as float64, rounded to nearest even."""
-    return _converted("u_to_f64_rn", x, core.uint32, core.float64, _semantic)
-
-
-@core.extern
-def double2ll_rn(x, _semantic=None):
-    """A float64 as int64, rounded to nearest even."""
-    return _converted("to_s64_rn", x, core.float64, core.int64, _semantic)
-
-
-@core.extern
-def double2ll_rz(x, _semantic=None):
-    """A float64 as int64, rounded towards zero."""
-    return _converted("to_s64_rz", x, core.float64, core.int64, _semantic)
-
-
-@core.extern
-def double2ll_rd(x, _semantic=None):
-    """A float64 as int64, rounded down."""
-    return _converted("to_s64_rd", x, core.float64, core.int64, _semantic)
-
-
-@core.extern
-def double2ll_ru(x, _semantic=None):
-    """A float64 as int64, rounded up."""
-    return _converted("to_s64_ru", x, core.float64, core.int64, _semantic)
-
-
-@core.extern
-def ll2double_rn(x, _semantic=None):
-    """An int64 as float64, rounded to nearest even."""
-    return _converted("s_to_f64_rn", x, core.int64, core.float64, _semantic)
-
-
-@core.extern
-def ll2double_rz(x, _semantic=None):
-    """An int64 as float64, rounded towards zero."""
-    return _converted("s_to_f64_rz", x, core.int64, core.float64, _semantic)
-
-
-@core.extern
-def ll2double_rd(x, _semantic=None):
-    """An int64 as float64, rounded down."""
-    return _converted("s_to_f64_rd", x, core.int64, core.float64, _semantic)
-
-
-@core.extern
-def ll2double_ru(x, _semantic=None):
-    """An int64 as float64, rounded up."""
-    return _converted("s_to_f64_ru", x, core.int64, core.float64, _semantic)
-
-
-@core.extern
-def double2ull_rn(x, _semantic=None):
-    """A float64 as uint64, rounded to nearest even."""
-    return _converted("to_u64_rn", x, core.float64, core.uint64, _semantic)
-
-
-@core.extern
-def double2ull_rz(x, _semantic=None):
-    """A float64 as uint64, rounded towards zero."""
-    return _converted("to_u64_rz", x, core.float64, core.uint64, _semantic)
-
-
-@core.extern
-def double2ull_rd(x, _semantic=None):
-    """A float64 as uint64, rounded down."""
-    return _converted("to_u64_rd", x, core.float64, core.uint64, _semantic)
-
-
-@core.extern
-def double2ull_ru(x, _semantic=None):
-    """A float64 as uint64, rounded up."""
-    return _converted("to_u64_ru", x, core.float64, core.uint64, _semantic)
-
-
-@core.extern
-def ull2double_rn(x, _semantic=None):
-    """An uint64 as float64, rounded to nearest even."""
-    return _converted("u_to_f64_rn", x, core.uint64, core.float64, _semantic)
-
-
-@core.extern
-def ull2double_rz(x, _semantic=None):
-    """An uint64 as float64, rounded towards zero."""
-    return _converted("u_to_f64_rz", x, core.uint64, core.float64, _semantic)
-
-
-@core.extern
-def ull2double_rd(x, _semantic=None):
-    """An uint64 as float64, rounded down."""
-    return _converted("u_to_f64_rd", x, core.uint64, core.float64, _semantic)
-
-
-@core.extern
-def ull2double_ru(x, _semantic=None):
-    """An uint64 as float64, rounded up."""
-    return _converted("u_to_f64_ru", x, core.uint64, core.float64, _semantic)
-
-
-@core.extern
-def float2int_rn(x, _semantic=None):
-    """A float32 as int32, rounded to nearest even."""
-    return _converted("to_s32_rn", x, core.float32, core.int32, _semantic)
-
-
-@core.extern
-def float2int_rz(x, _semantic=None):
-    """A float32 as int32, rounded towards zero."""
-    return _converted("to_s32_rz", x, core.float32, core.int32, _semantic)
-
-
-@core.extern
-def float2int_rd(x, _semantic=None):
-    """A float32 as int32, rounded down."""
-    return _converted("to_s32_rd", x, core.float32, core.int32, _semantic)
-
-
-@core.extern
-def float2int_ru(x, _semantic=None):
-    """A float32 as int32, rounded up."""
-    return _converted("to_s32_ru", x, core.float32, core.int32, _semantic)
-
-
-@core.extern
-def int2float_rn(x, _semantic=None):
-    """An int32 as float32, rounded to nearest even."""
-    return _converted("s_to_f32_rn", x, core.int32, core.float32, _semantic)
-
-
-@core.extern
-def int2float_rz(x, _semantic=None):
-    """An int32 as float32, rounded towards zero."""
-    return _converted("s_to_f32_rz", x, core.int32, core.float32, _semantic)
-
-
-@core.extern
-def int2float_rd(x, _semantic=None):
-    """An int32 as float32, rounded down."""
-    return _converted("s_to_f32_rd", x, core.int32, core.float32, _semantic)
-
-
-@core.extern
-def int2float_ru(x, _semantic=None):
-    """An int32 as float32, rounded up."""
-    return _converted("s_to_f32_ru", x, core.int32, core.float32, _semantic)
-
-
-@core.extern
-def float2uint_rn(x, _semantic=None):
-    """A float32 as uint32, rounded to nearest even."""
-    return _converted("to_u32_rn", x, core.float32, core.uint32, _semantic)
-
-
-@core.extern
-def float2uint_rz(x, _semantic=None):
-    """A float32 as uint32, rounded towards zero."""
-    return _converted("to_u32_rz", x, core.float32, core.uint32, _semantic)
-
-
-@core.extern
-def float2uint_rd(x, _semantic=None):
-    """A float32 as uint32, rounded down."""
-    return _converted("to_u32_rd", x, core.float32, core.uint32, _semantic)
-
-
-@core.extern
-def float2uint_ru(x, _semantic=None):
-    """A float32 as uint32, rounded up."""
-    return _converted("to_u32_ru", x, core.float32, core.uint32, _semantic)
-
-
-@core.extern
-def uint2float_rn(x, _semantic=None):
-    """An uint32 as float32, rounded to nearest even."""
-    return _converted("u_to_f32_rn", x, core.uint32, core.float32, _semantic)
-
-
-@core.extern
-def uint2float_rz(x, _semantic=None):
-    """An uint32 as float32, rounded towards zero."""
-    return _converted("u_to_f32_rz", x, core.uint32, core.float32, _semantic)
-
-
-@core.extern
-def uint2float_rd(x, _semantic=None):
-    """An uint32 as float32, rounded down."""
-    return _converted("u_to_f32_rd", x, core.uint32, core.float32, _semantic)
-
-
-@core.extern
-def uint2float_ru(x, _semantic=None):
-    """An uint32 as float32, rounded up."""
-    return _converted("u_to_f32_ru", x, core.uint32, core.float32, _semantic)
-
-
-@core.extern
-def float2ll_rn(x, _semantic=None):
-    """A float32 as int64, rounded to nearest even."""
-    return _converted("to_s64_rn", x, core.float32, core.int64, _semantic)
-
-
-@core.extern
-def float2ll_rz(x, _semantic=None):
-    """A float32 as int64, rounded towards zero."""
-    return _converted("to_s64_rz", x, core.float32, core.int64, _semantic)
-
-
-@core.extern
-def float2ll_rd(x, _semantic=None):
-    """A float32 as int64, rounded down."""
-    return _converted("to_s64_rd", x, core.float32, core.int64, _semantic)
-
-
-@core.extern
-def float2ll_ru(x, _semantic=None):
-    """A float32 as int64, rounded up."""
-    return _converted("to_s64_ru", x, core.float32, core.int64, _semantic)
-
-
-@core.extern
-def ll2float_rn(x, _semantic=None):
-    """An int64 as float32, rounded to nearest even."""
-    return _converted("s_to_f32_rn", x, core.int64, core.float32, _semantic)
-
-
-@core.extern
-def ll2float_rz(x, _semantic=None):
-    """An int64 as float32, rounded towards zero."""
-    return _converted("s_to_f32_rz", x, core.int64, core.float32, _semantic)
-
-
-@core.extern
-def ll2float_rd(x, _semantic=None):
-    """An int64 as float32, rounded down."""
-    return _converted("s_to_f32_rd", x, core.int64, core.float32, _semantic)
-
-
-@core.extern
-def ll2float_ru(x, _semantic=None):
-    """An int64 as float32, rounded up."""
-    return _converted("s_to_f32_ru", x, core.int64, core.float32, _semantic)
-
-
-@core.extern
-def float2ull_rn(x, _semantic=None):
-    """A float32 as uint64, rounded to nearest even."""
-    return _converted("to_u64_rn", x, core.float32, core.uint64, _semantic)
-
-
-@core.extern
-def float2ull_rz(x, _semantic=None):
-    """A float32 as uint64, rounded towards zero."""
-    return _converted("to_u64_rz", x, core.float32, core.uint64, _semantic)
-
-
-@core.extern
-def float2ull_rd(x, _semantic=None):
-    """A float32 as uint64, rounded down."""
-    return _converted("to_u64_rd", x, core.float32, core.uint64, _semantic)
-
-
-@core.extern
-def float2ull_ru(x, _semantic=None):
-    """A float32 as uint64, rounded up."""
-    return _converted("to_u64_ru", x, core.float32, core.uint64, _semantic)
-
-
-@core.extern
-def ull2float_rn(x, _semantic=None):
-    """An uint64 as float32, rounded to nearest even."""
-    return _converted("u_to_f32_rn", x, core.uint64, core.float32, _semantic)
-
-
-@core.extern
-def ull2float_rz(x, _semantic=None):
-    """An uint64 as float32, rounded towards zero."""
-    return _converted("u_to_f32_rz", x, core.uint64, core.float32, _semantic)
-
-
-@core.extern
-def ull2float_rd(x, _semantic=None):
-    """An uint64 as float32, rounded down."""
-    return _converted("u_to_f32_rd", x, core.uint64, core.float32, _semantic)
-
-
-@core.extern
-def ull2float_ru(x, _semantic=None):
-    """An uint64 as float32, rounded up."""
-    return _converted("u_to_f32_ru", x, core.uint64, core.float32, _semantic)
-
-
-@core.extern
 def int_as_float(x, _semantic=None):
     """The bits of x as float32."""
     return _reinterpreted(x, core.int32, core.float32, _semantic)
@@ -1308,3 +769,47 @@ def hiloint2double(high, low, _semantic=None):
     low = _semantic.cast(_semantic.bitcast(_semantic.to_tensor(core._unwrap_if_constexpr(low)), core.uint32), core.int64)
     high = _semantic.shl(high, _semantic.full([], 32, core.int64))
     return _semantic.bitcast(_semantic.or_(high, low), core.float64)
+
+
+def _define(name: str, function: Callable[..., core.tensor], description: str) -> None:
+    function.__name__, function.__doc__ = name, description
+    globals()[name] = core.extern(function)
+
+
+def _define_arithmetic(mode: str, rounded: str) -> None:
+    """Arithmetic rounded in one direction."""
+
+    def unary(function: str) -> Callable[..., core.tensor]:
+        return lambda x, _semantic=None: _call(f"{function}_{mode}", [x], _semantic)
+
+    def binary(function: str) -> Callable[..., core.tensor]:
+        return lambda x, y, _semantic=None: _call(f"{function}_{mode}", [x, y], _semantic)
+
+    for function, result in {"add": "sum", "sub": "difference", "mul": "product", "div": "quotient"}.items():
+        _define(f"{function}_{mode}", binary(function), f"The {result}, {rounded}.")
+    _define(f"sqrt_{mode}", unary("sqrt"), f"The square root, {rounded}.")
+    _define(f"rcp_{mode}", lambda x, _semantic=None: _call(f"div_{mode}", [1.0, x], _semantic), f"1 / x, {rounded}.")
+    _define(f"fma_{mode}", lambda x, y, z, _semantic=None: _call(f"fma_{mode}", [x, y, z], _semantic), f"x * y + z, {rounded} once.")
+
+
+def _define_conversions(mode: str, rounded: str) -> None:
+    """Conversions between types, rounded in one direction: double2float, double2int, float2ull, ll2float and so on."""
+
+    def conversion(function: str, source: core.dtype, result: core.dtype) -> Callable[..., core.tensor]:
+        return lambda x, _semantic=None: _converted(f"{function}_{mode}", x, source, result, _semantic)
+
+    def define(name: str, function: str, source: core.dtype, result: core.dtype) -> None:
+        _define(f"{name}_{mode}", conversion(function, source, result), f"A value of {source} as {result}, {rounded}.")
+
+    define("double2float", "narrow", core.float64, core.float32)
+    for wide, real, bits in (("double", core.float64, 64), ("float", core.float32, 32)):
+        for name, integer in {"int": core.int32, "uint": core.uint32, "ll": core.int64, "ull": core.uint64}.items():
+            letter = "s" if integer.is_int_signed() else "u"
+            define(f"{wide}2{name}", f"to_{letter}{integer.primitive_bitwidth}", real, integer)
+            if mode == "rn" or integer.primitive_bitwidth == 64 or bits == 32:  # 32 bits are exact in float64
+                define(f"{name}2{wide}", f"{letter}_to_f{bits}", integer, real)
+
+
+for _mode, _rounded in {"rn": "rounded to nearest even", "rz": "rounded towards zero", "rd": "rounded down", "ru": "rounded up"}.items():
+    _define_arithmetic(_mode, _rounded)
+    _define_conversions(_mode, _rounded)
