@@ -62,8 +62,11 @@ def lower_load(low: Lowering, node: Node) -> None:
     if not low.analysis.pulls(result):
         return
     low.pending.append((result, tensor))
-    if access.index is not None and low.analysis.pulled_inside_region(result, node.block):
+    inside = [user for user in (low.analysis.nodes[order] for order in low.analysis.pulls(result)) if user.block is not node.block]
+    if access.index is not None and inside:
         define(low, node, result, tensor)
+    elif not low.chip.has_vl and any(user.name == "tt.dot" for user in inside):
+        low.materialise(tensor)  # the product would copy its operand in every turn
 
 
 def lower_store(low: Lowering, node: Node) -> None:
