@@ -25,9 +25,9 @@ def packed(matrix: Block, offsets: Sequence[int], shape: Sequence[int], tile: Se
     """The definition of a view."""
     (row, column), (p, q) = offsets, tile
     rows, columns = -(-shape[0] // p), -(-shape[1] // q)
-    whole = np.zeros((256, 256), np.float32)
-    whole[64 : 64 + matrix.shape[0], 64 : 64 + matrix.shape[1]] = matrix
-    part = whole[64 + row : 64 + row + rows * p, 64 + column : 64 + column + columns * q]
+    whole = np.zeros((1024, 1024), np.float32)
+    whole[256 : 256 + matrix.shape[0], 256 : 256 + matrix.shape[1]] = matrix
+    part = whole[256 + row : 256 + row + rows * p, 256 + column : 256 + column + columns * q]
     return part.reshape(rows, p, columns, q).transpose(0, 2, 1, 3)
 
 
@@ -69,9 +69,9 @@ class Chain:
         return f"{imports}@triton.jit\ndef kernel(x_ptr, out_ptr, M, N, o0, o1, o2):\n{body}"
 
     def offset(self, extent: int, multiple: int = 1) -> tuple[str, int]:
-        if multiple == 1 and self.random.random() < 0.4:
+        if self.random.random() < 0.4:
             number = self.random.randrange(3)
-            return f"o{number}", self.offsets[number]
+            return f"o{number} * {multiple}", self.offsets[number] * multiple
         value = self.random.randint(0, extent // multiple) * multiple
         return str(value), value
 

@@ -53,6 +53,8 @@ def view_kernel(x_ptr, out_ptr, i, MODE: tl.constexpr):
         tiles = tl.clamp(tiles, -3.0, 2.0)
     elif MODE == "repack":
         tiles = smt.view(smt.view(tiles, (i, 3 * i), (32, 32), (8, 16)), (0, 0), (32, 32), (4, 8))
+    elif MODE == "subview":
+        tiles = smt.view(tiles, (4 * i, 0), (32, 32))
     elif MODE == "branch":
         if i > 1:
             tiles = tiles * 2
@@ -86,6 +88,8 @@ def expected(x, i, mode):
         wide = torch.zeros(128, 128)
         wide[:32, :32] = x
         return wide[i : i + 32, 3 * i : 3 * i + 32]
+    elif mode == "subview":
+        tiles = torch.cat((tiles[i:], torch.zeros_like(tiles)))[:8]
     elif mode == "branch":
         tiles = tiles * 2 if i > 1 else -tiles
     elif mode == "loop":
@@ -98,7 +102,7 @@ def expected(x, i, mode):
     return tiles.permute(0, 2, 1, 3).reshape(32, 32)
 
 
-@pytest.mark.parametrize("mode", ["lane", "tiles", "columns", "rows", "clamp", "repack", "branch", "loop", "while"])
+@pytest.mark.parametrize("mode", ["lane", "tiles", "columns", "rows", "clamp", "repack", "subview", "branch", "loop", "while"])
 @pytest.mark.parametrize("i", [1, 3])
 def test_values(target, mode, i):
     x = torch.randint(-8, 8, (32, 32)).float()

@@ -63,7 +63,7 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
     if not isinstance(base, core.tensor) or rank not in (2, 4):
         raise ValueError(f"view takes a 2-D or packed 4-D block or a pointer to one, got {getattr(base, 'type', base)}")
     extents = [int(extent) for extent in base.shape]
-    known = [core._unwrap_if_constexpr(start) for start in starts]
+    known = [start if isinstance(start, int) else None for start in map(core._unwrap_if_constexpr, starts)]
     if rank == 2:
         if tile is None:
             raise ValueError("the view of a 2-D block needs a packed_size")
@@ -77,7 +77,7 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
             return _deliver(base, destination, _semantic, _generator)
         name, tile = "subview", extents[2:]
         for start, size in zip(known, tile, strict=True):
-            if isinstance(start, int) and start % size:
+            if start is not None and start % size:
                 raise ValueError(f"the offset {start} of a view that keeps its tile must be a multiple of the tile's {size}")
     else:
         name = "repack"
