@@ -94,6 +94,19 @@ def _constant(value: ir.Value) -> float | None:
     return attribute.value if isinstance(attribute, ir.FloatAttr) else None
 
 
+def _scaled(value: ir.Value) -> tuple[ir.Value, float]:
+    """A value as another one times a positive number of moderate size, as the argument of gelu's erf is."""
+    owner = value.owner
+    if not isinstance(owner, ir.Block) and owner.name in ("arith.mulf", "arith.divf"):
+        x, y = owner.operands
+        if owner.name == "arith.mulf" and _constant(y) is None:
+            x, y = y, x
+        number = _constant(y)
+        if number is not None and 0.125 <= number <= 8.0:
+            return x, number if owner.name == "arith.mulf" else 1.0 / number
+    return value, 1.0
+
+
 def _expand_sum_with_one(op: ir.Operation, b: Builder) -> Lanes | None:
     """1 + tanh(x) or 1 + erf(x), as in gelu, at once: the function becomes the sum, and its only user adds nothing to it."""
     one_plus = _ONE_PLUS.get(_function(op))
@@ -107,6 +120,9 @@ def _expand_sum_with_one(op: ir.Operation, b: Builder) -> Lanes | None:
         return None
     x = b.lanes(op.operands[0])
     user.operands[other] = x.like(-0.0).value
+    if one_plus is one_plus_erf_f32:
+        scaled, factor = _scaled(op.operands[0])
+        return one_plus_erf_f32(b, b.lanes(scaled), factor)
     return one_plus(b, x)
 
 

@@ -273,6 +273,15 @@ def test_one_plus_erf(run, ulps):
     tail = (x >= -3) & (x < -0.5)
     _check(np.abs(result[tail] / exact[tail] - 1), 5e-4, x[tail])  # digits are left where erf itself has none
     assert (result[x < -7.2] == 0).all()
+    scale = "%c = arith.constant dense<{}> : T(f32)\n%z = arith.{} %x0, %c : T(f32)\n"
+    for op, number in (
+        ("mulf", 0.7071067811865476),
+        ("divf", 1.4142135623730951),
+        ("mulf", -0.75),
+    ):  # the scaling becomes the function's own
+        scaled = run(scale.format(number, op) + one.replace("erf %x0", "erf %z"), ["f32"], "f32", [x], np.float32)
+        wide = torch.from_numpy(x).double() * (1 / number if op == "divf" else number)
+        _check(np.abs(scaled - torch.erfc(-wide).numpy())[np.isfinite(x)], 2.0**-22, x[np.isfinite(x)])
     both = run(one.replace("%r", "%s") + "%r = arith.mulf %s, %e : T(f32)", ["f32"], "f32", [x], np.float32)
     erf = torch.erf(torch.from_numpy(x).double()).numpy()
     np.testing.assert_allclose(both, (1 + erf) * erf, rtol=3e-7, atol=2e-7)
