@@ -5,6 +5,7 @@ operands are located (or packed, where they do not lie in memory as they are nee
 the chunk.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -118,7 +119,7 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
     operands = []
     for tensor, unit_dim in ((left, None), (right, len(product.batch) + 1)):
         shape = stored_shape(product, tensor.shape, unit_dim is None)
-        operands.append(locate(low, product, tensor, unit_dim, inner, lambda shape=shape: operand_buffer(low, shape, product.factor)))
+        operands.append(locate(low, product, tensor, unit_dim, inner, functools.partial(operand_buffer, low, shape, product.factor)))
     steps = tile_steps(low, product, inner)
     run_tiles(low, product, b_turns=None, views=lambda turn: (operands[0], operands[1], steps), begin_at_zero=at_zero)
     low.values[node.results[0]] = low.from_buffer(target, node)
