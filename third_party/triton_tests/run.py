@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--triton", type=Path, required=True, help="a checkout of Triton's repository")
     parser.add_argument(
-        "--files", nargs="*", default=None, help="test files, such as test_core.py or runtime/test_jit.py (default: all in unit/language)"
+        "--files", nargs="*", default=None, help="test files, such as test_core.py or runtime/test_cache.py (default: all in unit/language)"
     )
     parser.add_argument("--select", default="", help="pytest's -k expression")
     parser.add_argument("--device", default="host", choices=("host", "qemu", "interpreter"))
