@@ -507,10 +507,20 @@ def run_tiles(
             whole = product.wanted_columns.constant is not None or (product.columns_follow and not low.chip.has_vl)
             partial = None if whole else left
 
-            def row(i: Emitted) -> None:
-                tile(low, product, base_c, c_strides, at, i, j, partial, b_turns, views, begin_at_zero)
+            def rows(part: Product, unroll: int) -> list[Emitted]:
+                def row(i: Emitted) -> None:
+                    tile(low, part, base_c, c_strides, at, i, j, partial, b_turns, views, begin_at_zero, unroll)
 
-            b.repeat(b.constant(0), product.wanted_rows, product.height, row)
+                b.repeat(b.constant(0), product.wanted_rows, product.height, row)
+                return []
+
+            unroll, narrow = UNROLL[low.chip.has_vl], product.lanes // GROUP
+            if partial is None or not low.chip.has_vl or narrow * 64 < low.chip.vlen:
+                rows(product, unroll)
+                return
+            # an instruction's time goes by its registers, not by its active lanes: a few last columns get a quarter of them
+            few = b.compare("sle", left, b.constant(narrow))
+            b.if_else(few, [], lambda: rows(replace(product, lanes=narrow), unroll // GROUP), lambda: rows(product, unroll))
 
         b.repeat(b.constant(0), product.wanted_columns, product.lanes, column)
 
@@ -529,6 +539,7 @@ def tile(
     b_turns: Emitted | None,
     views: Callable[[Emitted | None], Located],
     begin_at_zero: bool,
+    most_unrolled: int,
 ) -> None:
     """`C[i : i + height, j : j + lanes] += sum over turns of A[i : i + height, :] @ B[:, j : j + lanes]`, the tile of C in registers.
 
@@ -556,7 +567,7 @@ def tile(
             base_b = b.offset(base_b, b.mul(index, stride_b), bb.element)
         rows_a = [b.offset(base_a, b.mul(r, a.strides[-2]), a.element) for r in rows]
         column_b = b.offset(base_b, j, bb.element)
-        unroll = math.gcd(product.inner // product.depth, UNROLL[low.chip.has_vl])
+        unroll = math.gcd(product.inner // product.depth, most_unrolled)
 
         def address_of_row(k: Emitted, u: int) -> Emitted:
             return b.offset(column_b, b.mul(b.add(k, b.constant(u)), bb.strides[-2]), bb.element)
