@@ -20,6 +20,15 @@ class Emitted:
         self.constant = constant
 
 
+def is_zero(value: Emitted | None) -> bool:
+    """Whether the value is a constant zero, also a negative one."""
+    owner = value.value.owner if value is not None else None
+    attribute = (
+        owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
+    )
+    return isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) and attribute.value == 0
+
+
 class Scope:
     """A region that is being filled: where its next op goes, and what was computed in it so far."""
 

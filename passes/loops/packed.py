@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from torch_mlir import ir
-
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.builder import Emitted, is_zero
 from triton_spacemit.passes.loops.elementwise import shape_of
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor
@@ -45,14 +43,6 @@ def zero_outside(access: Access) -> bool:
         for lower, upper, extent in zip(access.lower, access.upper, access.shape, strict=True)
     )
     return not bounded or (isinstance(access.other, Emitted) and is_zero(access.other))
-
-
-def is_zero(value: Emitted) -> bool:
-    owner = value.value.owner
-    if not isinstance(value.value, ir.OpResult) or owner.operation.name != "arith.constant":
-        return False
-    attribute = owner.operation.attributes["value"]
-    return isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) and attribute.value == 0
 
 
 def window(low: Lowering, node: Node, base: Tensor, starts: list[Emitted], shape: tuple[int, ...]) -> Tensor:

@@ -1,0 +1,245 @@
+"""The operands of products in memory as the tiles read them: in place where they lie so, else copied."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch_mlir import ir
+
+from triton_spacemit.passes.loops.builder import Emitted, is_zero
+from triton_spacemit.passes.loops.elementwise import converted
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.product import QUAD, Product
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.views import View, in_place
+
+PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
+PACK_USES = 32  # off RISC-V, from so many uses of each element on, a copy without conflicts in the caches pays
+LINE_BYTES = 64
+
+
+def inner_limit(low: Lowering, product: Product, left: Tensor, right: Tensor) -> Emitted:
+    """Where along k both operands are zero from there on: steps behind it need not run."""
+    rank = len(product.batch)
+    ends = [zero_from(low, left, rank + 1), zero_from(low, right, rank)]
+    return low.b.constant(product.inner) if None in ends else low.b.maximum(*ends)
+
+
+def zero_from(low: Lowering, tensor: Tensor, dim: int) -> Emitted | None:
+    """The bound along `dim` behind which a load gives zeros, where it has one."""
+    b, access = low.b, tensor.access
+    if tensor.buffer is None and tensor.permutes is not None:
+        source, follows = tensor.permutes
+        return zero_from(low, source, follows.index(dim))
+    if (
+        tensor.buffer is not None
+        or access is None
+        or isinstance(access.other, Tensor)
+        or not (access.other is None or is_zero(access.other))
+    ):
+        return None
+    upper, extent = access.upper[dim], access.shape[dim]
+    if upper.constant is not None and upper.constant >= extent:
+        return None
+    return b.maximum(b.minimum(upper, b.constant(extent)), b.constant(0))
+
+
+def tile_steps(low: Lowering, product: Product, inner: Emitted) -> Emitted:
+    """The tile's steps for so many of k."""
+    b = low.b
+    if product.depth == 1:
+        return inner
+    rounded = b.add(inner, b.constant(product.depth - 1))
+    if rounded.constant is not None:
+        return b.constant(rounded.constant // product.depth)
+    return b.op("arith.shrui", b.i64, [rounded, b.constant(product.depth.bit_length() - 1)])
+
+
+def stored_shape(product: Product, shape: tuple[int, ...], is_left: bool) -> tuple[int, ...]:
+    """The shape of an operand's copy, in elements of `factor`."""
+    along_k = len(shape) - (1 if is_left else 2)
+    return tuple(n // product.depth if d == along_k else n for d, n in enumerate(shape))
+
+
+def operand_buffer(low: Lowering, shape: tuple[int, ...], factor: ir.Type) -> Buffer:
+    """Room for a copy of an operand; rows whose starts would meet in few sets of a cache lie a cache line further apart."""
+    line = LINE_BYTES * 8 // bits(factor)
+    padded = shape[-1] if shape[-1] % (4 * line) else shape[-1] + line
+    buffer = low.allocate((*shape[:-1], padded), factor)
+    if not low.chip.has_vl:  # whatever lies there may be subnormal numbers, which slow a multiplication down a hundred times
+        behind = low.b.offset(buffer.base, low.b.constant(math.prod((*shape[:-1], padded))), factor)
+        zero, size = low.b.constant(0, low.b.i8), low.b.constant(buffer.room * bits(factor) // 8)
+        once = {"isVolatile": ir.BoolAttr.get(False)}
+        low.b.create("llvm.intr.memset", [], [behind.value, zero.value, size.value], once, depth=low.frame)
+    return replace(buffer, shape=shape)
+
+
+def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None, inner: Emitted, slot: Callable[[], Buffer]) -> View:
+    """An operand in memory as the tiles read it, `inner` steps along k: in place where it can be, else packed into `slot()`."""
+    b = low.b
+    rank = len(product.batch)
+    wanted = [b.constant(n) for n in tensor.shape]
+    wanted[rank:] = [product.wanted_rows, inner] if unit_dim is None else [inner, product.wanted_columns]
+    is_left = unit_dim is None
+    uses = product.columns if is_left else product.rows
+    if product.depth == QUAD:
+        return locate_quads(low, product, tensor, is_left, wanted, slot())
+    if is_left and low.chip.has_vl and product.columns >= PACK_COLUMNS:
+        unit_dim = rank + 1  # elements of A at constant distances need no instructions for their addresses
+    found = in_place(low, tensor, wanted)
+    view, condition = found or (None, None)
+    if view is not None and tensor.element == product.factor and (unit_dim is None or view.strides[unit_dim].constant == 1):
+        if low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES:
+            return either(low, product, view, condition, lambda: packed(low, product, tensor, slot()))
+    buffer = slot()
+    if is_left:
+        product.rows_follow = True
+    else:
+        product.columns_follow = True
+    if view is None or tensor.buffer is not None:
+        return packed(low, product, tensor, buffer)
+    plain = read_at(low, tensor, view, wanted)
+    slack = product.height if is_left else 0
+
+    def copy_view() -> list[Emitted]:
+        copy_wanted(low, converted(low, plain, product.factor), buffer, wanted, slack)
+        return []
+
+    def otherwise() -> list[Emitted]:
+        packed(low, product, tensor, buffer)
+        return []
+
+    if condition is None:
+        copy_view()
+    else:
+        b.if_else(condition, [], copy_view, otherwise)
+    return View(buffer.base, [b.constant(s) for s in buffer.strides], product.factor)
+
+
+def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emitted], slack: int) -> None:
+    """The `wanted` first elements of `tensor`, and zeros in `slack` rows behind them."""
+    if low.crosses(tensor, buffer):
+        low.write_all([(tensor, buffer)])
+        return
+    b = low.b
+    access = low.memory.buffer_access(buffer, tensor.origin)
+    dim, width = low.vector_shape([tensor], tensor.shape, [access])
+    if not low.chip.has_vl:  # at least two vectors, so that full ones are read in a loop of their own, without a mask
+        width = max(1, min(width, tensor.shape[dim] // 2))
+
+    def body(at: Coordinates) -> None:
+        low.memory.store(access, low.evaluate(tensor, at), at)
+
+    def limit(at: Coordinates) -> Emitted | None:
+        condition = None
+        for d, (coordinate, end) in enumerate(zip(at, wanted, strict=True)):
+            if d != dim and end.constant is None:
+                condition = b.both(condition, b.compare("slt", coordinate.start, b.add(end, b.constant(slack if d == len(at) - 2 else 0))))
+        end = wanted[dim]
+        return end if condition is None else b.select(condition, end, b.constant(0))
+
+    low.nest(tensor.shape, dim, width, body, limit)
+
+
+def locate_quads(low: Lowering, product: Product, tensor: Tensor, is_left: bool, wanted: list[Emitted], buffer: Buffer) -> View:
+    """The operand copied as `QuadLanes` reads it: A's bytes plus 128 along rows, B's by fours along k; zero behind the wanted ones of B."""
+    b = low.b
+    product.rows_follow = product.columns_follow = True
+    view, condition = in_place(low, tensor, wanted) or (None, None)
+
+    def copy(source: Tensor) -> Callable[[], list[Emitted]]:
+        def run() -> list[Emitted]:
+            with low.region():
+                if is_left:
+                    target = replace(buffer, shape=tensor.shape, strides=(buffer.strides[0] * QUAD, 1), element=b.i8, stored=b.i8)
+                    low.write_all([(raised(low, source), target)])
+                else:
+                    low.write_all([(by_fours(low, row_major_of(low, source)), buffer)])
+            return []
+
+        return run
+
+    if view is None or tensor.buffer is not None:
+        copy(tensor)()
+    elif condition is None:
+        copy(read_at(low, tensor, view, wanted))()
+    else:
+        b.if_else(condition, [], copy(read_at(low, tensor, view, wanted)), copy(tensor))
+    return View(buffer.base, [b.constant(s) for s in buffer.strides], product.factor)
+
+
+def raised(low: Lowering, tensor: Tensor) -> Tensor:
+    """Signed bytes as unsigned ones that are 128 larger."""
+    b = low.b
+
+    def compute(at: Coordinates) -> Emitted:
+        return b.op("arith.xori", b.i8, [low.evaluate(tensor, at), b.constant(-128, b.i8)])
+
+    return Tensor(tensor.shape, b.i8, compute, tensor.origin, ((tensor, (0, 1)),), tensor.cost + 1)
+
+
+def row_major_of(low: Lowering, tensor: Tensor) -> Tensor:
+    """The bytes in memory along rows, if they lie along columns."""
+    if tensor.access is None or tensor.access.strides[-1].constant == 1:
+        return tensor
+    buffer = low.allocate(tensor.shape, tensor.element)
+    low.write_all([(tensor, buffer)])
+    result = Tensor(tensor.shape, tensor.element, None, tensor.origin, buffer=buffer, home=low.b.depth)
+    access = low.memory.buffer_access(buffer, tensor.origin)
+    result.compute = lambda at: low.memory.read_buffer(buffer, access, at, result)
+    return result
+
+
+def by_fours(low: Lowering, tensor: Tensor) -> Tensor:
+    """Four rows of bytes as one row of 32 bits, the first lowest."""
+    b = low.b
+    shape = (tensor.shape[0] // QUAD, tensor.shape[1])
+
+    def compute(at: Coordinates) -> Emitted:
+        total = None
+        for i in range(QUAD):
+            row = Coordinate(b.add(b.mul(at[0].start, b.constant(QUAD)), b.constant(i)))
+            part = b.op("arith.extui", b.i32, [low.evaluate(tensor, (row, at[1]))])
+            if total is None:
+                total = part
+                continue
+            shifted = b.op("arith.shli", b.i32, [part, b.constant(8 * i, b.i32)], {"overflowFlags": b.no_flags})
+            total = b.op("arith.ori", b.i32, [total, shifted])
+        return total
+
+    return Tensor(shape, b.i32, compute, tensor.origin, ((tensor, (None, 1)),), tensor.cost + 8)
+
+
+def packed(low: Lowering, product: Product, tensor: Tensor, buffer: Buffer) -> View:
+    """The operand copied to `buffer`."""
+    with low.region():
+        low.write_all([(converted(low, tensor, product.factor), buffer)])
+    return View(buffer.base, [low.b.constant(s) for s in buffer.strides], product.factor)
+
+
+def read_at(low: Lowering, tensor: Tensor, view: View, wanted: list[Emitted]) -> Tensor:
+    """The `wanted` first elements of a load, addressed as a view and without the bounds that it satisfies; zero behind them."""
+    b = low.b
+    zeros = [b.constant(0)] * len(tensor.shape)
+    other = b.constant(0, view.element)
+    access = Access(view.base, view.strides, zeros, wanted, None, 1, None, other, view.element, tensor.shape, tensor.origin)
+    result = Tensor(tensor.shape, tensor.element, None, tensor.origin, home=b.depth, access=access)
+    result.compute = lambda at: low.memory.load(result, access, at)
+    return result
+
+
+def either(low: Lowering, product: Product, view: View, condition: Emitted | None, pack: Callable[[], View]) -> View:
+    """`view` where the condition holds, else what `pack` makes."""
+    if condition is None:
+        return view
+    b = low.b
+    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
+    copies: list[View] = []
+
+    def otherwise() -> list[Emitted]:
+        copies.append(pack())
+        return [copies[0].base, *copies[0].strides]
+
+    base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], otherwise)
+    same = [s.constant is not None and s.constant == p.constant for s, p in zip(view.strides, copies[0].strides, strict=True)]
+    return View(base, [s if equal else either for s, equal, either in zip(view.strides, same, strides, strict=True)], product.factor)
