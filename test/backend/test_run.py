@@ -95,7 +95,7 @@ def test_an_empty_grid_does_nothing(device):
 
 def test_a_grid_beyond_int32_is_refused():
     set_device("host")
-    with pytest.raises(ArgumentError, match="kernel 'fill'.*the grid"):
+    with pytest.raises(ArgumentError, match="the grid of kernel 'fill'"):
         fill[(1, 1 << 40)](torch.zeros(4, dtype=torch.int32), 4, BLOCK=4)
 
 
