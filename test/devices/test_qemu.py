@@ -112,11 +112,11 @@ def test_an_interrupt_ends_the_launch(qemu: QemuDevice) -> None:
             wait = 5
 
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        try:
+    try:
+        with pytest.raises(KeyboardInterrupt):
             launch(qemu, kernel, torch.zeros(1, dtype=torch.int32))
-        finally:
-            ended.set()
+    finally:
+        ended.set()
     check_it_still_works(qemu)
 
 
