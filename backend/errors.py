@@ -7,6 +7,10 @@ class ArgumentError(TritonError, TypeError):
     """A kernel was launched with an argument that it cannot take; the message names both."""
 
 
+class RangeError(ArgumentError, OverflowError):
+    """An integer argument has more than 64 bits. Callers expect the OverflowError that Triton raises."""
+
+
 class DeviceError(TritonError, RuntimeError):
     """A device cannot be used, or a kernel faulted on it; the message names the kernel, the program and, where known, the line."""
 

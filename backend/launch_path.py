@@ -12,7 +12,7 @@ from triton import knobs
 from triton._C.libtriton import native_specialize_impl
 from triton.backends.compiler import BaseBackend
 
-from triton_spacemit.backend.errors import ArgumentError
+from triton_spacemit.backend.errors import ArgumentError, RangeError
 
 _compute_cache_key = _jit.compute_cache_key
 
@@ -96,7 +96,8 @@ def _explain(error: Exception, kernel: Any, grid: Any, args: Sequence[Any], kwar
         except Exception as mistake:
             kind = "a value that has a hash" if parameter.is_constexpr else "a tensor on the CPU, a number or a tuple of these"
             given = type(value).__name__ + (f" of {value.dtype}" if hasattr(value, "dtype") else "")
-            raise ArgumentError(f"{where} must be {kind}, got {given}: {mistake}") from error
+            refusal = RangeError if isinstance(mistake, OverflowError) else ArgumentError
+            raise refusal(f"{where} must be {kind}, got {given}: {mistake}") from error
         if value is None and isinstance(error, CompilationError):
             error.message += f"\n{where} is None"
     if not callable(grid) and not (isinstance(grid, tuple | list) and grid):

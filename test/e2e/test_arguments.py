@@ -53,6 +53,12 @@ def test_a_wrong_argument_is_named(name):
     _works()
 
 
+def test_a_large_integer_is_an_overflow_too():
+    with pytest.raises(OverflowError, match="'n' of kernel 'scale_kernel'"):
+        _launch(n=1 << 64)
+    _works()
+
+
 @pytest.mark.parametrize("argument", ["x_ptr", "factor"])
 def test_an_argument_that_is_none_is_named(argument):
     with pytest.raises(CompilationError, match=rf"argument '{argument}' of kernel 'scale_kernel' is None"):
