@@ -3,6 +3,7 @@
 Loaded by `run.py` into pytest's controller and workers alike; settings come in environment variables because workers inherit them.
 """
 
+import contextlib
 import faulthandler
 import fnmatch
 import functools
@@ -161,6 +162,7 @@ def _patch_cuda() -> None:
     """What tests call without asking whether there is a GPU, and the number of the device, which PyTorch names instead on a CPU."""
     for name, value in {"synchronize": None, "current_device": 0, "empty_cache": None, "get_device_capability": (0, 0)}.items():
         setattr(torch.cuda, name, lambda *_, _value=value, **__: _value)
+    torch.cuda.device = contextlib.nullcontext  # type: ignore[assignment,misc]
     torch.cpu.current_device = active_index  # type: ignore[assignment]
 
 
