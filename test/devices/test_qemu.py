@@ -111,12 +111,14 @@ def test_an_interrupt_ends_the_launch(qemu: QemuDevice) -> None:
             os.kill(os.getpid(), signal.SIGINT)
             wait = 5
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # another test's library may have had it ignored
     threading.Thread(target=interrupt, daemon=True).start()
     try:
         with pytest.raises(KeyboardInterrupt):
             launch(qemu, kernel, torch.zeros(1, dtype=torch.int32))
     finally:
         ended.set()
+        signal.signal(signal.SIGINT, before)
     check_it_still_works(qemu)
 
 
