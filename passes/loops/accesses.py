@@ -3,6 +3,7 @@
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops import services
+from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import define, element_of
@@ -73,7 +74,7 @@ def lower_store(low: Lowering, node: Node) -> None:
     op = node.op.opview
     value = low.tensor(op.value)
     access = resolve(low, node, op.value.type)
-    low.before_write(node, access, value)
+    before_write(low, node, access, value)
     shape = value.shape
     needed = [t for t in (value, access.index, access.mask) if t is not None]
     dim, width = low.vector_shape(needed, shape, [access]) if shape else (0, 0)
@@ -101,7 +102,7 @@ def lower_store(low: Lowering, node: Node) -> None:
 
 def lower_llvm_store(low: Lowering, node: Node) -> None:
     """A scalar store: one element, at a place that is not known relative to any block."""
-    low.before_write(node, None)
+    before_write(low, node, None)
     value, pointer = (low.scalar(v) for v in node.operands)
     low.memory.scalar_store(pointer, value)
 
@@ -114,7 +115,7 @@ def lower_llvm_load(low: Lowering, node: Node) -> None:
 
 def lower_fence(low: Lowering, node: Node) -> None:
     """Loads before it are carried out before it."""
-    low.before_write(node, None)
+    before_write(low, node, None)
     low.b.create("llvm.fence", [], [], {name: node.op.attributes[name] for name in ("ordering", "syncscope")})
 
 
@@ -179,7 +180,7 @@ def lower_atomic(low: Lowering, node: Node) -> None:
     op, b = node.op.opview, low.b
     block = op.value.type
     access = resolve(low, node, block)
-    low.before_write(node, None)
+    before_write(low, node, None)
     element = access.element
     is_cas = node.name == "xsmt.atomic_cas"
     operands = [op.compare, op.value] if is_cas else [op.value]
@@ -238,7 +239,7 @@ def lower_atomic(low: Lowering, node: Node) -> None:
 def lower_atomic_poll(low: Lowering, node: Node) -> None:
     """Each element in turn is read until it has the expected value, or the time of all is over."""
     op, b = node.op.opview, low.b
-    low.before_write(node, None)  # what it waits for, others write
+    before_write(low, node, None)  # what it waits for, others write
     access = resolve(low, node, op.expected.type)
     element = access.element
     deadline = None

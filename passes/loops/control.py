@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.dot import accumulating, lower_accumulating
@@ -78,7 +79,7 @@ def lower_for(low: Lowering, node: Node) -> None:
         lower_accumulating(low, node, *accumulated)
         return
     if node.writes:
-        low.before_write(node, None)
+        before_write(low, node, None)
     lower, upper, step = (low.scalar(v) for v in node.operands[:3])
     inits = node.operands[3:]
     buffers = carry(low, node, inits)
@@ -100,7 +101,7 @@ def lower_for(low: Lowering, node: Node) -> None:
 def lower_if(low: Lowering, node: Node) -> None:
     b = low.b
     if node.writes:
-        low.before_write(node, None)
+        before_write(low, node, None)
     condition = low.scalar(node.operands[0])
     buffers = result_buffers(low, node.results)
     types = [r.type for r, buffer in zip(node.results, buffers, strict=True) if buffer is None]
@@ -131,7 +132,7 @@ def fill(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]) 
 def lower_while(low: Lowering, node: Node) -> None:
     b = low.b
     if node.writes:
-        low.before_write(node, None)
+        before_write(low, node, None)
     before, after = node.regions
     carried = carry(low, node, node.operands)
     passed = result_buffers(low, node.results)
@@ -159,7 +160,7 @@ def lower_while(low: Lowering, node: Node) -> None:
 def lower_index_switch(low: Lowering, node: Node) -> None:
     b = low.b
     if node.writes:
-        low.before_write(node, None)
+        before_write(low, node, None)
     buffers = result_buffers(low, node.results)
     types = [r.type for r, buffer in zip(node.results, buffers, strict=True) if buffer is None]
     switch = b.create(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import ALIGNMENT, Lowering
@@ -26,7 +27,7 @@ _REMADE = ("arith.constant", "llvm.mlir.constant", "llvm.mlir.addressof", "llvm.
 def lower_parallel(low: Lowering, node: Node) -> None:
     b = low.b
     mark_concurrent(low)
-    low.before_write(node, None)
+    before_write(low, node, None)
     bounds = [low.scalar(value) for value in node.operands]
     outer = low.scratch, low.scratch_bytes, low.frame
     private = _Private(low)
@@ -290,7 +291,7 @@ def lower_barrier_at(low: Lowering, node: Node) -> None:
 
 
 def lower_arrive(low: Lowering, node: Node) -> None:
-    low.before_write(node, None)
+    before_write(low, node, None)
     call(low, BARRIER_ARRIVE, [handle(low, node.operands[0])])
 
 
@@ -300,5 +301,5 @@ def lower_wait(low: Lowering, node: Node) -> None:
 
 
 def lower_set_expect(low: Lowering, node: Node) -> None:
-    low.before_write(node, None)
+    before_write(low, node, None)
     call(low, BARRIER_EXPECT, [handle(low, node.operands[0]), low.scalar(node.operands[1])])
