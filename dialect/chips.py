@@ -11,8 +11,8 @@ class Chip:
 
     vlen: width in bits of one vector register. vector_registers: how many there are. native_float16, native_bfloat16:
     whether arithmetic on that type is an instruction rather than a conversion to float32. has_vl: whether a vector
-    operation takes an active length (RISC-V) instead of a mask. quads: whether one instruction adds four products of bytes
-    (AVX-512 VNNI). arch_ids: SpacemiT's ids of the core, upper-case hex.
+    operation takes an active length (RISC-V) instead of a mask. quads, pairs: whether one instruction adds four products of
+    bytes (AVX-512 VNNI), or two of bfloat16 (AVX-512 BF16). arch_ids: SpacemiT's ids of the core, upper-case hex.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Chip:
     native_bfloat16: bool
     has_vl: bool
     quads: bool = False
+    pairs: bool = False
     arch_ids: tuple[str, ...] = ()
     abi: str = ""
 
@@ -71,6 +72,7 @@ def host_chip() -> Chip:
         native_bfloat16=False,
         has_vl=False,
         quads=features.get("avx512vnni", False),
+        pairs=features.get("avx512bf16", False),
     )
 
 

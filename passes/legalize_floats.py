@@ -241,8 +241,9 @@ def _retype(module: ir.Module, types: Types) -> None:
                 op.result.replace_all_uses_with(constant.value)
                 op.erase()
             return
-        for result in op.results:
-            retype_value(result)
+        if op.name != "llvm.bitcast":  # made for instructions on narrow types
+            for result in op.results:
+                retype_value(result)
         if op.name == "arith.bitcast" and op.operands[0].type == op.result.type:
             op.result.replace_all_uses_with(op.operands[0])
             op.erase()

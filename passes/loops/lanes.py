@@ -88,36 +88,53 @@ class FixedLanes:
         return total
 
 
-class QuadLanes(FixedLanes):
-    """Vectors of 16 sums, each of which gains four products of bytes at once (AVX-512 VNNI's `vpdpbusd`).
+class GroupedLanes(FixedLanes):
+    """Vectors of sums each of which gains `DEPTH` products at once: a scalar and a lane of B are so many factors along k, in 32 bits."""
 
-    It multiplies unsigned bytes by signed ones. A's are stored 128 above what they are; the loop carries 128 times the sums of B's columns,
-    which come off at the end. A scalar and a lane of B are four bytes along k, in 32 bits.
-    """
+    DEPTH: int
+    INTRINSIC: str
+    PART = 16  # lanes of one instruction
 
-    COUNT = 16
-
-    def __init__(self, low: Lowering) -> None:
-        i32 = low.b.i32
-        super().__init__(low, self.COUNT, i32, i32, i32, None)
-        self.bytes = ir.VectorType.get([4 * self.COUNT], low.b.i8, loc=low.b.location)
-
-    def nothing(self) -> list[Emitted]:
-        return [self.zero()]
+    def __init__(self, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type) -> None:
+        super().__init__(low, count, low.b.i32, accumulate, accumulate, None)
+        self.factors = ir.VectorType.get([self.DEPTH * self.PART], factor, loc=low.b.location)
 
     def multiply_add(self, scalar: Emitted, vector: Emitted, total: Emitted) -> Emitted:
         b = self.low.b
-        left, right = (self._as_bytes(b.broadcast(x, self.COUNT)) for x in (scalar, vector))
+        left = self._as_factors(b.broadcast(scalar, self.PART))
         attributes = {
-            "intrin": ir.StringAttr.get("llvm.x86.avx512.vpdpbusd.512"),
+            "intrin": ir.StringAttr.get(self.INTRINSIC),
             "op_bundle_sizes": ir.DenseI32ArrayAttr.get([]),
             "operandSegmentSizes": ir.DenseI32ArrayAttr.get([3, 0]),
         }
-        op = b.create("llvm.call_intrinsic", [total.value.type], [total.value, left, right], attributes)
-        return Emitted(op.results[0], b.depth, self.COUNT)
+        parts = []
+        for start in range(0, self.width, self.PART):
+            sums, right = self._part(total, start), self._as_factors(self._part(vector, start))
+            op = b.create("llvm.call_intrinsic", [sums.value.type], [sums.value, left, right], attributes)
+            parts.append(Emitted(op.results[0], b.depth, self.PART))
+        return parts[0] if len(parts) == 1 else b.shuffle(*parts, range(self.width))
 
-    def _as_bytes(self, value: Emitted) -> ir.Value:
-        return self.low.b.create("llvm.bitcast", [self.bytes], [value.value], depth=value.depth).results[0]
+    def _part(self, vector: Emitted, start: int) -> Emitted:
+        return vector if self.width == self.PART else self.low.b.shuffle(vector, vector, range(start, start + self.PART))
+
+    def _as_factors(self, value: Emitted) -> ir.Value:
+        return self.low.b.create("llvm.bitcast", [self.factors], [value.value], depth=value.depth).results[0]
+
+
+class QuadLanes(GroupedLanes):
+    """Four products of bytes at once (AVX-512 VNNI's `vpdpbusd`).
+
+    It multiplies unsigned bytes by signed ones. A's are stored 128 above what they are; the loop carries 128 times the sums of B's columns,
+    which come off at the end.
+    """
+
+    DEPTH, INTRINSIC = 4, "llvm.x86.avx512.vpdpbusd.512"
+
+    def __init__(self, low: Lowering, count: int) -> None:
+        super().__init__(low, count, low.b.i8, low.b.i32)
+
+    def nothing(self) -> list[Emitted]:
+        return [self.zero()]
 
     def seen(self, vector: Emitted, carried: list[Emitted]) -> list[Emitted]:
         all_128 = self.low.b.constant(-0x7F7F7F80, self.low.b.i32)
@@ -125,6 +142,18 @@ class QuadLanes(FixedLanes):
 
     def finished(self, total: Emitted, carried: list[Emitted]) -> Emitted:
         return self.low.b.op("arith.subi", self.accumulate, [total, carried[0]])
+
+
+class PairLanes(GroupedLanes):
+    """Two products of bfloat16 at once (AVX-512 BF16's `vdpbf16ps`), which takes subnormal numbers for zeros."""
+
+    DEPTH, INTRINSIC = 2, "llvm.x86.avx512bf16.dpbf16ps.512"
+
+    def __init__(self, low: Lowering, count: int) -> None:
+        super().__init__(low, count, low.b.bf16, low.b.f32)
+
+
+GROUPED = {lanes.DEPTH: lanes for lanes in (QuadLanes, PairLanes)}
 
 
 class ActiveLanes:
@@ -141,6 +170,7 @@ class ActiveLanes:
         ("f64", "f64"): ("llvm.riscv.vfmacc", True),
         ("f16", "f16"): ("llvm.riscv.vfmacc", True),
         ("f16", "f32"): ("llvm.riscv.vfwmacc", True),
+        ("bf16", "f32"): ("llvm.riscv.vfwmaccbf16", True),
         ("i16", "i32"): ("llvm.riscv.vwmacc", False),
         ("i32", "i32"): ("llvm.riscv.vmacc", False),
     }
@@ -150,10 +180,12 @@ class ActiveLanes:
     def __init__(self, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type, stored: ir.Type, active: Emitted) -> None:
         self.low = low
         scale = low.chip.vlen // 64  # LLVM's vscale
+        held = ir.IntegerType.get_signless(16) if factor == low.b.bf16 else factor  # legalize-floats gives bfloat16 the type i16
         self.vector = {
-            type_: ir.VectorType.get([count // scale], type_, scalable=[True], loc=low.b.location) for type_ in (factor, accumulate, stored)
+            type_: ir.VectorType.get([count // scale], type_, scalable=[True], loc=low.b.location)
+            for type_ in (factor, held, accumulate, stored)
         }
-        self.factor, self.accumulate, self.stored = factor, accumulate, stored
+        self.factor, self.held, self.accumulate, self.stored = factor, held, accumulate, stored
         self.active = low.b.cast_index(active, low.b.i64)
         self.name, self.rounds = self.MULTIPLY[str(factor), str(accumulate)]
 
@@ -202,13 +234,16 @@ class ActiveLanes:
         self._call("llvm.riscv.vse", None, [value, pointer, self.active])
 
     def nothing(self) -> list[Emitted]:
-        return [self._zero(self.factor)] * 2
+        return [self._zero(self.held)] * 2
 
     def load_factor(self, pointer: Emitted, previous: Emitted | None = None) -> Emitted:
-        return self._load(pointer, self.factor, previous)
+        return self._load(pointer, self.held, previous)
 
     def multiply_add(self, scalar: Emitted, vector: Emitted, total: Emitted) -> Emitted:
         mode = [self._number(self.DYNAMIC_ROUNDING)] if self.rounds else []
+        if self.factor == self.low.b.bf16:
+            bits = self.low.b.op("arith.bitcast", self.held, [scalar])
+            scalar, vector = self._as_bfloat16(bits, self.factor), self._as_bfloat16(vector, self.vector[self.factor])
         operands = [total, scalar, vector, *mode, self.active, self._number(self.UNDISTURBED)]
         return self._call(self.name, self.vector[self.accumulate], operands)
 
@@ -217,6 +252,10 @@ class ActiveLanes:
 
     def finished(self, total: Emitted, carried: list[Emitted]) -> Emitted:
         return total
+
+    def _as_bfloat16(self, value: Emitted, type_: ir.Type) -> Emitted:
+        b = self.low.b
+        return Emitted(b.create("llvm.bitcast", [type_], [value.value], depth=value.depth).results[0], value.depth, value.width)
 
     def _number(self, value: int) -> Emitted:
         """An immediate argument."""

@@ -9,8 +9,8 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.builder import Emitted, is_zero
 from triton_spacemit.passes.loops.elementwise import converted
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.product import QUAD, Product
-from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.product import Product
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
 from triton_spacemit.passes.loops.views import View, in_place
 
 PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
@@ -82,8 +82,8 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
     wanted[rank:] = [product.wanted_rows, inner] if unit_dim is None else [inner, product.wanted_columns]
     is_left = unit_dim is None
     uses = product.columns if is_left else product.rows
-    if product.depth == QUAD:
-        return locate_quads(low, product, tensor, is_left, wanted, slot())
+    if product.depth > 1:
+        return locate_grouped(low, product, tensor, is_left, wanted, slot())
     if is_left and low.chip.has_vl and product.columns >= PACK_COLUMNS:
         unit_dim = rank + 1  # elements of A at constant distances need no instructions for their addresses
     found = in_place(low, tensor, wanted)
@@ -141,9 +141,9 @@ def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emit
     low.nest(tensor.shape, dim, width, body, limit)
 
 
-def locate_quads(low: Lowering, product: Product, tensor: Tensor, is_left: bool, wanted: list[Emitted], buffer: Buffer) -> View:
-    """The operand copied as `QuadLanes` reads it: A's bytes plus 128 along rows, B's by fours along k; zero behind the wanted ones of B."""
-    b = low.b
+def locate_grouped(low: Lowering, product: Product, tensor: Tensor, is_left: bool, wanted: list[Emitted], buffer: Buffer) -> View:
+    """The operand copied as `GroupedLanes` read it: A as it is (bytes plus 128), several rows of B as one; zero behind the wanted ones."""
+    b, depth = low.b, product.depth
     product.rows_follow = product.columns_follow = True
     view, condition = in_place(low, tensor, wanted) or (None, None)
 
@@ -151,10 +151,11 @@ def locate_quads(low: Lowering, product: Product, tensor: Tensor, is_left: bool,
         def run() -> list[Emitted]:
             with low.region():
                 if is_left:
-                    target = replace(buffer, shape=tensor.shape, strides=(buffer.strides[0] * QUAD, 1), element=b.i8, stored=b.i8)
-                    low.write_all([(raised(low, source), target)])
+                    strides, stored = (buffer.strides[0] * depth, 1), stored_type(b, tensor.element)
+                    target = replace(buffer, shape=tensor.shape, strides=strides, element=tensor.element, stored=stored)
+                    low.write_all([(raised(low, source) if tensor.element == b.i8 else source, target)])
                 else:
-                    low.write_all([(by_fours(low, row_major_of(low, source)), buffer)])
+                    low.write_all([(rows_joined(low, row_major_of(low, source), depth), buffer)])
             return []
 
         return run
@@ -179,7 +180,7 @@ def raised(low: Lowering, tensor: Tensor) -> Tensor:
 
 
 def row_major_of(low: Lowering, tensor: Tensor) -> Tensor:
-    """The bytes in memory along rows, if they lie along columns."""
+    """The elements in memory along rows, if they lie along columns."""
     if tensor.access is None or tensor.access.strides[-1].constant == 1:
         return tensor
     buffer = low.allocate(tensor.shape, tensor.element)
@@ -190,24 +191,27 @@ def row_major_of(low: Lowering, tensor: Tensor) -> Tensor:
     return result
 
 
-def by_fours(low: Lowering, tensor: Tensor) -> Tensor:
-    """Four rows of bytes as one row of 32 bits, the first lowest."""
+def rows_joined(low: Lowering, tensor: Tensor, count: int) -> Tensor:
+    """`count` rows as one row of 32 bits, the first lowest."""
     b = low.b
-    shape = (tensor.shape[0] // QUAD, tensor.shape[1])
+    shape = (tensor.shape[0] // count, tensor.shape[1])
 
     def compute(at: Coordinates) -> Emitted:
         total = None
-        for i in range(QUAD):
-            row = Coordinate(b.add(b.mul(at[0].start, b.constant(QUAD)), b.constant(i)))
-            part = b.op("arith.extui", b.i32, [low.evaluate(tensor, (row, at[1]))])
+        for i in range(count):
+            row = Coordinate(b.add(b.mul(at[0].start, b.constant(count)), b.constant(i)))
+            part = low.evaluate(tensor, (row, at[1]))
+            if isinstance(tensor.element, ir.FloatType):
+                part = b.op("arith.bitcast", ir.IntegerType.get_signless(bits(tensor.element)), [part])
+            part = b.op("arith.extui", b.i32, [part])
             if total is None:
                 total = part
                 continue
-            shifted = b.op("arith.shli", b.i32, [part, b.constant(8 * i, b.i32)], {"overflowFlags": b.no_flags})
+            shifted = b.op("arith.shli", b.i32, [part, b.constant(32 // count * i, b.i32)], {"overflowFlags": b.no_flags})
             total = b.op("arith.ori", b.i32, [total, shifted])
         return total
 
-    return Tensor(shape, b.i32, compute, tensor.origin, ((tensor, (None, 1)),), tensor.cost + 8)
+    return Tensor(shape, b.i32, compute, tensor.origin, ((tensor, (None, 1)),), tensor.cost + 2 * count)
 
 
 def packed(low: Lowering, product: Product, tensor: Tensor, buffer: Buffer) -> View:

@@ -7,11 +7,9 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of
-from triton_spacemit.passes.loops.lanes import QuadLanes
+from triton_spacemit.passes.loops.lanes import GroupedLanes, PairLanes, QuadLanes
 from triton_spacemit.passes.loops.lowering import GROUP, ROOM, SMALL_GROUP, Lowering
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
-
-QUAD = 4  # steps of k in one of a tile that multiplies bytes by fours
 
 
 @dataclass(eq=False)
@@ -29,7 +27,7 @@ class Product:
     lanes: int
     wanted_rows: Emitted
     wanted_columns: Emitted
-    depth: int = 1  # steps of k that are one of the tile's: four where bytes are multiplied by fours
+    depth: int = 1  # steps of k that are one of the tile's: a key of `GROUPED` where it is more
     rows_follow: bool = False  # A, and B, are copies with elements behind the wanted ones
     columns_follow: bool = False
 
@@ -37,11 +35,22 @@ class Product:
 def factor_type(low: Lowering, element: ir.Type, accumulate: ir.Type) -> ir.Type:
     """The type in which operands of type `element` are multiplied: their own where the chip multiplies it, widening, into `accumulate`."""
     b = low.b
-    if element == accumulate or (isinstance(element, ir.F16Type) and low.chip.native_float16):
+    chip = low.chip
+    if element == accumulate or (element == b.f16 and chip.native_float16) or (element == b.bf16 and chip.native_bfloat16 and chip.has_vl):
         return element
     if isinstance(element, ir.FloatType):
         return accumulate
-    return ir.IntegerType.get_signless(16) if bits(element) <= 16 and low.chip.has_vl and accumulate == b.i32 else accumulate
+    return ir.IntegerType.get_signless(16) if bits(element) <= 16 and chip.has_vl and accumulate == b.i32 else accumulate
+
+
+def grouped_lanes(low: Lowering, left: Tensor, right: Tensor, result: ir.Type) -> type[GroupedLanes] | None:
+    """The instructions that take several steps of k at once, where the chip has them for such operands."""
+    b = low.b
+    if left.element != right.element or len(left.shape) != 2 or min(*left.shape, right.shape[-1]) < GroupedLanes.PART:
+        return None
+    if low.chip.quads and left.element == b.i8 and result == b.i32:
+        return QuadLanes
+    return PairLanes if low.chip.pairs and left.element == b.bf16 and result == b.f32 else None
 
 
 def make_product(
@@ -55,10 +64,9 @@ def make_product(
     imprecise = dot.attribute("maxNumImpreciseAcc")
     narrow = element == b.f16 == left.element and low.chip.native_float16 and imprecise is not None and imprecise.value >= inner
     accumulate = element if narrow or isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
-    factor, depth = factor_type(low, left.element, accumulate), 1
-    if low.chip.quads and not batch and left.element == right.element == b.i8 and min(rows, columns, inner) >= QuadLanes.COUNT:
-        factor, depth = b.i32, QUAD
-    lanes = QuadLanes.COUNT if depth == QUAD else min(columns, low.chip.lanes(bits(accumulate), GROUP if low.chip.has_vl else SMALL_GROUP))
+    grouped = grouped_lanes(low, left, right, element)
+    factor, depth = (factor_type(low, left.element, accumulate), 1) if grouped is None else (b.i32, grouped.DEPTH)
+    lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP if low.chip.has_vl else SMALL_GROUP))
     most = hinted(dot, "nr", lanes)
     lanes = lanes if most == lanes else 1 << (most.bit_length() - 1)
     exact, most = bool(batch) or target.room < ROOM * columns, hinted(dot, "mr", rows)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.lanes import ActiveLanes, FixedLanes, Lanes, QuadLanes
+from triton_spacemit.passes.loops.lanes import GROUPED, ActiveLanes, FixedLanes, Lanes
 from triton_spacemit.passes.loops.lowering import GROUP, Lowering
-from triton_spacemit.passes.loops.product import QUAD, Product
+from triton_spacemit.passes.loops.product import Product
 from triton_spacemit.passes.loops.views import View
 
 UNROLL = {False: 4, True: 16}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
@@ -81,8 +81,8 @@ def tile(
     last = b.sub(product.wanted_rows, b.constant(1))
     rows = places if exact else [places[0]] + [b.minimum(p, last) for p in places[1:]]
     lanes: Lanes
-    if product.depth == QUAD:
-        lanes = QuadLanes(low)
+    if product.depth > 1:
+        lanes = GROUPED[product.depth](low, product.lanes)
     elif ActiveLanes.fits(low, product.lanes, product.factor, product.accumulate, element):
         lanes = ActiveLanes(low, product.lanes, product.factor, product.accumulate, element, partial or b.constant(product.lanes))
     else:
