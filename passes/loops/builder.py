@@ -256,6 +256,13 @@ class Builder:
         """The same value, which loop passes do not see as a function of a loop's variable."""
         return Emitted(self.create("llvm.freeze", [value.value.type], [value.value]).results[0], self.depth, value.width)
 
+    def opaque(self, value: Emitted) -> Emitted:
+        """The same number, which LLVM does not know where it is a constant: it stays in a register."""
+        attributes = {"asm_string": ir.StringAttr.get(""), "constraints": ir.StringAttr.get("=r,0")}
+        attributes["tail_call_kind"] = ir.Attribute.parse("#llvm.tailcallkind<none>")
+        result = self.create("llvm.inline_asm", [value.value.type], [value.value], attributes).results[0]
+        return Emitted(result, self.depth, value.width)
+
     def shuffle(self, first: Emitted, second: Emitted, lanes: Sequence[int]) -> Emitted:
         """Lanes of two vectors of equal length, those of the second counted on behind the first's."""
         depth = max(first.depth, second.depth)
