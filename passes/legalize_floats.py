@@ -72,6 +72,7 @@ STORAGE = {"bf16": "i16"} | dict.fromkeys(FORMATS, "i8")
 _TOWARDS_ZERO = 0  # tt.fp_to_fp's `rounding`
 # Results that are one of the operands, up to their sign: narrowing them rounds nothing.
 _EXACT = {"arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.negf", "math.absf", "math.copysign"}
+_CHOOSING = {"arith.maxnumf": "gt", "arith.minnumf": "lt"}
 _UNTOUCHED = {"arith.constant", "arith.select", "arith.bitcast"}
 # Their operands' types are not their result's.
 _CHANGING = {"arith.cmpf", "arith.extf", "arith.truncf", "arith.fptosi", "arith.fptoui", "arith.bitcast", "vector.reduction", "tt.fp_to_fp"}
@@ -179,9 +180,18 @@ def _convert(b: Builder, op: ir.Operation, wanted: str) -> Lanes:
     return narrow(b, wide, wanted, towards_zero, exact=wanted == "bf16" and x.kind in FORMATS)
 
 
+def _either(b: Builder, x: Lanes, y: Lanes, predicate: str) -> Lanes:
+    """The larger or lesser of two float16 numbers; of one and NaN the number. The operands themselves are chosen from: what rounds a
+    float32 extremum back LLVM turns into a float16 one, and where the chip has none into a call for each lane."""
+    left, right = x.to("f32"), y.to("f32")
+    return b.select(left.compare(predicate, right) | right.is_nan(), x, y)
+
+
 def _compute(b: Builder, op: ir.Operation, wanted: str, in_float32: frozenset[str]) -> Lanes:
     """The same op on float32."""
     operands = [b.lanes(operand) for operand in op.operands]
+    if wanted == "f16" and op.name in _CHOOSING:
+        return _either(b, *operands, _CHOOSING[op.name])
     operands = [widen(b, operand) if operand.kind in in_float32 else operand for operand in operands]
     lanes = b.types.describe(op.result.type)[1]
     kind = "f32" if wanted in in_float32 else wanted
