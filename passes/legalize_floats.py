@@ -181,17 +181,15 @@ def _convert(b: Builder, op: ir.Operation, wanted: str) -> Lanes:
 
 
 def _either(b: Builder, x: Lanes, y: Lanes, predicate: str) -> Lanes:
-    """The larger or lesser of two float16 numbers; of one and NaN the number. The operands themselves are chosen from: what rounds a
-    float32 extremum back LLVM turns into a float16 one, and where the chip has none into a call for each lane."""
-    left, right = x.to("f32"), y.to("f32")
-    return b.select(left.compare(predicate, right) | right.is_nan(), x, y)
+    """The larger or lesser of two numbers; of one and NaN the number. Where LLVM sees an extremum of numbers that were float16 it makes
+    a float16 one of it, and of that, on chips that have none, a call of C's fmaxf for each lane."""
+    left, right = (v.to("f32") if v.kind == "f16" else v for v in (x, y))
+    return b.select(left.is_nan(), y, b.select(right.compare(predicate, left), y, x))
 
 
 def _compute(b: Builder, op: ir.Operation, wanted: str, in_float32: frozenset[str]) -> Lanes:
     """The same op on float32."""
     operands = [b.lanes(operand) for operand in op.operands]
-    if wanted == "f16" and op.name in _CHOOSING:
-        return _either(b, *operands, _CHOOSING[op.name])
     operands = [widen(b, operand) if operand.kind in in_float32 else operand for operand in operands]
     lanes = b.types.describe(op.result.type)[1]
     kind = "f32" if wanted in in_float32 else wanted
@@ -293,6 +291,8 @@ def legalize_floats(module: ir.Module) -> None:
                 if name != "tt.fp_to_fp" and kinds.isdisjoint(STORAGE) and kinds != {"f64", "f16"}:
                     return
                 result = _convert(b, op, wanted)
+            elif name in _CHOOSING and not chip.native_float16 and wanted not in STORAGE:
+                result = _either(b, *(b.lanes(operand) for operand in op.operands), _CHOOSING[name])
             elif not kinds.isdisjoint(in_float32):
                 result = _compute(b, op, wanted, in_float32)
             else:

@@ -111,6 +111,16 @@ def minimum_or_nan(x, y):
 
 
 @triton.jit
+def maximum_of_float32(x, y):
+    return tl.maximum(x.to(tl.float32), y.to(tl.float32)).to(x.dtype)
+
+
+@triton.jit
+def minimum_of_float64(x, y):
+    return tl.minimum(x.to(tl.float64), y.to(tl.float64)).to(x.dtype)
+
+
+@triton.jit
 def plus(x, y):
     return x + y
 
@@ -148,6 +158,8 @@ def clamped_or_nan(x, y):
 TWO: dict[object, Callable[..., torch.Tensor]] = {
     maximum: torch.fmax,
     minimum: torch.fmin,
+    maximum_of_float32: torch.fmax,
+    minimum_of_float64: torch.fmin,
     maximum_or_nan: torch.maximum,
     minimum_or_nan: torch.minimum,
     plus: lambda x, y: x + y,
@@ -182,7 +194,7 @@ def test_elementwise(plain_host: None, function: object, dtype: torch.dtype, siz
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("function", [maximum, minimum, maximum_or_nan, minimum_or_nan])
+@pytest.mark.parametrize("function", [maximum, minimum, maximum_of_float32, minimum_of_float64, maximum_or_nan, minimum_or_nan])
 def test_nan(plain_host: None, function: object, dtype: torch.dtype) -> None:
     """On either side and on both."""
     x = _numbers(dtype)
