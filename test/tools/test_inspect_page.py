@@ -14,12 +14,14 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from triton_spacemit.backend import mca
 from triton_spacemit.backend.inspector import page as inspector_page
 from triton_spacemit.backend.inspector.kernels import find_kernel
 from triton_spacemit.backend.inspector.stages import Stages, collect
 
+ROW = 18  # pixels from line to line
 SIGNATURE = "*fp32:16, *fp32:16, i32, 1024"
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -212,20 +214,36 @@ def test_figures_lead_to_loops(page: webdriver.Chrome, data: dict[str, Any]) -> 
     assert (page.find_elements(By.CSS_SELECTOR, "#loops th")[-1].text == "cycles") == (mca.find() is not None)
 
 
-def test_panes_scroll_together(page: webdriver.Chrome) -> None:
-    def top(pane: str) -> float:
-        return page.execute_script(f"return document.querySelector('#pane-{pane} .scroller').scrollTop")
+def test_panes_scroll_together(page: webdriver.Chrome, program: Path, stages: Stages) -> None:
+    """Scrolling the assembly to the kernel's store brings the store of the loops into view; without `sync` it does not."""
+    line = (str(program), line_of(program, "tl.store("))
+    stores = {pane.name: [i for i, place in enumerate(pane.text.places) if place and place[0][:2] == line] for pane in stages.panes}
+    target = next(i for i in stores["asm"] if "vse32.v" in stages.panes[-1].text.lines[i])
 
-    before = top("loops")
-    ActionChains(page).scroll_from_origin(ScrollOrigin.from_element(page.find_element(By.ID, "pane-asm")), 0, 3000).perform()
-    settle(page)
-    assert top("asm") > 1000
-    assert top("loops") > before
+    def scroller(pane: str, what: str) -> float:
+        return page.execute_script(f"return document.querySelector('#pane-{pane} .scroller').{what}")
+
+    def shows_store(pane: str) -> bool:
+        first, count = scroller(pane, "scrollTop") / ROW, scroller(pane, "clientHeight") / ROW
+        return any(first <= i < first + count - 1 for i in stores[pane])
+
+    def scroll_to_target() -> None:
+        """So that it is a third down, which is the line that the other panes go by."""
+        by = (target + 0.5) * ROW - scroller("asm", "clientHeight") / 3 - scroller("asm", "scrollTop")
+        ActionChains(page).scroll_from_origin(ScrollOrigin.from_element(page.find_element(By.ID, "pane-asm")), 0, round(by)).perform()
+        WebDriverWait(page, 30).until(lambda _: shows_store("asm"))
+        settle(page)
+
+    assert not shows_store("asm")
+    assert not shows_store("loops")
     page.find_element(By.ID, "sync").click()
-    before = top("loops")
+    scroll_to_target()
+    assert not shows_store("loops")
     page.execute_script("document.querySelector('#pane-asm .scroller').scrollTop = 0")
     settle(page)
-    assert (top("asm"), top("loops")) == (0, before)
+    page.find_element(By.ID, "sync").click()
+    scroll_to_target()
+    assert shows_store("loops")
 
 
 def test_panes_can_be_resized(page: webdriver.Chrome) -> None:
