@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from triton_spacemit.dialect import xsmt
-from triton_spacemit.dialect.xsmt import accesses, checks, packed, threads
+from triton_spacemit.dialect.xsmt import accesses, checks, networks, packed, threads
 
 _EFFECTS = {
     "READS": "reads memory",
@@ -23,7 +23,7 @@ _EFFECTS = {
     "ext.Pure": "none",
     "ir.IsTerminatorTrait": "none; ends its block",
 }
-_GROUPS = (accesses, packed, threads)
+_GROUPS = (accesses, packed, networks, threads)
 _CONSTANTS = {name: value for module in _GROUPS for name, value in vars(module).items()}
 _UNKNOWN = "unknown to passes, which neither move, merge nor drop it"
 _INTRODUCTION = """# The xsmt dialect
@@ -89,7 +89,7 @@ def _op(node: ast.ClassDef, group: str, functions: dict[str, ast.FunctionDef]) -
             mark = "*" if type_.startswith("Sequence") else "?" if type_.endswith("| None") else ""
             kinds = {"ext.Operand": op.operands, "ext.Result": op.results, "ext.Region": op.regions}
             kind = next((names for part, names in kinds.items() if part in type_), op.attributes)
-            words = {"IntegerAttr": "integer", "StringAttr": "string", "BoolAttr": "boolean", "TypeAttr": "type"}
+            words = {"IntegerAttr": "integer", "StringAttr": "string", "BoolAttr": "boolean", "TypeAttr": "type", "ArrayAttr": "array"}
             word = next((f" ({word})" for part, word in words.items() if part in type_), "")
             kind.append(f"`{item.target.id}{mark}`{word}")
         elif isinstance(item, ast.FunctionDef) and item.name == "verify_invariants":

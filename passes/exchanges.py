@@ -2,8 +2,8 @@
 
 `tl.sort` and `tl.topk` give 2^n elements n dimensions of two and compare along one after the other. What stands opposite is got as the
 exclusive or of an element with that of both, so a step is a reduction and a dozen ops of n dimensions, and sorting has n (n + 1) / 2 steps.
-Here a step becomes an `xsmt.exchange` of the elements in one row, and what follows each other one op. Reductions between two networks, which
-halve what `tl.topk` still looks at, get three dimensions.
+Here a step becomes an `xsmt.exchange` of the elements in one row, and steps that follow each other become one op. Reductions between two
+networks, which halve what `tl.topk` still looks at, get three dimensions.
 
 ```mlir
 func.func @step(%x: tensor<2x2xi32>) -> tensor<2x2xi32> {

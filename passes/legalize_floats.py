@@ -292,7 +292,8 @@ def legalize_floats(module: ir.Module) -> None:
                     return
                 result = _convert(b, op, wanted)
             elif name in _CHOOSING and not chip.native_float16 and wanted not in STORAGE:
-                result = _either(b, *(b.lanes(operand) for operand in op.operands), _CHOOSING[name])
+                x, y = (b.lanes(operand) for operand in op.operands)
+                result = _either(b, x, y, _CHOOSING[name])
             elif not kinds.isdisjoint(in_float32):
                 result = _compute(b, op, wanted, in_float32)
             else:

@@ -1,4 +1,4 @@
-"""The `xsmt` dialect: block memory accesses resolved to base, strides and bounds; packed products; buffers; barriers.
+"""The `xsmt` dialect: block memory accesses resolved to base, strides and bounds; packed products; buffers; barriers; sorting.
 
 `smt` is the name of the Python language module; upstream MLIR already owns an `smt` dialect, hence `xsmt` in IR.
 
@@ -18,6 +18,7 @@ from triton_spacemit.dialect.xsmt.accesses import (
     ScatterOp,
 )
 from triton_spacemit.dialect.xsmt.checks import XSMT
+from triton_spacemit.dialect.xsmt.networks import ExchangeOp
 from triton_spacemit.dialect.xsmt.packed import HINTS, STORAGES, AllocOp, AnnotationOp, Mmt4dOp, PackOp, RepackOp, SubviewOp, UnpackOp
 from triton_spacemit.dialect.xsmt.threads import (
     BarrierArriveOp,
@@ -48,6 +49,7 @@ __all__ = [
     "BarrierWaitOp",
     "DescriptorLoadOp",
     "DescriptorStoreOp",
+    "ExchangeOp",
     "GatherOp",
     "GlobalMBarrierOp",
     "MBarrierOp",

@@ -65,7 +65,7 @@ func.func @invalid(%x: tensor<8xf32>) {
 
 // How integers are compared has no default.
 func.func @invalid(%x: tensor<8xi32>) {
-  // expected-error@+1 {{unsigned must be true or false}}
+  // expected-error@+1 {{unsigned must be true or false, got 1 : i32}}
   %0 = "xsmt.exchange"(%x) {distances = [1], flips = [0], unsigned = 1 : i32} : (tensor<8xi32>) -> tensor<8xi32>
   return
 }

@@ -61,6 +61,14 @@ def test_long_rows(host: None, dtype: torch.dtype, columns: int) -> None:
     assert torch.equal(out, _sorted(x, False))
 
 
+def test_code_does_not_grow(host: None) -> None:
+    sizes = []
+    for columns in (512, 4096):
+        x = _numbers(1, columns, torch.float32)
+        sizes.append(len(sort_kernel[(1,)](x, x.clone(), ROWS=1, COLUMNS=columns, DESCENDING=False).asm["o"]))
+    assert sizes[1] < 1.1 * sizes[0]
+
+
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.float16, torch.float32], ids=str)
 @pytest.mark.parametrize("descending", [False, True])
 def test_topk(target: str, descending: bool, dtype: torch.dtype) -> None:
