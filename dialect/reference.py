@@ -64,9 +64,10 @@ def ops() -> list[Op]:
     functions = {node.name: node for tree in trees.values() for node in tree.body if isinstance(node, ast.FunctionDef)}
     found = []
     for module in _GROUPS:
+        group = (module.__doc__ or "").partition(":")[0]
         for node in trees[module].body:
             if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "XSMT.Operation" for base in node.bases):
-                found.append(_op(node, inspect.getdoc(module).partition(":")[0], functions))
+                found.append(_op(node, group, functions))
     operands = {name for op in found for name in _names(op.operands)}
     for op in found:  # helpers that look for an operand which not every op has
         own = _names(op.operands + op.attributes + op.results)
