@@ -72,6 +72,7 @@ STORAGE = {"bf16": "i16"} | dict.fromkeys(FORMATS, "i8")
 _TOWARDS_ZERO = 0  # tt.fp_to_fp's `rounding`
 # Results that are one of the operands, up to their sign: narrowing them rounds nothing.
 _EXACT = {"arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.negf", "math.absf", "math.copysign"}
+_CHOOSING = {"arith.maxnumf": "gt", "arith.minnumf": "lt"}
 _UNTOUCHED = {"arith.constant", "arith.select", "arith.bitcast"}
 # Their operands' types are not their result's.
 _CHANGING = {"arith.cmpf", "arith.extf", "arith.truncf", "arith.fptosi", "arith.fptoui", "arith.bitcast", "vector.reduction", "tt.fp_to_fp"}
@@ -179,6 +180,13 @@ def _convert(b: Builder, op: ir.Operation, wanted: str) -> Lanes:
     return narrow(b, wide, wanted, towards_zero, exact=wanted == "bf16" and x.kind in FORMATS)
 
 
+def _either(b: Builder, predicate: str, x: Lanes, y: Lanes) -> Lanes:
+    """The larger or lesser of two numbers; of one and NaN the number. Where LLVM sees an extremum of numbers that were float16 it makes
+    a float16 one of it, and of that, on chips that have none, a call of C's fmaxf for each lane."""
+    left, right = (v.to("f32") if v.kind == "f16" else v for v in (x, y))
+    return b.select(left.is_nan(), y, b.select(right.compare(predicate, left), y, x))
+
+
 def _compute(b: Builder, op: ir.Operation, wanted: str, in_float32: frozenset[str]) -> Lanes:
     """The same op on float32."""
     operands = [b.lanes(operand) for operand in op.operands]
@@ -283,6 +291,8 @@ def legalize_floats(module: ir.Module) -> None:
                 if name != "tt.fp_to_fp" and kinds.isdisjoint(STORAGE) and kinds != {"f64", "f16"}:
                     return
                 result = _convert(b, op, wanted)
+            elif name in _CHOOSING and not chip.native_float16 and wanted not in STORAGE:
+                result = _either(b, _CHOOSING[name], *map(b.lanes, op.operands))
             elif not kinds.isdisjoint(in_float32):
                 result = _compute(b, op, wanted, in_float32)
             else:
