@@ -49,8 +49,8 @@ class ExchangeOp(XSMT.Operation, name="exchange", traits=[ext.Pure]):
         for distance, flip in zip(distances, flips, strict=True):
             if distance < 1 or distance.bit_count() != 1 or row.shape[0] % (2 * distance):
                 return fail(op, f"distances must be powers of two that pair all {row.shape[0]} elements, got {distance}")
-            if flip not in (0, -1) and (flip <= distance or flip.bit_count() != 1):
-                return fail(op, f"flips must be 0, -1 or a power of two above their distance {distance}, got {flip}")
+            if flip not in (0, -1) and (flip <= distance or flip.bit_count() != 1 or flip >= row.shape[0]):
+                return fail(op, f"flips must be 0, -1 or a power of two above their distance {distance} and below the extent, got {flip}")
         if not isinstance(attribute(op, "unsigned"), ir.BoolAttr):
             return fail(op, f"unsigned must be true or false, got {attribute(op, 'unsigned')}")
         return True

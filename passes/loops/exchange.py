@@ -88,7 +88,7 @@ def lower_exchange(low: Lowering, node: Node) -> None:
     low.values[node.results[0]] = result if source.element == wanted else converted(low, result, wanted)
 
 
-Flipped = Callable[[Emitted], Emitted]  # whether the order is descending from a position on, for a vector
+Flipped = Callable[[Emitted], Emitted]  # 1 where the order of the vector from a position on is descending, else 0
 
 
 class Row:
@@ -112,80 +112,96 @@ class Row:
     def store(self, start: Emitted, value: Emitted) -> None:
         self.low.memory.store(self.access, value, self.at(start))
 
+    def greater(self, x: Emitted, y: Emitted) -> Emitted:
+        b = self.low.b
+        return apply(self.low, self.compare, b.i1, [x, y], {"predicate": ir.IntegerAttr.get(b.i64, self.predicate)})
+
+    def shifted(self, x: Emitted, bits_up: Emitted) -> Emitted:
+        return self.low.b.op("arith.shli", self.low.b.i64, [x, bits_up])
+
+    def bit(self, position: Emitted, number: Emitted) -> Emitted:
+        b = self.low.b
+        return b.op("arith.andi", b.i64, [b.op("arith.shrui", b.i64, [position, number]), b.constant(1)])
+
+    def flipped(self, flip: int) -> Flipped:
+        """Of a flip that is one for all lanes."""
+        b = self.low.b
+        if flip <= 0:
+            return lambda position: b.constant(-flip)
+        return lambda position: self.bit(position, b.constant(flip.bit_length() - 1))
+
     def lane_bit(self, bit: int) -> Emitted:
         """In which lanes a bit of their number is set."""
         b = self.low.b
         of_lane = b.op("arith.andi", b.i32, [b.iota(self.width, b.i32), b.constant(bit, b.i32)])
         return b.compare("ne", of_lane, b.broadcast(b.constant(0, b.i32), self.width))
 
-    def bit(self, position: Emitted, number: Emitted) -> Emitted:
+    def maxima(self, distance: int, flip: int, start: Emitted, flipped: Flipped) -> Emitted:
+        """In which lanes the greater one of each pair belongs: the right ones, where the order is ascending."""
+        b, right = self.low.b, self.lane_bit(distance)
+        if 0 < flip < self.width:
+            return b.op("arith.xori", b.i1, [right, self.lane_bit(flip)])
+        descending = flipped(start)
+        return right if descending.constant == 0 else b.op("arith.xori", b.i1, [right, b.cast_index(descending, b.i1)])
+
+    def vector(self, start: Emitted, steps: tuple[tuple[int, int], ...], flipped: Flipped | None = None) -> None:
+        """Steps within a vector; `flipped`, where given, is for all of them."""
+        b, x = self.low.b, self.load(start)
+        for distance, flip in steps:
+            y = b.shuffle(x, x, [i ^ distance for i in range(self.width)])
+            swapped = b.op("arith.xori", b.i1, [self.greater(x, y), self.maxima(distance, flip, start, flipped or self.flipped(flip))])
+            x = b.select(swapped, y, x)
+        self.store(start, x)
+
+    def near(self, steps: tuple[tuple[int, int], ...]) -> None:
         b = self.low.b
-        return b.op("arith.trunci", b.i1, [b.op("arith.shrui", b.i64, [position, number])])
-
-    def flipped(self, flip: int) -> Flipped:
-        b = self.low.b
-        if flip <= 0:
-            return lambda position: b.constant(-flip, b.i1)
-        if flip < self.width:
-            return lambda position: self.lane_bit(flip)
-        return lambda position: self.bit(position, b.constant(flip.bit_length() - 1))
-
-    def different(self, x: Emitted, y: Emitted) -> Emitted:
-        if y.constant == 0 and not y.width:
-            return x
-        return self.low.b.op("arith.xori", self.low.b.i1, [x, y])
-
-    def chosen(self, x: Emitted, y: Emitted, right: Emitted, flipped: Emitted) -> Emitted:
-        """What `x` becomes, where `y` lies opposite."""
-        b = self.low.b
-        predicate = {"predicate": ir.IntegerAttr.get(b.i64, self.predicate)}
-        greater = apply(self.low, self.compare, b.i1, [x, y], predicate)
-        return b.select(self.different(greater, self.different(right, flipped)), y, x)
-
-    def near(self, steps: tuple[tuple[int, int], ...], flipped: Flipped | None = None) -> None:
-        """Steps within vectors, in one pass; `flipped`, where given, is for all of them."""
-        b = self.low.b
-
-        def vector(start: Emitted) -> None:
-            x = self.load(start)
-            for distance, flip in steps:
-                y = b.shuffle(x, x, [i ^ distance for i in range(self.width)])
-                x = self.chosen(x, y, self.lane_bit(distance), (flipped or self.flipped(flip))(start))
-            self.store(start, x)
-
-        b.repeat(b.constant(0), b.constant(self.size), self.width, vector)
+        b.repeat(b.constant(0), b.constant(self.size), self.width, lambda start: self.vector(start, steps))
 
     def far(self, log_distance: Emitted, flipped: Flipped) -> None:
-        """One step between vectors."""
+        """One step between vectors. Descending is ascending from the right to the left."""
         b = self.low.b
-        distance = b.op("arith.shli", b.i64, [b.constant(1), log_distance])
-        inside = b.sub(distance, b.constant(1))
+        distance = self.shifted(b.constant(1), log_distance)
 
         def pair(i: Emitted) -> None:
-            below = b.op("arith.andi", b.i64, [i, inside])
+            below = b.op("arith.andi", b.i64, [i, b.sub(distance, b.constant(1))])
             left = b.sub(b.add(i, i), below)  # the bits from the distance on, one place up
-            right = b.add(left, distance)
-            x, y, flip = self.load(left), self.load(right), flipped(left)
-            new = self.chosen(x, y, b.constant(0, b.i1), flip), self.chosen(y, x, b.constant(1, b.i1), flip)
-            for place, value in zip((left, right), new, strict=True):
-                self.store(place, value)
+            across = b.mul(flipped(left), distance)
+            first, second = b.add(left, across), b.sub(b.add(left, distance), across)
+            x, y = self.load(first), self.load(second)
+            lesser, greater = b.select(self.greater(x, y), y, x), b.select(self.greater(y, x), y, x)
+            self.store(first, lesser)
+            self.store(second, greater)
 
         b.repeat(b.constant(0), b.constant(self.size // 2), self.width, pair)
 
     def merges(self, merges: Merges) -> None:
         b = self.low.b
         log_width = self.width.bit_length() - 1
-        log_distance, log_flip = merges.distance.bit_length() - 1, max(merges.flip, 1).bit_length() - 1
-        steps = tuple((1 << i, 0) for i in reversed(range(log_width)))
 
         def merge(number: Emitted) -> None:
-            flipped = self.flipped(merges.flip)
-            if merges.count > 1:
-                bit = b.add(number, b.constant(log_flip))
-                flipped = lambda position: self.bit(position, bit)  # noqa: E731
-            largest = b.add(number, b.constant(log_distance))
-            steps_between = b.sub(largest, b.constant(log_width - 1))
-            b.repeat(b.constant(0), steps_between, 1, lambda i: self.far(b.sub(largest, i), flipped))
-            self.near(steps, flipped)
+            log_flip = b.add(number, b.constant(max(merges.flip, 1).bit_length() - 1))
+            largest = b.add(number, b.constant(merges.distance.bit_length() - 1))
+            flipped = self.flipped(merges.flip) if merges.flip <= 0 else lambda position: self.bit(position, log_flip)
+            far_steps = b.sub(largest, b.constant(log_width - 1))
+            b.repeat(b.constant(0), far_steps, 1, lambda i: self.far(b.sub(largest, i), flipped))
+            self.end_of_merge(tuple((1 << i, merges.flip) for i in reversed(range(log_width))), log_flip)
 
         b.repeat(b.constant(0), b.constant(merges.count), 1, merge)
+
+    def end_of_merge(self, steps: tuple[tuple[int, int], ...], log_flip: Emitted) -> None:
+        """The steps within vectors: first where the order is ascending, then where it is descending; for each the masks are constant."""
+        if steps[0][1] <= 0:
+            self.near(steps)
+            return
+        b = self.low.b
+        extent = self.shifted(b.constant(1), log_flip)  # of what has one order
+        pairs = b.op("arith.shrui", b.i64, [b.constant(self.size // 2), log_flip])
+
+        def half(descending: Emitted) -> None:
+            def run(number: Emitted) -> None:
+                start = self.shifted(b.add(b.add(number, number), descending), log_flip)
+                b.repeat(b.constant(0), extent, self.width, lambda i: self.vector(b.add(start, i), steps, lambda _: descending))
+
+            b.repeat(b.constant(0), pairs, 1, run)
+
+        b.repeat(b.constant(0), b.constant(2), 1, half)

@@ -56,7 +56,7 @@ func.func @invalid(%x: tensor<12xf32>) {
 
 // The two of a pair have one order.
 func.func @invalid(%x: tensor<8xf32>) {
-  // expected-error@+1 {{flips must be 0, -1 or a power of two above their distance 2, got 1}}
+  // expected-error@+1 {{flips must be 0, -1 or a power of two above their distance 2 and below the extent, got 1}}
   %0 = "xsmt.exchange"(%x) {distances = [2], flips = [1], unsigned = false} : (tensor<8xf32>) -> tensor<8xf32>
   return
 }
@@ -67,5 +67,14 @@ func.func @invalid(%x: tensor<8xf32>) {
 func.func @invalid(%x: tensor<8xi32>) {
   // expected-error@+1 {{unsigned must be true or false, got 1 : i32}}
   %0 = "xsmt.exchange"(%x) {distances = [1], flips = [0], unsigned = 1 : i32} : (tensor<8xi32>) -> tensor<8xi32>
+  return
+}
+
+// -----
+
+// And no order lies behind the row.
+func.func @invalid(%x: tensor<8xf32>) {
+  // expected-error@+1 {{flips must be 0, -1 or a power of two above their distance 1 and below the extent, got 8}}
+  %0 = "xsmt.exchange"(%x) {distances = [1], flips = [8], unsigned = false} : (tensor<8xf32>) -> tensor<8xf32>
   return
 }
