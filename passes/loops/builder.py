@@ -20,13 +20,21 @@ class Emitted:
         self.constant = constant
 
 
+def constant_of(value: ir.Value) -> ir.IntegerAttr | ir.FloatAttr | None:
+    """The number that a value is known to be, or that all elements of a block are."""
+    owner = value.owner
+    if isinstance(owner, ir.Block) or owner.operation.name != "arith.constant":
+        return None
+    attribute = owner.attributes["value"]
+    if isinstance(attribute, ir.DenseElementsAttr) and attribute.is_splat:
+        attribute = attribute.get_splat_value()
+    return attribute if isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) else None
+
+
 def is_zero(value: Emitted | None) -> bool:
     """Whether the value is a constant zero, also a negative one."""
-    owner = value.value.owner if value is not None else None
-    attribute = (
-        owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
-    )
-    return isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) and attribute.value == 0
+    number = None if value is None else constant_of(value.value)
+    return number is not None and number.value == 0
 
 
 class Scope:

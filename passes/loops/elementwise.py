@@ -5,7 +5,7 @@ import math
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.builder import Emitted, constant_of
 from triton_spacemit.passes.loops.lowering import REUSE_COST, Lowering
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor, bits
 from triton_spacemit.passes.loops.views import linear_form
@@ -120,9 +120,8 @@ def divides_by_invariant(low: Lowering, x: Emitted, divisor: Emitted) -> bool:
         return False
     if not isinstance(low.b.element(x), (ir.F32Type, ir.F64Type)):
         return False
-    owner = divisor.value.owner
-    constant = not isinstance(owner, ir.Block) and owner.name == "arith.constant"
-    return not (constant and abs(math.frexp(owner.attributes["value"].value)[0]) == 0.5)  # LLVM multiplies by the inverse of a power of two
+    number = constant_of(divisor.value)
+    return number is None or abs(math.frexp(number.value)[0]) != 0.5  # LLVM multiplies by the inverse of a power of two
 
 
 def quotient(low: Lowering, x: Emitted, divisor: Emitted) -> Emitted:
