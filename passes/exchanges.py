@@ -170,7 +170,8 @@ def _parity(value: ir.Value) -> Parity | None:
         return None
     op, number = value.owner, _splat(value)
     if number is not None:
-        return Parity(frozenset(), bool(number)) if number in (0, 1, -1) else None
+        true = (1, -1) if str(value.type.element_type) == "i1" else (1,)
+        return Parity(frozenset(), number in true) if number in (0, *true) else None
     if op.name == "tt.make_range":
         return Parity(frozenset([0]), False) if (op.attributes["start"].value, op.attributes["end"].value) == (0, 2) else None
     if op.name in ("tt.broadcast", "arith.extui", "arith.trunci"):
