@@ -210,12 +210,12 @@ def _reshaped(value: ir.Value, shape: list[int], before: ir.Operation) -> ir.Val
 
 
 def _exchange(select: ir.Operation, step: Step) -> None:
-    """Replace a step's result; steps that its block comes from become steps of the same op."""
+    """Replace a step's result; steps before it, which run as often, become steps of the same op."""
     block = step.block
     row = _reshaped(block, [math.prod(block.type.shape)], select)
     distances, flips = [step.distance], [step.flip]
     before = _owner(row, "xsmt.exchange")
-    if before is not None and before.attributes["unsigned"].value == step.unsigned:
+    if before is not None and before.block == select.block and before.attributes["unsigned"].value == step.unsigned:
         row = before.operands[0]
         distances = [*(n.value for n in before.attributes["distances"]), *distances]
         flips = [*(n.value for n in before.attributes["flips"]), *flips]
