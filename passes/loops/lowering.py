@@ -254,13 +254,6 @@ class Lowering(ABC):
         base = self.b.offset(buffer.base, self.b.constant(index * buffer.strides[-1]), buffer.stored)
         return Buffer(base, buffer.shape[:-1], buffer.strides[:-1], buffer.element, buffer.stored)
 
-    def every_other(self, buffer: Buffer, dim: int, first: int) -> Buffer:
-        """Every second element along `dim`, from `first` on."""
-        base = self.b.offset(buffer.base, self.b.constant(first * buffer.strides[dim]), buffer.stored)
-        shape = tuple(n // 2 if d == dim else n for d, n in enumerate(buffer.shape))
-        strides = tuple(s * 2 if d == dim else s for d, s in enumerate(buffer.strides))
-        return Buffer(base, shape, strides, buffer.element, buffer.stored)
-
     def window(self, buffer: Buffer, start: int, shape: tuple[int, ...]) -> Buffer:
         """`buffer[start : start + shape[0]]`."""
         base = self.b.offset(buffer.base, self.b.constant(start * buffer.strides[0]), buffer.stored)
