@@ -215,7 +215,7 @@ def _exchange(select: ir.Operation, step: Step) -> None:
     row = _reshaped(block, [math.prod(block.type.shape)], select)
     distances, flips = [step.distance], [step.flip]
     before = _owner(row, "xsmt.exchange")
-    if before is not None and before.block == select.block and before.attributes["unsigned"].value == step.unsigned:
+    if before is not None and before.operation.block == select.block and before.attributes["unsigned"].value == step.unsigned:
         row = before.operands[0]
         distances = [*(n.value for n in before.attributes["distances"]), *distances]
         flips = [*(n.value for n in before.attributes["flips"]), *flips]
