@@ -180,7 +180,7 @@ def _convert(b: Builder, op: ir.Operation, wanted: str) -> Lanes:
     return narrow(b, wide, wanted, towards_zero, exact=wanted == "bf16" and x.kind in FORMATS)
 
 
-def _either(b: Builder, x: Lanes, y: Lanes, predicate: str) -> Lanes:
+def _either(b: Builder, predicate: str, x: Lanes, y: Lanes) -> Lanes:
     """The larger or lesser of two numbers; of one and NaN the number. Where LLVM sees an extremum of numbers that were float16 it makes
     a float16 one of it, and of that, on chips that have none, a call of C's fmaxf for each lane."""
     left, right = (v.to("f32") if v.kind == "f16" else v for v in (x, y))
@@ -292,7 +292,7 @@ def legalize_floats(module: ir.Module) -> None:
                     return
                 result = _convert(b, op, wanted)
             elif name in _CHOOSING and not chip.native_float16 and wanted not in STORAGE:
-                result = _either(b, *(b.lanes(operand) for operand in op.operands), _CHOOSING[name])
+                result = _either(b, _CHOOSING[name], *map(b.lanes, op.operands))
             elif not kinds.isdisjoint(in_float32):
                 result = _compute(b, op, wanted, in_float32)
             else:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
-from triton_spacemit.passes.affine import DESCRIBED, Describer, Form, Node, Nodes
+from triton_spacemit.passes.affine import Describer, Form
+from triton_spacemit.passes.masks import DESCRIBED
+from triton_spacemit.passes.nodes import Node, Nodes
 
 CONTROL = ("scf.for", "scf.if", "scf.while")
 _ACCESSES = frozenset("tt." + name for name in "load store atomic_load atomic_store atomic_rmw atomic_cas atomic_poll".split())
@@ -175,12 +177,12 @@ class Planner:
         """Repeat the loop's body until it leaves all of `carried` as it was; what a failed attempt described is forgotten."""
         carried = list(carried)
         while True:
-            marks, plans = self.describer.marks, len(self.plans)
+            forms, plans = len(self.describer.forms), len(self.plans)
             before = [(len(how.parts), how.addresses, how.plain) for how in carried]
             yield
             if before == [(len(how.parts), how.addresses, how.plain) for how in carried]:
                 return
-            self.describer.rollback(*marks)
+            self.describer.rollback(forms)
             while len(self.plans) > plans:
                 self.plans.popitem()
 

@@ -48,7 +48,7 @@ _INTRINSIC_MATH = frozenset(
 
 STAGES = {
     "structure": Stage(
-        ("lift-cf-to-scf", "smt", "inline-calls", "canonicalize", "cse", "structure", "canonicalize", "cse"),
+        ("lift-cf-to-scf", "smt", "inline-calls", "canonicalize", "cse", "exchanges", "structure", "canonicalize", "cse"),
         State(ops=(*_BRANCHES, *_MEMORY), types=("!tt.",)),
     ),
     "smt": Stage(("plain-blocks", "canonicalize", "cse"), State(ops=("xsmt.mmt4d", "xsmt.repack", *_BRANCHES, *_MEMORY), types=("!tt.",))),

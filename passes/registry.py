@@ -18,6 +18,7 @@ Pass = Callable[[ir.Module], None]
 PASSES = {
     "smt": "triton_spacemit.passes.smt:smt",
     "inline-calls": "triton_spacemit.passes.inline_calls:inline_calls",
+    "exchanges": "triton_spacemit.passes.exchanges:exchanges",
     "structure": "triton_spacemit.passes.structure:structure",
     "plain-blocks": "triton_spacemit.passes.plain_blocks:plain_blocks",
     "loops": "triton_spacemit.passes.loops:loops",

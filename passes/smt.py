@@ -1,7 +1,7 @@
 """Make xsmt ops of the smt language's calls and of its parallel loops.
 
 In: a call of a private function `@__smt.NAME__TYPES` without a body for each builtin, with its constants as attributes; a parallel loop is
-an `scf.for` with the attribute `smt.parallel` (backend/language/smt lists them all). Out: the ops of `dialect/xsmt.py`.
+an `scf.for` with the attribute `smt.parallel` (backend/language/smt lists them all). Out: the ops of `dialect/xsmt`.
 
 ```mlir
 func.func @tiles(%m: tensor<8x8xf16>, %i: i32) -> tensor<2x2x4x4xf16> {

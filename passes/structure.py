@@ -25,8 +25,10 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
 from triton_spacemit.dialect.errors import LoweringError
-from triton_spacemit.passes.affine import DESCRIBED, Bounds, Describer, Node, Nodes
+from triton_spacemit.passes.affine import Describer
+from triton_spacemit.passes.masks import DESCRIBED, Bounds, Masks
 from triton_spacemit.passes.merges import CONTROL, Carried, Plan, Planner, sides
+from triton_spacemit.passes.nodes import Node, Nodes
 
 # Triton's ops that may go when nothing uses them, as every op of arith and math may.
 _PURE = frozenset(
@@ -56,6 +58,7 @@ class _Function:
         self.nodes = Nodes(function.context)
         self.planner = Planner(self.nodes)
         self.describer: Describer = self.planner.describer
+        self.masks = Masks(self.describer)
         self.replaced: dict[ir.Value, ir.Value] = {}
         self.done: set[ir.Operation] = set()
         self.constants: dict[ir.Attribute, ir.Value] = {}
@@ -286,7 +289,7 @@ class _Function:
             indices = ir.DenseI32ArrayAttr.get([_DYNAMIC])
             operands = [base, self.emit(form.offset)]
             base = self.before(op, "llvm.getelementptr", operands, self.nodes.ptr, elem_type=unit, rawConstantIndices=indices)
-        bounds = self.describer.mask(mask) if mask is not None else None
+        bounds = self.masks.bounds(mask) if mask is not None else None
         lower, upper, rest = self.resolve(op, form.shape, bounds)
         segments = [[base]]
         attributes = dict(attributes or {})

@@ -30,6 +30,8 @@ from triton_spacemit.passes.loops import (
     control,
     dot,
     elementwise,
+    exchange,
+    functions,
     packed,
     parallel,
     reductions,
@@ -54,7 +56,7 @@ HANDLERS = {
     "tt.split": elementwise.lower_split,
     "tt.cat": elementwise.lower_cat,
     "tt.gather": elementwise.lower_gather,
-    "tt.map_elementwise": elementwise.lower_map_elementwise,
+    "tt.map_elementwise": functions.lower_map_elementwise,
     "tt.bitcast": elementwise.lower_elementwise,
     "tt.fp_to_fp": elementwise.lower_elementwise,
     "tt.clampf": elementwise.lower_elementwise,
@@ -80,6 +82,7 @@ HANDLERS = {
     "xsmt.atomic_rmw": accesses.lower_atomic,
     "xsmt.atomic_cas": accesses.lower_atomic,
     "xsmt.atomic_poll": accesses.lower_atomic_poll,
+    "xsmt.exchange": exchange.lower_exchange,
     "xsmt.subview": packed.lower_subview,
     "xsmt.pack": packed.lower_pack,
     "xsmt.unpack": packed.lower_unpack,
@@ -104,7 +107,7 @@ HANDLERS = {
 # scalar ops of the LLVM dialect that structure leaves: copied with new operands
 SCALAR_LLVM = ("llvm.getelementptr", "llvm.mlir.zero", "llvm.ptrtoint", "llvm.inttoptr", "llvm.intr.assume")
 
-COMPUTING = ("tt.dot", "tt.scan")  # whose loops want whole registers
+COMPUTING = ("tt.dot", "tt.scan", "xsmt.exchange")  # whose loops want whole registers
 # LLVM's words for vectors of half a 512-bit register
 HALF_REGISTERS = (("prefer-vector-width", "256"), ("min-legal-vector-width", "0"))
 

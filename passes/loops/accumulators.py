@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.loops.builder import constant_of
 from triton_spacemit.passes.loops.reductions import simple_kind
 from triton_spacemit.passes.loops.tensors import bits
 
@@ -42,15 +43,6 @@ def _only_user(value: ir.Value) -> ir.Operation | None:
     return uses[0].owner.operation if len(uses) == 1 else None
 
 
-def _start(value: ir.Value) -> ir.Attribute | None:
-    """The one element of a constant block."""
-    owner = value.owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        return None
-    attribute = owner.attributes["value"]
-    return attribute.get_splat_value() if isinstance(attribute, ir.DenseElementsAttr) and attribute.is_splat else None
-
-
 def _reduction(loop: ir.Operation, number: int) -> ir.Operation | None:
     """The reduction that alone reads the carried block `number`, where each turn does the same to it."""
     result, body = loop.results[number], loop.regions[0].blocks[0]
@@ -63,7 +55,7 @@ def _reduction(loop: ir.Operation, number: int) -> ir.Operation | None:
     kind = simple_kind(reduction.regions[0].blocks[0])
     if kind is None or update.name != kind or end.operands[number] != update.results[0] or len(list(update.results[0].uses)) != 1:
         return None
-    type_, start = result.type, _start(loop.operands[3 + number])
+    type_, start = result.type, constant_of(loop.operands[3 + number])
     if start is None or type_.shape[reduction.attributes["axis"].value] < SHORT or bits(type_.element_type) < 32:
         return None
     return reduction if kind in IDEMPOTENT or (kind in ZERO and start.value == 0) else None
@@ -74,7 +66,7 @@ def _rewrite(loop: ir.Operation, found: dict[int, ir.Operation]) -> None:
     operands = list(loop.operands)
     before = ir.InsertionPoint(loop)
     for i in found:
-        start = _start(operands[3 + i])
+        start = constant_of(operands[3 + i])
         value = ir.DenseElementsAttr.get_splat(types[i], start) if isinstance(types[i], ir.RankedTensorType) else start
         constant = ir.Operation.create("arith.constant", [types[i]], [], {"value": value}, None, 0, loop.location, before, False)
         operands[3 + i] = constant.results[0]

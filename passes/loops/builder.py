@@ -20,13 +20,21 @@ class Emitted:
         self.constant = constant
 
 
+def constant_of(value: ir.Value) -> ir.IntegerAttr | ir.FloatAttr | None:
+    """The number that a value is known to be, or that all elements of a block are."""
+    owner = value.owner
+    if isinstance(owner, ir.Block) or owner.operation.name != "arith.constant":
+        return None
+    attribute = owner.attributes["value"]
+    if isinstance(attribute, ir.DenseElementsAttr) and attribute.is_splat:
+        attribute = attribute.get_splat_value()
+    return attribute if isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) else None
+
+
 def is_zero(value: Emitted | None) -> bool:
     """Whether the value is a constant zero, also a negative one."""
-    owner = value.value.owner if value is not None else None
-    attribute = (
-        owner.attributes["value"] if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name == "arith.constant" else None
-    )
-    return isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) and attribute.value == 0
+    number = None if value is None else constant_of(value.value)
+    return number is not None and number.value == 0
 
 
 class Scope:
@@ -255,6 +263,13 @@ class Builder:
     def freeze(self, value: Emitted) -> Emitted:
         """The same value, which loop passes do not see as a function of a loop's variable."""
         return Emitted(self.create("llvm.freeze", [value.value.type], [value.value]).results[0], self.depth, value.width)
+
+    def opaque(self, value: Emitted) -> Emitted:
+        """The same number, which LLVM does not know where it is a constant: it stays in a register."""
+        attributes = {"asm_string": ir.StringAttr.get(""), "constraints": ir.StringAttr.get("=r,0")}
+        attributes["tail_call_kind"] = ir.Attribute.parse("#llvm.tailcallkind<none>")
+        result = self.create("llvm.inline_asm", [value.value.type], [value.value], attributes).results[0]
+        return Emitted(result, self.depth, value.width)
 
     def shuffle(self, first: Emitted, second: Emitted, lanes: Sequence[int]) -> Emitted:
         """Lanes of two vectors of equal length, those of the second counted on behind the first's."""

@@ -17,7 +17,7 @@ from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.operands import inner_limit, locate, operand_buffer, stored_shape, tile_steps
 from triton_spacemit.passes.loops.product import make_product
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
-from triton_spacemit.passes.loops.tiles import Located, run_tiles
+from triton_spacemit.passes.loops.tiles import Located, Turns, run_tiles
 from triton_spacemit.passes.loops.views import View
 
 CHUNK = 256  # steps of k for which operands are located before tiles run over them
@@ -42,7 +42,7 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
         shape = stored_shape(product, tensor.shape, unit_dim is None)
         operands.append(locate(low, product, tensor, unit_dim, inner, functools.partial(operand_buffer, low, shape, product.factor)))
     steps = tile_steps(low, product, inner)
-    run_tiles(low, product, b_turns=None, views=lambda turn: (operands[0], operands[1], steps), begin_at_zero=at_zero)
+    run_tiles(low, product, Turns(None, lambda turn: (operands[0], operands[1], steps), at_zero))
     low.values[node.results[0]] = low.from_buffer(target, node)
 
 
@@ -157,7 +157,7 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
             inner, *values = (get(turn) for get in kept)
             return View(values[0], values[1:3], product.factor), View(values[3], values[4:], product.factor), inner
 
-        run_tiles(low, product, count, views, begin_at_zero=False)
+        run_tiles(low, product, Turns(count, views, begin_at_zero=False))
         return carried
 
     results, _ = b.for_loop(b.constant(0), turns, per_chunk, scalars, chunk)

@@ -5,7 +5,7 @@ import math
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.builder import Emitted, constant_of
 from triton_spacemit.passes.loops.lowering import REUSE_COST, Lowering
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor, bits
 from triton_spacemit.passes.loops.views import linear_form
@@ -120,9 +120,8 @@ def divides_by_invariant(low: Lowering, x: Emitted, divisor: Emitted) -> bool:
         return False
     if not isinstance(low.b.element(x), (ir.F32Type, ir.F64Type)):
         return False
-    owner = divisor.value.owner
-    constant = not isinstance(owner, ir.Block) and owner.name == "arith.constant"
-    return not (constant and abs(math.frexp(owner.attributes["value"].value)[0]) == 0.5)  # LLVM multiplies by the inverse of a power of two
+    number = constant_of(divisor.value)
+    return number is None or abs(math.frexp(number.value)[0]) != 0.5  # LLVM multiplies by the inverse of a power of two
 
 
 def quotient(low: Lowering, x: Emitted, divisor: Emitted) -> Emitted:
@@ -315,42 +314,6 @@ def lower_gather(low: Lowering, node: Node) -> None:
     low.values[node.results[0]] = tensor
     if low.analysis.pulled_inside_region(node.results[0], node.block):
         low.materialise(tensor)
-
-
-def lower_map_elementwise(low: Lowering, node: Node) -> None:
-    """A function of scalars applied to every element, or to every `pack` neighbours along the last dimension.
-
-    Evaluated on whole vectors where its body has no loop and takes one element at a time, else element by element.
-    """
-    sources = [low.tensor(v) for v in node.operands]
-    shape = shape_of(node.results[0])
-    pack = node.attribute("pack")
-    pack = 1 if pack is None else pack.value
-    block = node.op.regions[0].blocks[0]
-    identity = tuple(range(len(shape)))
-    if pack == 1 and low.inlines(block):
-        for number, result in enumerate(node.results):
-
-            def compute(at: Coordinates, number: int = number) -> Emitted:
-                return low.inline(block, [low.evaluate(s, at) for s in sources])[number]
-
-            cost = sum(s.cost for s in sources) + len(list(block.operations))
-            define(low, node, result, Tensor(shape, element_of(result.type), compute, node.op, tuple((s, identity) for s in sources), cost))
-        return
-    buffers = [low.allocate(shape, element_of(r.type)) for r in node.results]
-    targets = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
-
-    def body(at: Coordinates) -> None:
-        first = low.b.mul(at[-1].start, low.b.constant(pack))
-        places = [(*at[:-1], Coordinate(low.b.add(first, low.b.constant(i)))) for i in range(pack)]
-        results = iter(low.copy_in(block, [low.evaluate(s, place) for s in sources for place in places]))
-        for target in targets:
-            for place in places:
-                low.memory.store(target, next(results), place)
-
-    low.nest_scalar((*shape[:-1], shape[-1] // pack), body)
-    for result, buffer in zip(node.results, buffers, strict=True):
-        low.values[result] = low.from_buffer(buffer, node)
 
 
 def lower_unsplat(low: Lowering, node: Node) -> None:

@@ -112,7 +112,7 @@ class GroupedLanes(FixedLanes):
             sums, right = self._part(total, start), self._as_factors(self._part(vector, start))
             op = b.create("llvm.call_intrinsic", [sums.value.type], [sums.value, left, right], attributes)
             parts.append(Emitted(op.results[0], b.depth, self.PART))
-        return parts[0] if len(parts) == 1 else b.shuffle(*parts, range(self.width))
+        return parts[0] if len(parts) == 1 else b.shuffle(parts[0], parts[1], range(self.width))
 
     def _part(self, vector: Emitted, start: int) -> Emitted:
         return vector if self.width == self.PART else self.low.b.shuffle(vector, vector, range(start, start + self.PART))

@@ -15,7 +15,7 @@ from triton_spacemit.passes.loops.views import View, in_place
 
 PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
 PACK_USES = 32  # off RISC-V, from so many uses of each element on, a copy without conflicts in the caches pays
-LINE_BYTES = 64
+LINE_BYTES, PAGE_BYTES = 64, 4096
 
 
 def inner_limit(low: Lowering, product: Product, left: Tensor, right: Tensor) -> Emitted:
@@ -89,7 +89,9 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
     found = in_place(low, tensor, wanted)
     view, condition = found or (None, None)
     if view is not None and tensor.element == product.factor and (unit_dim is None or view.strides[unit_dim].constant == 1):
-        if low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES:
+        few = low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES
+        if few or is_left:
+            condition = condition if few else b.both(condition, spread(low, view))
             return either(low, product, view, condition, lambda: packed(low, product, tensor, slot()))
     buffer = slot()
     if is_left:
@@ -114,6 +116,14 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
     else:
         b.if_else(condition, [], copy_view, otherwise)
     return View(buffer.base, [b.constant(s) for s in buffer.strides], product.factor)
+
+
+def spread(low: Lowering, view: View) -> Emitted:
+    """Whether the first elements of neighbouring rows lie in different sets of a first-level cache, a page for each of its ways."""
+    b = low.b
+    distance = b.mul(view.strides[-2], b.constant(bits(view.element) // 8))
+    place = b.op("arith.andi", b.i64, [b.add(distance, b.constant(LINE_BYTES)), b.constant(PAGE_BYTES - 1)])
+    return b.compare("sge", place, b.constant(2 * LINE_BYTES))
 
 
 def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emitted], slack: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.builder import Emitted, constant_of
 from triton_spacemit.passes.loops.elementwise import upper_bound
 from triton_spacemit.passes.loops.lowering import CONVERSIONS, Lowering
 from triton_spacemit.passes.loops.tensors import Tensor
@@ -42,8 +42,8 @@ def _padding_of(low: Lowering, value: ir.Value, dim: int, found: Found) -> Paddi
     if not isinstance(known, Tensor) or node is None:
         return None
     if known.uniform is not None:
-        number = _number(known.uniform)
-        return None if number is None else (number, [])
+        number = constant_of(known.uniform.value)
+        return None if number is None else (number.value, [])
     if node.name == "xsmt.descriptor_load":
         return _of_load(known, dim)
     if node.name == "tt.expand_dims":
@@ -62,21 +62,13 @@ def _padding_of(low: Lowering, value: ir.Value, dim: int, found: Found) -> Paddi
     return _of_arithmetic(node, [padding_of(low, operand, dim, found) for operand in node.operands])
 
 
-def _number(value: Emitted) -> float | None:
-    owner = value.value.owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        return None
-    attribute = owner.attributes["value"]
-    return attribute.value if isinstance(attribute, (ir.FloatAttr, ir.IntegerAttr)) else None
-
-
 def _of_load(load: Tensor, dim: int) -> Padding | None:
     if load.access is None or load.buffer is not None:
         return None
     other = load.access.other
     other = other.uniform if isinstance(other, Tensor) else other
-    number = None if other is None else _number(other)
-    return None if number is None else (number, [load.access.upper[dim]])
+    number = None if other is None else constant_of(other.value)
+    return None if number is None else (number.value, [load.access.upper[dim]])
 
 
 def _of_arithmetic(node: Node, found: list[Padding | None]) -> Padding | None:

@@ -1,8 +1,9 @@
 """Register tiles of a product's result: a loop over k that reads a vector of B and one element of A per row."""
 
+import functools
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lanes import GROUPED, ActiveLanes, FixedLanes, Lanes
@@ -10,26 +11,46 @@ from triton_spacemit.passes.loops.lowering import GROUP, Lowering
 from triton_spacemit.passes.loops.product import Product
 from triton_spacemit.passes.loops.views import View
 
-UNROLL = {False: 4, True: 16}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
+UNROLL = {False: 4, True: 32}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
 
 Located = tuple[View, View, Emitted]  # A and B in memory, and how many steps of k there are
 
 
-def run_tiles(
-    low: Lowering, product: Product, b_turns: Emitted | None, views: Callable[[Emitted | None], Located], begin_at_zero: bool
-) -> None:
-    """All register tiles of the result, each over `b_turns` turns (None: the one turn); `views(turn)` gives the operands of a turn."""
+@dataclass(eq=False)
+class Turns:
+    """What is summed up: `count` turns (None: one), the operands of each, and whether the sums start at zero or at what C is in memory."""
+
+    count: Emitted | None
+    operands: Callable[[Emitted | None], Located]
+    begin_at_zero: bool
+
+
+@dataclass(eq=False)
+class Place:
+    """Where a tile is: its matrix in a batch, its first row and column, and how many columns it has where that is not known."""
+
+    batch: list[Emitted]
+    base_c: Emitted
+    row: Emitted
+    column: Emitted
+    columns: Emitted | None
+
+
+def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
+    """All register tiles of the result."""
     b = low.b
     target = product.target
-    c_strides = [b.constant(s) for s in target.strides]
+    few_rows = product.rows % product.height
+    most_rows = b.maximum(b.sub(product.wanted_rows, b.constant(few_rows)), b.constant(0))
+    last_row = round_up(low, most_rows, product.height) if few_rows else product.wanted_rows
 
     def batched(at: list[Emitted]) -> None:
         if len(at) < len(product.batch):
             b.repeat(b.constant(0), b.constant(product.batch[len(at)]), 1, lambda i: batched([*at, i]))
             return
         base_c = target.base
-        for i, stride in zip(at, c_strides, strict=False):
-            base_c = b.offset(base_c, b.mul(i, stride), target.stored)
+        for i, stride in zip(at, target.strides, strict=False):
+            base_c = b.offset(base_c, b.mul(i, b.constant(stride)), target.stored)
 
         def column(j: Emitted) -> None:
             left = b.minimum(b.sub(product.wanted_columns, j), b.constant(product.lanes))
@@ -37,10 +58,12 @@ def run_tiles(
             partial = None if whole else left
 
             def rows(part: Product, unroll: int) -> list[Emitted]:
-                def row(i: Emitted) -> None:
-                    tile(low, part, base_c, c_strides, at, i, j, partial, b_turns, views, begin_at_zero, unroll)
+                def row(height: int, i: Emitted) -> None:
+                    run_tile(low, replace(part, height=height), Place(at, base_c, i, j, partial), turns, unroll)
 
-                b.repeat(b.constant(0), product.wanted_rows, product.height, row)
+                b.repeat(b.constant(0), most_rows, product.height, functools.partial(row, product.height))
+                if few_rows:
+                    b.repeat(last_row, product.wanted_rows, product.height, functools.partial(row, few_rows))
                 return []
 
             unroll, narrow = UNROLL[low.chip.has_vl], product.lanes // GROUP
@@ -56,107 +79,142 @@ def run_tiles(
     batched([])
 
 
-def tile(
-    low: Lowering,
-    product: Product,
-    base_c: Emitted,
-    c_strides: list[Emitted],
-    at: list[Emitted],
-    i: Emitted,
-    j: Emitted,
-    partial: Emitted | None,
-    b_turns: Emitted | None,
-    views: Callable[[Emitted | None], Located],
-    begin_at_zero: bool,
-    most_unrolled: int,
-) -> None:
-    """`C[i : i + height, j : j + lanes] += sum over turns of A[i : i + height, :] @ B[:, j : j + lanes]`, the tile of C in registers.
+def round_up(low: Lowering, number: Emitted, unit: int) -> Emitted:
+    """The least multiple of `unit` that is not below `number`."""
+    b = low.b
+    if number.constant is not None:
+        return b.constant(-(-number.constant // unit) * unit)
+    return b.mul(b.op("arith.divui", b.i64, [b.add(number, b.constant(unit - 1)), b.constant(unit)]), b.constant(unit))
 
-    Rows behind the wanted ones read the last wanted row of A; what they give lands behind C's rows, where every buffer has room.
+
+def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_unrolled: int) -> None:
+    """`C[row : row + height, column : column + lanes] += sum over turns of A[row : row + height, :] @ B[:, column : column + lanes]`.
+
+    The tile of C is in registers. Rows behind the wanted ones read the last wanted row of A; what they give lands behind C's rows, where
+    every buffer has room.
     """
-    b, element = low.b, product.target.stored
-    places = [b.add(i, b.constant(r)) for r in range(product.height)]
-    rows_c = [b.offset(b.offset(base_c, b.mul(p, c_strides[-2]), element), j, element) for p in places]
+    b, target = low.b, product.target
+    stride_c = b.constant(target.strides[-2])
+    numbers = [b.add(place.row, b.constant(r)) for r in range(product.height)]
+    rows_c = [b.offset(b.offset(place.base_c, b.mul(n, stride_c), target.stored), place.column, target.stored) for n in numbers]
     exact = product.rows_follow or product.wanted_rows.constant is not None and product.wanted_rows.constant % product.height == 0
     last = b.sub(product.wanted_rows, b.constant(1))
-    rows = places if exact else [places[0]] + [b.minimum(p, last) for p in places[1:]]
-    lanes: Lanes
-    if product.depth > 1:
-        lanes = GROUPED[product.depth](low, product.lanes)
-    elif ActiveLanes.fits(low, product.lanes, product.factor, product.accumulate, element):
-        lanes = ActiveLanes(low, product.lanes, product.factor, product.accumulate, element, partial or b.constant(product.lanes))
-    else:
-        lanes = FixedLanes(low, product.lanes, product.factor, product.accumulate, element, partial)
+    rows = numbers if exact else [numbers[0]] + [b.minimum(n, last) for n in numbers[1:]]
+    lanes = lanes_of(low, product, place.columns)
+    unroll = math.gcd(product.inner // product.depth, most_unrolled)
 
     def turn(number: Emitted | None, carried: list[Emitted]) -> list[Emitted]:
-        a, bb, inner = views(number)
-        base_a, base_b = a.base, bb.base
-        for index, stride_a, stride_b in zip(at, a.strides, bb.strides, strict=False):
-            base_a = b.offset(base_a, b.mul(index, stride_a), a.element)
-            base_b = b.offset(base_b, b.mul(index, stride_b), bb.element)
-        rows_a = [b.offset(base_a, b.mul(r, a.strides[-2]), a.element) for r in rows]
-        column_b = b.offset(base_b, j, bb.element)
-        unroll = math.gcd(product.inner // product.depth, most_unrolled)
+        left, right, inner = turns.operands(number)
+        base_a, base_b = left.base, right.base
+        for index, stride_a, stride_b in zip(place.batch, left.strides, right.strides, strict=False):
+            base_a = b.offset(base_a, b.mul(index, stride_a), left.element)
+            base_b = b.offset(base_b, b.mul(index, stride_b), right.element)
+        rows_a = [b.offset(base_a, b.mul(r, left.strides[-2]), left.element) for r in rows]
+        column_b = b.offset(base_b, place.column, right.element)
+        return (StepsAhead if lanes.in_order else Steps)(low, lanes, left, right, rows_a, column_b).run(inner, unroll, carried)
 
-        def address_of_row(k: Emitted, u: int) -> Emitted:
-            return b.offset(column_b, b.mul(b.add(k, b.constant(u)), bb.strides[-2]), bb.element)
-
-        def scalar_of(k: Emitted, u: int, r: int) -> Emitted:
-            pointer = b.offset(rows_a[r], b.mul(b.add(k, b.constant(u)), a.strides[-1]), a.element)
-            return low.memory.scalar_load(pointer, a.element, None, None, b.depth)
-
-        def steps(count: int) -> Callable[[Emitted, list[Emitted]], list[Emitted]]:
-            def step(k: Emitted, sums: list[Emitted]) -> list[Emitted]:
-                sums, rest = list(sums[: product.height]), sums[product.height :]
-                for u in range(count):
-                    row = lanes.load_factor(address_of_row(k, u))
-                    rest = lanes.seen(row, rest)
-                    for r in range(product.height):
-                        sums[r] = lanes.multiply_add(scalar_of(k, u, r), row, sums[r])
-                return [*sums, *rest]
-
-            def step_ahead(k: Emitted, carried: list[Emitted]) -> list[Emitted]:
-                """The same for an in-order core: a vector and the scalars of a step are loaded among the multiplications of the one before.
-
-                Its place in B is passed from step to step, behind a freeze: else loop passes compute it just before the load.
-                """
-                sums, (place, *vectors) = list(carried[: product.height]), carried[product.height :]
-                place = b.freeze(place)
-                vectors = [vectors[1], lanes.load_factor(place, vectors[0])]
-                scalars = [scalar_of(k, 0, r) for r in range(product.height)]
-                for u in range(count):
-                    row, following = vectors[1], list(scalars)
-                    place = b.offset(place, bb.strides[-2], bb.element)
-                    for r in range(product.height):
-                        sums[r] = lanes.multiply_add(scalars[r], row, sums[r])
-                        if u + 1 == count:
-                            continue
-                        if r == 0:
-                            vectors = [row, lanes.load_factor(place, vectors[0])]
-                        for ready in [r - 1] * (r > 0) + [r] * (r + 1 == product.height):
-                            following[ready] = scalar_of(k, u + 1, ready)
-                    scalars = following
-                return [*sums, place, *vectors]
-
-            return step_ahead if lanes.in_order else step
-
-        if inner.constant is not None:
-            whole = b.constant(inner.constant & -unroll)
-        else:
-            whole = b.op("arith.andi", b.i64, [inner, b.constant(-unroll)])
-        if lanes.in_order:
-            carried = [*carried[: product.height], column_b, *carried[product.height :]]
-        carried, _ = b.for_loop(b.constant(0), whole, unroll, carried, steps(unroll))
-        carried, _ = b.for_loop(whole, inner, 1, carried, steps(1))
-        if lanes.in_order:
-            del carried[product.height]
-        return carried
-
-    sums = [lanes.zero() if begin_at_zero else lanes.load_sum(pointer) for pointer in rows_c]
+    sums = [lanes.zero() if turns.begin_at_zero else lanes.load_sum(pointer) for pointer in rows_c]
     sums += lanes.nothing()
-    if b_turns is None:
+    if turns.count is None:
         sums = turn(None, sums)
     else:
-        sums, _ = b.for_loop(b.constant(0), b_turns, 1, sums, turn)
+        sums, _ = b.for_loop(b.constant(0), turns.count, 1, sums, turn)
     for pointer, value in zip(rows_c, sums, strict=False):
         lanes.store_sum(pointer, lanes.finished(value, sums[product.height :]))
+
+
+def lanes_of(low: Lowering, product: Product, columns: Emitted | None) -> Lanes:
+    """The vector instructions for `columns` columns (None: all) of a tile."""
+    stored = product.target.stored
+    if product.depth > 1:
+        return GROUPED[product.depth](low, product.lanes)
+    if ActiveLanes.fits(low, product.lanes, product.factor, product.accumulate, stored):
+        return ActiveLanes(low, product.lanes, product.factor, product.accumulate, stored, columns or low.b.constant(product.lanes))
+    return FixedLanes(low, product.lanes, product.factor, product.accumulate, stored, columns)
+
+
+@dataclass(eq=False)
+class Steps:
+    """The steps over k of a tile in one turn: `rows_a` and `column_b` are where they begin in memory.
+
+    What they carry: a sum for each row, then what the lanes carry.
+    """
+
+    low: Lowering
+    lanes: Lanes
+    left: View
+    right: View
+    rows_a: list[Emitted]
+    column_b: Emitted
+
+    def run(self, inner: Emitted, unroll: int, carried: list[Emitted]) -> list[Emitted]:
+        """`inner` steps: a loop that takes `unroll` at a time, and shorter ones for the rest."""
+        b = self.low.b
+        done = b.constant(0)
+        for count in (unroll, unroll // 8, 1):
+            if count:
+                end = self._multiple(inner, count)
+                carried, _ = b.for_loop(done, end, count, carried, functools.partial(self.steps, count))
+                done = end
+        return carried
+
+    def _multiple(self, number: Emitted, count: int) -> Emitted:
+        """The largest multiple of `count`, a power of two, that is not above `number`."""
+        b = self.low.b
+        if count == 1:
+            return number
+        return b.op("arith.andi", b.i64, [number, b.constant(-count)]) if number.constant is None else b.constant(number.constant & -count)
+
+    def steps(self, count: int, k: Emitted, carried: list[Emitted]) -> list[Emitted]:
+        """`count` steps from `k` on."""
+        b, height = self.low.b, len(self.rows_a)
+        sums, rest = list(carried[:height]), carried[height:]
+        for u in range(count):
+            place = b.offset(self.column_b, b.mul(b.add(k, b.constant(u)), self.right.strides[-2]), self.right.element)
+            vector = self.lanes.load_factor(place)
+            rest = self.lanes.seen(vector, rest)
+            for r in range(height):
+                sums[r] = self.lanes.multiply_add(self.scalar(k, u, r), vector, sums[r])
+        return [*sums, *rest]
+
+    def scalar(self, k: Emitted, u: int, r: int) -> Emitted:
+        """The element of A in row `r` at step `k + u`."""
+        b = self.low.b
+        pointer = b.offset(self.rows_a[r], b.mul(b.add(k, b.constant(u)), self.left.strides[-1]), self.left.element)
+        return self.low.memory.scalar_load(pointer, self.left.element, None, None, b.depth)
+
+
+class StepsAhead(Steps):
+    """The same for an in-order core: a vector and the scalars of a step are loaded among the multiplications of the one before.
+
+    What they carry: a sum for each row, the vector's place in B, and the last two vectors, in whose registers the next two go in turn.
+    """
+
+    def run(self, inner: Emitted, unroll: int, carried: list[Emitted]) -> list[Emitted]:
+        height = len(self.rows_a)
+        # a constant distance would be added up from the loop's start, in two instructions once it is too large for one
+        self.distance = self.low.b.opaque(self.right.strides[-2])
+        carried = super().run(inner, unroll, [*carried[:height], self.column_b, *carried[height:]])
+        return carried[:height] + carried[height + 1 :]
+
+    def steps(self, count: int, k: Emitted, carried: list[Emitted]) -> list[Emitted]:
+        b, height = self.low.b, len(self.rows_a)
+        sums, (place, *vectors) = list(carried[:height]), carried[height:]
+        place = b.freeze(place)  # else loop passes compute it just before the load
+        vectors = [vectors[1], self.lanes.load_factor(place, vectors[0])]
+        scalars = [self.scalar(k, 0, r) for r in range(height)]
+        for u in range(count):
+            vector, following = vectors[1], list(scalars)
+            place = b.offset(place, self.distance, self.right.element)
+            for r in range(height):
+                sums[r] = self.lanes.multiply_add(scalars[r], vector, sums[r])
+                if u + 1 == count:
+                    continue
+                if r == 0:
+                    vectors = [vector, self.lanes.load_factor(place, vectors[0])]
+                else:  # one row behind: not into a register that the multiplication just issued reads
+                    following[r - 1] = self.scalar(k, u + 1, r - 1)
+            if u + 1 < count:
+                following[-1] = self.scalar(k, u + 1, height - 1)
+            scalars = following
+        return [*sums, place, *vectors]

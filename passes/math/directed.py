@@ -1,4 +1,4 @@
-"""Sums, products, roots and conversions rounded in a direction: `n` to nearest even, `z` towards zero, `d` down, `u` up.
+"""Sums, products, quotients, roots and conversions rounded in a direction: `n` to nearest even, `z` towards zero, `d` down, `u` up.
 
 float16 and float32 are computed in float64 "rounded to odd": an inexact result whose last bit is set lies on no number of a narrower type
 nor halfway between two, so that the one rounding that follows, in any direction, is right. float64 results are rounded to nearest and
@@ -8,16 +8,17 @@ moved by one in the direction that the sign of their exact error tells.
 from collections.abc import Callable
 
 from triton_spacemit.passes.math.builder import BITS, Builder, Lanes
-from triton_spacemit.passes.math.rounding import is_finite, is_inf, round_half_away, sign_bit, step
+from triton_spacemit.passes.math.rounding import ilogb, is_finite, is_inf, round_half_away, scale_by_power, sign_bit, step
 
 Expansion = Callable[..., Lanes]
 
 _TINY = 2.0**-900  # products below it may have errors that float64 does not hold
 _SCALE = 2.0**600
+_LARGEST_BITS = 0x7FEFFFFFFFFFFFFF
 
 
 def _to_narrower(b: Builder, wide: Lanes, kind: str, mode: str) -> Lanes:
-    """A float64, exact or rounded to odd, in a narrower type."""
+    """A float64 in a narrower type: an exact one, or one rounded to odd; but for `n`, one that only if exact equals a narrower number."""
     nearest = wide.to(kind)
     if mode == "n":
         return nearest
@@ -98,6 +99,53 @@ def multiply(mode: str) -> Expansion:
         return _moved(b, product, _overflow(b, product, error, x, y), mode)
 
     return expand
+
+
+def divide(mode: str) -> Expansion:
+    """x / y."""
+
+    def expand(b: Builder, x: Lanes, y: Lanes) -> Lanes:
+        if mode == "n":
+            return x / y
+        if x.kind == "f64":
+            return _quotient_f64(b, x, y, mode)
+        # A float64 quotient of two narrower numbers equals a narrower number only where that is the exact quotient.
+        return _to_narrower(b, x.to("f64") / y.to("f64"), x.kind, mode)
+
+    return expand
+
+
+def _quotient_f64(b: Builder, x: Lanes, y: Lanes, mode: str) -> Lanes:
+    """The sign of the remainder tells on which side of the nearest number the quotient lies.
+
+    Operands are scaled so that the remainder is exact; a subnormal quotient is rounded to its few bits from a sum of two numbers.
+    """
+    # mantissas in [1, 2) and the exponent of the quotient apart
+    usable = is_finite(b, x) & is_finite(b, y) & ~x.equals(0.0) & ~y.equals(0.0)
+    numerator, denominator = b.select(usable, x.abs(), 1.0), b.select(usable, y.abs(), 1.0)
+    power_x, power_y = ilogb(b, numerator).to("i64"), ilogb(b, denominator).to("i64")
+    numerator, denominator = scale_by_power(b, numerator, -power_x), scale_by_power(b, denominator, -power_y)
+    power = power_x - power_y
+    nearest = numerator / denominator
+    remainder = b.fma(-nearest, denominator, numerator)
+    below = b.select(remainder < 0.0, nearest.bits() - 1, nearest.bits())
+    exact = remainder.equals(0.0)
+    # bits that a subnormal quotient loses: cut off, and the quotient is exact only if they were zero
+    exponent = power + (below.shrui(52) - 1023)
+    lost = b.select(exponent < -1022, -1022 - exponent, 0)
+    lost = b.select(lost > 54, 54, lost)
+    mantissa = (below & 0xFFFFFFFFFFFFF) | 0x10000000000000
+    kept = mantissa.shrui(lost)
+    exact = exact & (kept << lost).equals(mantissa)
+    normal = b.select(exponent > 1023, _LARGEST_BITS, ((exponent + 1023) << 52) | (below & 0xFFFFFFFFFFFFF))
+    exact = exact & (exponent <= 1023)
+    towards_zero = b.select(exponent < -1022, kept, normal)
+    negative = (x.bits() ^ y.bits()) < 0
+    if mode != "z":
+        outwards = ~exact & (negative if mode == "d" else ~negative)
+        towards_zero = b.select(outwards, towards_zero + 1, towards_zero)
+    result = towards_zero.floats()
+    return b.select(usable, b.select(negative, -result, result), x / y)
 
 
 def multiply_add(mode: str) -> Expansion:

@@ -1,11 +1,8 @@
-"""Functions of a number's representation: rounding, classification, neighbours, exponents, directed quotients, remainders."""
-
-from collections.abc import Callable
+"""Functions of a number's representation: rounding, classification, neighbours, exponents."""
 
 from triton_spacemit.passes.math.builder import Builder, Lanes
 
 _MANTISSA = {"f16": 10, "f32": 23, "f64": 52}
-_LARGEST_BITS = 0x7FEFFFFFFFFFFFFF
 _BIAS = {"f16": 15, "f32": 127, "f64": 1023}
 
 
@@ -78,58 +75,3 @@ def ilogb(b: Builder, x: Lanes) -> Lanes:
     exponent = (exponent - b.select(tiny, exponent.like(mantissa + 1), 0)).to("i32")
     exponent = b.select(x.equals(0.0), -(2**31), exponent)
     return b.select(is_finite(b, x), exponent, 2**31 - 1)
-
-
-def directed_quotient(mode: str) -> Callable[[Builder, Lanes, Lanes], Lanes]:
-    """The quotient rounded towards zero (`z`), down (`d`) or up (`u`)."""
-
-    def narrow(b: Builder, x: Lanes, y: Lanes) -> Lanes:
-        # A float64 quotient of two narrower numbers equals a narrower number only where that is the exact quotient.
-        kind = x.kind
-        wide = x.to("f64") / y.to("f64")
-        nearest = wide.to(kind)
-        back = nearest.to("f64")
-        if mode == "z":
-            wrong, upwards = back.abs() > wide.abs(), sign_bit(b, nearest)
-        else:
-            wrong, upwards = (back > wide if mode == "d" else back < wide), b.constant("i1", x.lanes, mode == "u")
-        return b.select(wrong, step(b, nearest, upwards), nearest)
-
-    return narrow
-
-
-def directed_quotient_f64(mode: str) -> Callable[[Builder, Lanes, Lanes], Lanes]:
-    """As `directed_quotient`: the sign of the remainder tells on which side of the nearest number the quotient lies.
-
-    Operands are scaled so that the remainder is exact; a subnormal quotient is rounded to its few bits from a sum of two numbers.
-    """
-
-    def divide(b: Builder, x: Lanes, y: Lanes) -> Lanes:
-        # mantissas in [1, 2) and the exponent of the quotient apart
-        usable = is_finite(b, x) & is_finite(b, y) & ~x.equals(0.0) & ~y.equals(0.0)
-        numerator, denominator = b.select(usable, x.abs(), 1.0), b.select(usable, y.abs(), 1.0)
-        power_x, power_y = ilogb(b, numerator).to("i64"), ilogb(b, denominator).to("i64")
-        numerator, denominator = scale_by_power(b, numerator, -power_x), scale_by_power(b, denominator, -power_y)
-        power = power_x - power_y
-        nearest = numerator / denominator
-        remainder = b.fma(-nearest, denominator, numerator)
-        below = b.select(remainder < 0.0, nearest.bits() - 1, nearest.bits())
-        exact = remainder.equals(0.0)
-        # bits that a subnormal quotient loses: cut off, and the quotient is exact only if they were zero
-        exponent = power + (below.shrui(52) - _BIAS["f64"])
-        lost = b.select(exponent < -1022, -1022 - exponent, 0)
-        lost = b.select(lost > 54, 54, lost)
-        mantissa = (below & 0xFFFFFFFFFFFFF) | 0x10000000000000
-        kept = mantissa.shrui(lost)
-        exact = exact & (kept << lost).equals(mantissa)
-        normal = b.select(exponent > 1023, _LARGEST_BITS, ((exponent + 1023) << 52) | (below & 0xFFFFFFFFFFFFF))
-        exact = exact & (exponent <= 1023)
-        towards_zero = b.select(exponent < -1022, kept, normal)
-        negative = (x.bits() ^ y.bits()) < 0
-        if mode != "z":
-            outwards = ~exact & (negative if mode == "d" else ~negative)
-            towards_zero = b.select(outwards, towards_zero + 1, towards_zero)
-        result = towards_zero.floats()
-        return b.select(usable, b.select(negative, -result, result), x / y)
-
-    return divide

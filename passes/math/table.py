@@ -58,10 +58,6 @@ def _exactly(name: str) -> Function:
     return _same(lambda b, *operands: getattr(operands[0], name)(*operands[1:]))
 
 
-def _quotient(b: Builder, x: Lanes, y: Lanes) -> Lanes:
-    return x / y
-
-
 def _llrint(b: Builder, x: Lanes) -> Lanes:
     """Halves to even, out of range to the nearest i64, NaN to the least one."""
     rounded = x.roundeven()
@@ -72,11 +68,18 @@ def _llrint(b: Builder, x: Lanes) -> Lanes:
 
 
 def _directed() -> dict[str, Function]:
-    """The functions with a rounding mode as the last letter of their names, but quotients."""
+    """The functions with a rounding mode as the last letter of their names."""
     table: dict[str, Function] = {}
-    both = {"add": directed.add, "sub": directed.subtract, "mul": directed.multiply, "fma": directed.multiply_add, "sqrt": directed.root}
+    arithmetic = {
+        "add": directed.add,
+        "sub": directed.subtract,
+        "mul": directed.multiply,
+        "div": directed.divide,
+        "fma": directed.multiply_add,
+        "sqrt": directed.root,
+    }
     for mode in "nzdu":
-        table |= {f"{name}_r{mode}": _same(expansion(mode)) for name, expansion in both.items()}
+        table |= {f"{name}_r{mode}": _same(expansion(mode)) for name, expansion in arithmetic.items()}
         table[f"narrow_r{mode}"] = Function(directed.narrow(mode))
     for signed, letter in ((True, "s"), (False, "u")):
         for kind in ("f32", "f64"):
@@ -145,10 +148,6 @@ FUNCTIONS = {
     "isnan": _same(rounding.is_nan),
     "isinf": _same(rounding.is_inf),
     "isfinite": _same(rounding.is_finite),
-    "div_rn": _same(_quotient),
-    "div_rz": Function(rounding.directed_quotient_f64("z"), rounding.directed_quotient("z"), rounding.directed_quotient("z")),
-    "div_rd": Function(rounding.directed_quotient_f64("d"), rounding.directed_quotient("d"), rounding.directed_quotient("d")),
-    "div_ru": Function(rounding.directed_quotient_f64("u"), rounding.directed_quotient("u"), rounding.directed_quotient("u")),
     "rsqrt_rn": Function(power.rsqrt),  # float32 from float64
     "erfcx": Function(normal.erfcx_f64),
     "erfcinv": Function(normal.erfcinv_f64),

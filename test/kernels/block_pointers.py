@@ -1,12 +1,11 @@
 """Kernels with block pointers: copies with every kind of padding, and a matrix product that advances them in a loop."""
 
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from kernels import matmul
-from kernels.case import Case, random
+from kernels.case import Case, exact, random
 
 
 @triton.jit
@@ -98,16 +97,12 @@ def reverse_blocks(x: torch.Tensor, block: int = 16) -> torch.Tensor:
     return out
 
 
-def _exact(*_: Any) -> float:
-    return 0.0
-
-
 PAD = Case(
     "block_pointer_pad",
     pad,
     pad_reference,
     lambda dtype=torch.float32, size=(21, 40), seed=0, padding="nan": (random(*size, dtype=dtype, seed=seed), padding),
-    _exact,
+    exact,
 )
 MATMUL_BLOCKS = Case("matmul_block_pointers", matmul_blocks, matmul.reference, matmul.inputs, matmul.bound)
 REVERSE_BLOCKS = Case(
@@ -115,6 +110,6 @@ REVERSE_BLOCKS = Case(
     reverse_blocks,
     lambda x: x.reshape(-1, 16).flip(0).reshape(-1),
     lambda dtype=torch.float32, size=96, seed=0: (random(size, dtype=dtype, seed=seed),),
-    _exact,
+    exact,
 )
 CASES = (PAD, MATMUL_BLOCKS, REVERSE_BLOCKS)

@@ -3,7 +3,7 @@
 import torch
 import triton
 import triton.language as tl
-from kernels.case import Case, random
+from kernels.case import Case, exact, random
 
 
 @triton.jit
@@ -116,32 +116,28 @@ def branches_reference(x: torch.Tensor, y: torch.Tensor, mode: int) -> torch.Ten
     return value + (x if mode % 2 == 0 else y)
 
 
-def _exact(*_: object) -> float:
-    return 0.0
-
-
 FOR = Case(
     "for_loops",
     for_loops,
     for_reference,
     lambda dtype=torch.int32, size=200, seed=0: (random(size, dtype=dtype, seed=seed), 2, 17, 3),
-    _exact,
+    exact,
 )
 COLLATZ = Case(
-    "collatz", collatz, collatz_reference, lambda dtype=torch.int32, size=30, seed=0: (torch.arange(1, size + 1, dtype=dtype),), _exact
+    "collatz", collatz, collatz_reference, lambda dtype=torch.int32, size=30, seed=0: (torch.arange(1, size + 1, dtype=dtype),), exact
 )
 NEWTON = Case(
     "newton",
     newton,
     lambda x: x.double().sqrt().floor().to(x.dtype),
     lambda dtype=torch.int32, size=200, seed=0: (random(size, dtype=dtype, seed=seed).abs() + 1,),
-    _exact,
+    exact,
 )
 BRANCHES = Case(
     "branches",
     branches,
     branches_reference,
     lambda dtype=torch.int32, size=200, seed=0: (random(size, dtype=dtype, seed=seed), random(size, dtype=dtype, seed=seed + 1), 3),
-    _exact,
+    exact,
 )
 CASES = (FOR, COLLATZ, NEWTON, BRANCHES)

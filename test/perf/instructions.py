@@ -96,7 +96,7 @@ ON_ROWS = [
 
 _ACCUMULATORS = {torch.float16: tl.float16, torch.float32: tl.float32, torch.int32: tl.int32}
 _EVEN, _ODD = (256, 256, 256), (255, 257, 251)
-_BLOCKS = ((64, 64, 64), (128, 128, 64), (128, 128, 128), (256, 64, 64), (256, 128, 128), (256, 256, 64))
+_BLOCKS = ((64, 64, 64), (128, 128, 64), (256, 128, 128), (256, 256, 64), (256, 256, 256))
 
 
 def _operands(size: tuple[int, int, int], dtype: torch.dtype, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,7 +115,7 @@ def _product_bound(a: torch.Tensor, b: torch.Tensor, out: torch.dtype) -> Any:
 
 @functools.cache
 def _best_blocks(dtype: torch.dtype, out: torch.dtype) -> tuple[int, int, int]:
-    a, b = _operands((256, 256, 128), dtype, "nn")
+    a, b = _operands(_EVEN, dtype, "nn")
     c = torch.empty(256, 256, dtype=out)
 
     def cost(blocks: tuple[int, int, int]) -> float:

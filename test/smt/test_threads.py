@@ -104,17 +104,23 @@ def test_producer_and_consumers(target):
 
 
 @triton.jit
+def meet(bar, out, i, n):
+    """Write a number, and when all `n` have done so, the sum of all numbers."""
+    tl.store(out + i, i + 1)
+    smt.barrier_arrive(bar)
+    smt.barrier_wait(bar, flag=1)
+    total = 0
+    for j in range(n):
+        total += tl.load(out + j)
+    tl.store(out + n + i, total)
+
+
+@triton.jit
 def all_to_all_kernel(out, n):
     out += tl.program_id(0) * n * 2
     bar = smt.mbarrier(expect_count=n)
     for i in smt.parallel(0, n):
-        tl.store(out + i, i + 1)
-        smt.barrier_arrive(bar)
-        smt.barrier_wait(bar, flag=1)
-        total = 0
-        for j in range(n):
-            total += tl.load(out + j)
-        tl.store(out + n + i, total)
+        meet(bar, out, i, n)
 
 
 def test_all_to_all(target):
@@ -153,15 +159,7 @@ def test_many_barriers(target):
 
 @triton.jit
 def global_kernel(out, n):
-    bar = smt.global_mbarrier(5)
-    pid = tl.program_id(0)
-    tl.store(out + pid, pid + 1)
-    smt.barrier_arrive(bar)
-    smt.barrier_wait(bar, flag=1)
-    total = 0
-    for j in range(n):
-        total += tl.load(out + j)
-    tl.store(out + n + pid, total)
+    meet(smt.global_mbarrier(5), out, tl.program_id(0), n)
 
 
 def test_barrier_between_programs(target):

@@ -3,12 +3,13 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
@@ -82,21 +83,31 @@ def settle(page: webdriver.Chrome) -> None:
     page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
 
-def row(page: webdriver.Chrome, pane: str, text: str) -> Any:
-    """The drawn line of a pane that holds `text`."""
-    rows = page.find_elements(By.CSS_SELECTOR, f"#pane-{pane} .row")
-    return next(each for each in rows if text in each.get_property("textContent"))
+def eventually(page: webdriver.Chrome, holds: Callable[[], object]) -> None:
+    """Ask until it holds, for half a minute: the browser tells the page of the pointer's moves and of scrolling when it comes to it."""
+    WebDriverWait(page, 30, poll_frequency=0.05, ignored_exceptions=(StaleElementReferenceException,)).until(lambda _: holds())
 
 
-def highlighted(page: webdriver.Chrome, pane: str, name: str = "same") -> set[int]:
-    """The numbers, from 0, of drawn lines of the pane that are highlighted."""
-    settle(page)
-    rows = page.find_elements(By.CSS_SELECTOR, f"#pane-{pane} .row.{name}")
-    return {int(each.get_attribute("data-i")) for each in rows}
+def rows(page: webdriver.Chrome, pane: str, kind: str = "") -> dict[int, str]:
+    """The text of each drawn line of the pane (of those of a `kind`), by its number from 0; read at once, since lines are redrawn."""
+    query = "Array.from(document.querySelectorAll(arguments[0]), row => [+row.dataset.i, row.textContent])"
+    return {number: text for number, text in page.execute_script(f"return {query}", f"#pane-{pane} .row{kind}")}
 
 
-def drawn(page: webdriver.Chrome, pane: str) -> set[int]:
-    return {int(each.get_attribute("data-i")) for each in page.find_elements(By.CSS_SELECTOR, f"#pane-{pane} .row")}
+def highlighted(page: webdriver.Chrome, pane: str) -> set[int]:
+    return set(rows(page, pane, ".same"))
+
+
+def point_at(page: webdriver.Chrome, pane: str, number: int, click: bool = False) -> None:
+    """Move the pointer to a drawn line, and click it."""
+
+    def act() -> bool:
+        element = page.find_element(By.CSS_SELECTOR, f"#pane-{pane} .row[data-i='{number}'] .no")
+        actions = ActionChains(page).move_to_element(element)
+        (actions.click() if click else actions).perform()
+        return True
+
+    eventually(page, act)
 
 
 def visible(page: webdriver.Chrome) -> list[str]:
@@ -108,11 +119,9 @@ def test_panes_show_the_stages(page: webdriver.Chrome, stages: Stages) -> None:
     assert visible(page) == ["source", "xsmt", "loops", "asm"]
     for pane in stages.panes:
         if pane.name in visible(page):
-            shown = page.find_elements(By.CSS_SELECTOR, f"#pane-{pane.name} .row")
+            shown = rows(page, pane.name)
             assert len(shown) >= 20
-            for each in shown[:20]:
-                number, text = int(each.get_attribute("data-i")), each.get_property("textContent")
-                assert text == f"{number + 1}{pane.text.lines[number]}"
+            assert shown == {number: f"{number + 1}{pane.text.lines[number]}" for number in shown}
     assert page.title == "softmax · x60"
     box = page.find_element(By.ID, "pane-asm").rect
     assert box["width"] > 300
@@ -123,39 +132,47 @@ def test_a_source_line_highlights_its_code_in_all_panes(page: webdriver.Chrome, 
     """Pointing and clicking; what is highlighted is just what the places say, also where a helper was inlined."""
     for text in ("tl.load(", "e = scaled(e)"):
         line = line_of(program, text)
-        row(page, "source", text).click()
-        assert highlighted(page, "source") == {int(row(page, "source", text).get_attribute("data-i"))}
+        number = next(number for number, shown in rows(page, "source").items() if text in shown)
+        point_at(page, "source", number, click=True)
+        eventually(page, lambda number=number: highlighted(page, "source") == {number})
         for pane in stages.panes:
             if pane.name in visible(page):
                 frames = (str(program), line)
                 expected = {i for i, place in enumerate(pane.text.places) if any(frame[:2] == frames for frame in place)}
                 assert expected
-                # Clicking has scrolled there.
-                assert highlighted(page, pane.name) == expected & drawn(page, pane.name) != set(), pane.name
+                assert highlighted(page, pane.name) == expected & set(rows(page, pane.name)) != set(), pane.name  # clicking scrolled there
         ActionChains(page).move_to_element(page.find_element(By.ID, "name")).perform()
+        settle(page)
         assert highlighted(page, "asm")  # pinned
         page.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
-        assert highlighted(page, "asm") == set()
+        eventually(page, lambda: highlighted(page, "asm") == set())
 
 
 def test_an_instruction_highlights_its_line(page: webdriver.Chrome, program: Path, stages: Stages) -> None:
     text = stages.panes[-1].text
     number = next(i for i, line in enumerate(text.lines) if "vle32.v" in line and text.places[i])
-    element = row(page, "asm", text.lines[number])
-    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-    settle(page)
-    ActionChains(page).move_to_element(row(page, "asm", text.lines[number])).perform()
-    assert number in highlighted(page, "asm")
+    page.execute_script(f"document.querySelector('#pane-asm .scroller').scrollTop = {(number - 5) * ROW}")
+    point_at(page, "asm", number)
+    eventually(page, lambda: number in highlighted(page, "asm"))
     (file, line, column), *_ = text.places[number]
     assert file == str(program)
-    (source,) = page.find_elements(By.CSS_SELECTOR, "#pane-source .row.same")
-    assert source.get_property("textContent").startswith(str(line))
+    (source,) = rows(page, "source", ".same").values()
+    assert source.startswith(str(line))
     # The token that the column names is underlined.
-    assert program.read_text().splitlines()[line - 1][column - 1 :].startswith(source.find_element(By.CSS_SELECTOR, "u.from").text)
-    assert source.find_element(By.CSS_SELECTOR, "u.from").text
+    token = page.execute_script("return document.querySelector('#pane-source .row.same u.from').textContent")
+    assert token
+    assert program.read_text().splitlines()[line - 1][column - 1 :].startswith(token)
     # Leaving the pane lets go; the keys reach it too.
     ActionChains(page).move_to_element(page.find_element(By.ID, "name")).perform()
-    assert highlighted(page, "source") == set()
+    eventually(page, lambda: highlighted(page, "source") == set())
+
+
+def test_a_line_drawn_anew_under_the_pointer_is_clicked(page: webdriver.Chrome) -> None:
+    point_at(page, "source", 5)
+    ActionChains(page).click_and_hold().perform()
+    page.execute_script("panes[0].draw(true)")
+    ActionChains(page).release().perform()
+    assert page.execute_script("return pinned && [pinned.pane.name, pinned.i]") == ["source", 5]
 
 
 def test_keys(page: webdriver.Chrome, data: dict[str, Any]) -> None:
@@ -174,12 +191,10 @@ def test_keys(page: webdriver.Chrome, data: dict[str, Any]) -> None:
     focused = page.switch_to.active_element
     assert focused.get_attribute("aria-label") == "Triton IR"
     focused.send_keys(Keys.ARROW_DOWN, "j", "j")
-    settle(page)
-    assert page.find_element(By.CSS_SELECTOR, "#pane-ttir .row.at").get_attribute("data-i") == "2"
+    eventually(page, lambda: set(rows(page, "ttir", ".at")) == {2})
     focused.send_keys(Keys.ENTER)
     place = data["places"][data["panes"][0]["places"][2]]
-    (source,) = page.find_elements(By.CSS_SELECTOR, "#pane-source .row.same")
-    assert source.get_property("textContent").startswith(str(place[0][1]))
+    eventually(page, lambda: [text[: len(str(place[0][1]))] for text in rows(page, "source", ".same").values()] == [str(place[0][1])])
     focused.send_keys("?")
     assert page.find_element(By.ID, "keys").is_displayed()
 
@@ -192,11 +207,11 @@ def test_search(page: webdriver.Chrome, data: dict[str, Any]) -> None:
     assert lines > 2
     assert page.find_element(By.ID, "count").text == f"{lines} lines"
     page.switch_to.active_element.send_keys(Keys.ENTER)
-    settle(page)
-    marks = page.find_elements(By.CSS_SELECTOR, "#pane-asm mark")
-    assert marks
-    assert {mark.text for mark in marks} == {"vfadd"}
-    assert "vfadd" in page.find_element(By.CSS_SELECTOR, "#pane-asm .row.at").text
+    eventually(page, lambda: rows(page, "asm", ".at"))
+    marks = page.execute_script("return Array.from(document.querySelectorAll('#pane-asm mark'), mark => mark.textContent)")
+    assert set(marks) == {"vfadd"}
+    (at,) = rows(page, "asm", ".at").values()
+    assert "vfadd" in at
 
 
 def test_figures_lead_to_loops(page: webdriver.Chrome, data: dict[str, Any]) -> None:
@@ -205,9 +220,8 @@ def test_figures_lead_to_loops(page: webdriver.Chrome, data: dict[str, Any]) -> 
     last = data["functions"][-1]
     page.execute_script("arguments[0].scrollIntoView()", rows[-1])
     rows[-1].click()
-    settle(page)
     assert last["name"] in page.find_element(By.ID, "mix-title").text
-    assert last["first"] in highlighted(page, "asm")
+    eventually(page, lambda: last["first"] in highlighted(page, "asm"))
     shown = [each.text.split(" · ")[0] for each in page.find_elements(By.CSS_SELECTOR, "#mix span:nth-child(3n)")]
     total = sum(float(text.replace(",", "")) for text in shown)
     assert total == pytest.approx(last["weighted"], abs=1)
@@ -231,7 +245,7 @@ def test_panes_scroll_together(page: webdriver.Chrome, program: Path, stages: St
         """So that it is a third down, which is the line that the other panes go by."""
         by = (target + 0.5) * ROW - scroller("asm", "clientHeight") / 3 - scroller("asm", "scrollTop")
         ActionChains(page).scroll_from_origin(ScrollOrigin.from_element(page.find_element(By.ID, "pane-asm")), 0, round(by)).perform()
-        WebDriverWait(page, 30).until(lambda _: shows_store("asm"))
+        eventually(page, lambda: shows_store("asm"))
         settle(page)
 
     assert not shows_store("asm")
@@ -270,8 +284,8 @@ def test_a_line_in_the_address(page: webdriver.Chrome, program: Path, url: str) 
     page.get("about:blank")
     page.get(f"{url}#L{line}")
     settle(page)
-    (source,) = page.find_elements(By.CSS_SELECTOR, "#pane-source .row.same")
-    assert source.get_property("textContent").startswith(str(line))
+    (source,) = rows(page, "source", ".same").values()
+    assert source.startswith(str(line))
     assert highlighted(page, "asm")
 
 
@@ -289,7 +303,7 @@ def test_large_kernels_are_quick(page: webdriver.Chrome, url: str, data: dict[st
     settle(page)
     assert time.perf_counter() - before < 30  # about 0.3 where nothing else runs
     assert "30," in page.find_element(By.CSS_SELECTOR, "#pane-asm h2").text
-    assert len(drawn(page, "asm")) < 200
+    assert len(rows(page, "asm")) < 200
     milliseconds = page.execute_script(
         """const pane = panes.at(-1);
         let least = Infinity;
@@ -307,4 +321,4 @@ def test_large_kernels_are_quick(page: webdriver.Chrome, url: str, data: dict[st
     assert milliseconds < 200  # about 20, of the turn that the rest of the machine left alone
     page.execute_script("panes.at(-1).scroller.scrollTop = 1e9")
     settle(page)
-    assert len(asm["lines"]) - 1 in drawn(page, "asm")
+    assert len(asm["lines"]) - 1 in rows(page, "asm")
