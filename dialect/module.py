@@ -6,6 +6,7 @@ from triton_spacemit.dialect.chips import Chip, get_chip
 from triton_spacemit.dialect.errors import LoweringError
 
 CHIP = "xsmt.chip"
+LLVM_ATTRIBUTES = "llvm.passthrough"  # of a function, for LLVM's own
 SCRATCH = "xsmt.scratch_bytes"
 FP_FUSION = "xsmt.fp_fusion"  # whether a product and a sum may become one fused multiply-add; absent means yes
 

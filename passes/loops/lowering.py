@@ -42,6 +42,7 @@ class Lowering(ABC):
         self.values: dict[ir.Value, Tensor | Emitted] = {}
         self.zero = Coordinate(builder.constant(0))
         self.pending: list[tuple[ir.Value, Tensor]] = []
+        self.computes = False  # whether a loop computes much, rather than wait for memory
         self.frame = 0  # the scope in which the scratch memory's owner begins: the program, or an iteration of a parallel loop
         self.scratch_bytes = 0
         self.scratch: Emitted | None = None
@@ -151,6 +152,7 @@ class Lowering(ABC):
         # a dimension that is too short to fill a register loses to one that is not
         dim = max(range(len(shape)), key=lambda d: (min(shape[d], useful) * (4 if score[d] >= 0 else 1), score[d], d))
         much = sum(cost for cost, follows in costs.values() if dim in follows) > MUCH
+        self.computes |= much
         lanes = self.chip.lanes(widest, SMALL_GROUP if much else GROUP)
         lanes = min(lanes, self.chip.lanes(64, 8) if lanes_of_64 else self.chip.lanes(32, 8))
         return dim, min(lanes, shape[dim])
@@ -165,10 +167,12 @@ class Lowering(ABC):
         body: Callable[[Coordinate, list[Emitted]], Sequence[Emitted]],
         limit: Emitted | None = None,
         begin: int = 0,
+        streams: Emitted | None = None,
     ) -> list[Emitted]:
         """`body` at every `width` lanes from `begin` to `extent`: a main part in which bounded accesses need no mask, then the rest.
 
-        `limit`: nothing has to be done from this position on.
+        `limit`: nothing has to be done from this position on. `streams`: where it holds, the main part stores past the caches (a loop
+        of its own; nothing may be carried).
         """
         b = self.b
         first, end = b.constant(begin), b.constant(extent)
@@ -177,17 +181,25 @@ class Lowering(ABC):
         if extent <= width:
             return list(body(Coordinate(first, extent if extent > 1 else 0), list(carried)))
         assumed: list[Emitted] = []
+        streaming = None
+        if streams is not None:
+            _, streaming = b.for_loop(first, end, width, [], lambda i, c: body(Coordinate(i, width, assumed, streams=True), c))
         results, loop = b.for_loop(first, end, width, carried, lambda i, c: body(Coordinate(i, width, assumed), c))
-        if not assumed:
+        if not assumed and streaming is None:
             return results
         scope = b.scopes[-1]
-        resume, scope.ip = scope.ip, ir.InsertionPoint(loop)
+        resume, scope.ip = scope.ip, ir.InsertionPoint(streaming or loop)
         bound = end
         for other in {id(a.value): a for a in assumed}.values():
             bound = b.minimum(bound, other)
-        bound = b.op("arith.andi", b.i64, [b.maximum(bound, first), b.constant(-width)])
-        loop.operands[1] = bound.value
+        if assumed:
+            bound = b.op("arith.andi", b.i64, [b.maximum(bound, first), b.constant(-width)])
+            loop.operands[1] = bound.value
+        if streaming is not None:
+            streaming.operands[1] = loop.operands[0] = b.select(streams, bound, first).value
         scope.ip = resume
+        if not assumed:
+            return results
         stop = end if limit is None else b.minimum(end, limit)
         results, _ = b.for_loop(bound, stop, width, results, lambda i, c: body(Coordinate(i, width), c))
         return results
@@ -199,8 +211,12 @@ class Lowering(ABC):
         width: int,
         body: Callable[[Coordinates], None],
         limit: Callable[[Coordinates], Emitted | None] | None = None,
+        streams: Emitted | None = None,
     ) -> None:
-        """`body` at all coordinates of `shape`, vectors along `dim` innermost; `limit` as in `vector_loop`, from the outer coordinates."""
+        """`body` at all coordinates of `shape`, vectors along `dim` innermost.
+
+        `limit` and `streams` as in `vector_loop`, the former from the outer coordinates.
+        """
         b = self.b
         outer = [d for d in range(len(shape)) if d != dim]
         at: list[Coordinate | None] = [None] * len(shape)
@@ -214,7 +230,7 @@ class Lowering(ABC):
                     return []
 
                 at[dim] = self.zero
-                self.vector_loop(shape[dim], width, [], innermost, limit(tuple(at)) if limit else None)
+                self.vector_loop(shape[dim], width, [], innermost, limit(tuple(at)) if limit else None, streams=streams)
                 return
             d = outer[level]
             if shape[d] == 1:
