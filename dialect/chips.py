@@ -3,6 +3,7 @@
 import functools
 import platform
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,9 @@ class Chip:
     vlen: width in bits of one vector register. vector_registers: how many there are. native_float16, native_bfloat16:
     whether arithmetic on that type is an instruction rather than a conversion to float32. has_vl: whether a vector
     operation takes an active length (RISC-V) instead of a mask. quads, pairs: whether one instruction adds four products of
-    bytes (AVX-512 VNNI), or two of bfloat16 (AVX-512 BF16). arch_ids: SpacemiT's ids of the core, upper-case hex.
+    bytes (AVX-512 VNNI), or two of bfloat16 (AVX-512 BF16). halves: whether registers are worked on by halves, and
+    memory is faster by half a register. cache_bytes: what the last cache holds; 0 if unknown, or if no store goes past it.
+    arch_ids: SpacemiT's ids of the core, upper-case hex.
     """
 
     name: str
@@ -26,6 +29,8 @@ class Chip:
     has_vl: bool
     quads: bool = False
     pairs: bool = False
+    halves: bool = False
+    cache_bytes: int = 0
     arch_ids: tuple[str, ...] = ()
     abi: str = ""
 
@@ -47,6 +52,14 @@ CHIPS = {
         Chip("a100", _RISCV, "generic-rv64", _RVA23 + ",+zvl1024b", 1024, 32, True, True, True, arch_ids=("0xA064",), abi="lp64d"),
     )
 }
+
+
+def _last_cache_bytes() -> int:
+    """The size of this machine's third level of cache; 0 where the system does not tell."""
+    try:
+        return int(Path("/sys/devices/system/cpu/cpu0/cache/index3/size").read_text().strip().removesuffix("K")) * 1024
+    except (OSError, ValueError):
+        return 0
 
 
 @functools.cache
@@ -73,6 +86,8 @@ def host_chip() -> Chip:
         has_vl=False,
         quads=features.get("avx512vnni", False),
         pairs=features.get("avx512bf16", False),
+        halves=llvm.get_host_cpu_name() == "znver4",
+        cache_bytes=_last_cache_bytes(),
     )
 
 

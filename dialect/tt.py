@@ -43,3 +43,8 @@ def access_operands(op: ir.Operation) -> tuple[ir.Value, list[ir.Value], ir.Valu
         other = operands.pop() if segments[2] else None
     values = {"tt.load": 0, "tt.atomic_load": 0, "tt.atomic_cas": 2}.get(op.name, 1)
     return pointer, operands[:values], operands[values] if len(operands) > values else None, other
+
+
+def streams(op: ir.Operation) -> bool:
+    """Whether a store says, by the cache modifier ".cs", that what it stores is not read again soon."""
+    return "cachePolicy" in op.attributes and "cache_modifier = cs," in str(op.attributes["cachePolicy"])

@@ -170,7 +170,8 @@ def _parity(value: ir.Value) -> Parity | None:
         return None
     op, number = value.owner, _splat(value)
     if number is not None:
-        return Parity(frozenset(), bool(number)) if number in (0, 1, -1) else None
+        true = (1, -1) if str(value.type.element_type) == "i1" else (1,)
+        return Parity(frozenset(), number in true) if number in (0, *true) else None
     if op.name == "tt.make_range":
         return Parity(frozenset([0]), False) if (op.attributes["start"].value, op.attributes["end"].value) == (0, 2) else None
     if op.name in ("tt.broadcast", "arith.extui", "arith.trunci"):
@@ -209,12 +210,12 @@ def _reshaped(value: ir.Value, shape: list[int], before: ir.Operation) -> ir.Val
 
 
 def _exchange(select: ir.Operation, step: Step) -> None:
-    """Replace a step's result; steps that its block comes from become steps of the same op."""
+    """Replace a step's result; steps before it, which run as often, become steps of the same op."""
     block = step.block
     row = _reshaped(block, [math.prod(block.type.shape)], select)
     distances, flips = [step.distance], [step.flip]
     before = _owner(row, "xsmt.exchange")
-    if before is not None and before.attributes["unsigned"].value == step.unsigned:
+    if before is not None and before.operation.block == select.block and before.attributes["unsigned"].value == step.unsigned:
         row = before.operands[0]
         distances = [*(n.value for n in before.attributes["distances"]), *distances]
         flips = [*(n.value for n in before.attributes["flips"]), *flips]

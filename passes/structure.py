@@ -223,7 +223,8 @@ class _Function:
         else:
             if self.describer.info(value.type)[2] is not None:
                 value = self.pointers_as_integers(value, op)
-            self.access(op, ("xsmt.descriptor_store", "xsmt.scatter"), pointer, [self.as_bytes(op, value)], mask, [], None)
+            attributes = {"streams": ir.UnitAttr.get()} if tt.streams(op) else {}
+            self.access(op, ("xsmt.descriptor_store", "xsmt.scatter"), pointer, [self.as_bytes(op, value)], mask, [], None, attributes)
         self.done.add(op)
 
     def atomic(self, op: ir.Operation) -> None:

@@ -14,7 +14,7 @@ func.func @kernel(%x: !llvm.ptr, %n: i32, %context: !llvm.ptr, %scratch: !llvm.p
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.module import kernel_of
+from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, kernel_of
 from triton_spacemit.passes.registry import run_upstream
 
 SCRATCH_FIELD = 32  # offset of `scratch` in the Context struct
@@ -53,6 +53,8 @@ def add_entry(module: ir.Module) -> None:
             "sym_name": ir.StringAttr.get(name),
             "function_type": ir.TypeAttr.get(ir.FunctionType.get([pointer, pointer], [])),
         }
+        if LLVM_ATTRIBUTES in kernel.attributes:
+            attributes[LLVM_ATTRIBUTES] = kernel.attributes[LLVM_ATTRIBUTES]
         with ir.InsertionPoint(module.body):
             entry = ir.Operation.create("func.func", [], [], attributes, regions=1)
         block = entry.regions[0].blocks.append(pointer, pointer)

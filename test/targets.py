@@ -1,6 +1,7 @@
 """The devices that kernels run on in tests: this machine, and an emulated X60 (VLEN 256) and A100 (VLEN 1024)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from triton import knobs as triton_knobs
@@ -14,8 +15,13 @@ EMULATED = TARGETS[1:]
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for the run: tests never read what an earlier run compiled."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def cache(cache_folder: Path) -> Iterator[None]:
     with triton_knobs.cache.scope():
-        triton_knobs.cache.dir = str(tmp_path_factory.mktemp("cache"))
+        triton_knobs.cache.dir = str(cache_folder)
         yield

@@ -108,6 +108,9 @@ void run_programs(Worker *worker) {
       }
     }
   }
+#ifdef __x86_64__
+  __builtin_ia32_sfence();  // stores past the caches are seen before the launch is over
+#endif
   worker->busy = 0;
   running = NULL;
 }

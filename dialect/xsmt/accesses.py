@@ -114,7 +114,8 @@ class DescriptorLoadOp(XSMT.Operation, name="descriptor_load", traits=[READS]):
 class DescriptorStoreOp(XSMT.Operation, name="descriptor_store", traits=[WRITES]):
     """Store a strided block: `base[sum_d strides[d] * i[d]] = value[i]` where bounds and mask hold, as in `descriptor_load`.
 
-    Two active elements have different addresses; memory of the others is not touched.
+    Two active elements have different addresses; memory of the others is not touched. `streams`: it is not read again soon, and
+    need not stay in the caches.
 
     ```mlir
     "xsmt.descriptor_store"(%base, %value, %s0, %s1, %lo0, %lo1, %hi0, %hi1, %mask)
@@ -135,6 +136,9 @@ class DescriptorStoreOp(XSMT.Operation, name="descriptor_store", traits=[WRITES]
     def verify_invariants(op: "DescriptorStoreOp") -> bool:
         if not isinstance(op.value.type, ir.RankedTensorType):
             return fail(op, f"value must be a ranked tensor, got {op.value.type}")
+        streams = attribute(op, "streams")
+        if streams is not None and not isinstance(streams, ir.UnitAttr):
+            return fail(op, f"streams must be a unit attribute, got {streams}")
         return _verify_access(op, op.value.type)
 
 

@@ -38,8 +38,8 @@ class ExchangeOp(XSMT.Operation, name="exchange", traits=[ext.Pure]):
     @counted((1,), 1)
     def verify_invariants(op: "ExchangeOp") -> bool:
         row = op.base.type
-        if not isinstance(row, ir.RankedTensorType) or row.rank != 1 or not row.has_static_shape:
-            return fail(op, f"needs a static block of rank 1, got {row}")
+        if not isinstance(row, ir.RankedTensorType) or row.rank != 1 or not row.has_static_shape or row.shape[0].bit_count() != 1:
+            return fail(op, f"needs a block of rank 1 with a power of two of elements, got {row}")
         if op.result.type != row:
             return fail(op, f"result must be of the operand's type {row}, got {op.result.type}")
         distances, flips = _integers(op, "distances"), _integers(op, "flips")
@@ -47,8 +47,8 @@ class ExchangeOp(XSMT.Operation, name="exchange", traits=[ext.Pure]):
             got = " and ".join(str(attribute(op, name)) for name in ("distances", "flips"))
             return fail(op, f"needs as many flips as distances, both integers, got {got}")
         for distance, flip in zip(distances, flips, strict=True):
-            if distance < 1 or distance.bit_count() != 1 or row.shape[0] % (2 * distance):
-                return fail(op, f"distances must be powers of two that pair all {row.shape[0]} elements, got {distance}")
+            if distance < 1 or distance.bit_count() != 1 or distance >= row.shape[0]:
+                return fail(op, f"distances must be powers of two below the extent {row.shape[0]}, got {distance}")
             if flip not in (0, -1) and (flip <= distance or flip.bit_count() != 1 or flip >= row.shape[0]):
                 return fail(op, f"flips must be 0, -1 or a power of two above their distance {distance} and below the extent, got {flip}")
         if not isinstance(attribute(op, "unsigned"), ir.BoolAttr):

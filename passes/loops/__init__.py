@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.module import SCRATCH, chip_of, fuses, kernel_of
+from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCRATCH, chip_of, fuses, kernel_of
 from triton_spacemit.passes.loops import (
     accesses,
     accumulators,
@@ -31,6 +31,7 @@ from triton_spacemit.passes.loops import (
     dot,
     elementwise,
     exchange,
+    functions,
     packed,
     parallel,
     reductions,
@@ -55,7 +56,7 @@ HANDLERS = {
     "tt.split": elementwise.lower_split,
     "tt.cat": elementwise.lower_cat,
     "tt.gather": elementwise.lower_gather,
-    "tt.map_elementwise": elementwise.lower_map_elementwise,
+    "tt.map_elementwise": functions.lower_map_elementwise,
     "tt.bitcast": elementwise.lower_elementwise,
     "tt.fp_to_fp": elementwise.lower_elementwise,
     "tt.clampf": elementwise.lower_elementwise,
@@ -106,6 +107,10 @@ HANDLERS = {
 # scalar ops of the LLVM dialect that structure leaves: copied with new operands
 SCALAR_LLVM = ("llvm.getelementptr", "llvm.mlir.zero", "llvm.ptrtoint", "llvm.inttoptr", "llvm.intr.assume")
 
+COMPUTING = ("tt.dot", "tt.scan", "xsmt.exchange")  # whose loops want whole registers
+# LLVM's words for vectors of half a 512-bit register
+HALF_REGISTERS = (("prefer-vector-width", "256"), ("min-legal-vector-width", "0"))
+
 
 def loops(module: ir.Module) -> None:
     """Replace the module's kernel by its loops; raises LoweringError at an op that has no lowering."""
@@ -148,6 +153,9 @@ class KernelLowering(Lowering):
         empty = ir.DictAttr.get({})
         no_alias = ir.DictAttr.get({"llvm.noalias": ir.UnitAttr.get()})
         self.new.attributes["arg_attrs"] = ir.ArrayAttr.get([empty] * len(self.analysis.body.arguments) + [no_alias, no_alias])
+        if self.chip.halves and not self.computes and not any(node.name in COMPUTING for node in self.analysis.nodes):
+            pairs = [ir.ArrayAttr.get([ir.StringAttr.get(text) for text in pair]) for pair in HALF_REGISTERS]
+            self.new.attributes[LLVM_ATTRIBUTES] = ir.ArrayAttr.get(pairs)
         self.function.erase()
         self.module.operation.attributes[SCRATCH] = ir.IntegerAttr.get(b.i64, self.scratch_bytes)
         with ir.InsertionPoint.at_block_begin(self.module.body):

@@ -8,6 +8,7 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import define, element_of
 from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.streams import streams
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Tensor, bits
 
 GATHER_COST = 8
@@ -96,7 +97,7 @@ def lower_store(low: Lowering, node: Node) -> None:
                     condition = b.both(condition, b.compare("sle", lower, coordinate.start))
         return end if condition is None else b.select(condition, end, b.constant(0))
 
-    low.nest(shape, dim, width, body, limit)
+    low.nest(shape, dim, width, body, limit, streams(low, node, access, value, dim, width) if shape else None)
     low.settle()
 
 

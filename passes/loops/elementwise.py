@@ -316,42 +316,6 @@ def lower_gather(low: Lowering, node: Node) -> None:
         low.materialise(tensor)
 
 
-def lower_map_elementwise(low: Lowering, node: Node) -> None:
-    """A function of scalars applied to every element, or to every `pack` neighbours along the last dimension.
-
-    Evaluated on whole vectors where its body has no loop and takes one element at a time, else element by element.
-    """
-    sources = [low.tensor(v) for v in node.operands]
-    shape = shape_of(node.results[0])
-    pack = node.attribute("pack")
-    pack = 1 if pack is None else pack.value
-    block = node.op.regions[0].blocks[0]
-    identity = tuple(range(len(shape)))
-    if pack == 1 and low.inlines(block):
-        for number, result in enumerate(node.results):
-
-            def compute(at: Coordinates, number: int = number) -> Emitted:
-                return low.inline(block, [low.evaluate(s, at) for s in sources])[number]
-
-            cost = sum(s.cost for s in sources) + len(list(block.operations))
-            define(low, node, result, Tensor(shape, element_of(result.type), compute, node.op, tuple((s, identity) for s in sources), cost))
-        return
-    buffers = [low.allocate(shape, element_of(r.type)) for r in node.results]
-    targets = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
-
-    def body(at: Coordinates) -> None:
-        first = low.b.mul(at[-1].start, low.b.constant(pack))
-        places = [(*at[:-1], Coordinate(low.b.add(first, low.b.constant(i)))) for i in range(pack)]
-        results = iter(low.copy_in(block, [low.evaluate(s, place) for s in sources for place in places]))
-        for target in targets:
-            for place in places:
-                low.memory.store(target, next(results), place)
-
-    low.nest_scalar((*shape[:-1], shape[-1] // pack), body)
-    for result, buffer in zip(node.results, buffers, strict=True):
-        low.values[result] = low.from_buffer(buffer, node)
-
-
 def lower_unsplat(low: Lowering, node: Node) -> None:
     source = low.tensor(node.operands[0])
     low.values[node.results[0]] = low.evaluate(source, (low.zero,) * len(source.shape))

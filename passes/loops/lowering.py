@@ -14,9 +14,7 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.memory import Memory
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, row_major, stored_type
 
-STACK_BYTES = (
-    2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; larger ones lie in the program's scratch memory
-)
+STACK_BYTES = 2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; a larger one lies in scratch memory
 ALIGNMENT = 64
 ROOM = 16  # rows behind a matrix that a product's last register tile may write
 GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
@@ -42,6 +40,7 @@ class Lowering(ABC):
         self.values: dict[ir.Value, Tensor | Emitted] = {}
         self.zero = Coordinate(builder.constant(0))
         self.pending: list[tuple[ir.Value, Tensor]] = []
+        self.computes = False  # whether a loop computes much, rather than wait for memory
         self.frame = 0  # the scope in which the scratch memory's owner begins: the program, or an iteration of a parallel loop
         self.scratch_bytes = 0
         self.scratch: Emitted | None = None
@@ -151,6 +150,7 @@ class Lowering(ABC):
         # a dimension that is too short to fill a register loses to one that is not
         dim = max(range(len(shape)), key=lambda d: (min(shape[d], useful) * (4 if score[d] >= 0 else 1), score[d], d))
         much = sum(cost for cost, follows in costs.values() if dim in follows) > MUCH
+        self.computes |= much
         lanes = self.chip.lanes(widest, SMALL_GROUP if much else GROUP)
         lanes = min(lanes, self.chip.lanes(64, 8) if lanes_of_64 else self.chip.lanes(32, 8))
         return dim, min(lanes, shape[dim])
@@ -165,10 +165,12 @@ class Lowering(ABC):
         body: Callable[[Coordinate, list[Emitted]], Sequence[Emitted]],
         limit: Emitted | None = None,
         begin: int = 0,
+        streams: Emitted | None = None,
     ) -> list[Emitted]:
         """`body` at every `width` lanes from `begin` to `extent`: a main part in which bounded accesses need no mask, then the rest.
 
-        `limit`: nothing has to be done from this position on.
+        `limit`: nothing has to be done from this position on. `streams`: where it holds, the main part stores past the caches (a loop
+        of its own; nothing may be carried).
         """
         b = self.b
         first, end = b.constant(begin), b.constant(extent)
@@ -177,17 +179,25 @@ class Lowering(ABC):
         if extent <= width:
             return list(body(Coordinate(first, extent if extent > 1 else 0), list(carried)))
         assumed: list[Emitted] = []
+        streaming = None
+        if streams is not None:
+            _, streaming = b.for_loop(first, end, width, [], lambda i, c: body(Coordinate(i, width, assumed, streams=True), c))
         results, loop = b.for_loop(first, end, width, carried, lambda i, c: body(Coordinate(i, width, assumed), c))
-        if not assumed:
+        if not assumed and streaming is None:
             return results
         scope = b.scopes[-1]
-        resume, scope.ip = scope.ip, ir.InsertionPoint(loop)
+        resume, scope.ip = scope.ip, ir.InsertionPoint(streaming or loop)
         bound = end
         for other in {id(a.value): a for a in assumed}.values():
             bound = b.minimum(bound, other)
-        bound = b.op("arith.andi", b.i64, [b.maximum(bound, first), b.constant(-width)])
-        loop.operands[1] = bound.value
+        if assumed:
+            bound = b.op("arith.andi", b.i64, [b.maximum(bound, first), b.constant(-width)])
+            loop.operands[1] = bound.value
+        if streaming is not None:
+            streaming.operands[1] = loop.operands[0] = b.select(streams, bound, first).value
         scope.ip = resume
+        if not assumed:
+            return results
         stop = end if limit is None else b.minimum(end, limit)
         results, _ = b.for_loop(bound, stop, width, results, lambda i, c: body(Coordinate(i, width), c))
         return results
@@ -199,8 +209,12 @@ class Lowering(ABC):
         width: int,
         body: Callable[[Coordinates], None],
         limit: Callable[[Coordinates], Emitted | None] | None = None,
+        streams: Emitted | None = None,
     ) -> None:
-        """`body` at all coordinates of `shape`, vectors along `dim` innermost; `limit` as in `vector_loop`, from the outer coordinates."""
+        """`body` at all coordinates of `shape`, vectors along `dim` innermost.
+
+        `limit` and `streams` as in `vector_loop`, the former from the outer coordinates.
+        """
         b = self.b
         outer = [d for d in range(len(shape)) if d != dim]
         at: list[Coordinate | None] = [None] * len(shape)
@@ -214,7 +228,7 @@ class Lowering(ABC):
                     return []
 
                 at[dim] = self.zero
-                self.vector_loop(shape[dim], width, [], innermost, limit(tuple(at)) if limit else None)
+                self.vector_loop(shape[dim], width, [], innermost, limit(tuple(at)) if limit else None, streams=streams)
                 return
             d = outer[level]
             if shape[d] == 1:
@@ -247,86 +261,12 @@ class Lowering(ABC):
 
         run(())
 
-    # -- functions of scalars, evaluated on scalars or vectors
-
-    def inline(self, block: ir.Block, arguments: Sequence[Emitted]) -> list[Emitted]:
-        """The values that `block`'s terminator returns, for these arguments. Branches are computed on both sides and selected."""
-        known: dict[ir.Value, Emitted] = dict(zip(block.arguments, arguments, strict=True))
-        return self._inline(block, known)
-
-    def _inline(self, block: ir.Block, known: dict[ir.Value, Emitted]) -> list[Emitted]:
-        from triton_spacemit.passes.loops.elementwise import apply, attributes_of
-
-        def value(v: ir.Value) -> Emitted:
-            return known[v] if v in known else self.scalar(v)
-
-        for view in block.operations:
-            op = view.operation
-            name, operands = op.name, [value(v) for v in op.operands]
-            if name.endswith((".return", ".yield")):
-                return operands
-            if name == "arith.constant":
-                known[op.results[0]] = self.b.constant_attribute(op.attributes["value"], op.results[0].type)
-            elif name == "scf.if":
-                sides = [self._inline(region.blocks[0], known) for region in op.regions]
-                for result, then, other in zip(op.results, *sides, strict=True):
-                    known[result] = self.b.select(operands[0], then, other)
-            elif name.startswith(("arith.", "math.")) or name in (
-                "tt.bitcast",
-                "tt.fp_to_fp",
-                "tt.clampf",
-                "tt.mulhiui",
-                "tt.extern_elementwise",
-            ):
-                known[op.results[0]] = apply(self, name, op.results[0].type, operands, attributes_of(op))
-            else:
-                raise self.b.fail(op, "is not supported in a function of scalars")
-        return []
-
-    def inlines(self, block: ir.Block) -> bool:
-        """Whether `inline` can evaluate the block: it has no loops."""
-        return all(
-            op.operation.name not in ("scf.for", "scf.while")
-            and all(self.inlines(inner) for r in op.operation.regions for inner in r.blocks)
-            for op in block.operations
-        )
-
-    def copy_in(self, block: ir.Block, arguments: Sequence[Emitted]) -> list[Emitted]:
-        """The block's ops copied here, loops and branches included, for scalar arguments; gives what its terminator returns."""
-        known = dict(zip(block.arguments, (a.value for a in arguments), strict=True))
-        return [Emitted(v, self.b.depth, 0) for v in self._copy(block, known, self.b.scopes[-1].ip)]
-
-    def _copy(self, block: ir.Block, known: dict[ir.Value, ir.Value], ip: ir.InsertionPoint) -> list[ir.Value]:
-        from triton_spacemit.passes.loops.elementwise import attributes_of
-
-        for view in block.operations:
-            op = view.operation
-            operands = [known[v] if v in known else self.scalar(v).value for v in op.operands]
-            if op.name.startswith("tt.") and op.name.endswith(".return"):
-                return operands
-            types = [r.type for r in op.results]
-            copy = ir.Operation.create(op.name, types, operands, attributes_of(op), None, len(op.regions), op.location, ip, False)
-            known.update(zip(op.results, copy.results, strict=True))
-            for old, new in zip(op.regions, copy.regions, strict=True):
-                for inner in old.blocks:
-                    target = new.blocks.append(*(a.type for a in inner.arguments), arg_locs=[op.location] * len(inner.arguments))
-                    known.update(zip(inner.arguments, target.arguments, strict=True))
-                    self._copy(inner, known, ir.InsertionPoint(target))
-        return []
-
     # -- buffers
 
     def part(self, buffer: Buffer, index: int) -> Buffer:
         """`buffer[..., index]`."""
         base = self.b.offset(buffer.base, self.b.constant(index * buffer.strides[-1]), buffer.stored)
         return Buffer(base, buffer.shape[:-1], buffer.strides[:-1], buffer.element, buffer.stored)
-
-    def every_other(self, buffer: Buffer, dim: int, first: int) -> Buffer:
-        """Every second element along `dim`, from `first` on."""
-        base = self.b.offset(buffer.base, self.b.constant(first * buffer.strides[dim]), buffer.stored)
-        shape = tuple(n // 2 if d == dim else n for d, n in enumerate(buffer.shape))
-        strides = tuple(s * 2 if d == dim else s for d, s in enumerate(buffer.strides))
-        return Buffer(base, shape, strides, buffer.element, buffer.stored)
 
     def window(self, buffer: Buffer, start: int, shape: tuple[int, ...]) -> Buffer:
         """`buffer[start : start + shape[0]]`."""
@@ -343,31 +283,22 @@ class Lowering(ABC):
         return packed
 
     def allocate(self, shape: tuple[int, ...], element: ir.Type) -> Buffer:
+        """Memory for a block, of the program or of the thread that runs this code; of a matrix with room for `ROOM` rows behind it."""
         b = self.b
         stored = stored_type(b, element)
-        size = math.prod(shape) * bits(stored) // 8
         room = ROOM * shape[-1] if len(shape) > 1 else 0
-        size += room * bits(stored) // 8
+        count = math.prod(shape) + room
+        size = count * bits(stored) // 8
         if size <= STACK_BYTES:
-            attributes = {
-                "elem_type": ir.TypeAttr.get(b.vector_type(stored, math.prod(shape) + room)),
-                "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT),
-            }
-            one = b.constant(1)
-            value = ir.Operation.create("llvm.alloca", [b.ptr], [one.value], attributes, None, 0, b.location, b.entry_ip(), False).results[
-                0
-            ]
-            base = Emitted(value, 0, 0)
+            name, operands = "llvm.alloca", [b.constant(1)]
+            attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, count)), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
         else:
-            attributes = {"rawConstantIndices": ir.DenseI32ArrayAttr.get([-(2**31)]), "elem_type": ir.TypeAttr.get(b.i8)}
-            offset = b.constant(self.scratch_bytes)
-            operands = [self.scratch.value, offset.value]
-            value = ir.Operation.create(
-                "llvm.getelementptr", [b.ptr], operands, attributes, None, 0, b.location, b.entry_ip(), False
-            ).results[0]
-            base = Emitted(value, 0, 0)
+            name, operands = "llvm.getelementptr", [self.scratch, b.constant(self.scratch_bytes)]
+            attributes = {"elem_type": ir.TypeAttr.get(b.i8), "rawConstantIndices": ir.DenseI32ArrayAttr.get([-(2**31)])}
             self.scratch_bytes += -(-size // ALIGNMENT) * ALIGNMENT
-        return Buffer(base, shape, row_major(shape), element, stored, room)
+        values = [operand.value for operand in operands]
+        base = ir.Operation.create(name, [b.ptr], values, attributes, None, 0, b.location, b.entry_ip(), False).results[0]
+        return Buffer(Emitted(base, 0, 0), shape, row_major(shape), element, stored, room)
 
     def from_buffer(self, buffer: Buffer, node: Node, shape: tuple[int, ...] | None = None) -> Tensor:
         """A tensor that is read from a buffer filled by now."""

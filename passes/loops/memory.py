@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.builder import Builder, Emitted
-from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
+from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
 
 
 class Memory:
@@ -229,7 +229,7 @@ class Memory:
         if condition is not None:
             mask = b.both(mask, condition) if mask is not None else b.broadcast(condition, width)
         if pointers is None and stride.constant == 1:
-            self.contiguous_store(pointer, value, mask, access.element)
+            self.contiguous_store(pointer, value, mask, access.element, any(coordinate.streams for coordinate in at))
             return
         if pointers is None and self.has_vl:
             size = b.mul(stride, b.constant(bits(access.element) // 8))
@@ -273,10 +273,15 @@ class Memory:
     def scalar_store(self, pointer: Emitted, value: Emitted) -> None:
         self.b.create("llvm.store", [], [value.value, pointer.value], {"alignment": self.alignment(self.b.element(value))})
 
-    def contiguous_store(self, pointer: Emitted, value: Emitted, mask: Emitted | None, element: ir.Type) -> None:
+    def contiguous_store(self, pointer: Emitted, value: Emitted, mask: Emitted | None, element: ir.Type, streams: bool = False) -> None:
         b = self.b
         if mask is None:
-            b.create("llvm.store", [], [value.value, pointer.value], {"alignment": self.alignment(element)})
+            attributes = {"alignment": self.alignment(element)}
+            if streams:
+                if isinstance(element, ir.F16Type):
+                    value = b.op("arith.bitcast", ir.IntegerType.get_signless(16), [value])  # LLVM knows no such stores of it
+                attributes = {"alignment": ir.IntegerAttr.get(b.i64, LINE), "nontemporal": ir.UnitAttr.get()}
+            b.create("llvm.store", [], [value.value, pointer.value], attributes)
         else:
             attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(element) // 8)}
             b.create("llvm.intr.masked.store", [], [value.value, pointer.value, mask.value], attributes)

@@ -12,6 +12,7 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
+from triton_spacemit.passes.loops.functions import inline
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.padding import padding_of
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, bits
@@ -190,7 +191,7 @@ class Reduction:
         if self.wide:
             return [low.b.op(self.kind, low.b.f32, [accumulators[0], values[0]])]
         widest = max(v.width for v in (*accumulators, *values))
-        return low.inline(self.block, [low.b.broadcast(v, widest) for v in (*accumulators, *values)])
+        return inline(low, self.block, [low.b.broadcast(v, widest) for v in (*accumulators, *values)])
 
 
 def reduction_of(low: Lowering, node: Node) -> Reduction:

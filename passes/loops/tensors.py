@@ -8,18 +8,21 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 
+LINE = 64  # bytes in a line of the caches
+
 
 @dataclass(eq=False)
 class Coordinate:
     """A position along one dimension: one index, or `width` lanes from `start` on.
 
     `assumed` collects the upper bounds that code at this coordinate takes for granted (None where every access must check its own):
-    the loop that owns the coordinate then ends its main part at the least of them.
+    the loop that owns the coordinate then ends its main part at the least of them. `streams`: stores go past the caches, to whole lines.
     """
 
     start: Emitted
     width: int = 0
     assumed: list[Emitted] | None = None
+    streams: bool = False
 
 
 Coordinates = tuple[Coordinate, ...]

@@ -9,8 +9,8 @@ from triton_spacemit.backend.knobs import knobs
 
 
 @pytest.fixture(autouse=True)
-def _settings(tmp_path, monkeypatch) -> Iterator[None]:
+def _settings(tmp_path) -> Iterator[None]:
     """A cache of the test's own; settings as they were afterwards."""
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
-    with knobs.scope(), triton_knobs.compilation.scope():
+    with knobs.scope(), triton_knobs.compilation.scope(), triton_knobs.cache.scope():
+        triton_knobs.cache.dir = str(tmp_path / "cache")
         yield

@@ -2,7 +2,7 @@
 
 // A network is of one row.
 func.func @invalid(%x: tensor<8xf32>, %m: tensor<4x2xf32>) {
-  // expected-error@+1 {{needs a static block of rank 1, got tensor<4x2xf32>}}
+  // expected-error@+1 {{needs a block of rank 1 with a power of two of elements, got tensor<4x2xf32>}}
   %0 = "xsmt.exchange"(%m) {distances = [1], flips = [0], unsigned = false} : (tensor<4x2xf32>) -> tensor<4x2xf32>
   return
 }
@@ -38,17 +38,26 @@ func.func @invalid(%x: tensor<8xf32>) {
 
 // Every element has an opposite one.
 func.func @invalid(%x: tensor<8xf32>) {
-  // expected-error@+1 {{distances must be powers of two that pair all 8 elements, got 8}}
+  // expected-error@+1 {{distances must be powers of two below the extent 8, got 8}}
   %0 = "xsmt.exchange"(%x) {distances = [8], flips = [0], unsigned = false} : (tensor<8xf32>) -> tensor<8xf32>
   return
 }
 
 // -----
 
-// Which stands at the distance.
+// At a distance that is one bit of its position.
+func.func @invalid(%x: tensor<8xf32>) {
+  // expected-error@+1 {{distances must be powers of two below the extent 8, got 3}}
+  %0 = "xsmt.exchange"(%x) {distances = [3], flips = [0], unsigned = false} : (tensor<8xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+// Also in the last pair.
 func.func @invalid(%x: tensor<12xf32>) {
-  // expected-error@+1 {{distances must be powers of two that pair all 12 elements, got 3}}
-  %0 = "xsmt.exchange"(%x) {distances = [3], flips = [0], unsigned = false} : (tensor<12xf32>) -> tensor<12xf32>
+  // expected-error@+1 {{needs a block of rank 1 with a power of two of elements, got tensor<12xf32>}}
+  %0 = "xsmt.exchange"(%x) {distances = [4], flips = [0], unsigned = false} : (tensor<12xf32>) -> tensor<12xf32>
   return
 }
 

@@ -72,6 +72,15 @@ func.func @invalid(%p: !llvm.ptr, %i: i64, %n: i32, %v: tensor<8xf32>, %m: tenso
 
 // -----
 
+// What is a word of its own has no value.
+func.func @invalid(%p: !llvm.ptr, %i: i64, %n: i32, %v: tensor<8xf32>, %m: tensor<8xi1>, %x: tensor<8xi32>, %s: f32) {
+  // expected-error@+1 {{streams must be a unit attribute, got 1 : i32}}
+  "xsmt.descriptor_store"(%p, %v, %i, %i, %i) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>, streams = 1 : i32} : (!llvm.ptr, tensor<8xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
 // So does a scatter.
 func.func @invalid(%p: !llvm.ptr, %i: i64, %n: i32, %v: tensor<8xf32>, %m: tensor<8xi1>, %x: tensor<8xi32>, %s: f32) {
   // expected-error@+1 {{value must be a ranked tensor, got f32}}

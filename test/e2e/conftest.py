@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from targets import EMULATED, TARGETS, cache
+from targets import EMULATED, TARGETS, cache, cache_folder
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
 
-__all__ = ["cache", "emulated", "host", "target"]
+__all__ = ["cache", "cache_folder", "emulated", "host", "target"]
 
 
 @pytest.fixture(params=TARGETS)

@@ -92,6 +92,34 @@ func.func @data(%block: tensor<2x2xi32>, %order: tensor<2x2xi1>) -> tensor<2x2xi
 
 // -----
 
+// Nor one whose order comes from all bits of a number.
+// CHECK-LABEL: func.func @all_bits
+func.func @all_bits(%block: tensor<2x2xi32>) -> tensor<2x2xi32> {
+  // CHECK-NOT: xsmt.exchange
+  // CHECK: arith.select
+  %zero = arith.constant dense<0> : tensor<1x2xi32>
+  %all = arith.constant dense<-1> : tensor<1x2xi32>
+  %range = "tt.make_range"() {start = 0 : i32, end = 2 : i32} : () -> tensor<2xi32>
+  %line = "tt.reshape"(%range) : (tensor<2xi32>) -> tensor<1x2xi32>
+  %left = arith.xori %line, %all : tensor<1x2xi32>
+  %true = arith.cmpi ne, %left, %zero : tensor<1x2xi32>
+  %order = "tt.broadcast"(%true) : (tensor<1x2xi1>) -> tensor<2x2xi1>
+  %0 = "tt.reduce"(%block) ({
+  ^bb0(%a: i32, %b: i32):
+    %c = arith.xori %a, %b : i32
+    "tt.reduce.return"(%c) : (i32) -> ()
+  }) {axis = 1 : i32} : (tensor<2x2xi32>) -> tensor<2xi32>
+  %1 = "tt.expand_dims"(%0) {axis = 1 : i32} : (tensor<2xi32>) -> tensor<2x1xi32>
+  %2 = "tt.broadcast"(%1) : (tensor<2x1xi32>) -> tensor<2x2xi32>
+  %y = arith.xori %block, %2 : tensor<2x2xi32>
+  %3 = arith.cmpi sgt, %block, %y : tensor<2x2xi32>
+  %4 = arith.cmpi ne, %3, %order : tensor<2x2xi1>
+  %5 = arith.select %4, %y, %block : tensor<2x2xi1>, tensor<2x2xi32>
+  return %5 : tensor<2x2xi32>
+}
+
+// -----
+
 // A reduction of what a network gives has three dimensions.
 // CHECK-LABEL: func.func @halve
 func.func @halve(%x: tensor<2x2x2x2xi32>) -> tensor<2x2x2xi32> {

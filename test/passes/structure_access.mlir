@@ -168,3 +168,17 @@ tt.func public @cast(%x: !tt.ptr<i32>, %n: i32) {
   tt.store %q, %v : tensor<16x!tt.ptr<i8>>
   tt.return
 }
+
+// What is stored with the cache modifier ".cs" is not read again soon.
+// CHECK-LABEL: func.func public @streaming
+tt.func public @streaming(%x: !tt.ptr<i32>) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %base = tt.splat %x : !tt.ptr<i32> -> tensor<16x!tt.ptr<i32>>
+  %p = tt.addptr %base, %i : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+  // CHECK: "xsmt.descriptor_store"{{.*}} streams}
+  tt.store %p, %i {cachePolicy = #tt.cache_policy<cache_modifier = cs, eviction_policy = evict_normal>} : tensor<16x!tt.ptr<i32>>
+  // CHECK: "xsmt.descriptor_store"
+  // CHECK-NOT: streams
+  tt.store %p, %i {cachePolicy = #tt.cache_policy<cache_modifier = wt, eviction_policy = evict_normal>} : tensor<16x!tt.ptr<i32>>
+  tt.return
+}

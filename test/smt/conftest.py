@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from targets import TARGETS, cache
+from targets import TARGETS, cache, cache_folder
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
 
-__all__ = ["cache", "target"]
+__all__ = ["cache", "cache_folder", "target"]
 
 
 @pytest.fixture(params=TARGETS)

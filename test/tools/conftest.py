@@ -45,7 +45,7 @@ def broken(x_ptr, BLOCK: tl.constexpr):
 '''
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The file with the kernels; while it lives, Triton's cache is an empty folder beside it."""
     folder = tmp_path_factory.mktemp("inspected")
