@@ -4,7 +4,8 @@ In: `arith`, `math`, `vector` and `tt.fp_to_fp` on any float type. Out: no value
 also in loops, branches, functions and memory. Arithmetic on them is done in float32 and rounded after each op, to nearest even (or
 towards zero where `tt.fp_to_fp` asks for that); so is float16's on chips without it. A conversion from float64 rounds once. As
 Triton wants it, what is too large for f8E4M3FN or f8E5M2 becomes the largest number, infinity too; as in PyTorch, NaN in the other types;
-rounding towards zero gives the largest number in each.
+rounding towards zero gives the largest number in each. On RISC-V vectors of bfloat16 are rounded and widened by instructions of the V
+extension (`math/bfloat16.py`).
 
 ```mlir
 func.func @add(%x: !llvm.ptr, %y: vector<8xbf16>) {

@@ -205,10 +205,11 @@ func.func @accumulating(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64, %r
   // CHECK: scf.for %[[TURN:.*]] = %c0_i64 to %[[COUNT:.*]] step %c1_i64
   // CHECK: llvm.store %{{.*}} !llvm.ptr, !llvm.ptr
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[C]] step
-  // CHECK: scf.for {{.*}} = %c0_i64 to %[[R]] step
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[MOST:.*]] step %c6_i64
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[COUNT]] step %c1_i64 iter_args
   // CHECK: llvm.load {{.*}} -> !llvm.ptr
-  // CHECK: scf.for {{.*}} = %c0_i64 to %c32_i64
+  // CHECK: "llvm.riscv.vfmacc"
+  // CHECK: scf.for {{.*}} to %[[R]] step %c6_i64
   // CHECK: "llvm.riscv.vfmacc"
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %r = scf.for %k = %c0 to %n step %c32 iter_args(%acc = %zero) -> (tensor<64x64xf32>) : i64 {
