@@ -10,3 +10,10 @@ class LoweringError(Exception):
         super().__init__(message if location is None else f"{message} [{location}]")
         self.message = message
         self.location = location
+
+
+def from_mlir(error: ir.MLIRError, location: ir.Location | None, prefix: str = "") -> LoweringError:
+    """MLIR's own error as ours, `prefix` before its message; at `location` where it names no place."""
+    first = error.error_diagnostics[0] if error.error_diagnostics else None
+    message, place = (first.message, first.location) if first else (str(error), location)
+    return LoweringError(prefix + message, place)
