@@ -14,6 +14,8 @@ class LoweringError(Exception):
 
 def from_mlir(error: ir.MLIRError, location: ir.Location | None, prefix: str = "") -> LoweringError:
     """MLIR's own error as ours, `prefix` before its message; at `location` where it names no place."""
-    first = error.error_diagnostics[0] if error.error_diagnostics else None
-    message, place = (first.message, first.location) if first else (str(error), location)
-    return LoweringError(prefix + message, place)
+    if not error.error_diagnostics:
+        return LoweringError(f"{prefix}{error}", location)
+    first = error.error_diagnostics[0]
+    place = ir.Location.from_attr(first.location.attr, first.location.context)  # a diagnostic's own does not say of which kind it is
+    return LoweringError(prefix + first.message, location if isinstance(place, ir.UnknownLoc) else place)
