@@ -331,6 +331,15 @@ class Builder:
 
         self.if_else(condition, [], taken, None)
 
+    def choose(self, condition: Emitted, body: Callable[[], object], otherwise: Callable[[], object]) -> None:
+        """`body` where the scalar `condition` holds, else `otherwise`."""
+
+        def run(side: Callable[[], object]) -> list[Emitted]:
+            side()
+            return []
+
+        self.if_else(condition, [], lambda: run(body), lambda: run(otherwise))
+
     def if_else(
         self,
         condition: Emitted,

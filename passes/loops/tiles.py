@@ -57,14 +57,13 @@ def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
             whole = product.wanted_columns.constant is not None or (product.columns_follow and not low.chip.has_vl)
             partial = None if whole else left
 
-            def rows(part: Product, unroll: int) -> list[Emitted]:
+            def rows(part: Product, unroll: int) -> None:
                 def row(height: int, i: Emitted) -> None:
                     run_tile(low, replace(part, height=height), Place(at, base_c, i, j, partial), turns, unroll)
 
                 b.repeat(b.constant(0), most_rows, product.height, functools.partial(row, product.height))
                 if few_rows:
                     b.repeat(last_row, product.wanted_rows, product.height, functools.partial(row, few_rows))
-                return []
 
             unroll, narrow = UNROLL[low.chip.has_vl], product.lanes // GROUP
             if partial is None or not low.chip.has_vl or narrow * 64 < low.chip.vlen:
@@ -72,7 +71,7 @@ def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
                 return
             # an instruction's time goes by its registers, not by its active lanes: a few last columns get a quarter of them
             few = b.compare("sle", left, b.constant(narrow))
-            b.if_else(few, [], lambda: rows(replace(product, lanes=narrow), unroll // GROUP), lambda: rows(product, unroll))
+            b.choose(few, lambda: rows(replace(product, lanes=narrow), unroll // GROUP), lambda: rows(product, unroll))
 
         b.repeat(b.constant(0), product.wanted_columns, product.lanes, column)
 
