@@ -122,12 +122,13 @@ class Lowering(ABC):
         """(dimension, lanes) for a loop over `shape`: the dimension along which most accesses are contiguous."""
         score = [0.0] * len(shape)
         costs: dict[Tensor, tuple[int, tuple[int | None, ...]]] = {}  # of computing floats, and the dimensions that this is done along
-        widest, lanes_of_64 = 8, False
+        widest, lanes_of_64, apart = 8, False, False
         for tensor in tensors:
             widest = max(widest, bits(tensor.element))
             for source, follows in self.cone(tensor):
                 width = bits(source.element)
                 lanes_of_64 |= width == 64
+                apart |= width < 32 and source.access is not None and source.access.index is not None
                 if isinstance(source.element, ir.FloatType) and source.uniform is None:
                     cost = source.cost - sum({s: s.cost for s, _ in source.sources}.values())
                     if source.origin is None or source.origin.name not in CONVERSIONS:
@@ -153,6 +154,8 @@ class Lowering(ABC):
         self.computes |= much
         lanes = self.chip.lanes(widest, SMALL_GROUP if much else GROUP)
         lanes = min(lanes, self.chip.lanes(64, 8) if lanes_of_64 else self.chip.lanes(32, 8))
+        if apart and not self.chip.has_vl:  # x86-64 gathers narrow elements one by one: code for each lane
+            lanes = min(lanes, self.chip.lanes(32))
         return dim, min(lanes, shape[dim])
 
     # -- loops over a block

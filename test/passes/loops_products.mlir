@@ -11,7 +11,7 @@ func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
   // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c60_i64 step %c6_i64
   // CHECK: arith.muli %[[ROW]], %arg3
   // CHECK: %[[A:.*]] = llvm.getelementptr %arg0[
-  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for %[[K:.*]] = %c0_i64 to %c64_i64 step %c32_i64 {{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
+  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for %[[K:.*]] = %c0_i64 to %c64_i64 step %c16_i64 {{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
   // CHECK: %[[P:.*]] = llvm.freeze
   // CHECK: %[[V:.*]] = llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[P]],
   // CHECK: llvm.getelementptr %[[A]][%[[K]]]
@@ -99,9 +99,9 @@ func.func @short(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
   %c64 = arith.constant 64 : i64
   // CHECK-NOT: scf.if
   // CHECK: %[[N:.*]] = arith.maxsi %{{.*}}, %c0_i64
-  // CHECK: %[[WHOLE:.*]] = arith.andi %[[N]], %c-32_i64
+  // CHECK: %[[WHOLE:.*]] = arith.andi %[[N]], %c-16_i64
   // CHECK: %[[FOURS:.*]] = arith.andi %[[N]], %c-4_i64
-  // CHECK: scf.for {{.*}} to %[[WHOLE]] step %c32_i64
+  // CHECK: scf.for {{.*}} to %[[WHOLE]] step %c16_i64
   // CHECK: scf.for {{.*}} = %[[WHOLE]] to %[[FOURS]] step %c4_i64
   // CHECK: scf.for {{.*}} = %[[FOURS]] to %[[N]] step %c1_i64
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
