@@ -102,22 +102,19 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
     rounded = b.add(distance, b.constant(step.constant - 1))
     turns = b.maximum(b.op("arith.divsi", b.i64, [rounded, b.constant(step.constant)]), b.constant(0))
     slots: dict[int, Buffer] = {}
+    tables: list[Buffer] = []
+
+    def slot(side: int, turn: Emitted, tensor: Tensor) -> Buffer:
+        """Room for the copy of an operand in one turn of a chunk."""
+        if side not in slots:
+            slots[side] = operand_buffer(low, (per_chunk, *stored_shape(product, tensor.shape, side == 0)), product.factor)
+        whole = slots[side]
+        base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
+        return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
 
     def chunk(start: Emitted, carried: list[Emitted]) -> list[Emitted]:
         count = b.minimum(b.sub(turns, start), b.constant(per_chunk))
-        outside = b.depth
-        kept: list[Callable[[Emitted | None], Emitted]] = []
-
-        def keep(value: Emitted, turn: Emitted) -> None:
-            """Remember a value of this turn for the tiles."""
-            if value.depth <= outside:
-                kept.append(lambda _: value)
-                return
-            type_ = value.value.type
-            table = slots.setdefault(-1 - len(kept), None) or low.allocate((per_chunk,), type_)
-            slots[-1 - len(kept)] = table
-            low.memory.scalar_store(b.offset(table.base, turn, type_), value)
-            kept.append(lambda t: low.memory.scalar_load(b.offset(table.base, t, type_), type_, None, None, b.depth))
+        kept = Kept(low, per_chunk, tables)
 
         def find(turn: Emitted, carried: list[Emitted]) -> list[Emitted]:
             with low.region():
@@ -134,27 +131,18 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
             b.location = dot.op.location  # of the tiles, too
             operands = [low.tensor(v) for v in dot.operands[:2]]
             inner = inner_limit(low, product, *operands)
-            keep(tile_steps(low, product, inner), turn)
+            kept.keep(tile_steps(low, product, inner), turn)
             for side, tensor in enumerate(operands):
-
-                def slot(side: int = side, tensor: Tensor = tensor) -> Buffer:
-                    if side not in slots:
-                        slots[side] = operand_buffer(low, (per_chunk, *stored_shape(product, tensor.shape, side == 0)), product.factor)
-                    whole = slots[side]
-                    base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
-                    return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
-
-                view = locate(low, product, tensor, 1 if side else None, inner, slot)
-                keep(view.base, turn)
-                for stride in view.strides:
-                    keep(stride, turn)
+                view = locate(low, product, tensor, 1 if side else None, inner, functools.partial(slot, side, turn, tensor))
+                for value in (view.base, *view.strides):
+                    kept.keep(value, turn)
             end = body.nodes[-1]
             return [low.scalar(v) for i, v in enumerate(end.operands) if i != index]
 
         carried, _ = b.for_loop(b.constant(0), count, 1, carried, find)
 
         def views(turn: Emitted | None) -> Located:
-            inner, *values = (get(turn) for get in kept)
+            inner, *values = kept.at(turn)
             return View(values[0], values[1:3], product.factor), View(values[3], values[4:], product.factor), inner
 
         run_tiles(low, product, Turns(count, views, begin_at_zero=False))
@@ -164,3 +152,28 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
     remaining = iter(results)
     for i, value in enumerate(loop.results):
         low.values[value] = low.from_buffer(target, loop) if i == index else next(remaining)
+
+
+class Kept:
+    """Values of each turn of a chunk, for the tiles that run behind these turns: in `tables`, or themselves where all turns agree."""
+
+    def __init__(self, low: Lowering, turns: int, tables: list[Buffer]) -> None:
+        self.low, self.turns, self.tables, self.outside = low, turns, tables, low.b.depth
+        self.getters: list[Callable[[Emitted | None], Emitted]] = []
+        self.used = 0
+
+    def keep(self, value: Emitted, turn: Emitted) -> None:
+        if value.depth <= self.outside:
+            self.getters.append(lambda _: value)
+            return
+        b, memory, type_ = self.low.b, self.low.memory, value.value.type
+        if self.used == len(self.tables):
+            self.tables.append(self.low.allocate((self.turns,), type_))
+        table = self.tables[self.used]
+        self.used += 1
+        memory.scalar_store(b.offset(table.base, turn, type_), value)
+        self.getters.append(lambda t: memory.scalar_load(b.offset(table.base, t, type_), type_, None, None, b.depth))
+
+    def at(self, turn: Emitted | None) -> list[Emitted]:
+        """The values of one turn, in the order in which they were kept."""
+        return [get(turn) for get in self.getters]
