@@ -87,30 +87,27 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
     if is_left and low.chip.has_vl and product.columns >= PACK_COLUMNS:
         unit_dim = rank + 1  # elements of A at constant distances need no instructions for their addresses
     found = in_place(low, tensor, wanted)
-    view, condition = found or (None, None)
+    slack = product.height if is_left else 0
 
-    def pack_all() -> View:
+    def copied() -> View:
         buffer = slot()
-        pack(low, product, tensor, buffer)
+
+        def copy_view(plain: Tensor) -> None:
+            copy_wanted(low, converted(low, plain, product.factor), buffer, wanted, slack)
+
+        copy_from(low, tensor, None if low.chip.has_vl else found, wanted, copy_view, lambda whole: pack(low, product, whole, buffer))
         return view_of(low, buffer, product.factor)
 
+    view, condition = found or (None, None)
     if view is not None and tensor.element == product.factor and (unit_dim is None or view.strides[unit_dim].constant == 1):
-        few = low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES
-        if few or is_left:
-            condition = condition if few else b.both(condition, spread(low, view))
-            return either(low, view, condition, pack_all)
-    buffer = slot()
+        if not (low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES):
+            condition = b.both(condition, spread(low, view))
+        return either(low, view, condition, copied)
     if is_left:
         product.rows_follow = True
     else:
         product.columns_follow = True
-    slack = product.height if is_left else 0
-
-    def copy_view(plain: Tensor) -> None:
-        copy_wanted(low, converted(low, plain, product.factor), buffer, wanted, slack)
-
-    copy_from(low, tensor, found, wanted, copy_view, lambda whole: pack(low, product, whole, buffer))
-    return view_of(low, buffer, product.factor)
+    return copied()
 
 
 def spread(low: Lowering, view: View) -> Emitted:
