@@ -8,7 +8,7 @@ from triton_spacemit.dialect.errors import LoweringError
 CHIP = "xsmt.chip"
 LLVM_ATTRIBUTES = "llvm.passthrough"  # of a function, for LLVM's own
 SCRATCH = "xsmt.scratch_bytes"
-FP_FUSION = "xsmt.fp_fusion"  # whether a product and a sum may become one fused multiply-add; absent means yes
+FP_FUSION = "xsmt.fp_fusion"  # absent means yes
 
 
 def chip_of(module: ir.Module) -> Chip:
@@ -18,16 +18,19 @@ def chip_of(module: ir.Module) -> Chip:
 
 
 def set_chip(module: ir.Module, chip: Chip) -> None:
+    """Say that `module` is compiled for `chip`."""
     with module.context:
         module.operation.attributes[CHIP] = ir.StringAttr.get(chip.name)
 
 
 def fuses(module: ir.Module) -> bool:
+    """Whether a product and a sum of `module` may become one fused multiply-add."""
     attributes = module.operation.attributes
     return FP_FUSION not in attributes or attributes[FP_FUSION].value
 
 
 def set_fp_fusion(module: ir.Module, fuse: bool) -> None:
+    """Say what `fuses` asks."""
     with module.context:
         module.operation.attributes[FP_FUSION] = ir.BoolAttr.get(fuse)
 

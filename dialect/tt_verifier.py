@@ -120,19 +120,13 @@ def _bitcast(op: ir.Operation) -> bool:
 
 
 def _int_to_ptr(op: ir.Operation) -> bool:
-    return (
-        _integer(op.operands[0].type, 64)
-        and _pointer(op.results[0].type) is not None
-        and _shape(op.operands[0].type) == _shape(op.results[0].type)
-    )
+    integer, pointer = op.operands[0].type, op.results[0].type
+    return _integer(integer, 64) and _pointer(pointer) is not None and _shape(integer) == _shape(pointer)
 
 
 def _ptr_to_int(op: ir.Operation) -> bool:
-    return (
-        _integer(op.results[0].type, 64)
-        and _pointer(op.operands[0].type) is not None
-        and _shape(op.operands[0].type) == _shape(op.results[0].type)
-    )
+    pointer, integer = op.operands[0].type, op.results[0].type
+    return _integer(integer, 64) and _pointer(pointer) is not None and _shape(integer) == _shape(pointer)
 
 
 def _access(op: ir.Operation) -> bool:

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import operations
+from triton_spacemit.dialect.values import constant_of, producer_of
 
 _EQ, _NE, _SGT, _UGT = 0, 1, 4, 8  # of arith.cmpi's predicates
 _OGT = 2  # of arith.cmpf's
@@ -81,27 +82,16 @@ def exchanges(module: ir.Module) -> None:
                 _in_three_dimensions(reduce)
 
 
-def _owner(value: ir.Value, name: str) -> ir.Operation | None:
-    """The op called `name` that gives the value."""
-    owner = value.owner
-    return owner if not isinstance(owner, ir.Block) and owner.name == name else None
-
-
 def _bits(value: ir.Value) -> ir.Value:
     """What a bitcast is of, else the value."""
-    cast = _owner(value, "tt.bitcast")
+    cast = producer_of(value, "tt.bitcast")
     return value if cast is None else cast.operands[0]
 
 
 def _splat(value: ir.Value) -> int | None:
     """The integer that all elements of a constant are."""
-    constant = _owner(value, "arith.constant")
-    if constant is None:
-        return None
-    attribute = constant.attributes["value"]
-    if isinstance(attribute, ir.DenseElementsAttr) and attribute.is_splat:
-        attribute = attribute.get_splat_value()
-    return attribute.value if isinstance(attribute, ir.IntegerAttr) else None
+    number = constant_of(value)
+    return number.value if isinstance(number, ir.IntegerAttr) else None
 
 
 def _step(select: ir.Operation) -> Step | None:
@@ -110,7 +100,7 @@ def _step(select: ir.Operation) -> Step | None:
     if not isinstance(block.type, ir.RankedTensorType):
         return None
     axis = _axis_of_opposite(swapped, block)
-    different = _owner(condition, "arith.cmpi") or _owner(condition, "arith.xori")
+    different = producer_of(condition, "arith.cmpi") or producer_of(condition, "arith.xori")
     if axis is None or different is None or (different.name == "arith.cmpi" and different.attributes["predicate"].value != _NE):
         return None
     for compared, sides in (different.operands, list(different.operands)[::-1]):
@@ -125,7 +115,7 @@ def _step(select: ir.Operation) -> Step | None:
 
 def _greater(value: ir.Value, x: ir.Value, y: ir.Value) -> bool | None:
     """Whether `x > y` is unsigned, where the value is that."""
-    compare = _owner(value, "arith.cmpf") or _owner(value, "arith.cmpi")
+    compare = producer_of(value, "arith.cmpf") or producer_of(value, "arith.cmpi")
     if compare is None or list(compare.operands) != [x, y]:
         return None
     predicate = compare.attributes["predicate"].value
@@ -141,13 +131,13 @@ def _flip(order: Parity, shape: Sequence[int], axis: int) -> int | None:
 
 def _axis_of_opposite(value: ir.Value, block: ir.Value) -> int | None:
     """The dimension of two along which the value has the block's elements in the opposite places: `x ^ (x ^ y)` is y."""
-    either = _owner(_bits(value), "arith.xori")
+    either = producer_of(_bits(value), "arith.xori")
     if either is None:
         return None
     for own, both in (either.operands, list(either.operands)[::-1]):
-        wide = _owner(both, "tt.broadcast")
-        expanded = None if wide is None else _owner(wide.operands[0], "tt.expand_dims")
-        reduce = None if expanded is None else _owner(expanded.operands[0], "tt.reduce")
+        wide = producer_of(both, "tt.broadcast")
+        expanded = None if wide is None else producer_of(wide.operands[0], "tt.expand_dims")
+        reduce = None if expanded is None else producer_of(expanded.operands[0], "tt.reduce")
         if reduce is None or list(reduce.operands) != [own] or _bits(own) not in (block, _bits(block)):
             continue
         axis = reduce.attributes["axis"].value
@@ -201,7 +191,7 @@ def _create(name: str, operands: list[ir.Value], result: ir.Type, before: ir.Ope
 
 def _reshaped(value: ir.Value, shape: list[int], before: ir.Operation) -> ir.Value:
     """The value in another shape; that of what was reshaped itself is taken from what that was."""
-    source = _owner(value, "tt.reshape")
+    source = producer_of(value, "tt.reshape")
     if source is not None:
         value = source.operands[0]
     if list(value.type.shape) == shape:
@@ -214,7 +204,7 @@ def _exchange(select: ir.Operation, step: Step) -> None:
     block = step.block
     row = _reshaped(block, [math.prod(block.type.shape)], select)
     distances, flips = [step.distance], [step.flip]
-    before = _owner(row, "xsmt.exchange")
+    before = producer_of(row, "xsmt.exchange")
     if before is not None and before.operation.block == select.block and before.attributes["unsigned"].value == step.unsigned:
         row = before.operands[0]
         distances = [*(n.value for n in before.attributes["distances"]), *distances]
@@ -246,8 +236,8 @@ def _in_three_dimensions(reduce: ir.Operation) -> None:
 
 
 def _is_sorted(value: ir.Value) -> bool:
-    reshape = _owner(value, "tt.reshape")
-    return reshape is not None and _owner(reshape.operands[0], "xsmt.exchange") is not None
+    reshape = producer_of(value, "tt.reshape")
+    return reshape is not None and producer_of(reshape.operands[0], "xsmt.exchange") is not None
 
 
 def _sweep(root: ir.Operation) -> None:

@@ -20,6 +20,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import chip_of
+from triton_spacemit.dialect.values import constant_of, producer_of
 from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
 from triton_spacemit.passes.math.error import one_plus_erf_f32
 from triton_spacemit.passes.math.hyperbolic import one_plus_tanh_f32
@@ -83,15 +84,10 @@ def _expand(op: ir.Operation, b: Builder) -> Lanes:
 
 def _constant(value: ir.Value) -> float | None:
     """The number that all lanes of a float value are, where that is known."""
-    owner = value.owner
-    while not isinstance(owner, ir.Block) and owner.name == "vector.broadcast":
-        owner = owner.operands[0].owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        return None
-    attribute = owner.attributes["value"]
-    if isinstance(attribute, ir.DenseElementsAttr):
-        attribute = attribute.get_splat_value() if attribute.is_splat else None
-    return attribute.value if isinstance(attribute, ir.FloatAttr) else None
+    while (spread := producer_of(value, "vector.broadcast")) is not None:
+        value = spread.operands[0]
+    number = constant_of(value)
+    return number.value if isinstance(number, ir.FloatAttr) else None
 
 
 def _scaled(value: ir.Value) -> tuple[ir.Value, float]:

@@ -16,6 +16,7 @@ module attributes {xsmt.chip = "host"} {
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import chip_of
+from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.math.builder import Builder, Types, walk
 
 _SIGNED = ("arith.divsi", "arith.remsi")
@@ -24,15 +25,8 @@ _UNSIGNED = ("arith.divui", "arith.remui")
 
 def _safe_constant(value: ir.Value) -> bool:
     """Whether a divisor is a constant, the same in all lanes, other than 0 and -1."""
-    owner = value.owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        return False
-    attribute = owner.attributes["value"]
-    if isinstance(attribute, ir.DenseElementsAttr):
-        if not attribute.is_splat:
-            return False
-        attribute = attribute.get_splat_value()
-    return attribute.value not in (0, -1)
+    number = constant_of(value)
+    return number is not None and number.value not in (0, -1)
 
 
 def _guard(op: ir.Operation, b: Builder) -> None:

@@ -4,7 +4,8 @@ In: `arith`, `math`, `vector` and `tt.fp_to_fp` on any float type. Out: no value
 also in loops, branches, functions and memory. Arithmetic on them is done in float32 and rounded after each op, to nearest even (or
 towards zero where `tt.fp_to_fp` asks for that); so is float16's on chips without it. A conversion from float64 rounds once. As
 Triton wants it, what is too large for f8E4M3FN or f8E5M2 becomes the largest number, infinity too; as in PyTorch, NaN in the other types;
-rounding towards zero gives the largest number in each.
+rounding towards zero gives the largest number in each. On RISC-V vectors of bfloat16 are rounded and widened by instructions of the V
+extension (`math/bfloat16.py`).
 
 ```mlir
 func.func @add(%x: !llvm.ptr, %y: vector<8xbf16>) {
@@ -23,6 +24,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import chip_of
+from triton_spacemit.passes.math import bfloat16
 from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
 
 
@@ -91,7 +93,8 @@ def widen(b: Builder, x: Lanes) -> Lanes:
     if x.kind in FORMATS:
         return _decode(b, _bitcast(x, "i8"), FORMATS[x.kind])
     if x.kind == "bf16":
-        return (_bitcast(x, "i16").unsigned_to("i32") << 16).floats()
+        bits = _bitcast(x, "i16")
+        return (bfloat16.widened(b, bits) or bits.unsigned_to("i32") << 16).floats()
     return x.to("f32")
 
 
@@ -126,6 +129,8 @@ def narrow(b: Builder, x: Lanes, kind: str, towards_zero: bool = False, exact: b
         return _bitcast(_encode(b, x, FORMATS[kind], towards_zero), kind)
     if kind == "f16":
         return _truncate(b, x, kind) if towards_zero else x.to(kind)
+    if not (exact or towards_zero) and (result := bfloat16.rounded(b, x)) is not None:
+        return _bitcast(result, "bf16")
     bits = x.bits()
     if not (exact or towards_zero):
         bits = bits + 0x7FFF + (bits.shrui(16) & 1)
@@ -211,6 +216,8 @@ def _retype(module: ir.Module, types: Types) -> None:
     """Give every value of a narrow type its integer type."""
 
     def integer(type_: ir.Type) -> ir.Type:
+        if isinstance(type_, ir.VectorType) and type_.scalable:  # of an instruction
+            return type_
         kind, lanes = types.describe(type_)
         return types.get(STORAGE[kind], lanes) if kind in STORAGE else type_
 
@@ -271,7 +278,7 @@ def legalize_floats(module: ir.Module) -> None:
     chip = chip_of(module)
     in_float32 = frozenset(STORAGE) | (frozenset() if chip.native_float16 else {"f16"})
     with module.context, module.operation.location:
-        types = Types(riscv=chip.triple.startswith("riscv"))
+        types = Types(chip.has_vl, vlen=chip.vlen if chip.has_vl else 0, native_bfloat16=chip.native_bfloat16)
         # Loops and branches pass on what is a function's argument or an op's result.
         functions = [op.operation for op in module.body.operations if op.operation.regions and op.operation.regions[0].blocks]
         found = {types.describe(argument.type)[0] for op in functions for argument in op.regions[0].blocks[0].arguments}

@@ -13,8 +13,8 @@ from torch_mlir import ir
 from triton_spacemit.dialect import tt_verifier
 from triton_spacemit.dialect.chips import CHIPS, Chip, get_chip
 from triton_spacemit.dialect.context import make_context
-from triton_spacemit.dialect.errors import LoweringError
-from triton_spacemit.dialect.module import set_chip
+from triton_spacemit.dialect.errors import LoweringError, from_mlir
+from triton_spacemit.dialect.module import chip_of, set_chip
 from triton_spacemit.passes import pipeline, registry, textual, ttir_text
 
 _PLACE = re.compile(r'"([^"]*)":(\d+):(\d+)')
@@ -236,9 +236,7 @@ def _verify(module: ir.Module, name: str) -> None:
     try:
         module.operation.verify()
     except ir.MLIRError as error:
-        first = error.error_diagnostics[0] if error.error_diagnostics else None
-        message, location = (first.message, first.location) if first else (str(error), module.operation.location)
-        raise LoweringError(f"invalid IR after {name}: {message}", location) from None
+        raise from_mlir(error, module.operation.location, f"invalid IR after {name}: ") from None
 
 
 def _check_roundtrip(module: ir.Module) -> None:
@@ -248,7 +246,6 @@ def _check_roundtrip(module: ir.Module) -> None:
 
 
 def _generated(module: ir.Module, form: str, chip: Chip | None) -> str:
-    from triton_spacemit.dialect.module import chip_of
     from triton_spacemit.passes import codegen
 
     text = codegen.llvm_ir(module)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.errors import LoweringError, from_mlir
 from triton_spacemit.passes import registry
 
 
@@ -91,7 +91,7 @@ def check(module: ir.Module, stage: str) -> None:
     try:
         module.operation.verify()
     except ir.MLIRError as error:
-        raise LoweringError(f"invalid IR after stage {stage}: {error}", module.operation.location) from None
+        raise from_mlir(error, module.operation.location, f"invalid IR after stage {stage}: ") from None
     state = STAGES[stage].state
     permits_op, permits_type = functools.cache(state.permits_op), functools.cache(lambda type_: state.permits_type(str(type_)))
     wrong: list[tuple[ir.Operation, str]] = []

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import kernel_of, operations
+from triton_spacemit.dialect.values import constant_of, producer_of
 from triton_spacemit.dialect.xsmt import HINTS
 
 ELEMENTWISE = frozenset(
@@ -89,15 +90,11 @@ def _i32(value: int) -> ir.Attribute:
     return ir.IntegerAttr.get(ir.IntegerType.get_signless(32), value)
 
 
-def _producer(value: ir.Value) -> ir.Operation | None:
-    return value.owner.operation if isinstance(value, ir.OpResult) else None
-
-
 def _dot_of(value: ir.Value) -> ir.Operation | None:
     """The product that a matrix is, rounded or not."""
-    op = _producer(value)
+    op = producer_of(value)
     if op is not None and op.name == "arith.truncf":
-        op = _producer(op.operands[0])
+        op = producer_of(op.operands[0])
     return op if op is not None and op.name == "tt.dot" else None
 
 
@@ -106,8 +103,8 @@ def _users(value: ir.Value) -> list[ir.Operation]:
 
 
 def _constant(value: ir.Value) -> int | None:
-    owner = _producer(value)
-    return ir.IntegerAttr(owner.attributes["value"]).value if owner is not None and owner.name == "arith.constant" else None
+    number = constant_of(value)
+    return None if number is None else number.value
 
 
 def _following(op: ir.Operation) -> ir.Operation:
@@ -161,7 +158,7 @@ class _Rewriter:
         """The matrix of any packed value: known, derived from what it is computed from, or unpacked."""
         matrix = self.plain.get(value)
         if matrix is None:
-            op = _producer(value)
+            op = producer_of(value)
             matrix = self.derived(op) if op is not None else None
             if matrix is None:
                 matrix = self.unpacked(value)
@@ -169,7 +166,7 @@ class _Rewriter:
         return matrix
 
     def unpacked(self, value: ir.Value) -> ir.Value:
-        op = _producer(value)
+        op = producer_of(value)
         at = next(iter(value.owner.operations)).operation if op is None else _following(op)
         zero = _create("arith.constant", [], ir.IntegerType.get_signless(32), at, {"value": _i32(0)})
         return _create("xsmt.unpack", [value, zero, zero], _matrix(value.type), at)
@@ -364,7 +361,7 @@ class _Rewriter:
         """Carry matrices instead of packed blocks whose matrix is known or a constant."""
         carried = {}
         for number, initial in enumerate(list(op.operands)[3:]):
-            producer = _producer(initial)
+            producer = producer_of(initial)
             known = initial in self.plain or (producer is not None and producer.name in ("arith.constant", "tt.splat"))
             if known and _rank(initial.type) == 4:
                 carried[number] = self.matrix(initial)
@@ -388,7 +385,7 @@ class _Rewriter:
         for number, (old, result) in enumerate(zip(op.results, new.results, strict=True)):
             if number in types:
                 result = self.whole(result, types[number], at)
-                self.view(_producer(result))
+                self.view(producer_of(result))
             old.replace_all_uses_with(result)
         op.erase()
 
@@ -433,10 +430,10 @@ def _widen_sums(kernel: ir.Operation) -> None:
         end = body.operations[len(body.operations) - 1].operation
         wide = {}
         for number, argument in enumerate(list(body.arguments)[1:]):
-            narrowed = _producer(end.operands[number])
+            narrowed = producer_of(end.operands[number])
             if narrowed is None or narrowed.name != "arith.truncf" or len(_users(narrowed.result)) != 1:
                 continue
-            dot, extended = _producer(narrowed.operands[0]), _users(argument)
+            dot, extended = producer_of(narrowed.operands[0]), _users(argument)
             if dot is None or dot.name != "tt.dot" or len(_users(dot.result)) != 1 or len(extended) != 1:
                 continue
             if extended[0].name == "arith.extf" and _users(extended[0].result) == [dot] and dot.operands[2] == extended[0].result:

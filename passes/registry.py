@@ -11,7 +11,7 @@ from pathlib import Path
 from torch_mlir import ir
 from torch_mlir.passmanager import PassManager
 
-from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.errors import from_mlir
 
 Pass = Callable[[ir.Module], None]
 
@@ -70,9 +70,7 @@ def run_upstream(module: ir.Module, pipeline: str, failure: str = "") -> None:
         try:
             managers[pipeline].run(module.operation)
         except ir.MLIRError as error:
-            first = error.error_diagnostics[0] if error.error_diagnostics else None
-            message, location = (first.message, first.location) if first else (str(error), module.operation.location)
-            raise LoweringError(f"{failure or pipeline}: {message}", location) from None
+            raise from_mlir(error, module.operation.location, f"{failure or pipeline}: ") from None
 
 
 def _parse_upstream(pipeline: str) -> PassManager:

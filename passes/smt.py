@@ -18,7 +18,7 @@ from collections.abc import Callable
 from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
-from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.errors import LoweringError, from_mlir
 from triton_spacemit.dialect.module import operations
 
 PREFIX = "__smt."
@@ -64,8 +64,7 @@ def _verify(op: ir.Operation) -> None:
     try:
         op.verify()
     except ir.MLIRError as error:
-        first = error.error_diagnostics[0] if error.error_diagnostics else None
-        raise LoweringError(first.message if first else str(error), op.location) from None
+        raise from_mlir(error, op.location) from None
 
 
 def _none(call: ir.Operation) -> Attributes:

@@ -10,7 +10,7 @@ import triton
 from torch_mlir import ir
 from triton.compiler.errors import CompilationError
 
-from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.errors import LoweringError, from_mlir
 
 _TRITON = str(Path(triton.__file__).parent)
 
@@ -23,8 +23,8 @@ def compilation_errors(kernel: str) -> Iterator[None]:
     except LoweringError as error:
         raise _compilation_error(error.message, error.location, kernel) from error
     except ir.MLIRError as error:
-        first = error.error_diagnostics[0] if error.error_diagnostics else None
-        raise _compilation_error(first.message if first else str(error), first.location if first else None, kernel) from error
+        said = from_mlir(error, None)
+        raise _compilation_error(said.message, said.location, kernel) from error
 
 
 def _compilation_error(message: str, location: ir.Location | None, kernel: str) -> CompilationError:

@@ -14,7 +14,8 @@ from triton_spacemit.backend import mca
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.inspector.kernels import Kernel
 from triton_spacemit.backend.inspector.locations import Chain
-from triton_spacemit.backend.inspector.machine_code import KINDS, Function, Instruction, mix
+from triton_spacemit.backend.inspector.machine_code import Function, Instruction
+from triton_spacemit.backend.inspector.mix import KINDS, mix
 from triton_spacemit.backend.inspector.stages import Stages
 from triton_spacemit.dialect.chips import Chip, get_chip
 

@@ -60,14 +60,17 @@ def counted(operands: Sequence[int], results: int) -> Callable[[Callable[[Any], 
 
 
 def shape_of(type_: ir.Type) -> list[int]:
+    """The extents of a block; none for a scalar."""
     return list(type_.shape) if isinstance(type_, ir.RankedTensorType) else []
 
 
 def element_of(type_: ir.Type) -> ir.Type:
+    """The type of a block's elements; a scalar's own."""
     return type_.element_type if isinstance(type_, ir.ShapedType) else type_
 
 
 def verify_word(op: ir.OpView, name: str, known: Sequence[str]) -> bool:
+    """Check that the attribute `name` is one of the `known` strings."""
     word = attribute(op, name)
     if not isinstance(word, ir.StringAttr) or word.value not in known:
         return fail(op, f"{name} must be one of {', '.join(known)}; got {word}")
@@ -75,6 +78,7 @@ def verify_word(op: ir.OpView, name: str, known: Sequence[str]) -> bool:
 
 
 def verify_scalars(op: ir.OpView, values: Sequence[ir.Value], type_: str, what: str) -> bool:
+    """Check that values are scalars of the type written `type_`; a message calls each of them `what`."""
     for value in values:
         if str(value.type) != type_:
             return fail(op, f"{what} must be {type_}, got {value.type}")

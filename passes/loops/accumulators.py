@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.loops.builder import constant_of
+from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.reductions import simple_kind
 from triton_spacemit.passes.loops.tensors import bits
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.values import constant_of
 
 
 class Emitted:
@@ -18,17 +19,6 @@ class Emitted:
         self.depth = depth
         self.width = width
         self.constant = constant
-
-
-def constant_of(value: ir.Value) -> ir.IntegerAttr | ir.FloatAttr | None:
-    """The number that a value is known to be, or that all elements of a block are."""
-    owner = value.owner
-    if isinstance(owner, ir.Block) or owner.operation.name != "arith.constant":
-        return None
-    attribute = owner.attributes["value"]
-    if isinstance(attribute, ir.DenseElementsAttr) and attribute.is_splat:
-        attribute = attribute.get_splat_value()
-    return attribute if isinstance(attribute, ir.IntegerAttr | ir.FloatAttr) else None
 
 
 def is_zero(value: Emitted | None) -> bool:
@@ -340,6 +330,15 @@ class Builder:
             return []
 
         self.if_else(condition, [], taken, None)
+
+    def choose(self, condition: Emitted, body: Callable[[], object], otherwise: Callable[[], object]) -> None:
+        """`body` where the scalar `condition` holds, else `otherwise`."""
+
+        def run(side: Callable[[], object]) -> list[Emitted]:
+            side()
+            return []
+
+        self.if_else(condition, [], lambda: run(body), lambda: run(otherwise))
 
     def if_else(
         self,

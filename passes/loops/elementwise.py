@@ -4,8 +4,9 @@ import math
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted, constant_of
+from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import REUSE_COST, Lowering
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor, bits
 from triton_spacemit.passes.loops.views import linear_form

@@ -14,9 +14,7 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.memory import Memory
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, row_major, stored_type
 
-STACK_BYTES = (
-    2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; larger ones lie in the program's scratch memory
-)
+STACK_BYTES = 2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; a larger one lies in scratch memory
 ALIGNMENT = 64
 ROOM = 16  # rows behind a matrix that a product's last register tile may write
 GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
@@ -124,12 +122,13 @@ class Lowering(ABC):
         """(dimension, lanes) for a loop over `shape`: the dimension along which most accesses are contiguous."""
         score = [0.0] * len(shape)
         costs: dict[Tensor, tuple[int, tuple[int | None, ...]]] = {}  # of computing floats, and the dimensions that this is done along
-        widest, lanes_of_64 = 8, False
+        widest, lanes_of_64, apart = 8, False, False
         for tensor in tensors:
             widest = max(widest, bits(tensor.element))
             for source, follows in self.cone(tensor):
                 width = bits(source.element)
                 lanes_of_64 |= width == 64
+                apart |= width < 32 and source.access is not None and source.access.index is not None
                 if isinstance(source.element, ir.FloatType) and source.uniform is None:
                     cost = source.cost - sum({s: s.cost for s, _ in source.sources}.values())
                     if source.origin is None or source.origin.name not in CONVERSIONS:
@@ -155,6 +154,8 @@ class Lowering(ABC):
         self.computes |= much
         lanes = self.chip.lanes(widest, SMALL_GROUP if much else GROUP)
         lanes = min(lanes, self.chip.lanes(64, 8) if lanes_of_64 else self.chip.lanes(32, 8))
+        if apart and not self.chip.has_vl:  # x86-64 gathers narrow elements one by one: code for each lane
+            lanes = min(lanes, self.chip.lanes(32))
         return dim, min(lanes, shape[dim])
 
     # -- loops over a block
@@ -285,31 +286,22 @@ class Lowering(ABC):
         return packed
 
     def allocate(self, shape: tuple[int, ...], element: ir.Type) -> Buffer:
+        """Memory for a block, of the program or of the thread that runs this code; of a matrix with room for `ROOM` rows behind it."""
         b = self.b
         stored = stored_type(b, element)
-        size = math.prod(shape) * bits(stored) // 8
         room = ROOM * shape[-1] if len(shape) > 1 else 0
-        size += room * bits(stored) // 8
+        count = math.prod(shape) + room
+        size = count * bits(stored) // 8
         if size <= STACK_BYTES:
-            attributes = {
-                "elem_type": ir.TypeAttr.get(b.vector_type(stored, math.prod(shape) + room)),
-                "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT),
-            }
-            one = b.constant(1)
-            value = ir.Operation.create("llvm.alloca", [b.ptr], [one.value], attributes, None, 0, b.location, b.entry_ip(), False).results[
-                0
-            ]
-            base = Emitted(value, 0, 0)
+            name, operands = "llvm.alloca", [b.constant(1)]
+            attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, count)), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
         else:
-            attributes = {"rawConstantIndices": ir.DenseI32ArrayAttr.get([-(2**31)]), "elem_type": ir.TypeAttr.get(b.i8)}
-            offset = b.constant(self.scratch_bytes)
-            operands = [self.scratch.value, offset.value]
-            value = ir.Operation.create(
-                "llvm.getelementptr", [b.ptr], operands, attributes, None, 0, b.location, b.entry_ip(), False
-            ).results[0]
-            base = Emitted(value, 0, 0)
+            name, operands = "llvm.getelementptr", [self.scratch, b.constant(self.scratch_bytes)]
+            attributes = {"elem_type": ir.TypeAttr.get(b.i8), "rawConstantIndices": ir.DenseI32ArrayAttr.get([-(2**31)])}
             self.scratch_bytes += -(-size // ALIGNMENT) * ALIGNMENT
-        return Buffer(base, shape, row_major(shape), element, stored, room)
+        values = [operand.value for operand in operands]
+        base = ir.Operation.create(name, [b.ptr], values, attributes, None, 0, b.location, b.entry_ip(), False).results[0]
+        return Buffer(Emitted(base, 0, 0), shape, row_major(shape), element, stored, room)
 
     def from_buffer(self, buffer: Buffer, node: Node, shape: tuple[int, ...] | None = None) -> Tensor:
         """A tensor that is read from a buffer filled by now."""

@@ -88,34 +88,29 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
         unit_dim = rank + 1  # elements of A at constant distances need no instructions for their addresses
     found = in_place(low, tensor, wanted)
     view, condition = found or (None, None)
+
+    def pack_all() -> View:
+        buffer = slot()
+        pack(low, product, tensor, buffer)
+        return view_of(low, buffer, product.factor)
+
     if view is not None and tensor.element == product.factor and (unit_dim is None or view.strides[unit_dim].constant == 1):
         few = low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES
         if few or is_left:
             condition = condition if few else b.both(condition, spread(low, view))
-            return either(low, product, view, condition, lambda: packed(low, product, tensor, slot()))
+            return either(low, view, condition, pack_all)
     buffer = slot()
     if is_left:
         product.rows_follow = True
     else:
         product.columns_follow = True
-    if view is None or tensor.buffer is not None:
-        return packed(low, product, tensor, buffer)
-    plain = read_at(low, tensor, view, wanted)
     slack = product.height if is_left else 0
 
-    def copy_view() -> list[Emitted]:
+    def copy_view(plain: Tensor) -> None:
         copy_wanted(low, converted(low, plain, product.factor), buffer, wanted, slack)
-        return []
 
-    def otherwise() -> list[Emitted]:
-        packed(low, product, tensor, buffer)
-        return []
-
-    if condition is None:
-        copy_view()
-    else:
-        b.if_else(condition, [], copy_view, otherwise)
-    return View(buffer.base, [b.constant(s) for s in buffer.strides], product.factor)
+    copy_from(low, tensor, found, wanted, copy_view, lambda whole: pack(low, product, whole, buffer))
+    return view_of(low, buffer, product.factor)
 
 
 def spread(low: Lowering, view: View) -> Emitted:
@@ -155,28 +150,20 @@ def locate_grouped(low: Lowering, product: Product, tensor: Tensor, is_left: boo
     """The operand copied as `GroupedLanes` read it: A as it is (bytes plus 128), several rows of B as one; zero behind the wanted ones."""
     b, depth = low.b, product.depth
     product.rows_follow = product.columns_follow = True
-    view, condition = in_place(low, tensor, wanted) or (None, None)
 
-    def copy(source: Tensor) -> Callable[[], list[Emitted]]:
-        def run() -> list[Emitted]:
-            with low.region():
-                if is_left:
-                    strides, stored = (buffer.strides[0] * depth, 1), stored_type(b, tensor.element)
-                    target = replace(buffer, shape=tensor.shape, strides=strides, element=tensor.element, stored=stored)
-                    low.write_all([(raised(low, source) if tensor.element == b.i8 else source, target)])
-                else:
-                    low.write_all([(rows_joined(low, row_major_of(low, source), depth), buffer)])
-            return []
+    def copy(source: Tensor) -> None:
+        with low.region():
+            if is_left:
+                strides, stored = (buffer.strides[0] * depth, 1), stored_type(b, tensor.element)
+                target = replace(buffer, shape=tensor.shape, strides=strides, element=tensor.element, stored=stored)
+                low.write_all([(raised(low, source) if tensor.element == b.i8 else source, target)])
+                return
+            if source.access is not None and source.access.strides[-1].constant != 1:
+                low.materialise(source)  # along rows
+            low.write_all([(rows_joined(low, source, depth), buffer)])
 
-        return run
-
-    if view is None or tensor.buffer is not None:
-        copy(tensor)()
-    elif condition is None:
-        copy(read_at(low, tensor, view, wanted))()
-    else:
-        b.if_else(condition, [], copy(read_at(low, tensor, view, wanted)), copy(tensor))
-    return View(buffer.base, [b.constant(s) for s in buffer.strides], product.factor)
+    copy_from(low, tensor, in_place(low, tensor, wanted), wanted, copy, copy)
+    return view_of(low, buffer, product.factor)
 
 
 def raised(low: Lowering, tensor: Tensor) -> Tensor:
@@ -187,18 +174,6 @@ def raised(low: Lowering, tensor: Tensor) -> Tensor:
         return b.op("arith.xori", b.i8, [low.evaluate(tensor, at), b.constant(-128, b.i8)])
 
     return Tensor(tensor.shape, b.i8, compute, tensor.origin, ((tensor, (0, 1)),), tensor.cost + 1)
-
-
-def row_major_of(low: Lowering, tensor: Tensor) -> Tensor:
-    """The elements in memory along rows, if they lie along columns."""
-    if tensor.access is None or tensor.access.strides[-1].constant == 1:
-        return tensor
-    buffer = low.allocate(tensor.shape, tensor.element)
-    low.write_all([(tensor, buffer)])
-    result = Tensor(tensor.shape, tensor.element, None, tensor.origin, buffer=buffer, home=low.b.depth)
-    access = low.memory.buffer_access(buffer, tensor.origin)
-    result.compute = lambda at: low.memory.read_buffer(buffer, access, at, result)
-    return result
 
 
 def rows_joined(low: Lowering, tensor: Tensor, count: int) -> Tensor:
@@ -224,11 +199,34 @@ def rows_joined(low: Lowering, tensor: Tensor, count: int) -> Tensor:
     return Tensor(shape, b.i32, compute, tensor.origin, ((tensor, (None, 1)),), tensor.cost + 2 * count)
 
 
-def packed(low: Lowering, product: Product, tensor: Tensor, buffer: Buffer) -> View:
-    """The operand copied to `buffer`."""
+def pack(low: Lowering, product: Product, tensor: Tensor, buffer: Buffer) -> None:
+    """Copy the whole operand."""
     with low.region():
         low.write_all([(converted(low, tensor, product.factor), buffer)])
-    return View(buffer.base, [low.b.constant(s) for s in buffer.strides], product.factor)
+
+
+def view_of(low: Lowering, buffer: Buffer, element: ir.Type) -> View:
+    return View(buffer.base, [low.b.constant(s) for s in buffer.strides], element)
+
+
+def copy_from(
+    low: Lowering,
+    tensor: Tensor,
+    found: tuple[View, Emitted | None] | None,
+    wanted: list[Emitted],
+    copy_view: Callable[[Tensor], None],
+    copy_tensor: Callable[[Tensor], None],
+) -> None:
+    """`copy_view` of the wanted elements where they lie in memory, as `found` in place and under its condition; else `copy_tensor`."""
+    if found is None or tensor.buffer is not None:
+        copy_tensor(tensor)
+        return
+    view, condition = found
+    plain = read_at(low, tensor, view, wanted)
+    if condition is None:
+        copy_view(plain)
+    else:
+        low.b.choose(condition, lambda: copy_view(plain), lambda: copy_tensor(tensor))
 
 
 def read_at(low: Lowering, tensor: Tensor, view: View, wanted: list[Emitted]) -> Tensor:
@@ -242,8 +240,8 @@ def read_at(low: Lowering, tensor: Tensor, view: View, wanted: list[Emitted]) ->
     return result
 
 
-def either(low: Lowering, product: Product, view: View, condition: Emitted | None, pack: Callable[[], View]) -> View:
-    """`view` where the condition holds, else what `pack` makes."""
+def either(low: Lowering, view: View, condition: Emitted | None, copied: Callable[[], View]) -> View:
+    """`view` where the condition holds, else what `copied` makes; strides on which both agree are constants."""
     if condition is None:
         return view
     b = low.b
@@ -251,9 +249,9 @@ def either(low: Lowering, product: Product, view: View, condition: Emitted | Non
     copies: list[View] = []
 
     def otherwise() -> list[Emitted]:
-        copies.append(pack())
+        copies.append(copied())
         return [copies[0].base, *copies[0].strides]
 
-    base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], otherwise)
-    same = [s.constant is not None and s.constant == p.constant for s, p in zip(view.strides, copies[0].strides, strict=True)]
-    return View(base, [s if equal else either for s, equal, either in zip(view.strides, same, strides, strict=True)], product.factor)
+    base, *chosen = b.if_else(condition, types, lambda: [view.base, *view.strides], otherwise)
+    pairs = zip(view.strides, copies[0].strides, chosen, strict=True)
+    return View(base, [s if s.constant is not None and s.constant == c.constant else e for s, c, e in pairs], view.element)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted, constant_of
+from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import upper_bound
 from triton_spacemit.passes.loops.lowering import CONVERSIONS, Lowering
 from triton_spacemit.passes.loops.tensors import Tensor

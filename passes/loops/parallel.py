@@ -121,10 +121,35 @@ class _Outline:
 
     def run(self) -> tuple[str, Emitted]:
         """The function's name, and the struct that it gets."""
-        b = self.b
-        table = ir.SymbolTable(self.low.module.operation)
+        name, end = self._declare()
+        body = self.loop.regions[0].blocks[0]
+        environment, index, context, scratch = self.block.arguments
+        self.mapped[self.low.context.value] = context
+        for root in self.roots:
+            if root.owner.operation.name == "llvm.mlir.zero":
+                self.mapped[root] = scratch
+        type_ = body.arguments[0].type
+        if type_ != self.b.i64:
+            cast = "arith.index_cast" if isinstance(type_, ir.IndexType) else "arith.trunci"
+            index = self._create(cast, [type_], [index]).result
+        body.arguments[0].replace_all_uses_with(index)
+        inner = list(_inner(body))
+        mine = {*self.block.arguments, index}
+        for op in inner:
+            mine.update(op.results, *(block.arguments for region in op.regions for block in region.blocks))
+        for op in inner:
+            for number, operand in enumerate(op.operands):
+                if operand not in mine:
+                    op.operands[number] = self._value(operand, environment)
+        for view in list(body.operations)[:-1]:
+            view.operation.move_before(end)
+        return name, self._environment()
+
+    def _declare(self) -> tuple[str, ir.Operation]:
+        """Make the function, whose body is only its return yet; its name and that return."""
+        b, module = self.b, self.low.module
         name = f"{self.low.function.attributes['sym_name'].value}.parallel"
-        number = len([op for op in self.low.module.body.operations if name in str(op.operation.attributes["sym_name"])])
+        number = len([op for op in module.body.operations if name in str(op.operation.attributes["sym_name"])])
         types = [b.ptr, b.i64, b.ptr, b.ptr]
         attributes = {
             "sym_name": ir.StringAttr.get(f"{name}.{number}"),
@@ -132,46 +157,15 @@ class _Outline:
             "sym_visibility": ir.StringAttr.get("private"),
             "llvm.linkage": ir.Attribute.parse("#llvm.linkage<internal>"),
         }
-        with ir.InsertionPoint.at_block_begin(self.low.module.body):
+        table = ir.SymbolTable(module.operation)
+        with ir.InsertionPoint.at_block_begin(module.body):
             function = ir.Operation.create("func.func", [], [], attributes, None, 1, b.location)
         table.insert(function)
         self.block = function.regions[0].blocks.append(*types, arg_locs=[b.location] * 4)
-        old = self.loop.regions[0].blocks[0]
-        operations = [view.operation for view in old.operations]
         with ir.InsertionPoint(self.block):
             end = ir.Operation.create("func.return", [], [], None, None, 0, b.location)
         self.start = ir.InsertionPoint(end)
-        environment, index, context, scratch = self.block.arguments
-        self.mapped[self.low.context.value] = context
-        for root in self.roots:
-            if root.owner.operation.name == "llvm.mlir.zero":
-                self.mapped[root] = scratch
-        type_ = old.arguments[0].type
-        if type_ != b.i64:
-            name = "arith.index_cast" if isinstance(type_, ir.IndexType) else "arith.trunci"
-            index = self._create(name, [type_], [index]).result
-        old.arguments[0].replace_all_uses_with(index)
-        mine = set(self.block.arguments) | {index}
-        for op in operations[:-1]:
-            for inner in self._walk(op):
-                mine.update(inner.results)
-                for region in inner.regions:
-                    for block in region.blocks:
-                        mine.update(block.arguments)
-        for op in operations[:-1]:
-            for inner in self._walk(op):
-                for number, operand in enumerate(inner.operands):
-                    if operand not in mine:
-                        inner.operands[number] = self._value(operand, environment)
-        for op in operations[:-1]:
-            op.move_before(end)
-        return ir.StringAttr(function.attributes["sym_name"]).value, self._environment()
-
-    def _walk(self, op: ir.Operation) -> Iterator[ir.Operation]:
-        yield op
-        for region in op.regions:
-            for block in region.blocks:
-                yield from _inner(block)
+        return ir.StringAttr(function.attributes["sym_name"]).value, end
 
     def _create(self, name: str, results: list[ir.Type], operands: list[ir.Value], attributes: dict | None = None) -> ir.Operation:
         return ir.Operation.create(name, results, operands, attributes, None, 0, self.b.location, self.start, False)

@@ -13,8 +13,9 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.dot import multiply
 from triton_spacemit.passes.loops.elementwise import converted
 from triton_spacemit.passes.loops.lowering import GROUP, Lowering
+from triton_spacemit.passes.loops.operands import either, view_of
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, stored_type
-from triton_spacemit.passes.loops.views import in_place
+from triton_spacemit.passes.loops.views import View, in_place
 
 E2M1 = 4  # of Triton's ScaleDotElemType
 
@@ -64,24 +65,20 @@ def readable(low: Lowering, tensor: Tensor) -> Tensor:
     if found is None or found[1] is None:
         return tensor
     view, condition = found
-    assert condition is not None
     stored = stored_type(b, tensor.element)
-    buffer = low.allocate(tensor.shape, tensor.element)
 
-    def copy() -> list[Emitted]:
+    def copied() -> View:
+        buffer = low.allocate(tensor.shape, tensor.element)
         with low.region():
             low.write_all([(tensor, buffer)])
-        return [buffer.base, *(b.constant(s) for s in buffer.strides)]
+        return view_of(low, buffer, stored)
 
-    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
-    base, *strides = b.if_else(condition, types, lambda: [view.base, *view.strides], copy)
-    strides = [
-        s if s.constant is not None and s.constant == kept else chosen
-        for s, kept, chosen in zip(view.strides, buffer.strides, strides, strict=True)
-    ]
+    chosen = either(low, view, condition, copied)
     assert tensor.access is not None
     lower = [b.constant(0)] * len(extents)
-    access = replace(tensor.access, base=base, strides=strides, lower=lower, upper=extents, index=None, mask=None, element=stored)
+    access = replace(
+        tensor.access, base=chosen.base, strides=chosen.strides, lower=lower, upper=extents, index=None, mask=None, element=stored
+    )
     home = Tensor(tensor.shape, stored, None, home=b.depth)
 
     def compute(at: Coordinates) -> Emitted:

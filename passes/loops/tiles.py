@@ -11,7 +11,10 @@ from triton_spacemit.passes.loops.lowering import GROUP, Lowering
 from triton_spacemit.passes.loops.product import Product
 from triton_spacemit.passes.loops.views import View
 
-UNROLL = {False: 4, True: 32}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
+UNROLL = {False: 4, True: 16}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
+LONG = 128  # steps of k from which twice as many in one turn are worth their code
+LESS = 4  # as many times fewer where a tile is a small part of the result
+MUCH = 48  # a tile of the rows that are left over is worth its code where it spares more than this part of the rows
 
 Located = tuple[View, View, Emitted]  # A and B in memory, and how many steps of k there are
 
@@ -41,6 +44,8 @@ def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
     b = low.b
     target = product.target
     few_rows = product.rows % product.height
+    if (product.height - few_rows) * MUCH < product.rows:
+        few_rows = 0
     most_rows = b.maximum(b.sub(product.wanted_rows, b.constant(few_rows)), b.constant(0))
     last_row = round_up(low, most_rows, product.height) if few_rows else product.wanted_rows
 
@@ -57,22 +62,21 @@ def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
             whole = product.wanted_columns.constant is not None or (product.columns_follow and not low.chip.has_vl)
             partial = None if whole else left
 
-            def rows(part: Product, unroll: int) -> list[Emitted]:
-                def row(height: int, i: Emitted) -> None:
+            def rows(part: Product, unroll: int) -> None:
+                def row(height: int, unroll: int, i: Emitted) -> None:
                     run_tile(low, replace(part, height=height), Place(at, base_c, i, j, partial), turns, unroll)
 
-                b.repeat(b.constant(0), most_rows, product.height, functools.partial(row, product.height))
+                b.repeat(b.constant(0), most_rows, product.height, functools.partial(row, product.height, unroll))
                 if few_rows:
-                    b.repeat(last_row, product.wanted_rows, product.height, functools.partial(row, few_rows))
-                return []
+                    b.repeat(last_row, product.wanted_rows, product.height, functools.partial(row, few_rows, max(1, unroll // LESS)))
 
-            unroll, narrow = UNROLL[low.chip.has_vl], product.lanes // GROUP
+            unroll, narrow = UNROLL[low.chip.has_vl] * (2 if low.chip.has_vl and product.inner >= LONG else 1), product.lanes // GROUP
             if partial is None or not low.chip.has_vl or narrow * 64 < low.chip.vlen:
                 rows(product, unroll)
                 return
             # an instruction's time goes by its registers, not by its active lanes: a few last columns get a quarter of them
             few = b.compare("sle", left, b.constant(narrow))
-            b.if_else(few, [], lambda: rows(replace(product, lanes=narrow), unroll // GROUP), lambda: rows(product, unroll))
+            b.choose(few, lambda: rows(replace(product, lanes=narrow), unroll // LESS), lambda: rows(product, unroll))
 
         b.repeat(b.constant(0), product.wanted_columns, product.lanes, column)
 
@@ -151,11 +155,10 @@ class Steps:
         """`inner` steps: a loop that takes `unroll` at a time, and shorter ones for the rest."""
         b = self.low.b
         done = b.constant(0)
-        for count in (unroll, unroll // 8, 1):
-            if count:
-                end = self._multiple(inner, count)
-                carried, _ = b.for_loop(done, end, count, carried, functools.partial(self.steps, count))
-                done = end
+        for count in [unroll, *([LESS] if unroll > 2 * LESS else []), 1]:
+            end = self._multiple(inner, count)
+            carried, _ = b.for_loop(done, end, count, carried, functools.partial(self.steps, count))
+            done = end
         return carried
 
     def _multiple(self, number: Emitted, count: int) -> Emitted:

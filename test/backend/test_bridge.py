@@ -142,6 +142,9 @@ def test_errors_without_a_location_or_source_still_say_what_is_wrong():
     assert error_at('loc("gone.py":3:1)').endswith("in gone.py:3")
 
 
-def test_errors_of_mlir_become_compilation_errors():
-    with pytest.raises(CompilationError, match="requires the same type for all operands and results"), compilation_errors("k"):
-        mlir.Module.parse('func.func @f(%a: i32, %b: i64) { %c = "arith.addi"(%a, %b) : (i32, i64) -> i32 return }', make_context())
+def test_errors_of_mlir_become_compilation_errors_at_their_line():
+    with pytest.raises(CompilationError, match="requires the same type for all operands and results") as caught, compilation_errors("k"):
+        mlir.Module.parse(
+            'func.func @f(%a: i32, %b: i64) { %c = "arith.addi"(%a, %b) : (i32, i64) -> i32 loc("gone.py":7:1) return }', make_context()
+        )
+    assert str(caught.value).endswith("in gone.py:7")

@@ -116,7 +116,7 @@ def test_events_measure_milliseconds():
 
 def test_do_bench_runs_on_the_cpu():
     calls = []
-    assert triton.testing.do_bench(lambda: calls.append(1), warmup=1, rep=2) >= 0
+    assert triton.testing.do_bench(lambda: calls.append(1), warmup=1, rep=2) > 0
     assert calls
 
 

@@ -1,4 +1,5 @@
 // RUN: triton-spacemit-opt %s --chip x60 --split-input-file --legalize-floats | filecheck %s
+// RUN: triton-spacemit-opt %s --chip a100 --split-input-file --legalize-floats | filecheck %s --check-prefix A100
 
 // bfloat16 is i16 in signatures, memory and loops; arithmetic is float32's, rounded in the bits.
 // CHECK-LABEL: func.func @loop(%arg0: !llvm.ptr, %arg1: i16)
@@ -12,7 +13,8 @@ func.func @loop(%p: !llvm.ptr, %s: bf16) {
   // CHECK: scf.for {{.*}} -> (vector<8xi16>)
   %r = scf.for %i = %c0 to %c4 step %c1 iter_args(%a = %x) -> (vector<8xbf16>) {
     // CHECK: arith.addf %{{.*}} : vector<8xf32>
-    // CHECK: arith.shrui
+    // CHECK: llvm.call_intrinsic "llvm.riscv.vnclipu"(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}) : (vector<[2]xi16>, vector<[2]xi32>, i64, i64, i64)
+    // CHECK-NOT: arith.select
     %y = arith.addf %a, %b : vector<8xbf16>
     scf.yield %y : vector<8xbf16>
   }
@@ -64,4 +66,21 @@ func.func @argument(%p: !llvm.ptr, %s: bf16) {
   // CHECK: llvm.store %arg1, %arg0 : i16
   llvm.store %s, %p : bf16, !llvm.ptr
   return
+}
+
+// -----
+
+// The shift that rounds makes an infinity of some NaNs, which a number from memory may be.
+// CHECK-LABEL: func.func @loaded
+// A100-LABEL: func.func @loaded
+func.func @loaded(%x: !llvm.ptr) -> vector<32xbf16> {
+  // CHECK: "llvm.riscv.vnclipu"
+  // CHECK: arith.cmpf une
+  // CHECK: arith.select
+  // A100: "llvm.riscv.vfncvtbf16.f.f.w"({{.*}}) : (vector<[2]xbf16>, vector<[2]xf32>, i64, i64) -> vector<[2]xbf16>
+  // A100-NOT: arith.select
+  // A100: return
+  %a = llvm.load %x : !llvm.ptr -> vector<32xf32>
+  %b = arith.truncf %a : vector<32xf32> to vector<32xbf16>
+  return %b : vector<32xbf16>
 }

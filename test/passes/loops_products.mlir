@@ -6,18 +6,17 @@
 func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
-  %c32 = arith.constant 32 : i64
   %c64 = arith.constant 64 : i64
   // CHECK-NOT: llvm.store
-  // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c64_i64 step %c6_i64
+  // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c60_i64 step %c6_i64
   // CHECK: arith.muli %[[ROW]], %arg3
   // CHECK: %[[A:.*]] = llvm.getelementptr %arg0[
-  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for %[[K:.*]] = %c0_i64 to %c32_i64 {{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
+  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for %[[K:.*]] = %c0_i64 to %c64_i64 step %c16_i64 {{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
   // CHECK: %[[P:.*]] = llvm.freeze
   // CHECK: %[[V:.*]] = llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[P]],
   // CHECK: llvm.getelementptr %[[A]][%[[K]]]
   // CHECK: %[[E:.*]] = llvm.load {{.*}} -> f32
-  // CHECK: %[[NEXT:.*]] = llvm.getelementptr %[[P]][64]
+  // CHECK: %[[NEXT:.*]] = llvm.getelementptr %[[P]][%{{.*}}]
   // CHECK: llvm.call_intrinsic "llvm.riscv.vfmacc"(%{{.*}}, %[[E]], %[[V]],
   // CHECK-NEXT: llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[NEXT]],
   // CHECK-NOT: llvm.store
@@ -25,9 +24,9 @@ func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
   // CHECK: llvm.call_intrinsic "llvm.riscv.vse"(%[[TILE]]#0
   // CHECK: llvm.call_intrinsic "llvm.riscv.vse"(%[[TILE]]#1
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
-  %a = "xsmt.descriptor_load"(%x, %s, %c1, %c0, %c0, %c64, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x32xf32>
-  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
-  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  %a = "xsmt.descriptor_load"(%x, %s, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
+  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x64xf32>, tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
   "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
   return
 }
@@ -91,7 +90,7 @@ func.func @checked(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
 
 // -----
 
-// Where both operands are zero from a bound on, the loop over k ends there, and both are in place.
+// Where both operands are zero from a bound on, the loops over k end there, and both are in place.
 // CHECK-LABEL: func.func @short
 func.func @short(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
   %c0 = arith.constant 0 : i64
@@ -101,8 +100,10 @@ func.func @short(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
   // CHECK-NOT: scf.if
   // CHECK: %[[N:.*]] = arith.maxsi %{{.*}}, %c0_i64
   // CHECK: %[[WHOLE:.*]] = arith.andi %[[N]], %c-16_i64
+  // CHECK: %[[FOURS:.*]] = arith.andi %[[N]], %c-4_i64
   // CHECK: scf.for {{.*}} to %[[WHOLE]] step %c16_i64
-  // CHECK: scf.for {{.*}} = %[[WHOLE]] to %[[N]] step %c1_i64
+  // CHECK: scf.for {{.*}} = %[[WHOLE]] to %[[FOURS]] step %c4_i64
+  // CHECK: scf.for {{.*}} = %[[FOURS]] to %[[N]] step %c1_i64
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %zero_f32 = arith.constant 0.0 : f32
   %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c64, %n, %zero_f32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<64x32xf32>
@@ -204,10 +205,11 @@ func.func @accumulating(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64, %r
   // CHECK: scf.for %[[TURN:.*]] = %c0_i64 to %[[COUNT:.*]] step %c1_i64
   // CHECK: llvm.store %{{.*}} !llvm.ptr, !llvm.ptr
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[C]] step
-  // CHECK: scf.for {{.*}} = %c0_i64 to %[[R]] step
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[MOST:.*]] step %c6_i64
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[COUNT]] step %c1_i64 iter_args
   // CHECK: llvm.load {{.*}} -> !llvm.ptr
-  // CHECK: scf.for {{.*}} = %c0_i64 to %c32_i64
+  // CHECK: "llvm.riscv.vfmacc"
+  // CHECK: scf.for {{.*}} to %[[R]] step %c6_i64
   // CHECK: "llvm.riscv.vfmacc"
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %r = scf.for %k = %c0 to %n step %c32 iter_args(%acc = %zero) -> (tensor<64x64xf32>) : i64 {

@@ -10,7 +10,8 @@ import pytest
 from triton_spacemit.backend import cli, mca
 from triton_spacemit.backend.inspector.kernels import Kernel, find_kernel
 from triton_spacemit.backend.inspector.locations import read_llvm, read_mlir
-from triton_spacemit.backend.inspector.machine_code import Function, kind, mix, read_assembly
+from triton_spacemit.backend.inspector.machine_code import Function, read_assembly
+from triton_spacemit.backend.inspector.mix import kind, mix
 from triton_spacemit.backend.inspector.page import describe
 from triton_spacemit.backend.inspector.stages import Stages, collect
 from triton_spacemit.dialect.chips import CHIPS, get_chip

@@ -4,6 +4,7 @@ A matrix packed in tiles of p0 x p1 is the 4-D block `packed[i, j, a, b] = matri
 count elements of the logical matrix, also where the base is packed.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -211,10 +212,8 @@ class Buffers(core.base_value):
         known = core._unwrap_if_constexpr(index)
         if isinstance(known, int) and not 0 <= known < self.type.copies:
             raise IndexError(f"there are {self.type.copies} buffers; {known} is none of them")
-        size = 1
-        for extent in self.type.shape:
-            size *= extent
-        offset = _semantic.mul(scalar(_semantic, index, "the index", core.int64), _semantic.to_tensor(size), True)
+        size = _semantic.to_tensor(math.prod(self.type.shape))
+        offset = _semantic.mul(scalar(_semantic, index, "the index", core.int64), size, True)
         return _pointer_to(_semantic.add(self.base, offset, True), self.type.shape, _semantic)
 
 
