@@ -13,7 +13,7 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
 from triton_spacemit.passes.loops.functions import inline
-from triton_spacemit.passes.loops.lowering import MUCH, Lowering
+from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.padding import padding_of
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, bits
 from triton_spacemit.passes.loops.views import linear_form
@@ -42,6 +42,7 @@ KINDS: dict[str, tuple[str, Callable[[ir.Type], int | float]]] = {
 _OF_NAN = ("arith.maxnumf", "arith.minnumf", "arith.maximumf", "arith.minimumf")
 # Two of them take one comparison, of this predicate, where the left operand is a number: the right one is then taken, or is none.
 _OF_NUMBERS = {"arith.maxnumf": 2, "arith.minnumf": 4}
+SHORT = 20  # the cost of what little code may be there once more, for single elements
 
 
 def simple_kind(block: ir.Block) -> str | None:
@@ -210,7 +211,7 @@ def reduction_of(low: Lowering, node: Node) -> Reduction:
     start = neutral(low.b, kind, sources[0].element)
     reduction = Reduction(node, sources, block, kind, None if start is None else [start], wide)
     if kind in _OF_NUMBERS and not low.chip.has_vl and isinstance(sources[0].element, (ir.F32Type, ir.F64Type)):
-        reduction.numbers = sources[0].cost <= MUCH  # the code for a row without numbers computes it as well
+        reduction.numbers = sources[0].cost <= SHORT  # the code for a row without numbers computes it as well
     axis, rank = node.attribute("axis").value, len(sources[0].shape)
     for number, operand in enumerate(node.operands):
         choice = choice_of(block, number) if kind is None and isinstance(sources[number].element, ir.IntegerType) else None
