@@ -40,6 +40,9 @@ KINDS: dict[str, tuple[str, Callable[[ir.Type], int | float]]] = {
 
 # x86 has no instructions for these where an operand may be NaN; LLVM would take the lanes one by one.
 _OF_NAN = ("arith.maxnumf", "arith.minnumf", "arith.maximumf", "arith.minimumf")
+# Two of them take one comparison, of this predicate, where the left operand is a number: the right one is then taken, or is none.
+_OF_NUMBERS = {"arith.maxnumf": 2, "arith.minnumf": 4}
+SHORT = 20  # the cost of what little code may be there once more, for single elements
 
 
 def simple_kind(block: ir.Block) -> str | None:
@@ -159,6 +162,8 @@ class Reduction:
     choice: Choice | None = None
     index: int | None = None
     first_index: Emitted | None = None
+    # Whether NaN may be left out: the largest (or least) number is sought from the infinity on that every number replaces.
+    numbers: bool = False
 
     @property
     def absorbed(self) -> float:
@@ -169,7 +174,9 @@ class Reduction:
         return KINDS[kind][1](self.sources[0].element) + 0  # +0.0 for -0.0
 
     def accumulate(self, low: Lowering, accumulators: list[Emitted], values: list[Emitted], ordered: bool = False) -> list[Emitted]:
-        """The values stand behind those that were accumulated; of an index they have the vector's position."""
+        """The values stand behind those that were accumulated; of an index they have the vector's position. `ordered`: NaN is left out."""
+        if self.numbers and ordered:
+            return [extreme(low, self.kind, accumulators[0], values[0])]
         if self.choice is None:
             return self.combine(low, accumulators, values)
         taken = self.choice.taken(low.b, accumulators[self.choice.value], values[self.choice.value], ordered)
@@ -203,6 +210,8 @@ def reduction_of(low: Lowering, node: Node) -> Reduction:
         sources = [converted(low, sources[0], low.b.f32)]
     start = neutral(low.b, kind, sources[0].element)
     reduction = Reduction(node, sources, block, kind, None if start is None else [start], wide)
+    if kind in _OF_NUMBERS and not low.chip.has_vl and isinstance(sources[0].element, (ir.F32Type, ir.F64Type)):
+        reduction.numbers = sources[0].cost <= SHORT  # the code for a row without numbers computes it as well
     axis, rank = node.attribute("axis").value, len(sources[0].shape)
     for number, operand in enumerate(node.operands):
         choice = choice_of(block, number) if kind is None and isinstance(sources[number].element, ir.IntegerType) else None
@@ -304,13 +313,16 @@ def lower_reduce(low: Lowering, node: Node) -> None:
         lanes = max(c.width for c in at)
         return [b.broadcast(v, lanes) for v in values]
 
-    def starts(lanes: int, limit: Emitted | None = None) -> list[Emitted]:
+    def starts(lanes: int, limit: Emitted | None = None, ordered: bool = False) -> list[Emitted]:
         """Where the loop ends at a limit, the number behind it counts if there is room for it: a maximum of nothing is -inf, not NaN."""
-        if limit is None:
-            return [b.broadcast(start, lanes) for r in group for start in r.start]
-        padded = b.compare("slt", limit, b.constant(shape[axis]))
-        known = {r: [b.select(padded, b.constant(r.absorbed, r.sources[0].element), r.start[0])] for r in group if r.choice is None}
-        return [b.broadcast(start, lanes) for r in group for start in known.get(r, r.start)]
+
+        def start_of(r: Reduction) -> list[Emitted]:
+            if r.choice is not None or limit is None and not (r.numbers and ordered):
+                return r.start
+            absorbed = b.constant(r.absorbed, r.sources[0].element)
+            return [absorbed if r.numbers and ordered else b.select(b.compare("slt", limit, b.constant(shape[axis])), absorbed, r.start[0])]
+
+        return [b.broadcast(start, lanes) for r in group for start in start_of(r)]
 
     def along(outer: Coordinates) -> list[Emitted]:
         """Reduce one row whose lanes run along the axis; gives scalars."""
@@ -320,11 +332,11 @@ def lower_reduce(low: Lowering, node: Node) -> None:
             return [v for r, values in parts(values_at(outer, low.zero)) for v in r.indices(low, values, 0)]
         if not lanes:
             return across(outer)
-        from_start = have_start and extent > lanes
-        padding = padding_of_group(low, group, axis) if from_start else None
+        from_start = have_start and (extent > lanes or any(r.numbers for r in group))
+        padding = padding_of_group(low, group, axis) if from_start and extent > lanes else None
         limit, filled = (None, []) if padding is None else padding
         if from_start:
-            first, begin = starts(lanes, limit), 0
+            first, begin = starts(lanes, limit, True), 0
         else:
             first, begin = values_at(outer, Coordinate(b.constant(0), lanes)), lanes
         results = low.vector_loop(extent, lanes, first, lambda c, acc: accumulate(acc, values_at(outer, c), from_start), limit, begin)
@@ -348,16 +360,22 @@ def lower_reduce(low: Lowering, node: Node) -> None:
 
     def together(outer: Coordinates, r: Reduction, values: list[Emitted], lanes: int, from_start: bool) -> list[Emitted]:
         """The lanes' results as one. Nothing but NaN and the start's own value leaves the start: then element by element."""
-        if r.choice is None or not from_start:
+        if not from_start or r.choice is None and not r.numbers:
             return lanes_together(low, r, values, lanes)
-        found = chosen_lane(low, r, values, lanes)
-        unchanged = b.op("arith.cmpf", b.i1, [found[r.choice.value], r.start[r.choice.value]], {"predicate": ir.IntegerAttr.get(b.i64, 1)})
+        if r.numbers:
+            found, kept, start = [reduced(low, r.kind, values[0], numbers=True)], 0, b.constant(r.absorbed, r.sources[0].element)
+        else:
+            found, kept = chosen_lane(low, r, values, lanes), r.choice.value
+            start = r.start[kept]
+        unchanged = b.op("arith.cmpf", b.i1, [found[kept], start], {"predicate": ir.IntegerAttr.get(b.i64, 1)})
 
         def at(i: Emitted) -> list[Emitted]:
             place = (*outer[:axis], Coordinate(i), *outer[axis:])
-            return [value_at(r, number, place) for number in range(2)]
+            return [value_at(r, number, place) for number in range(len(r.sources))]
 
         def one_by_one() -> list[Emitted]:
+            if r.numbers:
+                return [first_number(low, b.element(found[0]), shape[axis], lambda i: at(i)[0])]
             first, end = at(b.constant(0)), b.constant(shape[axis])
             values, _ = b.for_loop(b.constant(1), end, 1, first, lambda i, old: r.accumulate(low, old, at(i)))
             return r.indices(low, values, 0)
@@ -398,7 +416,7 @@ def chosen_lane(low: Lowering, reduction: Reduction, values: list[Emitted], lane
     """Of lanes without NaN the value and the index that are chosen, where nothing else is: the least index of those with the best value."""
     b, choice = low.b, reduction.choice
     lane_values, indices = values[choice.value], values[reduction.index]
-    best = reduced(low, choice.kind, lane_values)
+    best = reduced(low, choice.kind, lane_values, numbers=True)
     is_best = b.op("arith.cmpf", b.i1, [lane_values, best], {"predicate": ir.IntegerAttr.get(b.i64, 1)})
     element = b.element(indices)
     last = b.constant((1 << (element.width - 1)) - 1, element)
@@ -406,14 +424,41 @@ def chosen_lane(low: Lowering, reduction: Reduction, values: list[Emitted], lane
     return [best if number == choice.value else index for number in range(2)]
 
 
-def reduced(low: Lowering, kind: str, value: Emitted) -> Emitted:
-    """The lanes of a vector combined by a known operation: one instruction on RISC-V, else as LLVM does it."""
+def extreme(low: Lowering, kind: str, left: Emitted, right: Emitted) -> Emitted:
+    """The larger or smaller one, where `left` is a number, as one instruction of x86."""
+    right_replaces = low.b.op("arith.cmpf", low.b.i1, [right, left], {"predicate": ir.IntegerAttr.get(low.b.i64, _OF_NUMBERS[kind])})
+    return low.b.select(right_replaces, right, left)
+
+
+def first_number(low: Lowering, element: ir.Type, extent: int, at: Callable[[Emitted], Emitted]) -> Emitted:
+    """The first element that is not NaN, or NaN where there is none."""
+    b = low.b
+    loop = b.create("scf.while", [b.i64, element], [b.constant(0).value], regions=2)
+    before, after = (
+        loop.regions[0].blocks.append(b.i64, arg_locs=[b.location]),
+        loop.regions[1].blocks.append(b.i64, element, arg_locs=[b.location] * 2),
+    )
+    with b.inside(loop, before) as depth:
+        i = Emitted(before.arguments[0], depth, 0)
+        value = at(i)
+        is_nan = b.op("arith.cmpf", b.i1, [value, value], {"predicate": ir.IntegerAttr.get(b.i64, 14)})
+        again = b.both(is_nan, b.compare("slt", i, b.constant(extent - 1)))
+        b.create("scf.condition", [], [again.value, i.value, value.value])
+    with b.inside(loop, after) as depth:
+        b.create("scf.yield", [], [b.add(Emitted(after.arguments[0], depth, 0), b.constant(1)).value])
+    return Emitted(loop.results[1], b.depth, 0)
+
+
+def reduced(low: Lowering, kind: str, value: Emitted, numbers: bool = False) -> Emitted:
+    """The lanes of a vector combined by a known operation: one instruction on RISC-V, else as LLVM does it. `numbers`: none is NaN."""
     b = low.b
     element = b.element(value)
     if not low.chip.has_vl and kind in _OF_NAN:
+        numbers &= kind in _OF_NUMBERS
         while value.width > 1:
             half = value.width // 2
-            value = b.op(kind, element, [b.shuffle(value, value, range(half)), b.shuffle(value, value, range(half, 2 * half))])
+            left, right = b.shuffle(value, value, range(half)), b.shuffle(value, value, range(half, 2 * half))
+            value = extreme(low, kind, left, right) if numbers else b.op(kind, element, [left, right])
         return low.memory.extract(value, b.constant(0))
     attributes = {"kind": ir.Attribute.parse(f"#vector.kind<{KINDS[kind][0]}>")}
     if isinstance(element, ir.FloatType):
