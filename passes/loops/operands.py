@@ -14,7 +14,7 @@ from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coo
 from triton_spacemit.passes.loops.views import View, in_place
 
 PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
-PACK_USES = 32  # off RISC-V, from so many uses of each element on, a copy without conflicts in the caches pays
+PACK_USES = 32  # off RISC-V, from so many uses of each element on, it matters whether rows meet in the caches
 LINE_BYTES, PAGE_BYTES = 64, 4096
 
 
@@ -89,25 +89,25 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
     found = in_place(low, tensor, wanted)
     slack = product.height if is_left else 0
 
-    def copied() -> View:
+    def copied(found: tuple[View, Emitted | None] | None) -> View:
         buffer = slot()
 
         def copy_view(plain: Tensor) -> None:
             copy_wanted(low, converted(low, plain, product.factor), buffer, wanted, slack)
 
-        copy_from(low, tensor, None if low.chip.has_vl else found, wanted, copy_view, lambda whole: pack(low, product, whole, buffer))
+        copy_from(low, tensor, found, wanted, copy_view, lambda whole: pack(low, product, whole, buffer))
         return view_of(low, buffer, product.factor)
 
     view, condition = found or (None, None)
     if view is not None and tensor.element == product.factor and (unit_dim is None or view.strides[unit_dim].constant == 1):
-        if not (low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES):
-            condition = b.both(condition, spread(low, view))
-        return either(low, view, condition, copied)
+        if low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES:
+            return either(low, view, condition, lambda: copied(None))
+        return either(low, view, b.both(condition, spread(low, view)), lambda: copied(found))
     if is_left:
         product.rows_follow = True
     else:
         product.columns_follow = True
-    return copied()
+    return copied(found)
 
 
 def spread(low: Lowering, view: View) -> Emitted:
