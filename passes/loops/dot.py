@@ -101,20 +101,16 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
     distance = b.sub(b.cast_index(last, b.i64), b.cast_index(first, b.i64))
     rounded = b.add(distance, b.constant(step.constant - 1))
     turns = b.maximum(b.op("arith.divsi", b.i64, [rounded, b.constant(step.constant)]), b.constant(0))
-    slots: dict[int, Buffer] = {}
-    tables: list[Buffer] = []
 
     def slot(side: int, turn: Emitted, tensor: Tensor) -> Buffer:
         """Room for the copy of an operand in one turn of a chunk."""
-        if side not in slots:
-            slots[side] = operand_buffer(low, (per_chunk, *stored_shape(product, tensor.shape, side == 0)), product.factor)
-        whole = slots[side]
+        whole = operand_buffer(low, (per_chunk, *stored_shape(product, tensor.shape, side == 0)), product.factor)
         base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
         return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
 
     def chunk(start: Emitted, carried: list[Emitted]) -> list[Emitted]:
         count = b.minimum(b.sub(turns, start), b.constant(per_chunk))
-        kept = Kept(low, per_chunk, tables)
+        kept = Kept(low, per_chunk)
 
         def find(turn: Emitted, carried: list[Emitted]) -> list[Emitted]:
             with low.region():
@@ -155,22 +151,18 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
 
 
 class Kept:
-    """Values of each turn of a chunk, for the tiles that run behind these turns: in `tables`, or themselves where all turns agree."""
+    """Values of each turn of a chunk, for the tiles that run behind these turns: in tables, or themselves where all turns agree."""
 
-    def __init__(self, low: Lowering, turns: int, tables: list[Buffer]) -> None:
-        self.low, self.turns, self.tables, self.outside = low, turns, tables, low.b.depth
+    def __init__(self, low: Lowering, turns: int) -> None:
+        self.low, self.turns, self.outside = low, turns, low.b.depth
         self.getters: list[Callable[[Emitted | None], Emitted]] = []
-        self.used = 0
 
     def keep(self, value: Emitted, turn: Emitted) -> None:
         if value.depth <= self.outside:
             self.getters.append(lambda _: value)
             return
         b, memory, type_ = self.low.b, self.low.memory, value.value.type
-        if self.used == len(self.tables):
-            self.tables.append(self.low.allocate((self.turns,), type_))
-        table = self.tables[self.used]
-        self.used += 1
+        table = self.low.allocate((self.turns,), type_)
         memory.scalar_store(b.offset(table.base, turn, type_), value)
         self.getters.append(lambda t: memory.scalar_load(b.offset(table.base, t, type_), type_, None, None, b.depth))
 

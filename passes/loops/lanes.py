@@ -4,6 +4,7 @@ from typing import Protocol
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.intrinsics import intrinsic
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import convert
 from triton_spacemit.passes.loops.lowering import Lowering
@@ -102,15 +103,10 @@ class GroupedLanes(FixedLanes):
     def multiply_add(self, scalar: Emitted, vector: Emitted, total: Emitted) -> Emitted:
         b = self.low.b
         left = self._as_factors(b.broadcast(scalar, self.PART))
-        attributes = {
-            "intrin": ir.StringAttr.get(self.INTRINSIC),
-            "op_bundle_sizes": ir.DenseI32ArrayAttr.get([]),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([3, 0]),
-        }
         parts = []
         for start in range(0, self.width, self.PART):
             sums, right = self._part(total, start), self._as_factors(self._part(vector, start))
-            op = b.create("llvm.call_intrinsic", [sums.value.type], [sums.value, left, right], attributes)
+            op = b.create("llvm.call_intrinsic", [sums.value.type], [sums.value, left, right], intrinsic(self.INTRINSIC, 3))
             parts.append(Emitted(op.results[0], b.depth, self.PART))
         return parts[0] if len(parts) == 1 else b.shuffle(parts[0], parts[1], range(self.width))
 
@@ -197,11 +193,7 @@ class ActiveLanes:
 
     def _call(self, name: str, result: ir.Type | None, operands: list[Emitted]) -> Emitted:
         b = self.low.b
-        attributes = {
-            "intrin": ir.StringAttr.get(name),
-            "op_bundle_sizes": ir.DenseI32ArrayAttr.get([]),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(operands), 0]),
-        }
+        attributes = intrinsic(name, len(operands))
         op = b.create("llvm.call_intrinsic", [] if result is None else [result], [o.value for o in operands], attributes)
         return Emitted(op.results[0], b.depth, 0) if result is not None else operands[0]
 

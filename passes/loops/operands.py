@@ -10,12 +10,12 @@ from triton_spacemit.passes.loops.builder import Emitted, is_zero
 from triton_spacemit.passes.loops.elementwise import converted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.product import Product
-from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
-from triton_spacemit.passes.loops.views import View, in_place
+from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
+from triton_spacemit.passes.loops.views import View, either, in_place, view_of
 
 PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
 PACK_USES = 32  # off RISC-V, from so many uses of each element on, it matters whether rows meet in the caches
-LINE_BYTES, PAGE_BYTES = 64, 4096
+PAGE_BYTES = 4096
 
 
 def inner_limit(low: Lowering, product: Product, left: Tensor, right: Tensor) -> Emitted:
@@ -63,7 +63,7 @@ def stored_shape(product: Product, shape: tuple[int, ...], is_left: bool) -> tup
 
 def operand_buffer(low: Lowering, shape: tuple[int, ...], factor: ir.Type) -> Buffer:
     """Room for a copy of an operand; rows whose starts would meet in few sets of a cache lie a cache line further apart."""
-    line = LINE_BYTES * 8 // bits(factor)
+    line = LINE * 8 // bits(factor)
     padded = shape[-1] if shape[-1] % (4 * line) else shape[-1] + line
     buffer = low.allocate((*shape[:-1], padded), factor)
     if not low.chip.has_vl:  # whatever lies there may be subnormal numbers, which slow a multiplication down a hundred times
@@ -114,8 +114,8 @@ def spread(low: Lowering, view: View) -> Emitted:
     """Whether the first elements of neighbouring rows lie in different sets of a first-level cache, a page for each of its ways."""
     b = low.b
     distance = b.mul(view.strides[-2], b.constant(bits(view.element) // 8))
-    place = b.op("arith.andi", b.i64, [b.add(distance, b.constant(LINE_BYTES)), b.constant(PAGE_BYTES - 1)])
-    return b.compare("sge", place, b.constant(2 * LINE_BYTES))
+    place = b.op("arith.andi", b.i64, [b.add(distance, b.constant(LINE)), b.constant(PAGE_BYTES - 1)])
+    return b.compare("sge", place, b.constant(2 * LINE))
 
 
 def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emitted], slack: int) -> None:
@@ -202,10 +202,6 @@ def pack(low: Lowering, product: Product, tensor: Tensor, buffer: Buffer) -> Non
         low.write_all([(converted(low, tensor, product.factor), buffer)])
 
 
-def view_of(low: Lowering, buffer: Buffer, element: ir.Type) -> View:
-    return View(buffer.base, [low.b.constant(s) for s in buffer.strides], element)
-
-
 def copy_from(
     low: Lowering,
     tensor: Tensor,
@@ -235,20 +231,3 @@ def read_at(low: Lowering, tensor: Tensor, view: View, wanted: list[Emitted]) ->
     result = Tensor(tensor.shape, tensor.element, None, tensor.origin, home=b.depth, access=access)
     result.compute = lambda at: low.memory.load(result, access, at)
     return result
-
-
-def either(low: Lowering, view: View, condition: Emitted | None, copied: Callable[[], View]) -> View:
-    """`view` where the condition holds, else what `copied` makes; strides on which both agree are constants."""
-    if condition is None:
-        return view
-    b = low.b
-    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
-    copies: list[View] = []
-
-    def otherwise() -> list[Emitted]:
-        copies.append(copied())
-        return [copies[0].base, *copies[0].strides]
-
-    base, *chosen = b.if_else(condition, types, lambda: [view.base, *view.strides], otherwise)
-    pairs = zip(view.strides, copies[0].strides, chosen, strict=True)
-    return View(base, [s if s.constant is not None and s.constant == c.constant else e for s, c, e in pairs], view.element)

@@ -13,9 +13,8 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.dot import multiply
 from triton_spacemit.passes.loops.elementwise import converted
 from triton_spacemit.passes.loops.lowering import GROUP, Lowering
-from triton_spacemit.passes.loops.operands import either, view_of
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, stored_type
-from triton_spacemit.passes.loops.views import View, in_place
+from triton_spacemit.passes.loops.views import View, either, in_place, view_of
 
 E2M1 = 4  # of Triton's ScaleDotElemType
 

@@ -14,7 +14,7 @@ from triton_spacemit.passes.loops.views import View
 UNROLL = {False: 4, True: 16}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
 LONG = 128  # steps of k from which twice as many in one turn are worth their code
 LESS = 4  # as many times fewer where a tile is a small part of the result
-MUCH = 48  # a tile of the rows that are left over is worth its code where it spares more than this part of the rows
+SPARED = 48  # a tile of the rows that are left over is worth its code where it spares more than this part of the rows
 
 Located = tuple[View, View, Emitted]  # A and B in memory, and how many steps of k there are
 
@@ -43,8 +43,9 @@ def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
     """All register tiles of the result."""
     b = low.b
     target = product.target
+    unroll = UNROLL[low.chip.has_vl] * (2 if low.chip.has_vl and product.inner >= LONG else 1)
     few_rows = product.rows % product.height
-    if (product.height - few_rows) * MUCH < product.rows:
+    if (product.height - few_rows) * SPARED < product.rows:
         few_rows = 0
     most_rows = b.maximum(b.sub(product.wanted_rows, b.constant(few_rows)), b.constant(0))
     last_row = round_up(low, most_rows, product.height) if few_rows else product.wanted_rows
@@ -70,7 +71,7 @@ def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
                 if few_rows:
                     b.repeat(last_row, product.wanted_rows, product.height, functools.partial(row, few_rows, max(1, unroll // LESS)))
 
-            unroll, narrow = UNROLL[low.chip.has_vl] * (2 if low.chip.has_vl and product.inner >= LONG else 1), product.lanes // GROUP
+            narrow = product.lanes // GROUP
             if partial is None or not low.chip.has_vl or narrow * 64 < low.chip.vlen:
                 rows(product, unroll)
                 return

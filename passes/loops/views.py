@@ -1,12 +1,13 @@
 """Matrix operands as memory: in place where they were loaded from, behind one run-time check where needed, else copied."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Tensor, bits
+from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
 
 
 @dataclass(eq=False)
@@ -16,6 +17,27 @@ class View:
     base: Emitted
     strides: list[Emitted]
     element: ir.Type
+
+
+def view_of(low: Lowering, buffer: Buffer, element: ir.Type) -> View:
+    return View(buffer.base, [low.b.constant(s) for s in buffer.strides], element)
+
+
+def either(low: Lowering, view: View, condition: Emitted | None, copied: Callable[[], View]) -> View:
+    """`view` where the condition holds, else what `copied` makes; strides on which both agree are constants."""
+    if condition is None:
+        return view
+    b = low.b
+    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(view.strides)
+    copies: list[View] = []
+
+    def otherwise() -> list[Emitted]:
+        copies.append(copied())
+        return [copies[0].base, *copies[0].strides]
+
+    base, *chosen = b.if_else(condition, types, lambda: [view.base, *view.strides], otherwise)
+    pairs = zip(view.strides, copies[0].strides, chosen, strict=True)
+    return View(base, [s if s.constant is not None and s.constant == c.constant else e for s, c, e in pairs], view.element)
 
 
 @dataclass(eq=False)
@@ -33,7 +55,7 @@ def in_place(low: Lowering, tensor: Tensor, wanted: list[Emitted]) -> tuple[View
     if tensor.element == b.i1:
         return None
     if tensor.buffer is not None:
-        return View(tensor.buffer.base, [b.constant(s) for s in tensor.buffer.strides], tensor.buffer.stored), None
+        return view_of(low, tensor.buffer, tensor.buffer.stored), None
     if tensor.permutes is not None:
         source, follows = tensor.permutes
         found = in_place(low, source, [wanted[d] for d in follows])

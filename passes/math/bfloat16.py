@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.intrinsics import intrinsic
 from triton_spacemit.passes.math.builder import Builder, Lanes
 
 _NEAREST_EVEN, _DYNAMIC = 1, 7  # of fixed-point and of floating-point rounding modes
@@ -93,9 +94,4 @@ class _Scalable:
     def call(self, name: str, kind: str, operands: Sequence[ir.Value]) -> ir.Value:
         """An instruction's result, in all lanes."""
         every = [self._poison(kind), *operands, self.number("i64", self.lanes)]
-        attributes = {
-            "intrin": ir.StringAttr.get(name),
-            "op_bundle_sizes": ir.DenseI32ArrayAttr.get([]),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(every), 0]),
-        }
-        return self._create("llvm.call_intrinsic", self.type(kind), every, attributes)
+        return self._create("llvm.call_intrinsic", self.type(kind), every, intrinsic(name, len(every)))
