@@ -1,9 +1,12 @@
 """Block semantics: a load that stands before a write sees what was there before it.
 
 A lazy load is evaluated where its value is needed, which may be behind the write. So each op that writes memory first calls
-`before_write`, which looks at every load that is still needed. One that is read in place, each lane before the write to the same element,
-stays as it is. One that is strided, as the write is, is compared with it at run time by its range of addresses, and copied only where the
-two overlap. Any other is carried out at once.
+`before_write`, which looks at every load that is still needed. One of the very elements that are written, each lane read before it is
+written, stays as it is. One that is strided, as the write is, is compared with it at run time, and copied only where the two overlap. Any
+other is carried out at once.
+
+Three facts make an update in place legal, and each is proven or tested at run time: the load and the store go to the same elements
+(`same_elements`), no two lanes of the store share an element (`apart`), and each lane is read for itself alone (`read_in_lanes`).
 """
 
 from collections.abc import Sequence
@@ -14,29 +17,38 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Tensor, bits
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Loaded, Tensor, bits, identity
 
 
-def before_write(low: Lowering, node: Node, store: Access | None, value: Tensor | None = None) -> None:
+def before_write(low: Lowering, node: Node, store: Access | None = None, needed: Sequence[Tensor] = ()) -> None:
     """Make every load that stands before `node`, and is still needed, independent of what `node` writes.
 
-    `store` is the access that `node` writes to (None where it may write anywhere), `value` the block that it stores there.
+    `store` is the access that `node` writes to (None where it may write anywhere), in a loop that evaluates the blocks `needed` (the value,
+    the index, the mask) at each place before it writes there.
     """
     keep = []
-    for result, load in low.pending:
+    for result, tensor in low.pending:
+        load = low.storage.load_of(tensor)
+        if load is None or max(low.analysis.pulls(result), default=-1) < node.order:
+            continue
         orders = needed_by(low, result)
-        if load.buffer is not None or all(order < node.order for order in orders):
+        if all(order < node.order for order in orders):
             continue
-        keep.append((result, load))
-        # needed by this store alone, whose value follows the load's own coordinates
-        at_once = store is not None and value is not None and not any(order > node.order for order in orders)
-        if at_once and same_elements(low, load, store, value):
+        keep.append((result, tensor))
+        only_here = store is not None and max(orders) == node.order and read_in_lanes(low, tensor, needed)
+        if store is None or store.index is not None or load.access.index is not None:
+            low.storage.materialise(tensor)
             continue
-        access = load.access
-        if store is None or store.index is not None or access.index is not None or access.base.value == store.base.value:
-            low.materialise(load)
+        same = same_elements(low.b, load.access, store) if only_here else False
+        own_memory = load.access.base.value == store.base.value
+        if same is False or (own_memory and same is not True):
+            harmless: Condition = False
         else:
-            redirect(low, load, store, at_once and load.shape == value.shape and reads_in_place(low, value, load))
+            harmless = both(low.b, same, apart(low.b, store))
+        if harmless is False and own_memory:
+            low.storage.materialise(tensor)  # it overlaps for certain, or nearly so
+        elif harmless is not True:
+            redirect(low, tensor, load, store, harmless)
     low.pending = keep
 
 
@@ -51,42 +63,105 @@ def needed_by(low: Lowering, value: ir.Value) -> set[int]:
                 continue
             for result in user.results:
                 made = low.values.get(result)
-                stored = isinstance(made, Tensor) and (made.buffer is not None or (user.name == "xsmt.subview" and not made.sources))
+                stored = isinstance(made, Tensor) and (
+                    low.storage.buffer_of(made) is not None or (user.name == "xsmt.subview" and isinstance(made, Loaded))
+                )
                 if result not in seen and not stored:
                     seen.add(result)
                     stack.append(result)
     return orders
 
 
-def same_elements(low: Lowering, load: Tensor, store: Access, value: Tensor) -> bool:
-    """Whether the store writes each element that `load` read only after, and in the same lane as, its use in `value`."""
-    access = load.access
-    if access.index is not None or store.index is not None or access.base.value != store.base.value or access.shape != store.shape:
+def read_in_lanes(low: Lowering, load: Tensor, needed: Sequence[Tensor]) -> bool:
+    """Whether each element of the blocks `needed` is computed from no element of `load` but the one at its own place."""
+    return all(
+        follows == identity(len(tensor.shape))
+        for tensor in needed
+        for block, _, follows in low.evaluator.cone(tensor)
+        if block is load
+    )
+
+
+# A condition: proven, refuted, or known at run time only.
+Condition = bool | Emitted
+
+
+def both(b: Builder, first: Condition, second: Condition) -> Condition:
+    if isinstance(first, bool):
+        return second if first else False
+    if isinstance(second, bool):
+        return first if second else False
+    return b.both(first, second)
+
+
+def same_elements(b: Builder, load: Access, store: Access) -> Condition:
+    """Whether two strided accesses go, lane by lane, to the same elements."""
+    if load.shape != store.shape or bits(load.element) != bits(store.element):
         return False
-    if any(a.value != s.value for a, s in zip(access.strides, store.strides, strict=True)):
-        return False
-    steps = [s for s, extent in zip(store.strides, store.shape, strict=True) if extent > 1]
-    if any(s.constant == 0 for s in steps) or len({s.value for s in steps}) < len(steps):
-        return False  # several lanes share an element
-    return reads_in_place(low, value, load)
+    same: Condition = True
+    if load.base.value != store.base.value:
+        same = b.compare("eq", address_of(b, load), address_of(b, store))
+    for ours, theirs, extent in zip(load.strides, store.strides, store.shape, strict=True):
+        if extent > 1 and ours.value != theirs.value:
+            if ours.constant is not None and theirs.constant is not None:
+                return False
+            same = both(b, same, b.compare("eq", ours, theirs))
+    return same
 
 
-def reads_in_place(low: Lowering, value: Tensor, source: Tensor) -> bool:
-    """Whether each element of `value` is computed from no element of `source` but the one at its own place."""
-    identity = tuple(range(len(value.shape)))
-    return all(follows == identity for tensor, follows in low.cone(value) if tensor is source)
+def apart(b: Builder, access: Access) -> Condition:
+    """Whether no two lanes of a strided access share an element.
+
+    They do not if the dimensions can be put in an order in which each stride is larger than all that the dimensions before it reach
+    together. Constant strides come first, the smaller the earlier; then the others, the last dimension first. That they may nest in another
+    order is not looked at: then the answer is no, and a copy is made that was not needed.
+    """
+    dims = [d for d, extent in enumerate(access.shape) if extent > 1]
+    dims.sort(key=lambda d: (access.strides[d].constant is None, abs(access.strides[d].constant or 0), -d))
+    reach: int | Emitted = 0  # the distance from the first element to the last one, along the dimensions so far
+    result: Condition = True
+    for number, d in enumerate(dims):
+        stride = access.strides[d]
+        if isinstance(reach, int) and stride.constant is not None:
+            larger: Condition = abs(stride.constant) > reach
+        else:
+            larger = b.compare("slt", emitted(b, reach), magnitude(b, stride))
+        result = both(b, result, larger)
+        if result is False:
+            return False
+        if number + 1 < len(dims):
+            first, last = ends(b, access, d)
+            length = b.maximum(b.sub(last, first), b.constant(0))
+            total = b.add(emitted(b, reach), b.mul(magnitude(b, stride), length))
+            reach = total if total.constant is None else total.constant
+    return result
 
 
-def redirect(low: Lowering, load: Tensor, store: Access, in_place: bool) -> None:
+def emitted(b: Builder, number: int | Emitted) -> Emitted:
+    return b.constant(number) if isinstance(number, int) else number
+
+
+def magnitude(b: Builder, stride: Emitted) -> Emitted:
+    return b.maximum(stride, b.sub(b.constant(0), stride)) if stride.constant is None else b.constant(abs(stride.constant))
+
+
+def ends(b: Builder, access: Access, d: int) -> tuple[Emitted, Emitted]:
+    """The first and the last index along dimension `d` that the bounds leave."""
+    first = b.maximum(access.lower[d], b.constant(0))
+    return first, b.sub(b.minimum(access.upper[d], b.constant(access.shape[d])), b.constant(1))
+
+
+def redirect(low: Lowering, tensor: Tensor, load: Loaded, store: Access, harmless: Condition) -> None:
     """Where the two overlap at run time, copy the loaded block first and read the copy; else read in place.
 
-    Both are strided, so one comparison of address ranges decides. With `in_place` the load is needed by this store alone and in
-    the same lanes: then accesses to the very same elements do not count as an overlap.
+    Both are strided, so one comparison of address ranges decides; where `harmless` holds, an overlap does not count.
     """
     b, access = low.b, load.access
-    overlap = overlaps(b, access, store, same_is_apart=in_place)
+    overlap = overlaps(b, access, store)
+    if isinstance(harmless, Emitted):
+        overlap = b.both(overlap, b.op("arith.xori", b.i1, [harmless, b.constant(1, b.i1)]))
     strides = dense_strides(access)
-    buffer = low.allocate(access.shape, load.element)
+    buffer = low.storage.allocate(access.shape, load.element)
     buffer.strides = tuple(strides)
 
     def copied() -> list[Emitted]:
@@ -100,9 +175,7 @@ def redirect(low: Lowering, load: Tensor, store: Access, in_place: bool) -> None
         for old, new, result in zip(access.strides, strides, results[1:], strict=True)
     ]
     new_access = replace(access, base=results[0], strides=moved)
-    low.changed.append((load, dict(load.__dict__)))
-    load.access, load.home = new_access, b.depth
-    load.compute = lambda at: low.memory.load(load, new_access, at)
+    low.evaluator.becomes(tensor, replace(load, access=new_access, home=b.depth))
 
 
 def dense_strides(access: Access) -> list[int]:
@@ -115,7 +188,7 @@ def dense_strides(access: Access) -> list[int]:
     return strides
 
 
-def copy_elements(low: Lowering, load: Tensor, buffer: Buffer) -> None:
+def copy_elements(low: Lowering, load: Loaded, buffer: Buffer) -> None:
     """Copy what lies within the load's bounds, element by element: it is rarely done, so its code is small."""
     b, access = low.b, load.access
     zeros, extents = [b.constant(0)] * len(access.shape), [b.constant(n) for n in access.shape]
@@ -124,43 +197,32 @@ def copy_elements(low: Lowering, load: Tensor, buffer: Buffer) -> None:
 
     def run(at: Sequence[Coordinate]) -> None:
         if len(at) == len(access.shape):
-            element = low.memory.load(Tensor(load.shape, load.element, None, home=b.depth), source, tuple(at))
-            low.memory.store(target, element, tuple(at))
+            low.memory.store(target, low.memory.load(source, tuple(at), b.depth), tuple(at))
             return
-        begin = b.maximum(access.lower[len(at)], b.constant(0))
-        end = b.minimum(access.upper[len(at)], extents[len(at)])
-        b.repeat(begin, end, 1, lambda i: run((*at, Coordinate(i))))
+        first, last = ends(b, access, len(at))
+        b.repeat(first, b.add(last, b.constant(1)), 1, lambda i: run((*at, Coordinate(i))))
 
     run(())
 
 
-def overlaps(b: Builder, first: Access, second: Access, same_is_apart: bool) -> Emitted:
-    """i1: whether the address ranges of two strided accesses meet; with `same_is_apart`, not where both go to the very same elements."""
+def overlaps(b: Builder, first: Access, second: Access) -> Emitted:
+    """i1: whether the address ranges of two strided accesses meet."""
     low, high = address_range(b, first)
     other_low, other_high = address_range(b, second)
-    overlap = b.both(b.compare("ult", low, other_high), b.compare("ult", other_low, high))
-    if same_is_apart:
-        same = b.compare("eq", address_of(b, first), address_of(b, second))
-        for ours, theirs in zip(first.strides, second.strides, strict=True):
-            if ours.value != theirs.value:
-                same = b.both(same, b.compare("eq", ours, theirs))
-        overlap = b.both(overlap, b.op("arith.xori", b.i1, [same, b.constant(1, b.i1)]))
-    return overlap
+    return b.both(b.compare("ult", low, other_high), b.compare("ult", other_low, high))
 
 
 def address_range(b: Builder, access: Access) -> tuple[Emitted, Emitted]:
     """First and last-plus-one byte address that a strided access can touch, as i64."""
     size = b.constant(bits(access.element) // 8)
     low = high = address_of(b, access)
-    for stride, lower, upper, extent in zip(access.strides, access.lower, access.upper, access.shape, strict=True):
-        first = b.maximum(lower, b.constant(0))
-        last = b.sub(b.minimum(upper, b.constant(extent)), b.constant(1))
+    for d, stride in enumerate(access.strides):
         step = b.mul(stride, size)
-        ends = [b.mul(step, first), b.mul(step, last)]
+        places = [b.mul(step, end) for end in ends(b, access, d)]
         if stride.constant is not None and stride.constant >= 0:
-            low, high = b.add(low, ends[0]), b.add(high, ends[1])
+            low, high = b.add(low, places[0]), b.add(high, places[1])
         else:
-            low, high = b.add(low, b.minimum(*ends)), b.add(high, b.maximum(*ends))
+            low, high = b.add(low, b.minimum(*places)), b.add(high, b.maximum(*places))
     return low, b.add(high, size)
 
 

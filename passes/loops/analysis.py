@@ -1,42 +1,20 @@
 """The function as a tree of nodes, and which ops need each tensor: computed once, so that decisions read it instead of the IR."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.passes.loops.ops import Op, known_op
 
-# Ops that are computed wherever their result is needed, at the coordinates where it is needed. All others act where they stand.
-LAZY_TT = {
-    "tt.splat",
-    "tt.make_range",
-    "tt.expand_dims",
-    "tt.broadcast",
-    "tt.trans",
-    "tt.split",
-    "tt.bitcast",
-    "tt.fp_to_fp",
-    "tt.clampf",
-    "tt.mulhiui",
-    "tt.precise_divf",
-    "tt.precise_sqrt",
-    "tt.extern_elementwise",
-    "tt.map_elementwise",
-    "tt.gather",
-    "xsmt.descriptor_load",
-    "xsmt.gather",
-    "xsmt.subview",
-    "xsmt.pack",
-}
-WRITES = {"xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "xsmt.atomic_poll", "llvm.store", "llvm.fence"}
-# Whoever waits for a thread's arrival may write what it has read before: its loads do not pass the arrival. They may pass a wait.
-WRITES |= {"xsmt.barrier_arrive", "xsmt.barrier_set_expect", "xsmt.parallel"}
-
+FUNCTIONS = ("tt.reduce", "tt.scan", "tt.map_elementwise")  # their regions are functions of scalars, not code that runs where they stand
 
 @dataclass(eq=False)
 class Node:
-    """One op: `order` counts in program order, `last` is the order of the last op inside it, `block` the list it stands in."""
+    """One op: `order` counts in program order, `block` is the list it stands in, `row` what the table of ops says of it, if it has it.
+
+    `is_lazy`: it is computed wherever its result is needed. `writes`: it, or an op in its regions, writes memory.
+    """
 
     op: ir.Operation
     name: str
@@ -44,19 +22,14 @@ class Node:
     results: list[ir.Value]
     order: int
     block: "Block"
+    row: Op | None
+    is_lazy: bool
+    writes: bool
     regions: "list[Block]" = field(default_factory=list)
-    last: int = 0
-    writes: bool = False
 
     @property
     def is_tensor(self) -> bool:
         return any(isinstance(r.type, ir.RankedTensorType) for r in self.results)
-
-    @property
-    def is_lazy(self) -> bool:
-        if self.name.startswith(("arith.", "math.")) or self.name in LAZY_TT:
-            return True
-        return self.name == "tt.reshape" and keeps_order(self.operands[0].type.shape, self.results[0].type.shape)
 
     def attribute(self, name: str) -> ir.Attribute | None:
         attributes = self.op.attributes
@@ -110,25 +83,21 @@ class Analysis:
         self.arguments.update(dict.fromkeys(result.arguments, result))
         for view in block.operations:
             op = view.operation
-            node = Node(op, op.name, list(op.operands), list(op.results), len(self.nodes), result)
-            node.writes = node.name in WRITES
-            self._check(node.results, op)
+            name, operands, results, row = op.name, list(op.operands), list(op.results), known_op(op.name)
+            lazy = row is not None and (row.lazy or (name == "tt.reshape" and keeps_order(operands[0].type.shape, results[0].type.shape)))
+            node = Node(op, name, operands, results, len(self.nodes), result, row, lazy, row is not None and row.writes)
+            self._check(results, op)
             self.nodes.append(node)
             result.nodes.append(node)
             for operand in node.operands:
                 self.users.setdefault(operand, []).append(node)
             for value in node.results:
                 self.producer[value] = node
-            if node.name not in (
-                "tt.reduce",
-                "tt.scan",
-                "tt.map_elementwise",
-            ):  # their regions are functions of scalars, not code that runs here
+            if name not in FUNCTIONS:
                 for region in op.regions:
                     for inner in region.blocks:
                         node.regions.append(self._block(inner, node))
                 node.writes |= any(n.writes for b in node.regions for n in b.nodes)
-            node.last = len(self.nodes) - 1
         return result
 
     def _check(self, values: list[ir.Value], op: ir.Operation) -> None:
@@ -141,32 +110,32 @@ class Analysis:
 
     def pulls(self, value: ir.Value) -> frozenset[int]:
         """Orders of the acting ops that need `value`, directly or through lazy ops."""
-        known = self._pulls.get(value)
-        if known is None:
-            orders: set[int] = set()
-            for node in self.users.get(value, ()):
-                if node.is_lazy and node.is_tensor:
-                    for result in node.results:
-                        orders |= self.pulls(result)
-                else:
+        stack = [value]
+        while stack:
+            current = stack[-1]
+            if current in self._pulls:
+                stack.pop()
+                continue
+            orders, unknown = set(), False
+            for node in self.users.get(current, ()):
+                if not (node.is_lazy and node.is_tensor):
                     orders.add(node.order)
-            known = self._pulls[value] = frozenset(orders)
-        return known
+                    continue
+                for result in node.results:
+                    known = self._pulls.get(result)
+                    if known is None:
+                        stack.append(result)
+                        unknown = True
+                    else:
+                        orders |= known
+            if not unknown:
+                self._pulls[current] = frozenset(orders)
+        return self._pulls[value]
 
     def block_of(self, value: ir.Value) -> Block:
         """The block that defines `value`."""
         return self.arguments[value] if value in self.arguments else self.producer[value].block
 
-    def ends_at(self, value: ir.Value, node: Node) -> bool:
-        """Whether `node`, as one operand of it, is the only use of `value`, and runs as often as what defines it."""
-        return self.pulls(value) == {node.order} and node.operands.count(value) == 1 and self.block_of(value) is node.block
-
     def pulled_inside_region(self, value: ir.Value, block: Block) -> bool:
         """Whether an op in a region nested below `block` needs `value`."""
         return any(self.nodes[order].block is not block for order in self.pulls(value))
-
-    def walk(self, block: Block) -> Iterator[Node]:
-        for node in block.nodes:
-            yield node
-            for inner in node.regions:
-                yield from self.walk(inner)

@@ -8,8 +8,13 @@ from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.dot import accumulating, lower_accumulating
-from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.elementwise import shape_of
+from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
+
+
+def lower_nothing(low: Lowering, node: Node) -> None:
+    """An op that has no code here: one that only ends a block, whose operands its parent reads, or one that says nothing to one thread."""
 
 
 def carry(low: Lowering, node: Node, operands: list[ir.Value]) -> list[Buffer | None]:
@@ -20,26 +25,42 @@ def carry(low: Lowering, node: Node, operands: list[ir.Value]) -> list[Buffer | 
         if not isinstance(tensor, Tensor):
             buffers.append(None)
             continue
-        if tensor.buffer is not None and low.analysis.ends_at(value, node) and not tensor.shared:
-            buffers.append(tensor.buffer)  # nobody else needs the old content
-            continue
-        buffer = low.allocate(tensor.shape, tensor.element)
-        low.write_all([(tensor, buffer)])
+        buffer = low.storage.buffer_of(tensor)
+        if buffer is None or not low.storage.is_free(buffer, node, last=value):
+            buffer = low.storage.allocate(tensor.shape, tensor.element)
+            low.storage.write_all([(tensor, buffer)])
         buffers.append(buffer)
+    for buffer in buffers:
+        if buffer is not None:
+            low.storage.hand_over(buffer)
     return buffers
 
 
 def bind(low: Lowering, node: Node, values: list[ir.Value], buffers: list[Buffer | None], scalars: list[Emitted]) -> None:
     """Give `values` their buffers, or the scalars in order."""
+    for value, made in zip(values, made_of(low, node, buffers, scalars), strict=True):
+        low.bind_value(value, made)
+
+
+def finished(low: Lowering, node: Node, buffers: list[Buffer | None], scalars: list[Emitted]) -> list[Value]:
+    """The results of `node`: nothing but them lives in its buffers any more."""
+    for buffer in buffers:
+        if buffer is not None:
+            low.storage.hand_over(buffer)
+    return made_of(low, node, buffers, scalars)
+
+
+def made_of(low: Lowering, node: Node, buffers: list[Buffer | None], scalars: list[Emitted]) -> list[Value]:
+    """Blocks that fill their buffers, and the scalars in order where there is none."""
     remaining = iter(scalars)
-    for value, buffer in zip(values, buffers, strict=True):
-        low.values[value] = next(remaining) if buffer is None else low.from_buffer(buffer, node)
+    return [next(remaining) if buffer is None else low.storage.from_buffer(buffer, node.op) for buffer in buffers]
 
 
 def update(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]) -> list[Emitted]:
     """Write new values of carried blocks into their buffers; gives the new scalars.
 
-    All values are of the old state: one that reads another's buffer, or its own at other places, is computed aside first.
+    All values are of the old state: one that reads what another's new value overwrites is computed aside first, unless it reads it in the
+    same loop and at its own place.
     """
     scalars: list[Emitted] = []
     groups: dict[tuple[int, ...], list[tuple[Tensor, Buffer]]] = {}
@@ -48,38 +69,28 @@ def update(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]
             scalars.append(low.scalar(value))
             continue
         new = low.tensor(value)
-        if new.buffer is None or new.buffer.base.value != buffer.base.value or new.buffer.strides != buffer.strides:
+        lies = low.storage.buffer_of(new)
+        if lies is None or lies.base.value != buffer.base.value or lies.strides != buffer.strides:
             groups.setdefault(buffer.shape, []).append((new, buffer))
-    written = {buffer.base.value: buffer for pairs in groups.values() for _, buffer in pairs}
-
-    def disturbed(new: Tensor) -> bool:
-        for tensor, follows in low.cone(new):
-            buffer = None if tensor.buffer is None else written.get(tensor.buffer.base.value)
-            if buffer is not None and (follows != tuple(range(len(new.shape))) or tensor.buffer.strides != buffer.strides):
-                return True
-            if buffer is not None and buffer.shape != new.shape:
-                return True
-        return False
-
+    written = [buffer for pairs in groups.values() for _, buffer in pairs]
     for shape, pairs in groups.items():
         for i, (new, buffer) in enumerate(pairs):
-            if disturbed(new):
-                copy = low.allocate(shape, new.element)
-                low.write_all([(new, copy)])
-                pairs[i] = (low.from_buffer(copy, low.analysis.nodes[0]), buffer)
+            if any(low.evaluator.reads_elsewhere(new, other) for other in written):
+                copy = low.storage.allocate(shape, new.element)
+                low.storage.write_all([(new, copy)])
+                pairs[i] = (low.storage.from_buffer(copy, new.origin), buffer)
     for pairs in groups.values():
-        low.write_all(pairs)
+        low.storage.write_all(pairs)
     return scalars
 
 
-def lower_for(low: Lowering, node: Node) -> None:
+def lower_for(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     accumulated = accumulating(low, node)
     if accumulated is not None:
-        lower_accumulating(low, node, *accumulated)
-        return
+        return lower_accumulating(low, node, *accumulated)
     if node.writes:
-        before_write(low, node, None)
+        before_write(low, node)
     lower, upper, step = (low.scalar(v) for v in node.operands[:3])
     inits = node.operands[3:]
     buffers = carry(low, node, inits)
@@ -91,17 +102,17 @@ def lower_for(low: Lowering, node: Node) -> None:
     body = node.regions[0]
     with b.inside(loop, block) as depth:
         arguments = [Emitted(a, depth, 0) for a in block.arguments]
-        low.values[body.arguments[0]] = arguments[0]
+        low.bind_value(body.arguments[0], arguments[0])
         bind(low, node, body.arguments[1:], buffers, arguments[1:])
         results = low.run_block(body, lambda end: update(low, end.operands, buffers))
         b.create("scf.yield", [], [r.value for r in results])
-    bind(low, node, node.results, buffers, [Emitted(r, b.depth, 0) for r in loop.results])
+    return finished(low, node, buffers, [Emitted(r, b.depth, 0) for r in loop.results])
 
 
-def lower_if(low: Lowering, node: Node) -> None:
+def lower_if(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     if node.writes:
-        before_write(low, node, None)
+        before_write(low, node)
     condition = low.scalar(node.operands[0])
     buffers = result_buffers(low, node.results)
     types = [r.type for r, buffer in zip(node.results, buffers, strict=True) if buffer is None]
@@ -111,11 +122,13 @@ def lower_if(low: Lowering, node: Node) -> None:
     if len(bodies) < 2:
         bodies.append(None)
     results = b.if_else(condition, [(t, 0) for t in types], *bodies)
-    bind(low, node, node.results, buffers, results)
+    return finished(low, node, buffers, results)
 
 
 def result_buffers(low: Lowering, values: list[ir.Value]) -> list[Buffer | None]:
-    return [low.allocate(tuple(v.type.shape), v.type.element_type) if isinstance(v.type, ir.RankedTensorType) else None for v in values]
+    """A fresh buffer for each block among `values` (None for scalars)."""
+    blocks = [isinstance(v.type, ir.RankedTensorType) for v in values]
+    return [low.storage.allocate(shape_of(v), v.type.element_type) if block else None for v, block in zip(values, blocks, strict=True)]
 
 
 def fill(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]) -> list[Emitted]:
@@ -125,14 +138,14 @@ def fill(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]) 
         if buffer is None:
             scalars.append(low.scalar(value))
         else:
-            low.write_all([(low.tensor(value), buffer)])
+            low.storage.write_all([(low.tensor(value), buffer)])
     return scalars
 
 
-def lower_while(low: Lowering, node: Node) -> None:
+def lower_while(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     if node.writes:
-        before_write(low, node, None)
+        before_write(low, node)
     before, after = node.regions
     carried = carry(low, node, node.operands)
     passed = result_buffers(low, node.results)
@@ -154,13 +167,13 @@ def lower_while(low: Lowering, node: Node) -> None:
 
     region(0, before, [i.value.type for i in inits], carried, condition, "scf.condition")
     region(1, after, types, passed, lambda end: update(low, end.operands, carried), "scf.yield")
-    bind(low, node, node.results, passed, [Emitted(r, b.depth, 0) for r in loop.results])
+    return finished(low, node, passed, [Emitted(r, b.depth, 0) for r in loop.results])
 
 
-def lower_index_switch(low: Lowering, node: Node) -> None:
+def lower_index_switch(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     if node.writes:
-        before_write(low, node, None)
+        before_write(low, node)
     buffers = result_buffers(low, node.results)
     types = [r.type for r, buffer in zip(node.results, buffers, strict=True) if buffer is None]
     switch = b.create(
@@ -171,4 +184,4 @@ def lower_index_switch(low: Lowering, node: Node) -> None:
         with b.inside(switch, block):
             results = low.run_block(body, lambda end: fill(low, end.operands, buffers))
             b.create("scf.yield", [], [r.value for r in results])
-    bind(low, node, node.results, buffers, [Emitted(r, b.depth, 0) for r in switch.results])
+    return finished(low, node, buffers, [Emitted(r, b.depth, 0) for r in switch.results])

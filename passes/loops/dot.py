@@ -13,26 +13,28 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted, is_zero
 from triton_spacemit.passes.loops.elementwise import element_of, shape_of
-from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.operands import inner_limit, locate, operand_buffer, stored_shape, tile_steps
 from triton_spacemit.passes.loops.product import make_product
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
 from triton_spacemit.passes.loops.tiles import Located, Turns, run_tiles
 from triton_spacemit.passes.loops.views import View
+from triton_spacemit.passes.loops.wanted import wanted
 
 CHUNK = 256  # steps of k for which operands are located before tiles run over them
+LINKS = 8  # products in a row that are followed to where their result ends
 
 
-def lower_dot(low: Lowering, node: Node) -> None:
+def lower_dot(low: Lowering, node: Node) -> list[Value]:
     """A product on its own: one turn."""
-    multiply(low, node, low.tensor(node.operands[0]), low.tensor(node.operands[1]), node.operands[2])
+    return multiply(low, node, low.tensor(node.operands[0]), low.tensor(node.operands[1]), node.operands[2])
 
 
-def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.Value | None) -> None:
+def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.Value | None) -> list[Value]:
     """The result of `node` is `left @ right`, plus `start` if there is one."""
     element = element_of(node.results[0].type)
     if start is None:
-        target, at_zero = low.destination(node) or low.allocate(shape_of(node.results[0]), element), True
+        target, at_zero = destination(low, node, [left, right]) or low.storage.allocate(shape_of(node.results[0]), element), True
     else:
         target, at_zero = result_buffer(low, node, start, [left, right])
     product = make_product(low, node, left, right, target, (None, None))
@@ -43,7 +45,7 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
         operands.append(locate(low, product, tensor, unit_dim, inner, functools.partial(operand_buffer, low, shape, product.factor)))
     steps = tile_steps(low, product, inner)
     run_tiles(low, product, Turns(None, lambda turn: (operands[0], operands[1], steps), at_zero))
-    low.values[node.results[0]] = low.from_buffer(target, node)
+    return [low.storage.from_buffer(target, node.op)]
 
 
 def result_buffer(low: Lowering, node: Node, value: ir.Value, operands: list[Tensor]) -> tuple[Buffer, bool]:
@@ -51,17 +53,45 @@ def result_buffer(low: Lowering, node: Node, value: ir.Value, operands: list[Ten
 
     It is the start value's own buffer if nothing else needs that, else one with a copy of it; never memory that an operand is read from.
     """
-    start = low.tensor(value)
-    own = start.buffer if low.analysis.ends_at(value, node) and not start.shared else None
-    if own is not None and not any(low.reads(operand, own) for operand in operands):
+    start, storage = low.tensor(value), low.storage
+    own = storage.buffer_of(start)
+    if own is not None and storage.is_free(own, node, last=value) and not reads_any(low, operands, own):
+        storage.hand_over(own)
         return own, False
-    buffer = low.destination(node)
-    if buffer is None or any(low.reads(operand, buffer) for operand in operands):
-        buffer = low.allocate(start.shape, start.element)
+    buffer = destination(low, node, operands)
+    if buffer is None or low.evaluator.reads_elsewhere(start, buffer):
+        buffer = storage.allocate(start.shape, start.element)
     if is_zero(start.uniform):
         return buffer, True
-    low.write_all([(start, buffer)])
+    storage.write_all([(start, buffer)])
     return buffer, False
+
+
+def reads_any(low: Lowering, operands: list[Tensor], buffer: Buffer) -> bool:
+    return any(low.evaluator.reads_buffer(operand, buffer) for operand in operands)
+
+
+def destination(low: Lowering, node: Node, operands: list[Tensor]) -> Buffer | None:
+    """The carried buffer that the product's result ends in, where neither an operand nor anything behind `node` needs its old content.
+
+    The result may be the start of further products that end there; they come after `node` and write what it wrote.
+    """
+    value, users = node.results[0], low.analysis.users
+    for _ in range(LINKS):
+        if len(users.get(value, ())) != 1:
+            return None
+        (user,) = users[value]
+        if user.block is not node.block or user.operands.count(value) != 1:
+            return None
+        if user.name == "tt.dot" and user.operands[2] == value:
+            value = user.results[0]
+            continue
+        if user.name != "scf.yield" or user.block.parent is None or user.block.parent.name != "scf.for":
+            return None
+        carried = low.values.get(user.block.arguments[1 + user.operands.index(value)])
+        buffer = low.storage.buffer_of(carried) if isinstance(carried, Tensor) else None
+        return buffer if buffer is not None and low.storage.is_free(buffer, node) and not reads_any(low, operands, buffer) else None
+    return None
 
 
 # -- products in a loop
@@ -84,19 +114,19 @@ def accumulating(low: Lowering, loop: Node) -> tuple[Node, int] | None:
     return (product, carried[0]) if plain else None
 
 
-def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None:
+def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> list[Value]:
     """The whole loop: for a chunk of its turns locate the operands, then run the tiles over the chunk."""
     b = low.b
     first, last, step = (low.scalar(v) for v in loop.operands[:3])
     inits = loop.operands[3:]
     target, at_zero = result_buffer(low, loop, inits[index], [])
     if at_zero:
-        low.write_all([(low.tensor(inits[index]), target)])
+        low.storage.write_all([(low.tensor(inits[index]), target)])
     scalars = [low.scalar(v) for i, v in enumerate(inits) if i != index]
     body = loop.regions[0]
     arguments = [a for i, a in enumerate(body.arguments[1:]) if i != index]
-    left, right = (Tensor(shape_of(v), element_of(v.type), None) for v in dot.operands[:2])
-    product = make_product(low, dot, left, right, target, low.wanted(loop, loop.results[index]))
+    left, right = (Tensor(shape=shape_of(v), element=element_of(v.type)) for v in dot.operands[:2])
+    product = make_product(low, dot, left, right, target, wanted(low, loop, loop.results[index]))
     per_chunk = max(1, CHUNK // product.inner)
     distance = b.sub(b.cast_index(last, b.i64), b.cast_index(first, b.i64))
     rounded = b.add(distance, b.constant(step.constant - 1))
@@ -113,13 +143,14 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
         kept = Kept(low, per_chunk)
 
         def find(turn: Emitted, carried: list[Emitted]) -> list[Emitted]:
-            with low.region():
+            with low.storage.region():
                 return find_in(turn, carried)
 
         def find_in(turn: Emitted, carried: list[Emitted]) -> list[Emitted]:
             number = b.mul(b.add(start, turn), b.constant(step.constant))
-            low.values[body.arguments[0]] = b.cast_index(b.add(b.cast_index(first, b.i64), number), first.value.type)
-            low.values.update(zip(arguments, carried, strict=True))
+            low.bind_value(body.arguments[0], b.cast_index(b.add(b.cast_index(first, b.i64), number), first.value.type))
+            for argument, value in zip(arguments, carried, strict=True):
+                low.bind_value(argument, value)
             for node in body.nodes[:-1]:
                 if node is not dot:
                     b.location = node.op.location
@@ -145,9 +176,9 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> None
         return carried
 
     results, _ = b.for_loop(b.constant(0), turns, per_chunk, scalars, chunk)
-    remaining = iter(results)
-    for i, value in enumerate(loop.results):
-        low.values[value] = low.from_buffer(target, loop) if i == index else next(remaining)
+    made: list[Value] = list(results)
+    made.insert(index, low.storage.from_buffer(target, loop.op))
+    return made
 
 
 class Kept:
@@ -162,7 +193,7 @@ class Kept:
             self.getters.append(lambda _: value)
             return
         b, memory, type_ = self.low.b, self.low.memory, value.value.type
-        table = self.low.allocate((self.turns,), type_)
+        table = self.low.storage.allocate((self.turns,), type_)
         memory.scalar_store(b.offset(table.base, turn, type_), value)
         self.getters.append(lambda t: memory.scalar_load(b.offset(table.base, t, type_), type_, None, None, b.depth))
 

@@ -1,4 +1,4 @@
-"""Lazy ops: element-wise arithmetic, index ranges, and changes of shape that only rename coordinates."""
+"""Element-wise ops, and blocks that are the same everywhere or count their coordinates."""
 
 import math
 
@@ -7,21 +7,14 @@ from torch_mlir import ir
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.lowering import REUSE_COST, Lowering
-from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.ops import DIVISIONS, OPS
+from triton_spacemit.passes.loops.services import check_divisor
+from triton_spacemit.passes.loops.shapes import REUSE_COST
+from triton_spacemit.passes.loops.tensors import MOST_COST, Computed, Coordinates, Loaded, Tensor, Uniform, identity
 from triton_spacemit.passes.loops.views import linear_form
 
-# Inherent attributes of unregistered ops do not show when their attributes are iterated: they are named here.
-ATTRIBUTES = {
-    "tt.fp_to_fp": ("rounding",),
-    "tt.clampf": ("propagateNan",),
-    "tt.extern_elementwise": ("libname", "libpath", "symbol", "pure"),
-}
-COSTS = {"arith.divf": 4, "arith.remf": 16, "arith.divsi": 6, "arith.divui": 6, "arith.remsi": 6, "arith.remui": 6, "tt.precise_divf": 4}
-DIVISIONS = ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui", "arith.ceildivsi", "arith.ceildivui", "arith.floordivsi")
 SLT = 2  # of arith.cmpi's predicates
-COSTLY = 12  # a transcendental function
-MANY = 4  # elements that are worth a loop of their own
 
 
 def shape_of(value: ir.Value) -> tuple[int, ...]:
@@ -33,34 +26,42 @@ def element_of(type_: ir.Type) -> ir.Type:
 
 
 def attributes_of(op: ir.Operation) -> dict[str, ir.Attribute]:
-    names = ATTRIBUTES.get(op.name)
-    attributes = op.attributes
-    if names is None:
+    row, attributes = OPS.get(op.name), op.attributes
+    if row is None or not row.attributes:
         return {name: attributes[name] for name in attributes}
-    return {name: attributes[name] for name in names if name in attributes}
+    return {name: attributes[name] for name in row.attributes if name in attributes}
 
 
-def cost_of(name: str) -> int:
-    if name.startswith("math.") and name not in ("math.absf", "math.fma", "math.absi", "math.copysign", "math.floor", "math.ceil"):
-        return COSTLY
-    return COSTLY if name == "tt.extern_elementwise" else COSTS.get(name, 1)
+def total_cost(low: Lowering, own: int, sources: set[Tensor]) -> int:
+    """The cost of a block that is computed from `sources` at a cost of its `own`."""
+    return min(MOST_COST, own + sum(low.cost(source) for source in sources))
 
 
-def define(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> None:
-    """Record a lazy tensor, and decide whether it is computed where it is needed, here, or by the first loop that needs it."""
-    low.values[result] = tensor
-    if tensor.uniform is not None or tensor.buffer is not None:
-        return
-    if low.analysis.pulled_inside_region(result, node.block) and (
-        tensor.cost >= REUSE_COST or (tensor.access is None and any(t.access is not None for t, _ in low.cone(tensor)))
-    ):
-        low.materialise(tensor)
-    elif tensor.cost >= REUSE_COST and cost_of(node.name) >= COSTS["arith.divf"] and len(low.analysis.pulls(result)) > 1:
-        low.stored_later[tensor] = None
+def placed(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> Tensor:
+    """The lazy block of `result`; decides whether it is computed where it is needed, here, or by the first loop that needs it."""
+    if isinstance(tensor, Uniform):
+        return tensor
+    inside = low.analysis.pulled_inside_region(result, node.block)
+    if inside and (tensor.cost >= REUSE_COST or (not isinstance(tensor, Loaded) and reads_loads(low, tensor))):
+        low.storage.materialise(tensor)
+    elif tensor.cost >= REUSE_COST and own_cost(node) >= OPS["arith.divf"].cost and len(low.analysis.pulls(result)) > 1:
+        low.storage.store_when_computed(tensor)
+    return tensor
 
 
-def lower_elementwise(low: Lowering, node: Node) -> None:
+def own_cost(node: Node) -> int:
+    return node.row.cost if node.row is not None else 1
+
+
+def reads_loads(low: Lowering, tensor: Tensor) -> bool:
+    """Whether evaluating `tensor` reads memory that a load of the program reads."""
+    return any(isinstance(block, Loaded) for block, _, _ in low.evaluator.cone(tensor))
+
+
+def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
     """Any op that computes each element from the same element of its operands."""
+    if node.name in DIVISIONS and not node.is_tensor:
+        check_divisor(low, node)
     attributes = attributes_of(node.op)
     element = element_of(node.results[0].type)
     operands = [low.values[v] for v in node.operands]
@@ -74,16 +75,15 @@ def lower_elementwise(low: Lowering, node: Node) -> None:
             return low.b.constant(1, low.b.i1)
         return apply(low, node.name, element, [low.evaluate(o, at) if isinstance(o, Tensor) else o for o in operands], attributes)
 
-    if not tensors or all(t.uniform is not None for t in tensors):
+    if all(isinstance(t, Uniform) for t in tensors):
         result = compute(())
-        if not shape:
-            low.values[node.results[0]] = result
-            return
-        low.values[node.results[0]] = Tensor(shape, element, None, node.op, uniform=result)
-        return
-    identity = tuple(range(len(shape)))
-    cost = cost_of(node.name) + sum(t.cost for t in set(tensors))
-    define(low, node, node.results[0], Tensor(shape, element, compute, node.op, tuple((t, identity) for t in tensors), cost))
+        return [Uniform(shape=shape, element=element, origin=node.op, value=result) if shape else result]
+    sources = tuple((t, identity(len(shape))) for t in tensors)
+    cost = total_cost(low, own_cost(node), set(tensors))
+    tensor = Computed(
+        shape=shape, element=element, origin=node.op, sources=sources, cost=cost, compute=compute, always=bound is None
+    )
+    return [placed(low, node, node.results[0], tensor)]
 
 
 def upper_bound(low: Lowering, node: Node) -> tuple[int, Emitted] | None:
@@ -149,14 +149,16 @@ def quotient(low: Lowering, x: Emitted, divisor: Emitted) -> Emitted:
 
 
 def converted(low: Lowering, tensor: Tensor, type_: ir.Type) -> Tensor:
+    """`tensor` with its elements as floats or integers of another width."""
     if tensor.element == type_:
         return tensor
-    identity = tuple(range(len(tensor.shape)))
 
     def compute(at: Coordinates) -> Emitted:
         return convert(low, low.evaluate(tensor, at), type_)
 
-    return Tensor(tensor.shape, type_, compute, tensor.origin, ((tensor, identity),), tensor.cost + 1)
+    sources = ((tensor, identity(len(tensor.shape))),)
+    cost = total_cost(low, 1, {tensor})
+    return Computed(shape=tensor.shape, element=type_, origin=tensor.origin, sources=sources, cost=cost, compute=compute, always=True)
 
 
 def convert(low: Lowering, value: Emitted, type_: ir.Type) -> Emitted:
@@ -169,27 +171,42 @@ def convert(low: Lowering, value: Emitted, type_: ir.Type) -> Emitted:
     return b.op("arith.extsi" if old.width < type_.width else "arith.trunci", type_, [value])
 
 
-def lower_constant(low: Lowering, node: Node) -> None:
+def uniform(node: Node, result: ir.Value, value: Emitted) -> Uniform:
+    """The block `result` of which every element is `value`."""
+    return Uniform(shape=shape_of(result), element=element_of(result.type), origin=node.op, value=value)
+
+
+def lower_constant(low: Lowering, node: Node) -> list[Value]:
     value = node.attribute("value")
     type_ = node.results[0].type
     if not isinstance(type_, ir.RankedTensorType):
         constant = low.b.constant_attribute(value, type_)
         if isinstance(value, ir.IntegerAttr):
             constant.constant = value.value
-        low.values[node.results[0]] = constant
-        return
+        return [constant]
     if not value.is_splat:
         raise low.b.fail(node.op, f"of different elements is not supported, got {type_}")
-    uniform = low.b.constant_attribute(value.get_splat_value(), type_.element_type)
-    low.values[node.results[0]] = Tensor(shape_of(node.results[0]), type_.element_type, None, node.op, uniform=uniform)
+    return [uniform(node, node.results[0], low.b.constant_attribute(value.get_splat_value(), type_.element_type))]
 
 
-def lower_splat(low: Lowering, node: Node) -> None:
-    source = low.scalar(node.operands[0])
-    low.values[node.results[0]] = Tensor(shape_of(node.results[0]), element_of(node.results[0].type), None, node.op, uniform=source)
+def lower_poison(low: Lowering, node: Node) -> list[Value]:
+    """A value that nobody may depend on."""
+    type_ = node.results[0].type
+    poison = low.b.create("ub.poison", [element_of(type_)], [], {"value": ir.Attribute.parse("#ub.poison")})
+    value = Emitted(poison.results[0], low.b.depth, 0)
+    return [uniform(node, node.results[0], value) if isinstance(type_, ir.RankedTensorType) else value]
 
 
-def lower_make_range(low: Lowering, node: Node) -> None:
+def lower_splat(low: Lowering, node: Node) -> list[Value]:
+    return [uniform(node, node.results[0], low.scalar(node.operands[0]))]
+
+
+def lower_unsplat(low: Lowering, node: Node) -> list[Value]:
+    source = low.tensor(node.operands[0])
+    return [low.evaluate(source, (low.zero,) * len(source.shape))]
+
+
+def lower_make_range(low: Lowering, node: Node) -> list[Value]:
     start, b = node.attribute("start").value, low.b
 
     def compute(at: Coordinates) -> Emitted:
@@ -197,126 +214,4 @@ def lower_make_range(low: Lowering, node: Node) -> None:
         first = b.cast_index(b.add(coordinate.start, b.constant(start)), b.i32)
         return b.op("arith.addi", b.i32, [b.iota(coordinate.width, b.i32), first]) if coordinate.width else first
 
-    low.values[node.results[0]] = Tensor(shape_of(node.results[0]), b.i32, compute, node.op)
-
-
-def renamed(low: Lowering, node: Node, source: Tensor, follows: tuple[int | None, ...], result: ir.Value | None = None) -> None:
-    """A tensor whose element at `at` is the source's at `at[follows[d]]` (0 where None)."""
-    result = node.results[0] if result is None else result
-    shape = shape_of(result)
-    if source.uniform is not None:
-        low.values[result] = Tensor(shape, source.element, None, node.op, uniform=source.uniform)
-        return
-
-    def compute(at: Coordinates) -> Emitted:
-        return low.evaluate(source, tuple(low.zero if d is None else at[d] for d in follows))
-
-    tensor = Tensor(shape, source.element, compute, node.op, ((source, follows),), source.cost)
-    if sorted(d for d in follows if d is not None) == list(range(len(shape))) and len(follows) == len(shape):
-        tensor.permutes = (source, follows)
-    low.values[result] = tensor
-    if low.analysis.pulled_inside_region(node.results[0], node.block) and source.cost >= REUSE_COST and source.buffer is None:
-        low.materialise(tensor)
-
-
-def lower_expand_dims(low: Lowering, node: Node) -> None:
-    axis, rank = node.attribute("axis").value, len(shape_of(node.results[0]))
-    renamed(low, node, low.tensor(node.operands[0]), tuple(d for d in range(rank) if d != axis))
-
-
-def lower_broadcast(low: Lowering, node: Node) -> None:
-    source, shape = low.tensor(node.operands[0]), shape_of(node.results[0])
-    computed = source
-    while len(computed.sources) == 1 and computed.cost == computed.sources[0][0].cost:
-        computed = computed.sources[0][0]  # what only was given dimensions
-    costly = computed.cost >= REUSE_COST and isinstance(computed.element, ir.FloatType) and computed.uniform is None
-    if costly and math.prod(computed.shape) == math.prod(source.shape) >= MANY:
-        low.materialise(computed)  # once by vectors instead of each element for a row of its own, or all for every row
-    renamed(low, node, source, tuple(d if n == shape[d] else None for d, n in enumerate(source.shape)))
-
-
-def lower_trans(low: Lowering, node: Node) -> None:
-    order = [int(i) for i in ir.DenseI32ArrayAttr(node.attribute("order"))]
-    source = low.tensor(node.operands[0])
-    follows = [0] * len(order)
-    for d, s in enumerate(order):
-        follows[s] = d
-    renamed(low, node, source, tuple(follows))
-
-
-def lower_reshape(low: Lowering, node: Node) -> None:
-    source, shape = low.tensor(node.operands[0]), shape_of(node.results[0])
-    if node.is_lazy or source.uniform is not None:
-        kept = [d for d, n in enumerate(shape) if n != 1]
-        follows = tuple(kept.pop(0) if n != 1 else None for n in source.shape) if source.uniform is None else ()
-        renamed(low, node, source, follows)
-        return
-    others = low.analysis.pulls(node.operands[0]) != {node.order}
-    result = low.from_buffer(low.contiguous(source), node, shape)
-    result.shared = others or source.shared
-    low.values[node.results[0]] = result
-
-
-def lower_join(low: Lowering, node: Node) -> None:
-    """Two tensors side by side on a new last dimension: interleaved in memory."""
-    halves = [low.tensor(v) for v in node.operands]
-    buffer = low.allocate(shape_of(node.results[0]), halves[0].element)
-    low.write_all([(half, low.part(buffer, i)) for i, half in enumerate(halves)])
-    low.values[node.results[0]] = low.from_buffer(buffer, node)
-
-
-def lower_split(low: Lowering, node: Node) -> None:
-    source = low.tensor(node.operands[0])
-    rank = len(source.shape) - 1
-    for i, result in enumerate(node.results):
-        last = Coordinate(low.b.constant(i))
-        if source.uniform is not None:
-            low.values[result] = Tensor(shape_of(result), source.element, None, node.op, uniform=source.uniform)
-            continue
-
-        def compute(at: Coordinates, last: Coordinate = last) -> Emitted:
-            return low.evaluate(source, (*at, last))
-
-        low.values[result] = Tensor(shape_of(result), source.element, compute, node.op, ((source, (*range(rank), None)),), source.cost)
-
-
-def lower_cat(low: Lowering, node: Node) -> None:
-    parts = [low.tensor(v) for v in node.operands]
-    buffer = low.allocate(shape_of(node.results[0]), parts[0].element)
-    start = 0
-    for part in parts:
-        low.write_all([(part, low.window(buffer, start, part.shape))])
-        start += part.shape[0]
-    low.values[node.results[0]] = low.from_buffer(buffer, node)
-
-
-def lower_gather(low: Lowering, node: Node) -> None:
-    """`result[.., i, ..] = source[.., index[.., i, ..], ..]` along `axis`: the source lies in memory, the reads are an indexed load."""
-    source, index = (low.tensor(v) for v in node.operands)
-    axis, b = node.attribute("axis").value, low.b
-    buffer = low.materialise(source)
-    position = low.memory.buffer_access(buffer, node.op)
-    stride = b.constant(buffer.strides[axis])
-    shape = shape_of(node.results[0])
-    identity = tuple(range(len(shape)))
-
-    def scaled(at: Coordinates) -> Emitted:
-        return b.op("arith.muli", b.i64, [b.cast_index(low.evaluate(index, at), b.i64), stride])
-
-    offsets = Tensor(shape, b.i64, scaled, node.op, ((index, identity),), index.cost + 1)
-    strides = [b.constant(0) if d == axis else s for d, s in enumerate(position.strides)]
-    extents = [b.constant(n) for n in shape]
-    size = bits(buffer.stored) // 8
-    access = Access(buffer.base, strides, position.lower, extents, offsets, size, None, None, buffer.stored, shape, node.op)
-    home = Tensor(shape, buffer.stored, None, node.op, home=b.depth)
-    tensor = Tensor(
-        shape, source.element, lambda at: low.memory.read_buffer(buffer, access, at, home), node.op, ((offsets, identity),), 8 + index.cost
-    )
-    low.values[node.results[0]] = tensor
-    if low.analysis.pulled_inside_region(node.results[0], node.block):
-        low.materialise(tensor)
-
-
-def lower_unsplat(low: Lowering, node: Node) -> None:
-    source = low.tensor(node.operands[0])
-    low.values[node.results[0]] = low.evaluate(source, (low.zero,) * len(source.shape))
+    return [Computed(shape=shape_of(node.results[0]), element=b.i32, origin=node.op, compute=compute)]

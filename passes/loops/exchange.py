@@ -12,8 +12,8 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import apply, converted
-from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, bits
 
 _GREATER = {False: ("arith.cmpi", 4), True: ("arith.cmpi", 8)}  # signed, unsigned
 _GREATER_FLOAT = ("arith.cmpf", 2)
@@ -68,14 +68,14 @@ def parts_of(distances: list[int], flips: list[int], width: int) -> list[Near | 
     return parts
 
 
-def lower_exchange(low: Lowering, node: Node) -> None:
+def lower_exchange(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     source, wanted = low.tensor(node.operands[0]), node.results[0].type.element_type
     distances, flips = ([n.value for n in node.attribute(name)] for name in ("distances", "flips"))
     if wanted == b.bf16 or (wanted == b.f16 and not low.chip.native_float16):
         source = converted(low, source, b.f32)  # once, not for each comparison
-    buffer = low.allocate(source.shape, source.element)
-    low.write_all([(source, buffer)])
+    buffer = low.storage.allocate(source.shape, source.element)
+    low.storage.write_all([(source, buffer)])
     row = Row(low, buffer, node)
     for part in parts_of(distances, flips, row.width):
         if isinstance(part, Near):
@@ -84,8 +84,8 @@ def lower_exchange(low: Lowering, node: Node) -> None:
             row.far(b.constant(part.distance.bit_length() - 1), row.flipped(part.flip))
         else:
             row.merges(part)
-    result = low.from_buffer(buffer, node)
-    low.values[node.results[0]] = result if source.element == wanted else converted(low, result, wanted)
+    result = low.storage.from_buffer(buffer, node.op)
+    return [converted(low, result, wanted)]
 
 
 Flipped = Callable[[Emitted], Emitted]  # 1 where the order of the vector from a position on is descending, else 0
@@ -106,8 +106,7 @@ class Row:
         return (Coordinate(start, self.width),)
 
     def load(self, start: Emitted) -> Emitted:
-        here = Tensor(self.buffer.shape, self.buffer.stored, None, home=self.low.b.depth)
-        return self.low.memory.read_buffer(self.buffer, self.access, self.at(start), here)
+        return self.low.memory.read_buffer(self.buffer, self.at(start), self.low.b.depth)
 
     def store(self, start: Emitted, value: Emitted) -> None:
         self.low.memory.store(self.access, value, self.at(start))

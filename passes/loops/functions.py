@@ -6,9 +6,9 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.elementwise import apply, attributes_of, define, element_of, shape_of
-from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor
+from triton_spacemit.passes.loops.elementwise import apply, attributes_of, element_of, placed, shape_of, total_cost
+from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.tensors import Computed, Coordinate, Coordinates, Tensor, identity
 
 _OTHERS = ("tt.bitcast", "tt.fp_to_fp", "tt.clampf", "tt.mulhiui", "tt.extern_elementwise")  # besides arith and math
 
@@ -68,7 +68,7 @@ def _copy(low: Lowering, block: ir.Block, known: dict[ir.Value, ir.Value], ip: i
     return []
 
 
-def lower_map_elementwise(low: Lowering, node: Node) -> None:
+def lower_map_elementwise(low: Lowering, node: Node) -> list[Value]:
     """A function of scalars applied to every element, or to every `pack` neighbours along the last dimension.
 
     Evaluated on whole vectors where its body has no loop and takes one element at a time, else element by element.
@@ -78,17 +78,21 @@ def lower_map_elementwise(low: Lowering, node: Node) -> None:
     pack = node.attribute("pack")
     pack = 1 if pack is None else pack.value
     block = node.op.regions[0].blocks[0]
-    identity = tuple(range(len(shape)))
     if pack == 1 and inlines(block):
-        for number, result in enumerate(node.results):
+        cost = total_cost(low, len(list(block.operations)), set(sources))
+        read = tuple((source, identity(len(shape))) for source in sources)
 
-            def compute(at: Coordinates, number: int = number) -> Emitted:
+        def lazy(number: int, result: ir.Value) -> Tensor:
+            def compute(at: Coordinates) -> Emitted:
                 return inline(low, block, [low.evaluate(s, at) for s in sources])[number]
 
-            cost = sum(s.cost for s in sources) + len(list(block.operations))
-            define(low, node, result, Tensor(shape, element_of(result.type), compute, node.op, tuple((s, identity) for s in sources), cost))
-        return
-    buffers = [low.allocate(shape, element_of(r.type)) for r in node.results]
+            tensor = Computed(
+                shape=shape, element=element_of(result.type), origin=node.op, sources=read, cost=cost, compute=compute, always=True
+            )
+            return placed(low, node, result, tensor)
+
+        return [lazy(number, result) for number, result in enumerate(node.results)]
+    buffers = [low.storage.allocate(shape, element_of(r.type)) for r in node.results]
     targets = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
 
     def body(at: Coordinates) -> None:
@@ -99,6 +103,12 @@ def lower_map_elementwise(low: Lowering, node: Node) -> None:
             for place in places:
                 low.memory.store(target, next(results), place)
 
-    low.nest_scalar((*shape[:-1], shape[-1] // pack), body)
-    for result, buffer in zip(node.results, buffers, strict=True):
-        low.values[result] = low.from_buffer(buffer, node)
+    low.nests.nest_scalar((*shape[:-1], shape[-1] // pack), body)
+    return [low.storage.from_buffer(buffer, node.op) for buffer in buffers]
+
+
+def lower_scalar(low: Lowering, node: Node) -> list[Value]:
+    """A scalar op that stays as it is, with new operands."""
+    operands = [low.scalar(v).value for v in node.operands]
+    copy = low.b.create(node.name, [r.type for r in node.results], operands, attributes_of(node.op))
+    return [Emitted(result, low.b.depth, 0) for result in copy.results]

@@ -1,83 +1,134 @@
-"""The lowering's state, and what every op's lowering uses: evaluation, loops over a block, buffers."""
+"""One function's lowering: op after op, each by its row in the table of ops, with what all of them share."""
 
-import contextlib
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCRATCH, chip_of, fuses
 from triton_spacemit.passes.loops.analysis import Analysis, Block, Node
-from triton_spacemit.passes.loops.builder import Builder, Emitted
-from triton_spacemit.passes.loops.memory import Memory
-from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, row_major, stored_type
+from triton_spacemit.passes.loops.builder import Builder, Emitted, Scope
+from triton_spacemit.passes.loops.evaluation import Evaluator
+from triton_spacemit.passes.loops.nests import Nests
+from triton_spacemit.passes.loops.storage import Storage
+from triton_spacemit.passes.loops.tensors import Coordinates, Loaded, Tensor
 
-STACK_BYTES = 2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; a larger one lies in scratch memory
-ALIGNMENT = 64
-ROOM = 16  # rows behind a matrix that a product's last register tile may write
-GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
-SMALL_GROUP = 2  # the same for a loop that computes much, and keeps its constants in registers
-MUCH = 10  # the cost from which on a loop computes much
-CONVERSIONS = ("arith.extf", "arith.truncf", "tt.fp_to_fp")
-REUSE_COST = 12  # a value needed by several loops is stored rather than recomputed from this cost on
+Value = Tensor | Emitted
+
+# LLVM's words for vectors of half a 512-bit register
+HALF_REGISTERS = (("prefer-vector-width", "256"), ("min-legal-vector-width", "0"))
 
 
-class Lowering(ABC):
-    """Turns one function's block program into loops over vectors."""
+class Lowering:
+    """Turns one function's block program into loops over vectors, in a function of its own.
 
-    module: ir.Module
-    function: ir.Operation
-    strings: dict[str, str]  # constant texts, with the names of their globals
-    fuses: bool  # whether a product and a sum may become one operation
+    `evaluator` knows the lanes of blocks, `storage` their buffers, `nests` emits loops, `analysis` says who needs what. `fuses`: whether a
+    product and a sum may become one operation. `context` is the kernel's last argument but one.
+    """
 
-    def __init__(self, function: ir.Operation, chip: Chip, builder: Builder) -> None:
-        self.chip = chip
-        self.b = builder
-        self.memory = Memory(builder, chip.has_vl, self.evaluate)
+    def __init__(self, module: ir.Module, function: ir.Operation) -> None:
+        self.module, self.function = module, function
+        self.chip, self.fuses = chip_of(module), fuses(module)
+        self.b = Builder(module.context)
+        self.b.location = function.location
+        old = list(function.regions[0].blocks[0].arguments)
+        self.new, new = self._declare(old)
+        *new, self.context, scratch = new
         self.analysis = Analysis(function)
-        self.values: dict[ir.Value, Tensor | Emitted] = {}
-        self.zero = Coordinate(builder.constant(0))
-        self.pending: list[tuple[ir.Value, Tensor]] = []
-        self.computes = False  # whether a loop computes much, rather than wait for memory
-        self.frame = 0  # the scope in which the scratch memory's owner begins: the program, or an iteration of a parallel loop
-        self.scratch_bytes = 0
-        self.scratch: Emitted | None = None
-        self.context: Emitted | None = None
-        self.stored_later: dict[Tensor, Buffer | None] = {}  # tensors that the loop which first computes them also stores
-        self.changed: list[tuple[Tensor, dict]] = []  # tensors that became something else in the current region, and what they were
-        self.cover: Coordinates | None = None
+        self.evaluator = Evaluator(self.b, self.chip.has_vl)
+        self.memory, self.zero = self.evaluator.memory, self.evaluator.zero
+        self.nests = Nests(self.b, self.zero)
+        self.storage = Storage(self.evaluator, self.nests, self.analysis, self.chip, scratch)
+        self.values: dict[ir.Value, Value] = dict(zip(old, new, strict=True))
+        self.pending: list[tuple[ir.Value, Loaded]] = []  # loads that may not have been carried out yet
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
+        self.strings: dict[str, str] = {}  # constant texts, with the names of their globals
 
-    @abstractmethod
-    def lower(self, node: Node) -> None:
-        """Lower one op."""
+    def _declare(self, old: Sequence[ir.Value]) -> tuple[ir.Operation, list[Emitted]]:
+        """The new function, in front of the old one, with context and scratch memory as further arguments."""
+        b, function = self.b, self.function
+        types = [a.type for a in old] + [b.ptr, b.ptr]
+        attributes = {
+            "sym_name": function.attributes["sym_name"],
+            "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, [])),
+        }
+        with ir.InsertionPoint(function):
+            new = ir.Operation.create("func.func", [], [], attributes, None, 1, function.location)
+        block = new.regions[0].blocks.append(*types, arg_locs=[a.location for a in old] + [function.location] * 2)
+        marker = ir.Operation.create("llvm.mlir.zero", [b.ptr], [], None, None, 0, function.location, ir.InsertionPoint(block), False)
+        b.set_entry(marker)
+        b.scopes.append(Scope(ir.InsertionPoint(block)))
+        return new, [Emitted(a, 0, 0) for a in block.arguments]
 
-    @abstractmethod
+    def run(self) -> None:
+        """Lower the whole function, which the new one replaces."""
+        b = self.b
+        self.run_block(self.analysis.body, lambda end: [])
+        b.create("func.return", [], [])
+        empty = ir.DictAttr.get({})
+        no_alias = ir.DictAttr.get({"llvm.noalias": ir.UnitAttr.get()})
+        self.new.attributes["arg_attrs"] = ir.ArrayAttr.get([empty] * len(self.analysis.body.arguments) + [no_alias, no_alias])
+        whole_registers = any(node.row is not None and node.row.whole_registers for node in self.analysis.nodes)
+        if self.chip.halves and not self.storage.computes and not whole_registers:
+            pairs = [ir.ArrayAttr.get([ir.StringAttr.get(text) for text in pair]) for pair in HALF_REGISTERS]
+            self.new.attributes[LLVM_ATTRIBUTES] = ir.ArrayAttr.get(pairs)
+        self.function.erase()
+        self.module.operation.attributes[SCRATCH] = ir.IntegerAttr.get(b.i64, self.storage.scratch_bytes)
+        with ir.InsertionPoint.at_block_begin(self.module.body):
+            for content, name in self.strings.items():
+                self._string(name, content)
+
+    def _string(self, name: str, content: str) -> None:
+        data = content.encode() + b"\0"
+        attributes = {
+            "sym_name": ir.StringAttr.get(name),
+            "global_type": ir.TypeAttr.get(ir.Type.parse(f"!llvm.array<{len(data)} x i8>")),
+            "linkage": ir.Attribute.parse("#llvm.linkage<private>"),
+            "constant": ir.UnitAttr.get(),
+            "value": ir.DenseElementsAttr.get(memoryview(bytearray(data)), type=ir.RankedTensorType.get([len(data)], self.b.i8)),
+            "addr_space": ir.IntegerAttr.get(self.b.i32, 0),
+        }
+        ir.Operation.create("llvm.mlir.global", [], [], attributes, None, 1, self.b.location)
+
+    # Ops in order
+
     def run_block(self, block: Block, finish: Callable[[Node], list[Emitted]]) -> list[Emitted]:
         """Lower a block's ops in order; `finish(terminator)` gives what the new terminator returns."""
-
-    # -- evaluation
-
-    def evaluate(self, tensor: Tensor, at: Coordinates) -> Emitted:
-        """The lanes of `tensor` at coordinates; computed once per place."""
-        if tensor.uniform is not None:
-            return tensor.uniform
-        key = (tensor, at)
-        for scope in reversed(self.b.scopes):
-            if key in scope.known:
-                return scope.known[key]
         outer = self.b.location
-        if tensor.origin is not None:
-            self.b.location = tensor.origin.location
-        result = tensor.compute(at)
+        with self.storage.region():
+            for node in block.nodes[:-1]:
+                if node not in self.lowered:
+                    self.b.location = node.op.location
+                    self.lower(node)
+            end = block.nodes[-1]
+            self.b.location = end.op.location
+            result = finish(end)
         self.b.location = outer
-        self.b.scopes[result.depth].known[key] = result
-        if tensor in self.stored_later and self.cover == at:
-            buffer = self.stored_later[tensor] = self.stored_later[tensor] or self.allocate(tensor.shape, tensor.element)
-            self.memory.store(self.memory.buffer_access(buffer, tensor.origin), result, at)
         return result
+
+    def lower(self, node: Node) -> None:
+        """Lower one op, and bind its results."""
+        if node.row is None:
+            types = ", ".join(str(v.type) for v in (*node.operands, *node.results))
+            raise self.b.fail(node.op, f"is not supported on ({types})")
+        self.bind(node, node.row.lower(self, node) or ())
+
+    def lower_ahead(self, node: Node) -> None:
+        """Lower an op before its turn."""
+        self.lower(node)
+        self.lowered.add(node)
+
+    # Values
+
+    def bind(self, node: Node, values: Sequence[Value]) -> None:
+        """What the results of `node` are from now on."""
+        for result, value in zip(node.results, values, strict=True):
+            self.bind_value(result, value)
+
+    def bind_value(self, result: ir.Value, value: Value) -> None:
+        self.values[result] = value
+        if isinstance(value, Tensor):
+            self.storage.bind(result, value)
 
     def tensor(self, value: ir.Value) -> Tensor:
         result = self.values[value]
@@ -91,398 +142,9 @@ class Lowering(ABC):
             raise LoweringError(f"expected a scalar, got {value.type}", self.b.location)
         return result
 
-    @contextlib.contextmanager
-    def region(self) -> Iterator[None]:
-        """Code that may not run, or runs several times: what it stores of values from outside is not there afterwards."""
-        outer, self.changed = self.changed, []
-        waiting = list(self.stored_later)
-        yield
-        for tensor, state in reversed(self.changed):
-            tensor.__dict__.update(state)
-        self.stored_later = dict.fromkeys(waiting)
-        self.changed = outer
+    def evaluate(self, tensor: Tensor, at: Coordinates) -> Emitted:
+        return self.evaluator.evaluate(tensor, at)
 
-    # -- what a tensor reads
-
-    def cone(self, tensor: Tensor, dims: tuple[int | None, ...] | None = None) -> Iterator[tuple[Tensor, tuple[int | None, ...]]]:
-        """Every tensor that evaluating `tensor` evaluates, with the dimension of `tensor` that each of its own dimensions follows."""
-        seen = set()
-        stack = [(tensor, tuple(range(len(tensor.shape))) if dims is None else dims)]
-        while stack:
-            current, follows = stack.pop()
-            if (current, follows) in seen:
-                continue
-            seen.add((current, follows))
-            yield current, follows
-            if current.buffer is None and current.uniform is None:
-                for source, mapping in current.sources:
-                    stack.append((source, tuple(None if m is None else follows[m] for m in mapping)))
-
-    def vector_shape(self, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()) -> tuple[int, int]:
-        """(dimension, lanes) for a loop over `shape`: the dimension along which most accesses are contiguous."""
-        score = [0.0] * len(shape)
-        costs: dict[Tensor, tuple[int, tuple[int | None, ...]]] = {}  # of computing floats, and the dimensions that this is done along
-        widest, lanes_of_64, apart = 8, False, False
-        for tensor in tensors:
-            widest = max(widest, bits(tensor.element))
-            for source, follows in self.cone(tensor):
-                width = bits(source.element)
-                lanes_of_64 |= width == 64
-                apart |= width < 32 and source.access is not None and source.access.index is not None
-                if isinstance(source.element, ir.FloatType) and source.uniform is None:
-                    cost = source.cost - sum({s: s.cost for s, _ in source.sources}.values())
-                    if source.origin is None or source.origin.name not in CONVERSIONS:
-                        costs[source] = (cost, follows)
-                    if cost >= REUSE_COST:
-                        widest = max(widest, 32)  # functions of narrow floats are computed in float32
-                if source.access is not None or isinstance(source.element, ir.FloatType) or source.buffer is not None:
-                    widest = max(widest, width)
-                strides = source.buffer.strides if source.buffer is not None else None
-                if strides is None and source.access is not None:
-                    strides = tuple(s.constant for s in source.access.strides)
-                for dim, stride in zip(follows, strides or (), strict=False):
-                    if dim is not None and source.shape[follows.index(dim)] > 1:
-                        score[dim] += 1 if stride == 1 else 0 if stride == 0 else -1
-        for access in stores:
-            widest = max(widest, bits(access.element))
-            for dim, step in enumerate(access.strides):
-                score[dim] += 2 if step.constant == 1 else -2 if step.constant != 0 else 0
-        useful = self.chip.lanes(32)
-        # a dimension that is too short to fill a register loses to one that is not
-        dim = max(range(len(shape)), key=lambda d: (min(shape[d], useful) * (4 if score[d] >= 0 else 1), score[d], d))
-        much = sum(cost for cost, follows in costs.values() if dim in follows) > MUCH
-        self.computes |= much
-        lanes = self.chip.lanes(widest, SMALL_GROUP if much else GROUP)
-        lanes = min(lanes, self.chip.lanes(64, 8) if lanes_of_64 else self.chip.lanes(32, 8))
-        if apart and not self.chip.has_vl:  # x86-64 gathers narrow elements one by one: code for each lane
-            lanes = min(lanes, self.chip.lanes(32))
-        return dim, min(lanes, shape[dim])
-
-    # -- loops over a block
-
-    def vector_loop(
-        self,
-        extent: int,
-        width: int,
-        carried: Sequence[Emitted],
-        body: Callable[[Coordinate, list[Emitted]], Sequence[Emitted]],
-        limit: Emitted | None = None,
-        begin: int = 0,
-        streams: Emitted | None = None,
-    ) -> list[Emitted]:
-        """`body` at every `width` lanes from `begin` to `extent`: a main part in which bounded accesses need no mask, then the rest.
-
-        `limit`: nothing has to be done from this position on. `streams`: where it holds, the main part stores past the caches (a loop
-        of its own; nothing may be carried).
-        """
-        b = self.b
-        first, end = b.constant(begin), b.constant(extent)
-        if begin >= extent:
-            return list(carried)
-        if extent <= width:
-            return list(body(Coordinate(first, extent if extent > 1 else 0), list(carried)))
-        assumed: list[Emitted] = []
-        streaming = None
-        if streams is not None:
-            _, streaming = b.for_loop(first, end, width, [], lambda i, c: body(Coordinate(i, width, assumed, streams=True), c))
-        results, loop = b.for_loop(first, end, width, carried, lambda i, c: body(Coordinate(i, width, assumed), c))
-        if not assumed and streaming is None:
-            return results
-        scope = b.scopes[-1]
-        resume, scope.ip = scope.ip, ir.InsertionPoint(streaming or loop)
-        bound = end
-        for other in {id(a.value): a for a in assumed}.values():
-            bound = b.minimum(bound, other)
-        if assumed:
-            bound = b.op("arith.andi", b.i64, [b.maximum(bound, first), b.constant(-width)])
-            loop.operands[1] = bound.value
-        if streaming is not None:
-            streaming.operands[1] = loop.operands[0] = b.select(streams, bound, first).value
-        scope.ip = resume
-        if not assumed:
-            return results
-        stop = end if limit is None else b.minimum(end, limit)
-        results, _ = b.for_loop(bound, stop, width, results, lambda i, c: body(Coordinate(i, width), c))
-        return results
-
-    def nest(
-        self,
-        shape: tuple[int, ...],
-        dim: int,
-        width: int,
-        body: Callable[[Coordinates], None],
-        limit: Callable[[Coordinates], Emitted | None] | None = None,
-        streams: Emitted | None = None,
-    ) -> None:
-        """`body` at all coordinates of `shape`, vectors along `dim` innermost.
-
-        `limit` and `streams` as in `vector_loop`, the former from the outer coordinates.
-        """
-        b = self.b
-        outer = [d for d in range(len(shape)) if d != dim]
-        at: list[Coordinate | None] = [None] * len(shape)
-
-        def run(level: int) -> None:
-            if level == len(outer):
-
-                def innermost(coordinate: Coordinate, carried: list[Emitted]) -> list[Emitted]:
-                    at[dim] = coordinate
-                    body(tuple(at))
-                    return []
-
-                at[dim] = self.zero
-                self.vector_loop(shape[dim], width, [], innermost, limit(tuple(at)) if limit else None, streams=streams)
-                return
-            d = outer[level]
-            if shape[d] == 1:
-                at[d] = self.zero
-                run(level + 1)
-                return
-
-            def step(i: Emitted) -> None:
-                at[d] = Coordinate(i)
-                run(level + 1)
-
-            b.repeat(b.constant(0), b.constant(shape[d]), 1, step)
-
-        if not shape:
-            body(())
-        else:
-            run(0)
-
-    def nest_scalar(self, shape: tuple[int, ...], body: Callable[[Coordinates], None]) -> None:
-        """`body` at every single element of `shape`, in row-major order."""
-        b = self.b
-
-        def run(at: tuple[Coordinate, ...]) -> None:
-            if len(at) == len(shape):
-                body(at)
-            elif shape[len(at)] == 1:
-                run((*at, self.zero))
-            else:
-                b.repeat(b.constant(0), b.constant(shape[len(at)]), 1, lambda i: run((*at, Coordinate(i))))
-
-        run(())
-
-    # -- buffers
-
-    def part(self, buffer: Buffer, index: int) -> Buffer:
-        """`buffer[..., index]`."""
-        base = self.b.offset(buffer.base, self.b.constant(index * buffer.strides[-1]), buffer.stored)
-        return Buffer(base, buffer.shape[:-1], buffer.strides[:-1], buffer.element, buffer.stored)
-
-    def window(self, buffer: Buffer, start: int, shape: tuple[int, ...]) -> Buffer:
-        """`buffer[start : start + shape[0]]`."""
-        base = self.b.offset(buffer.base, self.b.constant(start * buffer.strides[0]), buffer.stored)
-        return Buffer(base, shape, buffer.strides, buffer.element, buffer.stored)
-
-    def contiguous(self, tensor: Tensor) -> Buffer:
-        """`tensor` in memory, in row-major order."""
-        buffer = self.materialise(tensor)
-        if buffer.strides == row_major(buffer.shape):
-            return buffer
-        packed = self.allocate(tensor.shape, tensor.element)
-        self.write_all([(tensor, packed)])
-        return packed
-
-    def allocate(self, shape: tuple[int, ...], element: ir.Type) -> Buffer:
-        """Memory for a block, of the program or of the thread that runs this code; of a matrix with room for `ROOM` rows behind it."""
-        b = self.b
-        stored = stored_type(b, element)
-        room = ROOM * shape[-1] if len(shape) > 1 else 0
-        count = math.prod(shape) + room
-        size = count * bits(stored) // 8
-        if size <= STACK_BYTES:
-            name, operands = "llvm.alloca", [b.constant(1)]
-            attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, count)), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
-        else:
-            name, operands = "llvm.getelementptr", [self.scratch, b.constant(self.scratch_bytes)]
-            attributes = {"elem_type": ir.TypeAttr.get(b.i8), "rawConstantIndices": ir.DenseI32ArrayAttr.get([-(2**31)])}
-            self.scratch_bytes += -(-size // ALIGNMENT) * ALIGNMENT
-        values = [operand.value for operand in operands]
-        base = ir.Operation.create(name, [b.ptr], values, attributes, None, 0, b.location, b.entry_ip(), False).results[0]
-        return Buffer(Emitted(base, 0, 0), shape, row_major(shape), element, stored, room)
-
-    def from_buffer(self, buffer: Buffer, node: Node, shape: tuple[int, ...] | None = None) -> Tensor:
-        """A tensor that is read from a buffer filled by now."""
-        result = Tensor(shape or buffer.shape, buffer.element, None, node.op, buffer=buffer, home=self.b.depth)
-        self._read_from(result, buffer)
-        return result
-
-    def _read_from(self, tensor: Tensor, buffer: Buffer) -> None:
-        self.changed.append((tensor, dict(tensor.__dict__)))
-        if tensor.shape != buffer.shape:
-            buffer = Buffer(buffer.base, tensor.shape, row_major(tensor.shape), buffer.element, buffer.stored, buffer.room)
-        access = self.memory.buffer_access(buffer, tensor.origin)
-        home = Tensor(tensor.shape, buffer.stored, None, home=self.b.depth)
-        tensor.buffer, tensor.home, tensor.cost, tensor.sources = buffer, self.b.depth, 1, ()
-        tensor.compute = lambda at: self.memory.read_buffer(buffer, access, at, home)
-
-    def materialise(self, tensor: Tensor, into: Buffer | None = None) -> Buffer:
-        """Compute the whole of `tensor` into memory now."""
-        if tensor.buffer is not None and into is None:
-            return tensor.buffer
-        buffer = into or self.allocate(tensor.shape, tensor.element)
-        self.write_all([(tensor, buffer)])
-        if tensor.uniform is None:
-            self._read_from(tensor, buffer)
-        return buffer
-
-    def write_all(self, pairs: Sequence[tuple[Tensor, Buffer]]) -> None:
-        """Store tensors of one shape in one loop; at each place all values are computed before any is stored."""
-        shape = pairs[0][0].shape
-        if len(pairs) == 1 and self.crosses(*pairs[0]):
-            self.write_transposed(*pairs[0])
-            return
-        accesses = [self.memory.buffer_access(buffer, tensor.origin) for tensor, buffer in pairs]
-        dim, width = self.vector_shape([t for t, _ in pairs], shape, accesses) if shape else (0, 0)
-
-        def body(at: Coordinates) -> None:
-            values = [self.evaluate(tensor, at) for tensor, _ in pairs]
-            for access, value in zip(accesses, values, strict=True):
-                self.memory.store(access, value, at)
-
-        self.nest(shape, dim, width, self.covering(body))
-        self.settle()
-
-    def crosses(self, tensor: Tensor, buffer: Buffer) -> bool:
-        """Whether `tensor` lies in memory contiguously down its columns, is to lie along its rows, and the chip has no strided accesses."""
-        if self.chip.has_vl or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
-            return False
-        square = self.chip.lanes(32)
-        if any(n % square for n in tensor.shape):
-            return False
-        reads = [(t, follows) for t, follows in self.cone(tensor) if t.access is not None or t.buffer is not None]
-        if len(reads) != 1:
-            return False
-        ((source, follows),) = reads
-        if source.buffer is not None:
-            strides: list[int | None] = list(source.buffer.strides)
-        elif source.access is not None and source.access.index is None:
-            strides = [s.constant for s in source.access.strides]
-        else:
-            return False
-        return any(stride == 1 and dim == 0 for stride, dim in zip(strides, follows, strict=True))
-
-    def write_transposed(self, tensor: Tensor, buffer: Buffer) -> None:
-        """Square by square: read vectors down the columns, transpose them in registers, store them along the rows."""
-        b, size = self.b, self.chip.lanes(32)
-        target = self.memory.buffer_access(buffer, tensor.origin)
-
-        def square(i: Emitted, j: Emitted) -> None:
-            down = Coordinate(i, size)
-            lines = [self.evaluate(tensor, (down, Coordinate(b.add(j, b.constant(u))))) for u in range(size)]
-            along = Coordinate(j, size)
-            for u, line in enumerate(self.transposed([b.broadcast(v, size) for v in lines])):
-                self.memory.store(target, line, (Coordinate(b.add(i, b.constant(u))), along))
-
-        def row(i: Emitted) -> None:
-            b.repeat(b.constant(0), b.constant(tensor.shape[1]), size, lambda j: square(i, j))
-
-        b.repeat(b.constant(0), b.constant(tensor.shape[0]), size, row)
-
-    def transposed(self, lines: list[Emitted]) -> list[Emitted]:
-        """A square of vectors with rows and columns exchanged: blocks of 1, 2, 4, .. lanes off the diagonal change places."""
-        lines, size, block = list(lines), len(lines), 1
-        while block < size:
-            for i in range(size):
-                if not i & block:
-                    low, high = lines[i], lines[i + block]
-                    lines[i] = self.b.shuffle(low, high, [n if not n & block else size + n - block for n in range(size)])
-                    lines[i + block] = self.b.shuffle(low, high, [n + block if not n & block else size + n for n in range(size)])
-            block *= 2
-        return lines
-
-    # -- values stored by the loop that computes them
-
-    def covering(self, body: Callable[[Coordinates], None]) -> Callable[[Coordinates], None]:
-        """Inside `body`, tensors evaluated exactly at the loop's own coordinates cover their whole block."""
-
-        def noted(at: Coordinates) -> None:
-            self.cover = at
-            body(at)
-            self.cover = None
-
-        return noted
-
-    def reads(self, tensor: Tensor, buffer: Buffer) -> bool:
-        """Whether evaluating `tensor` reads the memory of `buffer`."""
-        return any(t.buffer is not None and t.buffer.base.value == buffer.base.value for t, _ in self.cone(tensor))
-
-    def settle(self) -> None:
-        """After a loop: the tensors that it stored are read from memory from now on."""
-        for tensor, buffer in list(self.stored_later.items()):
-            if buffer is not None:
-                self._read_from(tensor, buffer)
-                del self.stored_later[tensor]
-
-    def wanted(self, node: Node, value: ir.Value) -> tuple[Emitted | None, Emitted | None]:
-        """How many rows and columns of the matrix `value` are needed: those that the one store it goes to, element by element, stores."""
-        nothing = (None, None)
-        orders = self.analysis.pulls(value)
-        if len(orders) != 1:
-            return nothing
-        store = self.analysis.nodes[next(iter(orders))]
-        if store.name != "xsmt.descriptor_store" or store.block is not node.block:
-            return nothing
-        stack, seen = [value], set()
-        while stack:
-            current = stack.pop()
-            for user in self.analysis.users[current]:
-                if user is store:
-                    if store.op.opview.value != current:
-                        return nothing
-                elif not user.name.startswith(("arith.", "math.", "tt.fp_to_fp")) or user.results[0].type.shape != value.type.shape:
-                    return nothing
-                elif user.results[0] not in seen:
-                    seen.add(user.results[0])
-                    stack.append(user.results[0])
-        limits: list[Emitted | None] = []
-        for bound, extent in zip(store.op.opview.upper, value.type.shape, strict=True):
-            if not self.available(bound, node):
-                return nothing
-            limit = self.scalar(bound)
-            if limit.constant is not None and limit.constant >= extent:
-                limits.append(None)
-            else:
-                limits.append(self.b.maximum(self.b.minimum(limit, self.b.constant(extent)), self.b.constant(0)))
-        return limits[0], limits[1]
-
-    def available(self, value: ir.Value, node: Node) -> bool:
-        """Whether the scalar `value` can be had at `node`: it is there already, or follows from what is by plain arithmetic."""
-        if value in self.values:
-            return True
-        producer = self.analysis.producer.get(value)
-        if producer is None or producer.block is not node.block or not producer.name.startswith("arith.") or producer.is_tensor:
-            return False
-        if not all(self.available(operand, node) for operand in producer.operands):
-            return False
-        self.lower(producer)
-        self.lowered.add(producer)
-        return True
-
-    def destination(self, node: Node) -> Buffer | None:
-        """The carried buffer that `node`'s result ends in, where nothing needs the buffer's old content after `node`."""
-        if len(node.results) != 1:
-            return None
-        value = node.results[0]
-        for _ in range(8):
-            users = self.analysis.users.get(value, ())
-            if len(users) != 1:
-                return None
-            user = users[0]
-            if user.block is not node.block:
-                return None
-            if user.name == "scf.yield" and user.block.parent is not None and user.block.parent.name == "scf.for":
-                argument = user.block.arguments[1 + user.operands.index(value)]
-                carried = self.values.get(argument)
-                if not isinstance(carried, Tensor) or user.operands.count(value) != 1:
-                    return None
-                if all(order <= node.order for order in self.analysis.pulls(argument)):
-                    return carried.buffer
-                return None
-            if user.name == "tt.dot" and user.operands[2] == value:
-                value = user.results[0]
-                continue
-            return None
-        return None
+    def cost(self, tensor: Tensor) -> int:
+        """What computing `tensor` costs by now."""
+        return self.evaluator.now(tensor).cost

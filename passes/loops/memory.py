@@ -102,11 +102,12 @@ class Memory:
 
     # -- loads
 
-    def load(self, tensor: Tensor, access: Access, at: Coordinates) -> Emitted:
+    def load(self, access: Access, at: Coordinates, home: int) -> Emitted:
+        """The lanes at coordinates, read no further out than in the scope of depth `home`."""
         b = self.b
         stored = stored_type(b, access.element)
         if stored != access.element:
-            return self.from_stored(self.load(tensor, self.as_stored(access), at), access.element)
+            return self.from_stored(self.load(self.as_stored(access), at, home), access.element)
         condition, mask = self.active(access, at)
         pointer, width, stride, pointers = self.address(access, at)
         if width and pointers is None and stride.constant == 0 and mask is None:
@@ -116,7 +117,6 @@ class Memory:
             other = self.to_stored(self.evaluate(other, at)) if condition is not None or mask is not None else None
         elif other is not None:
             other = self.to_stored(other)
-        home = tensor.home
         if not width:
             if mask is None:
                 return self.scalar_load(pointer, access.element, condition, other, home)
@@ -288,13 +288,13 @@ class Memory:
 
     # -- buffers
 
-    def buffer_access(self, buffer: Buffer, op: ir.Operation) -> Access:
+    def buffer_access(self, buffer: Buffer, op: ir.Operation | None) -> Access:
         b = self.b
         strides = [b.constant(s) for s in buffer.strides]
         extents = [b.constant(n) for n in buffer.shape]
         zeros = [b.constant(0) for _ in buffer.shape]
         return Access(buffer.base, strides, zeros, extents, None, 1, None, None, buffer.stored, buffer.shape, op)
 
-    def read_buffer(self, buffer: Buffer, access: Access, at: Coordinates, home: Tensor) -> Emitted:
-        value = self.load(home, access, at)
+    def read_buffer(self, buffer: Buffer, at: Coordinates, home: int) -> Emitted:
+        value = self.load(self.buffer_access(buffer, None), at, home)
         return value if buffer.stored == buffer.element else self.from_stored(value, buffer.element)

@@ -7,10 +7,22 @@ from dataclasses import replace
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.builder import Emitted, is_zero
-from triton_spacemit.passes.loops.elementwise import converted
+from triton_spacemit.passes.loops.elementwise import converted, total_cost
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.product import Product
-from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
+from triton_spacemit.passes.loops.tensors import (
+    LINE,
+    Access,
+    Buffer,
+    Computed,
+    Coordinate,
+    Coordinates,
+    Loaded,
+    Renamed,
+    Tensor,
+    bits,
+    stored_type,
+)
 from triton_spacemit.passes.loops.views import View, either, in_place, view_of
 
 PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
@@ -27,16 +39,13 @@ def inner_limit(low: Lowering, product: Product, left: Tensor, right: Tensor) ->
 
 def zero_from(low: Lowering, tensor: Tensor, dim: int) -> Emitted | None:
     """The bound along `dim` behind which a load gives zeros, where it has one."""
-    b, access = low.b, tensor.access
-    if tensor.buffer is None and tensor.permutes is not None:
-        source, follows = tensor.permutes
-        return zero_from(low, source, follows.index(dim))
-    if (
-        tensor.buffer is not None
-        or access is None
-        or isinstance(access.other, Tensor)
-        or not (access.other is None or is_zero(access.other))
-    ):
+    b, state = low.b, low.evaluator.now(tensor)
+    if isinstance(state, Renamed) and state.order is not None:
+        return zero_from(low, state.source, state.order.index(dim))
+    if not isinstance(state, Loaded):
+        return None
+    access = state.access
+    if isinstance(access.other, Tensor) or not (access.other is None or is_zero(access.other)):
         return None
     upper, extent = access.upper[dim], access.shape[dim]
     if upper.constant is not None and upper.constant >= extent:
@@ -65,12 +74,12 @@ def operand_buffer(low: Lowering, shape: tuple[int, ...], factor: ir.Type) -> Bu
     """Room for a copy of an operand; rows whose starts would meet in few sets of a cache lie a cache line further apart."""
     line = LINE * 8 // bits(factor)
     padded = shape[-1] if shape[-1] % (4 * line) else shape[-1] + line
-    buffer = low.allocate((*shape[:-1], padded), factor)
+    buffer = low.storage.allocate((*shape[:-1], padded), factor)
     if not low.chip.has_vl:  # whatever lies there may be subnormal numbers, which slow a multiplication down a hundred times
         behind = low.b.offset(buffer.base, low.b.constant(math.prod((*shape[:-1], padded))), factor)
         zero, size = low.b.constant(0, low.b.i8), low.b.constant(buffer.room * bits(factor) // 8)
         once = {"isVolatile": ir.BoolAttr.get(False)}
-        low.b.create("llvm.intr.memset", [], [behind.value, zero.value, size.value], once, depth=low.frame)
+        low.b.create("llvm.intr.memset", [], [behind.value, zero.value, size.value], once, depth=low.storage.frame)
     return replace(buffer, shape=shape)
 
 
@@ -100,7 +109,7 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
 
     view, condition = found or (None, None)
     if view is not None and tensor.element == product.factor and (unit_dim is None or view.strides[unit_dim].constant == 1):
-        if low.chip.has_vl or tensor.buffer is not None or uses < PACK_USES:
+        if low.chip.has_vl or low.storage.buffer_of(tensor) is not None or uses < PACK_USES:
             return either(low, view, condition, lambda: copied(None))
         return either(low, view, b.both(condition, spread(low, view)), lambda: copied(found))
     if is_left:
@@ -120,12 +129,12 @@ def spread(low: Lowering, view: View) -> Emitted:
 
 def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emitted], slack: int) -> None:
     """The `wanted` first elements of `tensor`, and zeros in `slack` rows behind them."""
-    if low.crosses(tensor, buffer):
-        low.write_all([(tensor, buffer)])
+    if low.storage.crosses(tensor, buffer):
+        low.storage.write_all([(tensor, buffer)])
         return
     b = low.b
     access = low.memory.buffer_access(buffer, tensor.origin)
-    dim, width = low.vector_shape([tensor], tensor.shape, [access])
+    dim, width = low.storage.vector_shape([tensor], tensor.shape, [access])
     if not low.chip.has_vl:  # at least two vectors, so that full ones are read in a loop of their own, without a mask
         width = max(1, min(width, tensor.shape[dim] // 2))
 
@@ -140,7 +149,7 @@ def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emit
         end = wanted[dim]
         return end if condition is None else b.select(condition, end, b.constant(0))
 
-    low.nest(tensor.shape, dim, width, body, limit)
+    low.nests.nest(tensor.shape, dim, width, body, limit)
 
 
 def locate_grouped(low: Lowering, product: Product, tensor: Tensor, is_left: bool, wanted: list[Emitted], buffer: Buffer) -> View:
@@ -149,15 +158,16 @@ def locate_grouped(low: Lowering, product: Product, tensor: Tensor, is_left: boo
     product.rows_follow = product.columns_follow = True
 
     def copy(source: Tensor) -> None:
-        with low.region():
+        with low.storage.region():
             if is_left:
                 strides, stored = (buffer.strides[0] * depth, 1), stored_type(b, tensor.element)
                 target = replace(buffer, shape=tensor.shape, strides=strides, element=tensor.element, stored=stored)
-                low.write_all([(raised(low, source) if tensor.element == b.i8 else source, target)])
+                low.storage.write_all([(raised(low, source) if tensor.element == b.i8 else source, target)])
                 return
-            if source.access is not None and source.access.strides[-1].constant != 1:
-                low.materialise(source)  # along rows
-            low.write_all([(rows_joined(low, source, depth), buffer)])
+            load = low.storage.load_of(source)
+            if load is not None and load.access.strides[-1].constant != 1:
+                low.storage.materialise(source)  # along rows
+            low.storage.write_all([(rows_joined(low, source, depth), buffer)])
 
     copy_from(low, tensor, in_place(low, tensor, wanted), wanted, copy, copy)
     return view_of(low, buffer, product.factor)
@@ -170,7 +180,10 @@ def raised(low: Lowering, tensor: Tensor) -> Tensor:
     def compute(at: Coordinates) -> Emitted:
         return b.op("arith.xori", b.i8, [low.evaluate(tensor, at), b.constant(-128, b.i8)])
 
-    return Tensor(tensor.shape, b.i8, compute, tensor.origin, ((tensor, (0, 1)),), tensor.cost + 1)
+    cost = total_cost(low, 1, {tensor})
+    return Computed(
+        shape=tensor.shape, element=b.i8, origin=tensor.origin, sources=((tensor, (0, 1)),), cost=cost, compute=compute, always=True
+    )
 
 
 def rows_joined(low: Lowering, tensor: Tensor, count: int) -> Tensor:
@@ -193,13 +206,14 @@ def rows_joined(low: Lowering, tensor: Tensor, count: int) -> Tensor:
             total = b.op("arith.ori", b.i32, [total, shifted])
         return total
 
-    return Tensor(shape, b.i32, compute, tensor.origin, ((tensor, (None, 1)),), tensor.cost + 2 * count)
+    cost = total_cost(low, 2 * count, {tensor})
+    return Computed(shape=shape, element=b.i32, origin=tensor.origin, sources=((tensor, (None, 1)),), cost=cost, compute=compute)
 
 
 def pack(low: Lowering, product: Product, tensor: Tensor, buffer: Buffer) -> None:
     """Copy the whole operand."""
-    with low.region():
-        low.write_all([(converted(low, tensor, product.factor), buffer)])
+    with low.storage.region():
+        low.storage.write_all([(converted(low, tensor, product.factor), buffer)])
 
 
 def copy_from(
@@ -211,7 +225,7 @@ def copy_from(
     copy_tensor: Callable[[Tensor], None],
 ) -> None:
     """`copy_view` of the wanted elements where they lie in memory, as `found` in place and under its condition; else `copy_tensor`."""
-    if found is None or tensor.buffer is not None:
+    if found is None or low.storage.buffer_of(tensor) is not None:
         copy_tensor(tensor)
         return
     view, condition = found
@@ -228,6 +242,4 @@ def read_at(low: Lowering, tensor: Tensor, view: View, wanted: list[Emitted]) ->
     zeros = [b.constant(0)] * len(tensor.shape)
     other = b.constant(0, view.element)
     access = Access(view.base, view.strides, zeros, wanted, None, 1, None, other, view.element, tensor.shape, tensor.origin)
-    result = Tensor(tensor.shape, tensor.element, None, tensor.origin, home=b.depth, access=access)
-    result.compute = lambda at: low.memory.load(result, access, at)
-    return result
+    return Loaded(shape=tensor.shape, element=tensor.element, origin=tensor.origin, access=access, home=b.depth)

@@ -5,27 +5,26 @@ from dataclasses import replace
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted, is_zero
-from triton_spacemit.passes.loops.elementwise import shape_of
-from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor
+from triton_spacemit.passes.loops.elementwise import shape_of, uniform
+from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.tensors import Access, Buffer, Computed, Coordinate, Coordinates, Loaded, Tensor, Uniform
 
 
 def offsets_of(low: Lowering, node: Node) -> list[Emitted]:
     return [low.b.cast_index(low.scalar(value), low.b.i64) for value in node.operands[1:]]
 
 
-def lower_subview(low: Lowering, node: Node) -> None:
+def lower_subview(low: Lowering, node: Node) -> list[Value]:
     """A window of a matrix."""
     base, result, starts = low.tensor(node.operands[0]), node.results[0], offsets_of(low, node)
     if len(base.shape) != 2:
         raise low.b.fail(node.op, "of packed blocks is not supported here: run plain-blocks first")
-    if base.uniform is not None and inside(starts, shape_of(result), base.shape):
-        low.values[result] = Tensor(shape_of(result), base.element, None, node.op, uniform=base.uniform)
-        return
+    if isinstance(base, Uniform) and inside(starts, shape_of(result), base.shape):
+        return [uniform(node, result, base.value)]
     tensor = window(low, node, base, starts, shape_of(result))
-    low.values[result] = tensor
-    if base.buffer is None:
+    if tensor.memory is None:
         low.pending.append((result, tensor))
+    return [tensor]
 
 
 def inside(starts: list[Emitted], shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
@@ -45,11 +44,14 @@ def zero_outside(access: Access) -> bool:
     return not bounded or (isinstance(access.other, Emitted) and is_zero(access.other))
 
 
-def window(low: Lowering, node: Node, base: Tensor, starts: list[Emitted], shape: tuple[int, ...]) -> Tensor:
+def window(low: Lowering, node: Node, base: Tensor, starts: list[Emitted], shape: tuple[int, ...]) -> Loaded:
     """`shape` elements of `base` from `starts` on, zero behind its block: read where `base` is loaded from, if it is just that."""
-    b, access = low.b, base.access
-    if base.buffer is not None or access is None or access.index is not None or access.mask is not None or not zero_outside(access):
-        access = low.memory.buffer_access(low.materialise(base), node.op)
+    b, load, memory = low.b, low.storage.load_of(base), None
+    if load is not None and load.memory is None and load.access.index is None and load.access.mask is None and zero_outside(load.access):
+        access = load.access
+    else:
+        memory = low.storage.materialise(base)
+        access = low.memory.buffer_access(memory, node.op)
     pointer = access.base
     for start, stride in zip(starts, access.strides, strict=True):
         pointer = b.offset(pointer, b.mul(start, stride), access.element)
@@ -62,27 +64,18 @@ def window(low: Lowering, node: Node, base: Tensor, starts: list[Emitted], shape
         upper.append(b.sub(last, start))
     other = access.other if isinstance(access.other, Emitted) else b.constant(0, access.element)
     moved = replace(access, base=pointer, lower=lower, upper=upper, shape=shape, other=other, op=node.op)
-    sources = ((base, (None, None)),) if base.buffer is not None else ()
-    tensor = Tensor(shape, base.element, None, node.op, sources, home=b.depth, access=moved)
-    if base.element == access.element:
-        tensor.compute = lambda at: low.memory.load(tensor, moved, at)
-    else:
-        stored = Tensor(shape, access.element, None, node.op, home=b.depth)
-        tensor.compute = lambda at: low.memory.from_stored(low.memory.load(stored, moved, at), base.element)
-    return tensor
+    return Loaded(shape=shape, element=base.element, origin=node.op, access=moved, home=b.depth, memory=memory)
 
 
-def lower_pack(low: Lowering, node: Node) -> None:
+def lower_pack(low: Lowering, node: Node) -> list[Value]:
     """The tiles of a matrix."""
     base, result, starts = low.tensor(node.operands[0]), node.results[0], offsets_of(low, node)
     tiles, tile = shape_of(result)[:2], shape_of(result)[2:]
     shape = (tiles[0] * tile[0], tiles[1] * tile[1])
-    if base.uniform is not None and inside(starts, shape, base.shape):
-        low.values[result] = Tensor(shape_of(result), base.element, None, node.op, uniform=base.uniform)
-        return
+    if isinstance(base, Uniform) and inside(starts, shape, base.shape):
+        return [uniform(node, result, base.value)]
     whole = shape == base.shape and all(start.constant == 0 for start in starts)
     matrix = base if whole else window(low, node, base, starts, shape)
-    low.values[result] = tensor = Tensor(shape_of(result), base.element, None, node.op, ((matrix, (2, 3)),), base.cost, home=low.b.depth)
 
     def compute(at: Coordinates) -> Emitted:
         b = low.b
@@ -93,7 +86,11 @@ def lower_pack(low: Lowering, node: Node) -> None:
         places = [b.add(b.mul(at[d].start, b.constant(tile[d])), at[d + 2].start) for d in range(2)]
         return low.evaluate(matrix, tuple(Coordinate(place, at[d].width or at[d + 2].width) for d, place in enumerate(places)))
 
-    tensor.compute = compute
+    # an element's row is that of its tile and that in its tile: it follows neither
+    sources = ((matrix, (None, None)),)
+    cost = low.cost(base)
+    tensor = Computed(shape=shape_of(result), element=base.element, origin=node.op, sources=sources, cost=cost, compute=compute)
+    return [tensor]
 
 
 def lanes_of(low: Lowering, place: Callable[[Emitted], Coordinates], along: Coordinate, tensor: Tensor) -> Emitted:
@@ -106,19 +103,19 @@ def lanes_of(low: Lowering, place: Callable[[Emitted], Coordinates], along: Coor
     return Emitted(vector, depth, along.width)
 
 
-def lower_unpack(low: Lowering, node: Node) -> None:
+def lower_unpack(low: Lowering, node: Node) -> list[Value]:
     """The matrix of tiles: they are written where it has them."""
     tensor, result, starts = low.tensor(node.operands[0]), node.results[0], offsets_of(low, node)
-    if tensor.uniform is not None:
-        matrix = Tensor(matrix_shape(tensor), tensor.element, None, node.op, uniform=tensor.uniform)
+    if isinstance(tensor, Uniform):
+        matrix: Tensor = Uniform(shape=matrix_shape(tensor), element=tensor.element, origin=node.op, value=tensor.value)
     else:
-        plain = low.allocate(matrix_shape(tensor), tensor.element)
+        plain = low.storage.allocate(matrix_shape(tensor), tensor.element)
         columns, (row, column) = plain.shape[1], tensor.shape[2:]
         tiles = Buffer(plain.base, tensor.shape, (row * columns, column, columns, 1), plain.element, plain.stored)
-        low.write_all([(tensor, tiles)])
-        matrix = low.from_buffer(plain, node)
+        low.storage.write_all([(tensor, tiles)])
+        matrix = low.storage.from_buffer(plain, node.op)
     whole = shape_of(result) == matrix.shape and all(start.constant == 0 for start in starts)
-    low.values[result] = matrix if whole else window(low, node, matrix, starts, shape_of(result))
+    return [matrix if whole else window(low, node, matrix, starts, shape_of(result))]
 
 
 def matrix_shape(tensor: Tensor) -> tuple[int, int]:

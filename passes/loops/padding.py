@@ -9,8 +9,9 @@ from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import upper_bound
-from triton_spacemit.passes.loops.lowering import CONVERSIONS, Lowering
-from triton_spacemit.passes.loops.tensors import Tensor
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.ops import CONVERSIONS
+from triton_spacemit.passes.loops.tensors import Tensor, Uniform
 
 Padding = tuple[float, list[Emitted]]  # the number, and the positions behind all of which it is that
 
@@ -42,11 +43,11 @@ def _padding_of(low: Lowering, value: ir.Value, dim: int, found: Found) -> Paddi
     known, node = low.values.get(value), low.analysis.producer.get(value)
     if not isinstance(known, Tensor) or node is None:
         return None
-    if known.uniform is not None:
-        number = constant_of(known.uniform.value)
+    if isinstance(known, Uniform):
+        number = constant_of(known.value.value)
         return None if number is None else (number.value, [])
     if node.name == "xsmt.descriptor_load":
-        return _of_load(known, dim)
+        return _of_load(low, known, dim)
     if node.name == "tt.expand_dims":
         axis = node.attribute("axis").value
         return None if dim == axis else padding_of(low, node.operands[0], dim - (dim > axis), found)
@@ -63,8 +64,9 @@ def _padding_of(low: Lowering, value: ir.Value, dim: int, found: Found) -> Paddi
     return _of_arithmetic(node, [padding_of(low, operand, dim, found) for operand in node.operands])
 
 
-def _of_load(load: Tensor, dim: int) -> Padding | None:
-    if load.access is None or load.buffer is not None:
+def _of_load(low: Lowering, tensor: Tensor, dim: int) -> Padding | None:
+    load = low.storage.load_of(tensor)
+    if load is None:
         return None
     other = load.access.other
     other = other.uniform if isinstance(other, Tensor) else other

@@ -13,8 +13,9 @@ from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.lowering import ALIGNMENT, Lowering
+from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.services import call, field, place_of, text
+from triton_spacemit.passes.loops.storage import ALIGNMENT
 from triton_spacemit.passes.loops.tensors import Buffer
 
 # offsets in the Context and Services structs, see docs/architecture.md
@@ -27,20 +28,21 @@ _REMADE = ("arith.constant", "llvm.mlir.constant", "llvm.mlir.addressof", "llvm.
 def lower_parallel(low: Lowering, node: Node) -> None:
     b = low.b
     mark_concurrent(low)
-    before_write(low, node, None)
+    before_write(low, node)
     bounds = [low.scalar(value) for value in node.operands]
-    outer = low.scratch, low.scratch_bytes, low.frame
+    storage = low.storage
+    outer = storage.scratch, storage.scratch_bytes, storage.frame
     private = _Private(low)
     loop = b.create("scf.for", [], [bound.value for bound in bounds], regions=1)
     block = loop.regions[0].blocks.append(bounds[0].value.type, arg_locs=[b.location])
     body = node.regions[0]
     with b.inside(loop, block) as depth:
-        low.frame = depth
-        low.values[body.arguments[0]] = Emitted(block.arguments[0], depth, 0)
+        storage.frame = depth
+        low.bind_value(body.arguments[0], Emitted(block.arguments[0], depth, 0))
         low.run_block(body, lambda end: [])
         b.create("scf.yield", [], [])
-    scratch_bytes = low.scratch_bytes
-    low.scratch, low.scratch_bytes, low.frame = outer
+    scratch_bytes = storage.scratch_bytes
+    storage.scratch, storage.scratch_bytes, storage.frame = outer
     symbol, environment = _Outline(low, loop, private).run()
     private.close()
     loop.erase()
@@ -59,7 +61,7 @@ class _Private:
         self.resume = low.b.entry_ip()
         self.first, self.last = self._mark(), self._mark()
         low.b.set_entry(self.last)
-        low.scratch, low.scratch_bytes = Emitted(self.last.result, 0, 0), 0
+        low.storage.scratch, low.storage.scratch_bytes = Emitted(self.last.result, 0, 0), 0
 
     def _mark(self) -> ir.Operation:
         b = self.low.b
@@ -225,11 +227,11 @@ class _Outline:
 # Buffers
 
 
-def lower_alloc(low: Lowering, node: Node) -> None:
+def lower_alloc(low: Lowering, node: Node) -> list[Value]:
     """Scratch memory that kernels point to."""
     element = node.attribute("element").value
-    buffer = low.allocate((int(node.attribute("size").value),), element)
-    low.values[node.results[0]] = buffer.base
+    buffer = low.storage.allocate((int(node.attribute("size").value),), element)
+    return [buffer.base]
 
 
 def mark_concurrent(low: Lowering) -> None:
@@ -249,9 +251,9 @@ def mark_concurrent(low: Lowering) -> None:
         ir.Operation.create("llvm.mlir.global", [], [], attributes, None, 1, b.location)
 
 
-def lower_num_threads(low: Lowering, node: Node) -> None:
+def lower_num_threads(low: Lowering, node: Node) -> list[Value]:
     mark_concurrent(low)
-    low.values[node.results[0]] = field(low, NUM_THREADS, low.b.i32)
+    return [field(low, NUM_THREADS, low.b.i32)]
 
 
 # Barriers
@@ -262,30 +264,30 @@ def handle(low: Lowering, value: ir.Value) -> Emitted:
     return low.b.op("llvm.inttoptr", low.b.ptr, [low.scalar(value)])
 
 
-def lower_mbarrier(low: Lowering, node: Node) -> None:
+def lower_mbarrier(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     flag, arrived, _, expected = (low.scalar(value) for value in node.operands)
     copies = int(node.attribute("copies").value)
-    state: Buffer = low.allocate((copies * BARRIER_BYTES // 8,), b.i64)
+    state: Buffer = low.storage.allocate((copies * BARRIER_BYTES // 8,), b.i64)
     call(low, BARRIER_INIT, [state.base, b.constant(copies, b.i32), flag, arrived, expected])
-    low.values[node.results[0]] = b.op("llvm.ptrtoint", b.i64, [state.base], depth=b.depth)
+    return [b.op("llvm.ptrtoint", b.i64, [state.base], depth=b.depth)]
 
 
-def lower_global_mbarrier(low: Lowering, node: Node) -> None:
+def lower_global_mbarrier(low: Lowering, node: Node) -> list[Value]:
     b = low.b
-    place = low.allocate((1,), b.i64)
+    place = low.storage.allocate((1,), b.i64)
     call(low, GLOBAL_BARRIER, [low.scalar(node.operands[0]), place.base])
-    low.values[node.results[0]] = low.memory.scalar_load(place.base, b.i64, None, None, b.depth)
+    return [low.memory.scalar_load(place.base, b.i64, None, None, b.depth)]
 
 
-def lower_barrier_at(low: Lowering, node: Node) -> None:
+def lower_barrier_at(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     bars, index = (low.scalar(value) for value in node.operands)
-    low.values[node.results[0]] = b.add(bars, b.mul(b.cast_index(index, b.i64), b.constant(BARRIER_BYTES)))
+    return [b.add(bars, b.mul(b.cast_index(index, b.i64), b.constant(BARRIER_BYTES)))]
 
 
 def lower_arrive(low: Lowering, node: Node) -> None:
-    before_write(low, node, None)
+    before_write(low, node)
     call(low, BARRIER_ARRIVE, [handle(low, node.operands[0])])
 
 
@@ -295,5 +297,5 @@ def lower_wait(low: Lowering, node: Node) -> None:
 
 
 def lower_set_expect(low: Lowering, node: Node) -> None:
-    before_write(low, node, None)
+    before_write(low, node)
     call(low, BARRIER_EXPECT, [handle(low, node.operands[0]), low.scalar(node.operands[1])])

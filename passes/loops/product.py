@@ -8,7 +8,9 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of
 from triton_spacemit.passes.loops.lanes import GroupedLanes, PairLanes, QuadLanes
-from triton_spacemit.passes.loops.lowering import GROUP, ROOM, SMALL_GROUP, Lowering
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.shapes import GROUP, SMALL_GROUP
+from triton_spacemit.passes.loops.storage import ROOM
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
 
 

@@ -13,9 +13,9 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
 from triton_spacemit.passes.loops.functions import inline
-from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.padding import padding_of
-from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, bits
+from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, Uniform, bits
 from triton_spacemit.passes.loops.views import linear_form
 
 # op -> (vector.reduction kind, neutral element of (integer width, is signed) or of a float)
@@ -211,7 +211,7 @@ def reduction_of(low: Lowering, node: Node) -> Reduction:
     start = neutral(low.b, kind, sources[0].element)
     reduction = Reduction(node, sources, block, kind, None if start is None else [start], wide)
     if kind in _OF_NUMBERS and not low.chip.has_vl and isinstance(sources[0].element, (ir.F32Type, ir.F64Type)):
-        reduction.numbers = sources[0].cost <= SHORT  # the code for a row without numbers computes it as well
+        reduction.numbers = low.cost(sources[0]) <= SHORT  # the code for a row without numbers computes it as well
     axis, rank = node.attribute("axis").value, len(sources[0].shape)
     for number, operand in enumerate(node.operands):
         choice = choice_of(block, number) if kind is None and isinstance(sources[number].element, ir.IntegerType) else None
@@ -251,8 +251,7 @@ def group_of(low: Lowering, first: Node) -> list[Reduction]:
                 low.lowered.add(node)
             needing.update(node.results)
         elif node.is_lazy:
-            low.lower(node)
-            low.lowered.add(node)
+            low.lower_ahead(node)
         else:
             break
     return group
@@ -268,7 +267,7 @@ def padding_of_group(low: Lowering, group: list[Reduction], axis: int) -> tuple[
             return None
         limits += padding[1]
     stored = []
-    for tensor in {t for r in group for s in r.sources for t, _ in low.cone(s) if t in low.stored_later}:
+    for tensor in {t for r in group for s in r.sources for t, _, _ in low.evaluator.cone(s) if t in low.storage.stored_later}:
         results = tensor.origin.results
         padding = padding_of(low, results[0], axis) if len(results) == 1 and low.values.get(results[0]) is tensor else None
         if padding is None or tensor.shape != group[0].sources[0].shape:
@@ -283,13 +282,13 @@ def padding_of_group(low: Lowering, group: list[Reduction], axis: int) -> tuple[
     return limit, stored
 
 
-def lower_reduce(low: Lowering, node: Node) -> None:
+def lower_reduce(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     axis = node.attribute("axis").value
     group = group_of(low, node)
     sources = [s for r in group for s in r.sources]
     shape, result_shape = sources[0].shape, sources[0].shape[:axis] + sources[0].shape[axis + 1 :]
-    dim, width = low.vector_shape(sources, shape)
+    dim, width = low.storage.vector_shape(sources, shape)
     have_start = all(r.start is not None for r in group)
 
     def parts(values: list[Emitted]) -> Iterator[tuple[Reduction, list[Emitted]]]:
@@ -307,9 +306,8 @@ def lower_reduce(low: Lowering, node: Node) -> None:
 
     def values_at(outer: Coordinates, coordinate: Coordinate) -> list[Emitted]:
         at = (*outer[:axis], coordinate, *outer[axis:])
-        low.cover = at
-        values = [value_at(r, number, at) for r in group for number in range(len(r.sources))]
-        low.cover = None
+        with low.storage.covering(at):
+            values = [value_at(r, number, at) for r in group for number in range(len(r.sources))]
         lanes = max(c.width for c in at)
         return [b.broadcast(v, lanes) for v in values]
 
@@ -339,14 +337,14 @@ def lower_reduce(low: Lowering, node: Node) -> None:
             first, begin = starts(lanes, limit, True), 0
         else:
             first, begin = values_at(outer, Coordinate(b.constant(0), lanes)), lanes
-        results = low.vector_loop(extent, lanes, first, lambda c, acc: accumulate(acc, values_at(outer, c), from_start), limit, begin)
+        results = low.nests.vector_loop(extent, lanes, first, lambda c, acc: accumulate(acc, values_at(outer, c), from_start), limit, begin)
         for tensor, number in filled:
             fill(outer, tensor, number, limit, lanes)
         return [v for r, values in parts(results) for v in together(outer, r, r.indices(low, values, lanes), lanes, from_start)]
 
     def fill(outer: Coordinates, tensor: Tensor, number: float, limit: Emitted, lanes: int) -> None:
         """Behind the last vector that the loop has stored."""
-        buffer = low.stored_later.get(tensor)
+        buffer = low.storage.stored_later.get(tensor)
         if buffer is None:
             return
         access = low.memory.buffer_access(buffer, tensor.origin)
@@ -392,11 +390,10 @@ def lower_reduce(low: Lowering, node: Node) -> None:
 
     results = [v for r in group for v in r.node.results]
     if not result_shape:
-        for result, value in zip(results, along(()), strict=True):
-            low.values[result] = convert(low, value, result.type)
-        low.settle()
-        return
-    buffers = [low.allocate(result_shape, r.type.element_type) for r in results]
+        made: list[Value] = [convert(low, value, result.type) for result, value in zip(results, along(()), strict=True)]
+        low.storage.settle()
+        return bound(low, group, made)
+    buffers = [low.storage.allocate(result_shape, r.type.element_type) for r in results]
     accesses = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
 
     def body(outer: Coordinates) -> None:
@@ -404,12 +401,20 @@ def lower_reduce(low: Lowering, node: Node) -> None:
             low.memory.store(access, convert(low, value, buffer.element), outer)
 
     if dim == axis:
-        low.nest_scalar(result_shape, body)
+        low.nests.nest_scalar(result_shape, body)
     else:
-        low.nest(result_shape, dim - (dim > axis), width, body)
-    low.settle()
-    for value, buffer in zip(results, buffers, strict=True):
-        low.values[value] = low.from_buffer(buffer, node)
+        low.nests.nest(result_shape, dim - (dim > axis), width, body)
+    low.storage.settle()
+    return bound(low, group, [low.storage.from_buffer(buffer, node.op) for buffer in buffers])
+
+
+def bound(low: Lowering, group: list[Reduction], made: list[Value]) -> list[Value]:
+    """What the first reduction of the group gives; the others' results are bound here."""
+    rest = iter(made)
+    first, *others = ([next(rest) for _ in r.node.results] for r in group)
+    for r, values in zip(group[1:], others, strict=True):
+        low.bind(r.node, values)
+    return first
 
 
 def chosen_lane(low: Lowering, reduction: Reduction, values: list[Emitted], lanes: int) -> list[Emitted]:
@@ -482,14 +487,14 @@ def lanes_together(low: Lowering, reduction: Reduction, values: list[Emitted], l
     return [low.memory.extract(v, b.constant(0)) for v in values]
 
 
-def lower_scan(low: Lowering, node: Node) -> None:
+def lower_scan(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     axis, reverse = node.attribute("axis").value, bool(node.attribute("reverse").value)
     scan = reduction_of(low, node)
     sources = scan.sources
     shape = sources[0].shape
     extent = shape[axis]
-    buffers = [low.allocate(shape, r.type.element_type) for r in node.results]
+    buffers = [low.storage.allocate(shape, r.type.element_type) for r in node.results]
     accesses = [low.memory.buffer_access(buffer, node.op) for buffer in buffers]
 
     def combine(left: list[Emitted], right: list[Emitted]) -> list[Emitted]:
@@ -564,25 +569,25 @@ def lower_scan(low: Lowering, node: Node) -> None:
     outer_shape = shape[:axis] + shape[axis + 1 :]
     if others:
         dim = max(others, key=lambda d: (shape[d], d))
-        _, lanes = low.vector_shape(sources, shape)
+        _, lanes = low.storage.vector_shape(sources, shape)
         lanes = min(shape[dim], max(lanes, low.chip.lanes(max(bits(s.element) for s in sources), 2)))
-        low.nest(outer_shape, dim - (dim > axis), lanes, step_by_step)
+        low.nests.nest(outer_shape, dim - (dim > axis), lanes, step_by_step)
     else:
         lanes = min(extent, low.chip.lanes(max(bits(s.element) for s in sources), 1))
-        low.nest_scalar(outer_shape, lambda outer: within_vectors(outer, lanes) if lanes > 1 else step_by_step(outer))
-    for value, buffer in zip(node.results, buffers, strict=True):
-        low.values[value] = low.from_buffer(buffer, node)
+        low.nests.nest_scalar(outer_shape, lambda outer: within_vectors(outer, lanes) if lanes > 1 else step_by_step(outer))
+    return [low.storage.from_buffer(buffer, node.op) for buffer in buffers]
 
 
-def lower_histogram(low: Lowering, node: Node) -> None:
+def lower_histogram(low: Lowering, node: Node) -> list[Value]:
     """Counts, element by element: lanes may hit the same bin. Values outside the bins are not counted."""
     b = low.b
     source = low.tensor(node.operands[0])
     mask = low.tensor(node.operands[1]) if len(node.operands) > 1 else None
     bins, element = shape_of(node.results[0])[0], element_of(node.results[0].type)
-    buffer = low.allocate((bins,), element)
+    buffer = low.storage.allocate((bins,), element)
     access = low.memory.buffer_access(buffer, node.op)
-    low.write_all([(Tensor((bins,), element, None, node.op, uniform=b.constant(0, element)), buffer)])
+    zero = Uniform(shape=(bins,), element=element, origin=node.op, value=b.constant(0, element))
+    low.storage.write_all([(zero, buffer)])
 
     def body(at: Coordinates) -> None:
         index = b.cast_index(low.evaluate(source, at), b.i64)
@@ -597,5 +602,5 @@ def lower_histogram(low: Lowering, node: Node) -> None:
 
         b.when(condition, count)
 
-    low.nest_scalar(source.shape, body)
-    low.values[node.results[0]] = low.from_buffer(buffer, node)
+    low.nests.nest_scalar(source.shape, body)
+    return [low.storage.from_buffer(buffer, node.op)]

@@ -11,22 +11,23 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.dot import multiply
-from triton_spacemit.passes.loops.elementwise import converted
-from triton_spacemit.passes.loops.lowering import GROUP, Lowering
-from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, stored_type
+from triton_spacemit.passes.loops.elementwise import converted, total_cost
+from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.shapes import GROUP
+from triton_spacemit.passes.loops.tensors import Computed, Coordinate, Coordinates, Loaded, Renamed, Tensor, stored_type
 from triton_spacemit.passes.loops.views import View, either, in_place, view_of
 
 E2M1 = 4  # of Triton's ScaleDotElemType
 
 
-def lower_scaled_dot(low: Lowering, node: Node) -> None:
+def lower_scaled_dot(low: Lowering, node: Node) -> list[Value]:
     sizes = [int(n) for n in ir.DenseI32ArrayAttr(node.attribute("operandSegmentSizes"))]
     operands = iter(node.operands)
     left, right, start, left_scale, right_scale = (next(operands) if n else None for n in sizes)
     rank = len(left.type.shape)
     a = dequantised(low, node, left, left_scale, "a", rank - 1)
     b = dequantised(low, node, right, right_scale, "b", rank - 2)
-    multiply(low, node, a, b, start)
+    return multiply(low, node, a, b, start)
 
 
 def dequantised(low: Lowering, node: Node, value: ir.Value, scale: ir.Value | None, side: str, k_dim: int) -> Tensor:
@@ -35,8 +36,9 @@ def dequantised(low: Lowering, node: Node, value: ir.Value, scale: ir.Value | No
     rank = len(tensor.shape)
     order: tuple[int, ...] = tuple(range(rank))  # which dimension of the operand each of the source's follows
     source = tensor
-    if tensor.permutes is not None and tensor.buffer is None:
-        source, order = tensor.permutes
+    state = low.evaluator.now(tensor)
+    if isinstance(state, Renamed) and state.order is not None:
+        source, order = state.source, state.order
     if scale is not None:
         source = readable(low, source)
     if node.attribute(f"{side}_elem_type").value == E2M1:
@@ -49,41 +51,32 @@ def dequantised(low: Lowering, node: Node, value: ir.Value, scale: ir.Value | No
     if order == tuple(range(rank)):
         return source
     shape = tuple(source.shape[order.index(d)] for d in range(rank))
-
-    def compute(at: Coordinates) -> Emitted:
-        return low.evaluate(source, tuple(at[d] for d in order))
-
-    return Tensor(shape, source.element, compute, node.op, ((source, order),), source.cost, permutes=(source, order))
+    return Renamed(shape=shape, element=source.element, origin=node.op, cost=low.cost(source), source=source, places=order)
 
 
 def readable(low: Lowering, tensor: Tensor) -> Tensor:
     """`tensor` at constant distances in memory, where it is a load that has them under a condition (rows that wrap around); else a copy."""
     b = low.b
     extents = [b.constant(n) for n in tensor.shape]
-    found = None if tensor.buffer is not None or tensor.access is None else in_place(low, tensor, extents)
+    load = low.storage.load_of(tensor)
+    found = None if load is None else in_place(low, tensor, extents)
     if found is None or found[1] is None:
         return tensor
     view, condition = found
     stored = stored_type(b, tensor.element)
 
     def copied() -> View:
-        buffer = low.allocate(tensor.shape, tensor.element)
-        with low.region():
-            low.write_all([(tensor, buffer)])
+        buffer = low.storage.allocate(tensor.shape, tensor.element)
+        with low.storage.region():
+            low.storage.write_all([(tensor, buffer)])
         return view_of(low, buffer, stored)
 
     chosen = either(low, view, condition, copied)
-    assert tensor.access is not None
     lower = [b.constant(0)] * len(extents)
     access = replace(
-        tensor.access, base=chosen.base, strides=chosen.strides, lower=lower, upper=extents, index=None, mask=None, element=stored
+        load.access, base=chosen.base, strides=chosen.strides, lower=lower, upper=extents, index=None, mask=None, element=stored
     )
-    home = Tensor(tensor.shape, stored, None, home=b.depth)
-
-    def compute(at: Coordinates) -> Emitted:
-        return low.memory.from_stored(low.memory.load(home, access, at), tensor.element)
-
-    return Tensor(tensor.shape, tensor.element, compute, tensor.origin, home=b.depth, access=access)
+    return Loaded(shape=tensor.shape, element=tensor.element, origin=tensor.origin, access=access, home=b.depth)
 
 
 def unpacked(low: Lowering, tensor: Tensor, dim: int) -> Tensor:
@@ -107,7 +100,8 @@ def unpacked(low: Lowering, tensor: Tensor, dim: int) -> Tensor:
 
     # along `dim` an element of the source is two of this one: no loop may take its bounds for this one's
     follows = tuple(None if d == dim else d for d in range(len(shape)))
-    return Tensor(shape, b.f32, compute, tensor.origin, ((tensor, follows),), tensor.cost + 8)
+    cost = total_cost(low, 8, {tensor})
+    return Computed(shape=shape, element=b.f32, origin=tensor.origin, sources=((tensor, follows),), cost=cost, compute=compute)
 
 
 def e2m1(low: Lowering, code: Emitted) -> Emitted:
@@ -139,7 +133,7 @@ def scaled(low: Lowering, node: Node, tensor: Tensor, scale: Tensor, place: list
     along_k, last = place[k_dim], rank - 1
     groups = scale.shape[-1]
     group = tensor.shape[along_k] // groups
-    buffer = low.allocate(tensor.shape, b.f32)
+    buffer = low.storage.allocate(tensor.shape, b.f32)
     access = low.memory.buffer_access(buffer, node.op)
     width = min(low.chip.lanes(32, GROUP), group if along_k == last else tensor.shape[last])
 
@@ -157,10 +151,10 @@ def scaled(low: Lowering, node: Node, tensor: Tensor, scale: Tensor, place: list
 
     shape = tuple(groups if d == along_k else n for d, n in enumerate(tensor.shape))
     if along_k == last:
-        low.nest_scalar(shape, body)
+        low.nests.nest_scalar(shape, body)
     else:
-        low.nest(shape, last, width, body)
-    return low.from_buffer(buffer, node)
+        low.nests.nest(shape, last, width, body)
+    return low.storage.from_buffer(buffer, node.op)
 
 
 def power(low: Lowering, scale: Emitted) -> Emitted:

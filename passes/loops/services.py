@@ -6,8 +6,8 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Coordinates, Tensor, bits, stored_type
+from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.tensors import Coordinates, Uniform, bits, stored_type
 
 # offsets in the Context and Services structs, see docs/architecture.md
 PROGRAM_ID, NUM_PROGRAMS, SERVICES = 0, 12, 40
@@ -31,9 +31,9 @@ def field(low: Lowering, offset: int, type_: ir.Type) -> Emitted:
     return known[key]
 
 
-def lower_program_id(low: Lowering, node: Node) -> None:
+def lower_program_id(low: Lowering, node: Node) -> list[Value]:
     start = PROGRAM_ID if node.name == "tt.get_program_id" else NUM_PROGRAMS
-    low.values[node.results[0]] = field(low, start + 4 * int(node.attribute("axis").value), low.b.i32)
+    return [field(low, start + 4 * int(node.attribute("axis").value), low.b.i32)]
 
 
 def text(low: Lowering, content: str) -> Emitted:
@@ -77,10 +77,10 @@ def lower_assert(low: Lowering, node: Node) -> None:
     def check(value: Emitted) -> None:
         fail_if(low, node, b.op("arith.xori", b.i1, [value, b.constant(1, b.i1)]), message)
 
-    if isinstance(condition, Emitted) or condition.uniform is not None:
-        check(condition if isinstance(condition, Emitted) else condition.uniform)
+    if isinstance(condition, Emitted | Uniform):
+        check(condition if isinstance(condition, Emitted) else condition.value)
         return
-    dim, width = low.vector_shape([condition], condition.shape)
+    dim, width = low.storage.vector_shape([condition], condition.shape)
 
     def body(at: Coordinates) -> None:
         value = low.evaluate(condition, at)
@@ -90,7 +90,7 @@ def lower_assert(low: Lowering, node: Node) -> None:
             value = Emitted(reduced, value.depth, 0)
         check(value)
 
-    low.nest(condition.shape, dim, width, body)
+    low.nests.nest(condition.shape, dim, width, body)
 
 
 def fail_if(low: Lowering, node: Node, condition: Emitted, message: str) -> None:
@@ -126,10 +126,10 @@ def lower_print(low: Lowering, node: Node) -> None:
         operand = low.values[value]
         if isinstance(operand, Emitted):
             element = operand.value.type
-            operand = Tensor((), element, None, node.op, uniform=operand)
+            operand = Uniform(shape=(), element=element, origin=node.op, value=operand)
         element = operand.element
-        buffer = low.contiguous(operand) if operand.uniform is None else low.materialise(operand)
-        shape = low.allocate((max(1, len(operand.shape)),), b.i64)
+        buffer = low.storage.contiguous(operand)
+        shape = low.storage.allocate((max(1, len(operand.shape)),), b.i64)
         for d, extent in enumerate(operand.shape):
             low.memory.scalar_store(b.offset(shape.base, b.constant(d), b.i64), b.constant(extent))
         code = type_code(low, element, bool(is_signed))

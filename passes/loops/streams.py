@@ -6,15 +6,14 @@ import math
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.aliasing import address_of
-from triton_spacemit.passes.loops.analysis import WRITES, Node
+from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.evaluation import Read
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.services import NUM_PROGRAMS, field
-from triton_spacemit.passes.loops.tensors import LINE, Access, Tensor, bits
+from triton_spacemit.passes.loops.tensors import LINE, Access, Tensor, bits, identity
 
 MOST = 8  # the cost up to which a loop waits for memory, and is small enough to be there twice
-# Others see such stores late. Where programs or threads may wait for each other, there are none.
-ALONE = {"xsmt.descriptor_store", "xsmt.scatter", "llvm.store"}
 
 
 def streams(low: Lowering, node: Node, access: Access, value: Tensor, dim: int, width: int) -> Emitted | None:
@@ -26,15 +25,16 @@ def streams(low: Lowering, node: Node, access: Access, value: Tensor, dim: int, 
         return None
     if access.strides[dim].constant != 1 or width * bits(access.element) // 8 % LINE:
         return None
-    if any(other.name in WRITES - ALONE for other in low.analysis.nodes):
+    if any(other.row is not None and other.row.synchronises for other in low.analysis.nodes):
         return None
     if "streams" in node.op.attributes:
         return starts_lines(low, access)
-    if not low.chip.cache_bytes or value.cost > MOST or node.block is not low.analysis.body:
+    if not low.chip.cache_bytes or low.cost(value) > MOST or node.block is not low.analysis.body:
         return None
-    if any(tensor.buffer is not None for tensor, _ in low.cone(value)):
+    reads = list(low.evaluator.reads(value))
+    if any(read.buffer is not None for read in reads):
         return None  # an earlier loop has been through the block, and did the waiting
-    loads = {tensor: follows for tensor, follows in low.cone(value) if tensor.access is not None}
+    loads = [read for read in {read.tensor: read for read in reads}.values() if read.access is not None]
     condition = low.b.both(starts_lines(low, access), exceeds_cache(low, access, loads))
     for load in loads:  # what is written where it was read is in the caches already
         condition = low.b.both(condition, low.b.compare("ne", address_of(low.b, load.access), address_of(low.b, access)))
@@ -50,13 +50,12 @@ def starts_lines(low: Lowering, access: Access) -> Emitted:
     return b.compare("eq", b.op("arith.andi", b.i64, [together, b.constant(LINE - 1)]), b.constant(0))
 
 
-def exceeds_cache(low: Lowering, access: Access, loads: dict[Tensor, tuple[int | None, ...]]) -> Emitted:
+def exceeds_cache(low: Lowering, access: Access, loads: list[Read]) -> Emitted:
     """Whether the programs together move more in this loop than the last cache holds, but for what all of them load from one place."""
     b = low.b
-    identity = tuple(range(len(access.shape)))
-    whole = [t for t, follows in loads.items() if follows == identity]
-    own = [t for t in whole if not isinstance(t.access.op.opview.base.owner, ir.Block)]  # an argument is the same for all programs
-    moved = math.prod(access.shape) * sum(bits(element) // 8 for element in (access.element, *(t.element for t in own)))
+    whole = [read for read in loads if read.follows == identity(len(access.shape))]
+    own = [read for read in whole if not isinstance(read.access.op.opview.base.owner, ir.Block)]  # an argument is the same for all programs
+    moved = math.prod(access.shape) * sum(bits(element) // 8 for element in (access.element, *(read.access.element for read in own)))
     programs = b.constant(1)
     for axis in range(3):
         programs = b.mul(programs, b.cast_index(field(low, NUM_PROGRAMS + 4 * axis, b.i32), b.i64))

@@ -1,14 +1,19 @@
-"""Block tensors that have no code yet: how one is computed at given coordinates, or where it lies in memory."""
+"""Block values that have no code yet: frozen descriptions of how a block is computed at given coordinates, or of where it lies in memory.
+
+A block is one of five kinds, and stays what it is. That a block lies in a buffer from some point on is not a change of the block: the
+evaluator notes it in a map of its own (`evaluation.py`), which a region of code can drop again.
+"""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 
 LINE = 64  # bytes in a line of the caches
+MOST_COST = 1 << 20  # costs are added up to this: a chain that uses each of its values twice would double them without end
 
 
 @dataclass(eq=False)
@@ -26,28 +31,106 @@ class Coordinate:
 
 
 Coordinates = tuple[Coordinate, ...]
+# For each dimension of a block that is read, the dimension of the reading block whose coordinate it is read at; None where it is another
+# place: a fixed one, or one that is computed.
+Follows = tuple[int | None, ...]
 
 
-@dataclass(eq=False)
+def identity(rank: int) -> Follows:
+    """Each dimension follows the one of the same number."""
+    return tuple(range(rank))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Tensor:
-    """A block value. `compute(coordinates)` emits its lanes; it may read `sources`, each with the dimension (or None) of this tensor that
-    each of the source's dimensions follows.
+    """A block value, of one of the kinds below. `origin` is the op it stands for.
 
-    `cost` is about the number of vector ops it takes to compute one vector of it from memory. `origin` is the op it stands for.
+    `sources`: the blocks that evaluating it evaluates. `cost`: about the number of vector ops that compute one vector of it from memory.
+    `height`: the length of the longest chain of blocks that it is computed through.
     """
 
     shape: tuple[int, ...]
     element: ir.Type
-    compute: Callable[[Coordinates], Emitted] | None
     origin: ir.Operation | None = None
-    sources: "tuple[tuple[Tensor, tuple[int | None, ...]], ...]" = ()
+    sources: tuple[tuple["Tensor", Follows], ...] = ()
     cost: int = 1
-    buffer: "Buffer | None" = None
-    uniform: Emitted | None = None  # every element is this scalar
-    home: int = 0  # depth of the scope the op stands in: memory is not read further out than there
-    access: "Access | None" = None
-    shared: bool = False  # its buffer is also another tensor's
-    permutes: "tuple[Tensor, tuple[int, ...]] | None" = None  # it is this tensor with its dimensions in another order
+    height: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "height", 1 + max((source.height for source, _ in self.sources), default=0))
+
+    @property
+    def uniform(self) -> Emitted | None:
+        """The scalar that every element is, of a `Uniform`."""
+        return None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Uniform(Tensor):
+    """Every element is the scalar `value`."""
+
+    value: Emitted
+
+    @property
+    def uniform(self) -> Emitted | None:
+        return self.value
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stored(Tensor):
+    """The block that fills `buffer`, which is read no further out than in the scope of depth `home`."""
+
+    buffer: "Buffer"
+    home: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Loaded(Tensor):
+    """The elements that `access` reads where they are needed, no further out than in the scope of depth `home`.
+
+    `memory`: the buffer of the program that the access reads at places of its own; None where it reads the caller's memory. `element`
+    differs from the access's where it lies in memory as bytes.
+    """
+
+    access: "Access"
+    home: int
+    memory: "Buffer | None" = None
+
+    def __post_init__(self) -> None:
+        parts = (self.access.index, self.access.mask, self.access.other)
+        sources = tuple((part, identity(len(self.shape))) for part in parts if isinstance(part, Tensor))
+        object.__setattr__(self, "sources", sources)
+        super().__post_init__()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Renamed(Tensor):
+    """`source`, whose dimension d is read at this block's coordinate number `places[d]`, or at the fixed coordinate `places[d]`."""
+
+    source: Tensor
+    places: tuple[int | Coordinate, ...]
+
+    def __post_init__(self) -> None:
+        follows = tuple(place if isinstance(place, int) else None for place in self.places)
+        object.__setattr__(self, "sources", ((self.source, follows),))
+        super().__post_init__()
+
+    @property
+    def order(self) -> tuple[int, ...] | None:
+        """The dimension that each of the source's follows, where this is the source with its dimensions in another order."""
+        follows = tuple(place for place in self.places if isinstance(place, int))
+        return follows if len(follows) == len(self.places) and sorted(follows) == list(range(len(self.shape))) else None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Computed(Tensor):
+    """`compute(coordinates)` emits the lanes there; it evaluates `sources` and no other block, at coordinates that follow its own as said.
+
+    `always`: it evaluates every source, at its own coordinates, wherever it is evaluated itself.
+    """
+
+    compute: Callable[[Coordinates], Emitted]
+    always: bool = False
 
 
 @dataclass(eq=False)
@@ -76,7 +159,7 @@ class Access:
     other: "Tensor | Emitted | None"
     element: ir.Type
     shape: tuple[int, ...]
-    op: ir.Operation
+    op: ir.Operation | None
     index_value: ir.Value | None = None
 
 

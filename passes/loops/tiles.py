@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lanes import GROUPED, ActiveLanes, FixedLanes, Lanes
-from triton_spacemit.passes.loops.lowering import GROUP, Lowering
+from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.product import Product
+from triton_spacemit.passes.loops.shapes import GROUP
 from triton_spacemit.passes.loops.views import View
 
 UNROLL = {False: 4, True: 16}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses

@@ -7,7 +7,7 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
+from triton_spacemit.passes.loops.tensors import Buffer, Loaded, Renamed, Stored, Tensor, Uniform, bits
 
 
 @dataclass(eq=False)
@@ -51,14 +51,14 @@ class Linear:
 
 def in_place(low: Lowering, tensor: Tensor, wanted: list[Emitted]) -> tuple[View, Emitted | None] | None:
     """Where `tensor` lies already, and the condition (None: always) under which all its `wanted` first elements are there."""
-    b, access = low.b, tensor.access
+    b, state = low.b, low.evaluator.now(tensor)
     if tensor.element == b.i1:
         return None
-    if tensor.buffer is not None:
-        return view_of(low, tensor.buffer, tensor.buffer.stored), None
-    if tensor.permutes is not None:
-        source, follows = tensor.permutes
-        found = in_place(low, source, [wanted[d] for d in follows])
+    if isinstance(state, Stored):
+        return view_of(low, state.buffer, state.buffer.stored), None
+    if isinstance(state, Renamed) and state.order is not None:
+        follows = state.order
+        found = in_place(low, state.source, [wanted[d] for d in follows])
         if found is None:
             return None
         view, condition = found
@@ -66,11 +66,12 @@ def in_place(low: Lowering, tensor: Tensor, wanted: list[Emitted]) -> tuple[View
         for stride, dim in zip(view.strides, follows, strict=True):
             strides[dim] = stride
         return View(view.base, strides, view.element), condition
-    if access is None or access.mask is not None:
+    if not isinstance(state, Loaded) or state.access.mask is not None or state.access.element != tensor.element:
         return None
+    access = state.access
     base, strides, condition = access.base, list(access.strides), None
     if access.index is not None:
-        linear = linear_form(low, access.index_value, wanted)
+        linear = None if access.index_value is None else linear_form(low, access.index_value, wanted)
         if linear is None or access.unit != bits(access.element) // 8:
             return None
         base = b.offset(base, linear.base, access.element)
@@ -91,8 +92,8 @@ def linear_form(low: Lowering, value: ir.Value, wanted: list[Emitted]) -> Linear
     shape = tuple(value.type.shape)
     known = low.values.get(value)
     none = [b.constant(0)] * len(shape)
-    if isinstance(known, Tensor) and known.uniform is not None:
-        return Linear(b.cast_index(known.uniform, b.i64), none)
+    if isinstance(known, Uniform):
+        return Linear(b.cast_index(known.value, b.i64), none)
     if node is None:
         return None
     if node.name == "tt.make_range":

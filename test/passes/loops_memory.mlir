@@ -175,14 +175,35 @@ func.func @scalar_store(%x: !llvm.ptr, %y: !llvm.ptr, %v: f32) {
 
 // A stride other than one: loads and stores with a stride, in bytes.
 // CHECK-LABEL: func.func @strided
-func.func @strided(%x: !llvm.ptr, %s: i64) {
+func.func @strided(%x: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c3 = arith.constant 3 : i64
+  %c256 = arith.constant 256 : i64
+  // CHECK-NOT: scf.if
+  // CHECK: scf.for %[[I:.*]] = %c0_i64 to
+  // CHECK: arith.muli %[[I]], %c3_i64
+  // CHECK: "llvm.intr.experimental.vp.strided.load"(%[[P:.*]], %c12_i64,
+  // CHECK: "llvm.intr.experimental.vp.strided.store"(%{{.*}}, %[[P]], %c12_i64,
+  %a = "xsmt.descriptor_load"(%x, %c3, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<256xf32>
+  "xsmt.descriptor_store"(%x, %a, %c3, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// An update in place whose stride is known at run time only: where it is 0 all lanes share one element, so the block is copied first.
+// CHECK-LABEL: func.func @maybe_shared
+func.func @maybe_shared(%x: !llvm.ptr, %s: i64) {
   %c0 = arith.constant 0 : i64
   %c256 = arith.constant 256 : i64
-  // CHECK: %[[BYTES:.*]] = arith.muli %arg1, %c4_i64
-  // CHECK: scf.for %[[I:.*]] = %c0_i64 to
-  // CHECK: arith.muli %[[I]], %arg1
-  // CHECK: "llvm.intr.experimental.vp.strided.load"(%[[P:.*]], %[[BYTES]],
-  // CHECK: "llvm.intr.experimental.vp.strided.store"(%{{.*}}, %[[P]], %[[BYTES]],
+  // CHECK: %[[NEGATED:.*]] = arith.subi %c0_i64, %arg1
+  // CHECK: %[[DISTANCE:.*]] = arith.maxsi %arg1, %[[NEGATED]]
+  // CHECK: %[[APART:.*]] = arith.cmpi sgt, %[[DISTANCE]], %c0_i64
+  // CHECK: %[[SHARED:.*]] = arith.xori %[[APART]],
+  // CHECK: %[[COPY:.*]] = arith.andi %{{.*}}, %[[SHARED]]
+  // CHECK: scf.if %[[COPY]]
+  // CHECK: "llvm.intr.experimental.vp.strided.load"
+  // CHECK: "llvm.intr.experimental.vp.strided.store"
   %a = "xsmt.descriptor_load"(%x, %s, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<256xf32>
   "xsmt.descriptor_store"(%x, %a, %s, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
   return

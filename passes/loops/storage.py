@@ -1,0 +1,284 @@
+"""Blocks in memory of the program: buffers, the loops that fill them, and who still needs what lies in one.
+
+Whether a buffer may be written is asked here and nowhere else (`is_free`). Each program value that reads a buffer is noted with it, whether
+the buffer holds the value, or one that it was reshaped from, gathered from or computed from.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+
+from torch_mlir import ir
+
+from triton_spacemit.dialect.chips import Chip
+from triton_spacemit.passes.loops.analysis import Analysis, Node
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.evaluation import Evaluator
+from triton_spacemit.passes.loops.nests import Nests
+from triton_spacemit.passes.loops.shapes import loop_shape
+from triton_spacemit.passes.loops.tensors import (
+    Access,
+    Buffer,
+    Coordinate,
+    Coordinates,
+    Loaded,
+    Stored,
+    Tensor,
+    Uniform,
+    bits,
+    row_major,
+    stored_type,
+)
+
+STACK_BYTES = 2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; a larger one lies in scratch memory
+ALIGNMENT = 64
+ROOM = 16  # rows behind a matrix that a product's last register tile may write
+
+
+class Storage:
+    """The buffers of one function. `scratch` is the memory that large ones share, `scratch_bytes` of it are taken.
+
+    `frame` is the depth of the scope in which that memory's owner begins: the program, or an iteration of a parallel loop. `computes`:
+    whether any loop so far computes much, rather than wait for memory.
+    """
+
+    def __init__(self, evaluator: Evaluator, nests: Nests, analysis: Analysis, chip: Chip, scratch: Emitted) -> None:
+        self.evaluator, self.nests, self.analysis, self.chip = evaluator, nests, analysis, chip
+        self.b, self.memory = evaluator.b, evaluator.memory
+        self.scratch, self.scratch_bytes, self.frame = scratch, 0, 0
+        self.computes = False
+        self.stored_later: dict[Tensor, Buffer | None] = {}  # blocks that the loop which first computes them also stores
+        self._cover: Coordinates | None = None
+        self._values: dict[Tensor, list[ir.Value]] = {}  # the program values that a block is
+        self._readers: dict[ir.Value, list[ir.Value]] = {}  # by a buffer's address, the program values that read it
+        self._nameless: dict[ir.Value, Tensor] = {}  # by a buffer's address, a block in it that is no program value
+        evaluator.on_computed = self._computed
+
+    # Who needs a buffer
+
+    def bind(self, value: ir.Value, tensor: Tensor) -> None:
+        """Note that the program's `value` is `tensor`, and so needs the buffers that this reads."""
+        self._values.setdefault(tensor, []).append(value)
+        stack, seen = [tensor], {tensor}
+        while stack:
+            current = stack.pop()
+            state = self.evaluator.now(current)
+            buffer = state.buffer if isinstance(state, Stored) else state.memory if isinstance(state, Loaded) else None
+            if buffer is not None:
+                self._note(value, buffer)
+                if self._nameless.get(buffer.base.value) is tensor:
+                    del self._nameless[buffer.base.value]
+            for source, _ in state.sources:
+                # what a program value reads is noted with that value; whoever needs this one needs that one, too
+                if source not in seen and source not in self._values:
+                    seen.add(source)
+                    stack.append(source)
+
+    def _note(self, value: ir.Value, buffer: Buffer) -> None:
+        readers = self._readers.setdefault(buffer.base.value, [])
+        if value not in readers:
+            readers.append(value)
+
+    def is_free(self, buffer: Buffer, node: Node, last: ir.Value | None = None) -> bool:
+        """Whether nothing needs the content of `buffer` behind `node`, nor `node` itself but as its operand `last`, read once.
+
+        A value of another block than `node`'s counts as needed: `node` may run more often than it, or where it is not.
+        """
+        readers = self._readers.get(buffer.base.value)
+        if not readers or buffer.base.value in self._nameless:
+            return False
+        for value in readers:
+            orders = self.analysis.pulls(value)
+            if self.analysis.block_of(value) is not node.block or any(order > node.order for order in orders):
+                return False
+            if last is not None and node.order in orders and (value != last or node.operands.count(value) != 1):
+                return False
+        return True
+
+    def hand_over(self, buffer: Buffer) -> None:
+        """What lay in `buffer` so far is gone: another value lives in it now."""
+        self._readers[buffer.base.value] = []
+
+    # Memory
+
+    def allocate(self, shape: tuple[int, ...], element: ir.Type) -> Buffer:
+        """Memory for a block, of the program or of the thread that runs this code; of a matrix with room for `ROOM` rows behind it."""
+        b = self.b
+        stored = stored_type(b, element)
+        room = ROOM * shape[-1] if len(shape) > 1 else 0
+        count = math.prod(shape) + room
+        size = count * bits(stored) // 8
+        if size <= STACK_BYTES:
+            name, operands = "llvm.alloca", [b.constant(1)]
+            attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, count)), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
+        else:
+            name, operands = "llvm.getelementptr", [self.scratch, b.constant(self.scratch_bytes)]
+            attributes = {"elem_type": ir.TypeAttr.get(b.i8), "rawConstantIndices": ir.DenseI32ArrayAttr.get([-(2**31)])}
+            self.scratch_bytes += -(-size // ALIGNMENT) * ALIGNMENT
+        values = [operand.value for operand in operands]
+        base = ir.Operation.create(name, [b.ptr], values, attributes, None, 0, b.location, b.entry_ip(), False).results[0]
+        return Buffer(Emitted(base, 0, 0), shape, row_major(shape), element, stored, room)
+
+    def part(self, buffer: Buffer, index: int) -> Buffer:
+        """`buffer[..., index]`."""
+        base = self.b.offset(buffer.base, self.b.constant(index * buffer.strides[-1]), buffer.stored)
+        return Buffer(base, buffer.shape[:-1], buffer.strides[:-1], buffer.element, buffer.stored)
+
+    def window(self, buffer: Buffer, start: int, shape: tuple[int, ...]) -> Buffer:
+        """`buffer[start : start + shape[0]]`."""
+        base = self.b.offset(buffer.base, self.b.constant(start * buffer.strides[0]), buffer.stored)
+        return Buffer(base, shape, buffer.strides, buffer.element, buffer.stored)
+
+    # Blocks that are in memory
+
+    def from_buffer(self, buffer: Buffer, origin: ir.Operation | None, shape: tuple[int, ...] | None = None) -> Stored:
+        """The block that fills `buffer`; of another `shape` where the buffer is contiguous and holds as many elements."""
+        shape = buffer.shape if shape is None else shape
+        if shape != buffer.shape:
+            buffer = Buffer(buffer.base, shape, row_major(shape), buffer.element, buffer.stored, buffer.room)
+        return Stored(shape=shape, element=buffer.element, origin=origin, buffer=buffer, home=self.b.depth)
+
+    def buffer_of(self, tensor: Tensor) -> Buffer | None:
+        """The buffer that `tensor` fills by now."""
+        state = self.evaluator.now(tensor)
+        return state.buffer if isinstance(state, Stored) else None
+
+    def load_of(self, tensor: Tensor) -> Loaded | None:
+        """The load that `tensor` is, where it has not been carried out yet."""
+        state = self.evaluator.now(tensor)
+        return state if isinstance(state, Loaded) else None
+
+    def materialise(self, tensor: Tensor) -> Buffer:
+        """The whole of `tensor` in memory, computed now where it is not there yet."""
+        buffer = self.buffer_of(tensor)
+        if buffer is not None:
+            return buffer
+        buffer = self.allocate(tensor.shape, tensor.element)
+        self.write_all([(tensor, buffer)])
+        if not isinstance(tensor, Uniform):
+            self._read_from(tensor, buffer)
+        return buffer
+
+    def contiguous(self, tensor: Tensor) -> Buffer:
+        """`tensor` in memory, in row-major order."""
+        buffer = self.materialise(tensor)
+        if buffer.strides == row_major(buffer.shape):
+            return buffer
+        packed = self.allocate(tensor.shape, tensor.element)
+        self.write_all([(tensor, packed)])
+        return packed
+
+    def _read_from(self, tensor: Tensor, buffer: Buffer) -> None:
+        self.evaluator.becomes(tensor, self.from_buffer(buffer, tensor.origin))
+        for value in self._values.get(tensor, ()):
+            self._note(value, buffer)
+        if tensor not in self._values:
+            self._nameless[buffer.base.value] = tensor
+
+    # Loops that write blocks
+
+    def vector_shape(self, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()) -> tuple[int, int]:
+        """(dimension, lanes) of the loop over `shape` that the caller emits next."""
+        chosen = loop_shape(self.evaluator, self.chip, tensors, shape, stores)
+        self.computes |= chosen.computes
+        return chosen.dim, chosen.lanes
+
+    def write_all(self, pairs: Sequence[tuple[Tensor, Buffer]]) -> None:
+        """Store tensors of one shape in one loop; at each place all values are computed before any is stored."""
+        shape = pairs[0][0].shape
+        if len(pairs) == 1 and self.crosses(*pairs[0]):
+            self.write_transposed(*pairs[0])
+            return
+        accesses = [self.memory.buffer_access(buffer, tensor.origin) for tensor, buffer in pairs]
+        dim, width = self.vector_shape([t for t, _ in pairs], shape, accesses) if shape else (0, 0)
+
+        def body(at: Coordinates) -> None:
+            with self.covering(at):
+                values = [self.evaluator.evaluate(tensor, at) for tensor, _ in pairs]
+                for access, value in zip(accesses, values, strict=True):
+                    self.memory.store(access, value, at)
+
+        self.nests.nest(shape, dim, width, body)
+        self.settle()
+
+    def crosses(self, tensor: Tensor, buffer: Buffer) -> bool:
+        """Whether `tensor` lies in memory contiguously down its columns, is to lie along its rows, and the chip has no strided accesses."""
+        if self.chip.has_vl or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
+            return False
+        square = self.chip.lanes(32)
+        if any(n % square for n in tensor.shape):
+            return False
+        reads = list(self.evaluator.reads(tensor))
+        if len(reads) != 1:
+            return False
+        (read,) = reads
+        if read.access is not None and read.access.index is not None:
+            return False
+        strides = read.buffer.strides if read.access is None else [s.constant for s in read.access.strides]
+        return any(stride == 1 and dim == 0 for stride, dim in zip(strides, read.follows, strict=True))
+
+    def write_transposed(self, tensor: Tensor, buffer: Buffer) -> None:
+        """Square by square: read vectors down the columns, transpose them in registers, store them along the rows."""
+        b, size = self.b, self.chip.lanes(32)
+        target = self.memory.buffer_access(buffer, tensor.origin)
+
+        def square(i: Emitted, j: Emitted) -> None:
+            down = Coordinate(i, size)
+            lines = [self.evaluator.evaluate(tensor, (down, Coordinate(b.add(j, b.constant(u))))) for u in range(size)]
+            along = Coordinate(j, size)
+            for u, line in enumerate(self._transposed([b.broadcast(v, size) for v in lines])):
+                self.memory.store(target, line, (Coordinate(b.add(i, b.constant(u))), along))
+
+        def row(i: Emitted) -> None:
+            b.repeat(b.constant(0), b.constant(tensor.shape[1]), size, lambda j: square(i, j))
+
+        b.repeat(b.constant(0), b.constant(tensor.shape[0]), size, row)
+
+    def _transposed(self, lines: list[Emitted]) -> list[Emitted]:
+        """A square of vectors with rows and columns exchanged: blocks of 1, 2, 4, .. lanes off the diagonal change places."""
+        lines, size, block = list(lines), len(lines), 1
+        while block < size:
+            for i in range(size):
+                if not i & block:
+                    low, high = lines[i], lines[i + block]
+                    lines[i] = self.b.shuffle(low, high, [n if not n & block else size + n - block for n in range(size)])
+                    lines[i + block] = self.b.shuffle(low, high, [n + block if not n & block else size + n for n in range(size)])
+            block *= 2
+        return lines
+
+    # Blocks that are stored by the loop that computes them
+
+    def store_when_computed(self, tensor: Tensor) -> None:
+        """Have the first loop that covers the whole of `tensor` store what it computes."""
+        self.stored_later[tensor] = None
+
+    @contextlib.contextmanager
+    def covering(self, at: Coordinates) -> Iterator[None]:
+        """Inside, blocks that are evaluated exactly at the loop's own coordinates are covered as a whole by the loop."""
+        outer, self._cover = self._cover, at
+        try:
+            yield
+        finally:
+            self._cover = outer
+
+    def _computed(self, tensor: Tensor, at: Coordinates, lanes: Emitted) -> None:
+        if tensor in self.stored_later and self._cover == at:
+            buffer = self.stored_later[tensor] = self.stored_later[tensor] or self.allocate(tensor.shape, tensor.element)
+            self.memory.store(self.memory.buffer_access(buffer, tensor.origin), lanes, at)
+
+    def settle(self) -> None:
+        """After a loop: the blocks that it stored are read from memory from now on."""
+        for tensor, buffer in list(self.stored_later.items()):
+            if buffer is not None:
+                self._read_from(tensor, buffer)
+                del self.stored_later[tensor]
+
+    @contextlib.contextmanager
+    def region(self) -> Iterator[None]:
+        """Code that may not run, or runs several times: what it stores of blocks from outside is not there behind it."""
+        waiting = list(self.stored_later)
+        with self.evaluator.region():
+            try:
+                yield
+            finally:
+                self.stored_later = dict.fromkeys(waiting)
