@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from triton_spacemit.backend import cli, mca
-from triton_spacemit.backend.inspector.kernels import Kernel, find_kernel
-from triton_spacemit.backend.inspector.locations import read_llvm, read_mlir
-from triton_spacemit.backend.inspector.machine_code import Function, read_assembly
-from triton_spacemit.backend.inspector.mix import kind, mix
-from triton_spacemit.backend.inspector.page import describe
-from triton_spacemit.backend.inspector.stages import Stages, collect
+from triton_spacemit.backend.tools import cli, mca
+from triton_spacemit.backend.tools.inspector.kernels import Kernel, find_kernel
+from triton_spacemit.backend.tools.inspector.locations import read_llvm, read_mlir
+from triton_spacemit.backend.tools.inspector.machine_code import Function, read_assembly
+from triton_spacemit.backend.tools.inspector.mix import kind, mix
+from triton_spacemit.backend.tools.inspector.page import describe
+from triton_spacemit.backend.tools.inspector.stages import Stages, collect
 from triton_spacemit.dialect.chips import CHIPS, get_chip
 from triton_spacemit.passes import codegen
 

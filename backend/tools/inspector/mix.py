@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from triton_spacemit.backend.counting import weight
-from triton_spacemit.backend.inspector.machine_code import Instruction
+from triton_spacemit.backend.devices.counting import weight
+from triton_spacemit.backend.tools.inspector.machine_code import Instruction
 from triton_spacemit.dialect.chips import Chip
 
 KINDS = ("vector float", "vector integer", "vector memory", "vector setup", "scalar float", "scalar integer", "scalar memory", "branch")

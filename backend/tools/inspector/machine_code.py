@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from triton_spacemit.backend.counting import lmul_of
-from triton_spacemit.backend.inspector.locations import Chain, DebugInfo, Text, unescaped
+from triton_spacemit.backend.devices.counting import lmul_of
+from triton_spacemit.backend.tools.inspector.locations import Chain, DebugInfo, Text, unescaped
 from triton_spacemit.dialect.chips import Chip
 
 _FILE = re.compile(r'\s+\.file\s+(\d+) "((?:[^"\\]|\\.)*)"(?: "((?:[^"\\]|\\.)*)")?')

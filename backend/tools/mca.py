@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from triton_spacemit.backend.errors import DeviceError
-from triton_spacemit.backend.fetch_qemu import mirror_of
 from triton_spacemit.backend.native import cache_dir, locked
+from triton_spacemit.backend.tools.fetch_qemu import mirror_of
 from triton_spacemit.dialect.chips import Chip, get_chip
 
 MINIMUM = 22

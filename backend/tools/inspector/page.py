@@ -10,13 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from triton_spacemit.backend import mca
 from triton_spacemit.backend.errors import DeviceError
-from triton_spacemit.backend.inspector.kernels import Kernel
-from triton_spacemit.backend.inspector.locations import Chain
-from triton_spacemit.backend.inspector.machine_code import Function, Instruction
-from triton_spacemit.backend.inspector.mix import KINDS, mix
-from triton_spacemit.backend.inspector.stages import Stages
+from triton_spacemit.backend.tools import mca
+from triton_spacemit.backend.tools.inspector.kernels import Kernel
+from triton_spacemit.backend.tools.inspector.locations import Chain
+from triton_spacemit.backend.tools.inspector.machine_code import Function, Instruction
+from triton_spacemit.backend.tools.inspector.mix import KINDS, mix
+from triton_spacemit.backend.tools.inspector.stages import Stages
 from triton_spacemit.dialect.chips import Chip, get_chip
 
 _TEMPLATE = Path(__file__).with_name("page.html")
