@@ -35,10 +35,9 @@ from dataclasses import dataclass
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import operations
+from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, predicate_of
 from triton_spacemit.dialect.values import constant_of, producer_of
 
-_EQ, _NE, _SGT, _UGT = 0, 1, 4, 8  # of arith.cmpi's predicates
-_OGT = 2  # of arith.cmpf's
 _PURE = frozenset("tt." + name for name in "bitcast broadcast expand_dims make_range reduce reshape splat".split()) | {"xsmt.exchange"}
 
 
@@ -101,7 +100,7 @@ def _step(select: ir.Operation) -> Step | None:
         return None
     axis = _axis_of_opposite(swapped, block)
     different = producer_of(condition, "arith.cmpi") or producer_of(condition, "arith.xori")
-    if axis is None or different is None or (different.name == "arith.cmpi" and different.attributes["predicate"].value != _NE):
+    if axis is None or different is None or (different.name == "arith.cmpi" and predicate_of(different) != IntPredicate.ne):
         return None
     for compared, sides in (different.operands, list(different.operands)[::-1]):
         unsigned = _greater(compared, block, swapped)
@@ -118,8 +117,7 @@ def _greater(value: ir.Value, x: ir.Value, y: ir.Value) -> bool | None:
     compare = producer_of(value, "arith.cmpf") or producer_of(value, "arith.cmpi")
     if compare is None or list(compare.operands) != [x, y]:
         return None
-    predicate = compare.attributes["predicate"].value
-    return predicate == _UGT if predicate in ((_OGT,) if compare.name == "arith.cmpf" else (_SGT, _UGT)) else None
+    return {IntPredicate.ugt: True, IntPredicate.sgt: False, FloatPredicate.ogt: False}.get(predicate_of(compare))
 
 
 def _flip(order: Parity, shape: Sequence[int], axis: int) -> int | None:
@@ -168,11 +166,11 @@ def _parity(value: ir.Value) -> Parity | None:
         return _parity(op.operands[0])
     if op.name in ("tt.reshape", "tt.expand_dims"):
         return _renumbered(_parity(op.operands[0]), op.operands[0].type.shape, value.type.shape)
-    if op.name == "arith.xori" or (op.name == "arith.cmpi" and op.attributes["predicate"].value in (_EQ, _NE)):
+    if op.name == "arith.xori" or (op.name == "arith.cmpi" and predicate_of(op) in (IntPredicate.eq, IntPredicate.ne)):
         left, right = (_parity(operand) for operand in op.operands)
         if left is None or right is None:
             return None
-        equal = op.name == "arith.cmpi" and op.attributes["predicate"].value == _EQ
+        equal = op.name == "arith.cmpi" and predicate_of(op) == IntPredicate.eq
         return left ^ right ^ Parity(frozenset(), equal)
     return None
 

@@ -25,6 +25,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.predicates import IntPredicate, attribute_of
 from triton_spacemit.passes.affine import Describer
 from triton_spacemit.passes.masks import DESCRIBED, Bounds, Masks
 from triton_spacemit.passes.merges import CONTROL, Carried, Plan, Planner, sides
@@ -352,10 +353,9 @@ class _Function:
 
     def as_bool(self, op: ir.Operation, value: ir.Value) -> ir.Value:
         """A byte from memory, or a tensor of them, as i1: whether it is not zero."""
-        different = ir.IntegerAttr.get(self.nodes.i64, 1)
         tensor = isinstance(value.type, ir.RankedTensorType)
         result = self.describer.integers(tuple(value.type.shape), self.nodes.i1) if tensor else self.nodes.i1
-        return self.before(op, "arith.cmpi", [value, self.zeros(op, value.type)], result, predicate=different)
+        return self.before(op, "arith.cmpi", [value, self.zeros(op, value.type)], result, predicate=attribute_of(IntPredicate.ne))
 
     # Scalars
 

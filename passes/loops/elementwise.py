@@ -4,6 +4,7 @@ import math
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.predicates import IntPredicate, predicate_of
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
@@ -19,7 +20,6 @@ ATTRIBUTES = {
 }
 COSTS = {"arith.divf": 4, "arith.remf": 16, "arith.divsi": 6, "arith.divui": 6, "arith.remsi": 6, "arith.remui": 6, "tt.precise_divf": 4}
 DIVISIONS = ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui", "arith.ceildivsi", "arith.ceildivui", "arith.floordivsi")
-SLT = 2  # of arith.cmpi's predicates
 COSTLY = 12  # a transcendental function
 MANY = 4  # elements that are worth a loop of their own
 
@@ -88,7 +88,7 @@ def lower_elementwise(low: Lowering, node: Node) -> None:
 
 def upper_bound(low: Lowering, node: Node) -> tuple[int, Emitted] | None:
     """(dimension, limit) of a comparison that holds exactly where the coordinate along that dimension is below the limit."""
-    if node.attribute("predicate").value != SLT:
+    if predicate_of(node.op) != IntPredicate.slt:
         return None
     index, limit = (linear_form(low, v, [low.zero.start] * len(shape_of(v))) for v in node.operands)
     if index is None or limit is None or index.condition is not None or any(s.constant != 0 for s in limit.steps):
@@ -134,8 +134,7 @@ def quotient(low: Lowering, x: Emitted, divisor: Emitted) -> Emitted:
     key = ("inverse", divisor.value)
     known = b.scopes[divisor.depth].known
     if key not in known:
-        less = {"predicate": ir.IntegerAttr.get(b.i64, 4)}
-        tiny = b.op("arith.cmpf", b.i1, [b.op("math.absf", element, [divisor]), b.constant(2.0**-64, element)], less)
+        tiny = b.compare_floats("olt", b.op("math.absf", element, [divisor]), b.constant(2.0**-64, element))
         scale = b.select(tiny, b.constant(2.0**64, element), b.constant(1.0, element))
         scaled = b.op("arith.mulf", element, [divisor, scale])
         known[key] = scale, scaled, b.op("arith.divf", element, [b.constant(1.0, element), scaled])
@@ -144,8 +143,7 @@ def quotient(low: Lowering, x: Emitted, divisor: Emitted) -> Emitted:
     product = b.op("arith.mulf", element, [x, inverse])
     remainder = b.op("math.fma", element, [b.op("arith.negf", element, [product]), scaled, x])
     corrected = b.op("math.fma", element, [remainder, inverse, product])
-    differs = {"predicate": ir.IntegerAttr.get(b.i64, 6)}  # and neither is NaN
-    return b.select(b.op("arith.cmpf", b.i1, [corrected, b.constant(0.0, element)], differs), corrected, product)
+    return b.select(b.compare_floats("one", corrected, b.constant(0.0, element)), corrected, product)
 
 
 def converted(low: Lowering, tensor: Tensor, type_: ir.Type) -> Tensor:
