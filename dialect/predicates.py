@@ -10,12 +10,12 @@ FloatPredicate = Enum("FloatPredicate", "false oeq ogt oge olt ole one ord ueq u
 Predicate = IntPredicate | FloatPredicate
 
 # The predicate that says the same of the operands in the other order.
-FLIPPED: dict[Predicate, Predicate] = {IntPredicate[a]: IntPredicate[b] for a, b in {
+FLIPPED = {IntPredicate[a]: IntPredicate[b] for a, b in {
     "eq": "eq", "ne": "ne", "slt": "sgt", "sle": "sge", "sgt": "slt", "sge": "sle", "ult": "ugt", "ule": "uge", "ugt": "ult", "uge": "ule",
 }.items()}  # fmt: skip
 
 # The signed predicate of each unsigned one.
-SIGNED_OF: dict[Predicate, Predicate] = {IntPredicate[f"u{order}"]: IntPredicate[f"s{order}"] for order in ("lt", "le", "gt", "ge")}
+SIGNED_OF = {IntPredicate[f"u{order}"]: IntPredicate[f"s{order}"] for order in ("lt", "le", "gt", "ge")}
 
 
 def predicate_of(op: ir.Operation) -> Predicate:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.predicates import FLIPPED, SIGNED_OF, IntPredicate, Predicate, attribute_of, predicate_of
+from triton_spacemit.dialect.predicates import FLIPPED, SIGNED_OF, IntPredicate, attribute_of
 from triton_spacemit.passes import affine
 from triton_spacemit.passes.affine import Describer, Form
 from triton_spacemit.passes.nodes import Node
@@ -105,7 +105,7 @@ class Masks:
         bits = self.describer.info(first.type)[1]
         if not bits:
             return None
-        a, b, predicate = self.describer.describe(first), self.describer.describe(second), predicate_of(op)
+        a, b, predicate = self.describer.describe(first), self.describer.describe(second), IntPredicate(op.attributes["predicate"].value)
         if a.rest is not None or b.rest is not None or predicate == IntPredicate.ne:
             return None
         if a.uniform and not b.uniform:
@@ -121,7 +121,7 @@ class Masks:
             bounds = self._intersection(bounds, positive, op)
         return bounds
 
-    def _solve(self, a: Form, b: Form, predicate: Predicate, op: ir.Operation) -> Bounds | None:
+    def _solve(self, a: Form, b: Form, predicate: IntPredicate, op: ir.Operation) -> Bounds | None:
         """Bounds for `a predicate b`, where their difference varies in at most one dimension, by a constant."""
         nodes = self.nodes
         strides = [nodes.sub(s, t, op) for s, t in zip(a.strides, b.strides, strict=True)]
