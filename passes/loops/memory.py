@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.intrinsics import intrinsic
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
 
@@ -240,8 +241,24 @@ class Memory:
         if pointers is None:
             pointers = self.lane_pointers(pointer, stride, access.element, width)
         lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
+        if self.has_vl:
+            self.indexed_store(pointers, value, lanes)
+            return
         attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(access.element) // 8)}
         b.create("llvm.intr.masked.scatter", [], [value.value, pointers.value, lanes.value], attributes)
+
+    def indexed_store(self, pointers: Emitted, value: Emitted, lanes: Emitted) -> None:
+        """A scatter by the intrinsic with an active length.
+
+        `llvm.masked.scatter` is wrong on RISC-V: where the places are constants that permute a block, LLVM 22 makes it a contiguous store
+        of the shuffled value, and shuffles by the inverse permutation.
+        """
+        b = self.b
+        integers = b.vector_type(ir.IntegerType.get_signless(bits(b.element(value))), value.width)
+        if value.value.type != integers:  # the intrinsic's name has the type, and not every chip keeps that of narrow floats
+            value = Emitted(b.create("llvm.bitcast", [integers], [value.value]).results[0], b.depth, value.width)
+        operands = [value, pointers, lanes, b.constant(value.width, b.i32)]
+        b.create("llvm.call_intrinsic", [], [o.value for o in operands], intrinsic("llvm.vp.scatter", len(operands)))
 
     def first_active(self, value: Emitted, mask: Emitted | None, width: int) -> tuple[Emitted, Emitted | None]:
         """A lane that is active and whether there is one, as scalars; the last active lane, as a loop over them would leave."""
@@ -283,8 +300,27 @@ class Memory:
                 attributes = {"alignment": ir.IntegerAttr.get(b.i64, LINE), "nontemporal": ir.UnitAttr.get()}
             b.create("llvm.store", [], [value.value, pointer.value], attributes)
         else:
+            if not self.has_vl and bits(element) <= 32 and not isinstance(element, ir.F16Type | ir.F32Type):
+                value, mask = self.fenced(value, mask)
             attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(element) // 8)}
             b.create("llvm.intr.masked.store", [], [value.value, pointer.value, mask.value], attributes)
+
+    def fenced(self, value: Emitted, mask: Emitted) -> tuple[Emitted, Emitted]:
+        """Value and mask of a masked store behind a fence that LLVM does not look through; it costs no instruction.
+
+        LLVM 22 merges a store with the truncation of its value. Where it then finds that the mask has one active lane, which may be long
+        after this, it stores the whole element from before the truncation, over what lies behind it (AVX-512).
+        """
+        b = self.b
+        size = bits(b.element(value))
+        if value.width * size < 32:  # a fence takes floats
+            value, mask = b.shuffle(value, value, [0, 1, 1, 1]), b.shuffle(mask, b.broadcast(b.constant(0, b.i1), 2), [0, 1, 2, 2])
+        width = value.width
+        floats = b.vector_type(b.f32, width * size // 32)
+        integers = b.vector_type(ir.IntegerType.get_signless(size), width)
+        inside = b.create("llvm.bitcast", [floats], [value.value]).results[0]
+        fence = b.create("llvm.intr.arithmetic.fence", [floats], [inside]).results[0]
+        return Emitted(b.create("llvm.bitcast", [integers], [fence]).results[0], b.depth, width), mask
 
     # -- buffers
 
