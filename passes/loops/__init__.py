@@ -26,7 +26,6 @@ from torch_mlir import ir
 from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCRATCH, chip_of, fuses, kernel_of
 from triton_spacemit.passes.loops import (
     accesses,
-    accumulators,
     control,
     dot,
     elementwise,
@@ -116,7 +115,6 @@ def loops(module: ir.Module) -> None:
     """Replace the module's kernel by its loops; raises LoweringError at an op that has no lowering."""
     function = kernel_of(module)
     with module.context, function.location:
-        accumulators.narrow(function)
         KernelLowering(module, function).run()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch_mlir import ir
 
 from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, attribute_of, predicate_of
+from triton_spacemit.dialect.tt import combining_op
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
@@ -46,14 +47,10 @@ _OF_NUMBERS = {"arith.maxnumf": "ogt", "arith.minnumf": "olt"}
 SHORT = 20  # the cost of what little code may be there once more, for single elements
 
 
-def simple_kind(block: ir.Block) -> str | None:
-    """The name of the one op that combines the block's two arguments, where there is just one and it is known."""
-    ops = [o.operation for o in block.operations]
-    if len(ops) != 2 or len(block.arguments) != 2 or ops[0].name not in KINDS:
-        return None
-    operands = list(ops[0].operands)
-    a, c = block.arguments
-    return ops[0].name if operands in ([a, c], [c, a]) and ops[1].operands[0] == ops[0].results[0] else None
+def known_kind(op: ir.Operation) -> str | None:
+    """The name of the one op that a reduction or scan combines elements by, where there is just one and it is known."""
+    name = combining_op(op)
+    return name if name in KINDS else None
 
 
 # Outcomes of a comparison as a set of bits, which each predicate is one of.
@@ -230,7 +227,7 @@ class Reduction:
 def reduction_of(low: Lowering, node: Node) -> Reduction:
     sources = [low.tensor(v) for v in node.operands]
     block = node.op.regions[0].blocks[0]
-    kind = simple_kind(block)
+    kind = known_kind(node.op)
     wide = kind in ("arith.addf", "arith.mulf") and bits(sources[0].element) < 32
     if wide:
         sources = [converted(low, sources[0], low.b.f32)]
