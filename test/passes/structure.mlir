@@ -7,7 +7,7 @@ tt.func public @kernel(%x: !tt.ptr<f32>, %y: !tt.ptr<f32>, %n: i32) {
   // CHECK: %[[PROGRAM:.*]] = "tt.get_program_id"()
   // CHECK: %[[START:.*]] = arith.muli %[[PROGRAM]], %{{.*}} : i32
   // CHECK: %[[X0:.*]] = llvm.getelementptr %[[X]][%{{.*}}]
-  // CHECK: %[[BLOCK:.*]] = "xsmt.descriptor_load"(%[[X0]], %{{.*}}, %{{.*}}, %[[END:.*]])
+  // CHECK: %[[BLOCK:.*]] = "xsmt.descriptor_load"(%[[X0]], %{{.*}}, %{{.*}}, %[[END:[0-9]+]])
   // CHECK-SAME: (!llvm.ptr, i64, i64, i64) -> tensor<256xf32>
   // CHECK: %[[SUM:.*]] = arith.addf %[[BLOCK]]
   // CHECK: %[[Y0:.*]] = llvm.getelementptr %[[Y]][%{{.*}}]
