@@ -88,11 +88,6 @@ def hints(sew: int, lmul: float) -> list[str]:
     return [f"# LLVM-MCA-RISCV-LMUL {f'MF{round(1 / lmul)}' if lmul < 1 else f'M{round(lmul)}'}", f"# LLVM-MCA-RISCV-SEW E{sew}"]
 
 
-def is_modelled(chip: Chip) -> bool:
-    """Whether LLVM has a model of this chip's core."""
-    return not chip.cpu.startswith("generic")
-
-
 def cycles(loops: Sequence[Sequence[str]], chip: Chip | None = None, mca: Sequence[str] | None = None) -> list[float]:
     """Cycles of one iteration of many, of each loop. Raises DeviceError where llvm-mca refuses one.
 

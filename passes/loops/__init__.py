@@ -151,7 +151,7 @@ class KernelLowering(Lowering):
         empty = ir.DictAttr.get({})
         no_alias = ir.DictAttr.get({"llvm.noalias": ir.UnitAttr.get()})
         self.new.attributes["arg_attrs"] = ir.ArrayAttr.get([empty] * len(self.analysis.body.arguments) + [no_alias, no_alias])
-        if self.chip.halves and not self.computes and not any(node.name in COMPUTING for node in self.analysis.nodes):
+        if self.chip.half_registers and not self.computes and not any(node.name in COMPUTING for node in self.analysis.nodes):
             pairs = [ir.ArrayAttr.get([ir.StringAttr.get(text) for text in pair]) for pair in HALF_REGISTERS]
             self.new.attributes[LLVM_ATTRIBUTES] = ir.ArrayAttr.get(pairs)
         self.function.erase()

@@ -11,8 +11,6 @@ from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.streams import streams
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Tensor, bits
 
-GATHER_COST = 8
-
 
 def resolve(low: Lowering, node: Node, block: ir.Type) -> Access:
     """The access that an `xsmt` op describes, in terms of the new code's values."""
@@ -55,7 +53,7 @@ def lower_load(low: Lowering, node: Node) -> None:
     access = resolve(low, node, result.type)
     identity = tuple(range(len(access.shape)))
     sources = [t for t in (access.index, access.mask, access.other) if isinstance(t, Tensor)]
-    cost = (GATHER_COST if access.index is not None else 1) + sum(t.cost for t in sources)
+    cost = (low.chip.costs.gather if access.index is not None else 1) + sum(t.cost for t in sources)
     tensor = Tensor(
         access.shape, access.element, None, node.op, tuple((t, identity) for t in sources), cost, home=low.b.depth, access=access
     )
@@ -67,7 +65,7 @@ def lower_load(low: Lowering, node: Node) -> None:
     inside = [user for user in (low.analysis.nodes[order] for order in low.analysis.pulls(result)) if user.block is not node.block]
     if access.index is not None and inside:
         define(low, node, result, tensor)
-    elif not low.chip.has_vl and any(user.name == "tt.dot" for user in inside):
+    elif low.chip.cache_way_bytes and any(user.name == "tt.dot" for user in inside):
         low.materialise(tensor)  # the product would copy its operand in every turn
 
 

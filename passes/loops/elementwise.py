@@ -4,11 +4,12 @@ import math
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.chips import Costs
 from triton_spacemit.dialect.predicates import IntPredicate, predicate_of
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.lowering import REUSE_COST, Lowering
+from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor, bits
 from triton_spacemit.passes.loops.views import linear_form
 
@@ -18,10 +19,9 @@ ATTRIBUTES = {
     "tt.clampf": ("propagateNan",),
     "tt.extern_elementwise": ("libname", "libpath", "symbol", "pure"),
 }
-COSTS = {"arith.divf": 4, "arith.remf": 16, "arith.divsi": 6, "arith.divui": 6, "arith.remsi": 6, "arith.remui": 6, "tt.precise_divf": 4}
+_INTEGER_DIVISIONS = ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui")
 DIVISIONS = ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui", "arith.ceildivsi", "arith.ceildivui", "arith.floordivsi")
-COSTLY = 12  # a transcendental function
-MANY = 4  # elements that are worth a loop of their own
+_CHEAP_FUNCTIONS = ("math.absf", "math.fma", "math.absi", "math.copysign", "math.floor", "math.ceil")
 
 
 def shape_of(value: ir.Value) -> tuple[int, ...]:
@@ -40,22 +40,27 @@ def attributes_of(op: ir.Operation) -> dict[str, ir.Attribute]:
     return {name: attributes[name] for name in names if name in attributes}
 
 
-def cost_of(name: str) -> int:
-    if name.startswith("math.") and name not in ("math.absf", "math.fma", "math.absi", "math.copysign", "math.floor", "math.ceil"):
-        return COSTLY
-    return COSTLY if name == "tt.extern_elementwise" else COSTS.get(name, 1)
+def cost_of(costs: Costs, name: str) -> int:
+    if name == "tt.extern_elementwise" or (name.startswith("math.") and name not in _CHEAP_FUNCTIONS):
+        return costs.function
+    if name in ("arith.divf", "tt.precise_divf"):
+        return costs.division
+    if name in _INTEGER_DIVISIONS:
+        return costs.integer_division
+    return costs.remainder if name == "arith.remf" else 1
 
 
 def define(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> None:
     """Record a lazy tensor, and decide whether it is computed where it is needed, here, or by the first loop that needs it."""
+    costs = low.chip.costs
     low.values[result] = tensor
     if tensor.uniform is not None or tensor.buffer is not None:
         return
     if low.analysis.pulled_inside_region(result, node.block) and (
-        tensor.cost >= REUSE_COST or (tensor.access is None and any(t.access is not None for t, _ in low.cone(tensor)))
+        tensor.cost >= costs.reuse or (tensor.access is None and any(t.access is not None for t, _ in low.cone(tensor)))
     ):
         low.materialise(tensor)
-    elif tensor.cost >= REUSE_COST and cost_of(node.name) >= COSTS["arith.divf"] and len(low.analysis.pulls(result)) > 1:
+    elif tensor.cost >= costs.reuse and cost_of(costs, node.name) >= costs.division and len(low.analysis.pulls(result)) > 1:
         low.stored_later[tensor] = None
 
 
@@ -82,7 +87,7 @@ def lower_elementwise(low: Lowering, node: Node) -> None:
         low.values[node.results[0]] = Tensor(shape, element, None, node.op, uniform=result)
         return
     identity = tuple(range(len(shape)))
-    cost = cost_of(node.name) + sum(t.cost for t in set(tensors))
+    cost = cost_of(low.chip.costs, node.name) + sum(t.cost for t in set(tensors))
     define(low, node, node.results[0], Tensor(shape, element, compute, node.op, tuple((t, identity) for t in tensors), cost))
 
 
@@ -117,7 +122,7 @@ def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], a
 
 def divides_by_invariant(low: Lowering, x: Emitted, divisor: Emitted) -> bool:
     """Whether vectors in a loop are divided by a scalar from outside it, on a chip whose divisions take many times a product's time."""
-    if low.chip.has_vl or not x.width or divisor.width or divisor.depth >= x.depth:
+    if not low.chip.slow_division or not x.width or divisor.width or divisor.depth >= x.depth:
         return False
     if not isinstance(low.b.element(x), (ir.F32Type, ir.F64Type)):
         return False
@@ -213,7 +218,7 @@ def renamed(low: Lowering, node: Node, source: Tensor, follows: tuple[int | None
     if sorted(d for d in follows if d is not None) == list(range(len(shape))) and len(follows) == len(shape):
         tensor.permutes = (source, follows)
     low.values[result] = tensor
-    if low.analysis.pulled_inside_region(node.results[0], node.block) and source.cost >= REUSE_COST and source.buffer is None:
+    if low.analysis.pulled_inside_region(node.results[0], node.block) and source.cost >= low.chip.costs.reuse and source.buffer is None:
         low.materialise(tensor)
 
 
@@ -227,8 +232,8 @@ def lower_broadcast(low: Lowering, node: Node) -> None:
     computed = source
     while len(computed.sources) == 1 and computed.cost == computed.sources[0][0].cost:
         computed = computed.sources[0][0]  # what only was given dimensions
-    costly = computed.cost >= REUSE_COST and isinstance(computed.element, ir.FloatType) and computed.uniform is None
-    if costly and math.prod(computed.shape) == math.prod(source.shape) >= MANY:
+    costly = computed.cost >= low.chip.costs.reuse and isinstance(computed.element, ir.FloatType) and computed.uniform is None
+    if costly and math.prod(computed.shape) == math.prod(source.shape) >= low.chip.costs.loop_elements:
         low.materialise(computed)  # once by vectors instead of each element for a row of its own, or all for every row
     renamed(low, node, source, tuple(d if n == shape[d] else None for d, n in enumerate(source.shape)))
 

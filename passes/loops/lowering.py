@@ -14,14 +14,9 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.memory import Memory
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, row_major, stored_type
 
-STACK_BYTES = 2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; a larger one lies in scratch memory
 ALIGNMENT = 64
 ROOM = 16  # rows behind a matrix that a product's last register tile may write
-GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
-SMALL_GROUP = 2  # the same for a loop that computes much, and keeps its constants in registers
-MUCH = 10  # the cost from which on a loop computes much
 CONVERSIONS = ("arith.extf", "arith.truncf", "tt.fp_to_fp")
-REUSE_COST = 12  # a value needed by several loops is stored rather than recomputed from this cost on
 
 
 class Lowering(ABC):
@@ -35,7 +30,7 @@ class Lowering(ABC):
     def __init__(self, function: ir.Operation, chip: Chip, builder: Builder) -> None:
         self.chip = chip
         self.b = builder
-        self.memory = Memory(builder, chip.has_vl, self.evaluate)
+        self.memory = Memory(builder, chip.strided_accesses, self.evaluate)
         self.analysis = Analysis(function)
         self.values: dict[ir.Value, Tensor | Emitted] = {}
         self.zero = Coordinate(builder.constant(0))
@@ -133,7 +128,7 @@ class Lowering(ABC):
                     cost = source.cost - sum({s: s.cost for s, _ in source.sources}.values())
                     if source.origin is None or source.origin.name not in CONVERSIONS:
                         costs[source] = (cost, follows)
-                    if cost >= REUSE_COST:
+                    if cost >= self.chip.costs.reuse:
                         widest = max(widest, 32)  # functions of narrow floats are computed in float32
                 if source.access is not None or isinstance(source.element, ir.FloatType) or source.buffer is not None:
                     widest = max(widest, width)
@@ -150,11 +145,11 @@ class Lowering(ABC):
         useful = self.chip.lanes(32)
         # a dimension that is too short to fill a register loses to one that is not
         dim = max(range(len(shape)), key=lambda d: (min(shape[d], useful) * (4 if score[d] >= 0 else 1), score[d], d))
-        much = sum(cost for cost, follows in costs.values() if dim in follows) > MUCH
+        much = sum(cost for cost, follows in costs.values() if dim in follows) > self.chip.costs.much
         self.computes |= much
-        lanes = self.chip.lanes(widest, SMALL_GROUP if much else GROUP)
+        lanes = self.chip.lanes(widest, self.chip.costs.computing_group if much else self.chip.costs.group)
         lanes = min(lanes, self.chip.lanes(64, 8) if lanes_of_64 else self.chip.lanes(32, 8))
-        if apart and not self.chip.has_vl:  # x86-64 gathers narrow elements one by one: code for each lane
+        if apart and not self.chip.narrow_gathers:  # one by one: code for each lane
             lanes = min(lanes, self.chip.lanes(32))
         return dim, min(lanes, shape[dim])
 
@@ -292,7 +287,7 @@ class Lowering(ABC):
         room = ROOM * shape[-1] if len(shape) > 1 else 0
         count = math.prod(shape) + room
         size = count * bits(stored) // 8
-        if size <= STACK_BYTES:
+        if size <= self.chip.costs.stack_bytes:
             name, operands = "llvm.alloca", [b.constant(1)]
             attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, count)), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
         else:
@@ -347,7 +342,7 @@ class Lowering(ABC):
 
     def crosses(self, tensor: Tensor, buffer: Buffer) -> bool:
         """Whether `tensor` lies in memory contiguously down its columns, is to lie along its rows, and the chip has no strided accesses."""
-        if self.chip.has_vl or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
+        if self.chip.strided_accesses or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
             return False
         square = self.chip.lanes(32)
         if any(n % square for n in tensor.shape):

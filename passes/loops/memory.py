@@ -13,9 +13,9 @@ from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinat
 class Memory:
     """Emits memory ops. Where lanes are inactive no memory is touched."""
 
-    def __init__(self, builder: Builder, has_vl: bool, evaluate: Callable[[Tensor, Coordinates], Emitted]) -> None:
+    def __init__(self, builder: Builder, strided_accesses: bool, evaluate: Callable[[Tensor, Coordinates], Emitted]) -> None:
         self.b = builder
-        self.has_vl = has_vl
+        self.strided_accesses = strided_accesses
         self.evaluate = evaluate
 
     # -- addresses
@@ -127,7 +127,7 @@ class Memory:
         if pointers is None and stride.constant == 1:
             return self.contiguous_load(pointer, access.element, width, mask, other, home)
         if pointers is None:
-            if self.has_vl:
+            if self.strided_accesses:
                 return self.strided_load(pointer, stride, access.element, width, mask, other, home)
             pointers = self.lane_pointers(pointer, stride, access.element, width)
         return self.gather(pointers, access.element, width, mask, other, home)
@@ -232,7 +232,7 @@ class Memory:
         if pointers is None and stride.constant == 1:
             self.contiguous_store(pointer, value, mask, access.element, any(coordinate.streams for coordinate in at))
             return
-        if pointers is None and self.has_vl:
+        if pointers is None and self.strided_accesses:
             size = b.mul(stride, b.constant(bits(access.element) // 8))
             lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
             operands = [value, pointer, size, lanes, b.constant(width, b.i32)]

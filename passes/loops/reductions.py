@@ -44,7 +44,6 @@ KINDS: dict[str, tuple[str, Callable[[ir.Type], int | float]]] = {
 _OF_NAN = ("arith.maxnumf", "arith.minnumf", "arith.maximumf", "arith.minimumf")
 # Two of them take one comparison, of this predicate, where the left operand is a number: the right one is then taken, or is none.
 _OF_NUMBERS = {"arith.maxnumf": "ogt", "arith.minnumf": "olt"}
-SHORT = 20  # the cost of what little code may be there once more, for single elements
 
 
 def known_kind(op: ir.Operation) -> str | None:
@@ -233,8 +232,8 @@ def reduction_of(low: Lowering, node: Node) -> Reduction:
         sources = [converted(low, sources[0], low.b.f32)]
     start = neutral(low.b, kind, sources[0].element)
     reduction = Reduction(node, sources, block, kind, None if start is None else [start], wide)
-    if kind in _OF_NUMBERS and not low.chip.has_vl and isinstance(sources[0].element, (ir.F32Type, ir.F64Type)):
-        reduction.numbers = sources[0].cost <= SHORT  # the code for a row without numbers computes it as well
+    if kind in _OF_NUMBERS and not low.chip.maximum_skips_nan and isinstance(sources[0].element, (ir.F32Type, ir.F64Type)):
+        reduction.numbers = sources[0].cost <= low.chip.costs.repeated  # the code for a row without numbers computes it as well
     axis, rank = node.attribute("axis").value, len(sources[0].shape)
     for number, operand in enumerate(node.operands):
         choice = choice_of(block, number) if kind is None and isinstance(sources[number].element, ir.IntegerType) else None
@@ -475,7 +474,7 @@ def reduced(low: Lowering, kind: str, value: Emitted, numbers: bool = False) -> 
     """The lanes of a vector combined by a known operation: one instruction on RISC-V, else as LLVM does it. `numbers`: none is NaN."""
     b = low.b
     element = b.element(value)
-    if not low.chip.has_vl and kind in _OF_NAN:
+    if not low.chip.maximum_skips_nan and kind in _OF_NAN:
         numbers &= kind in _OF_NUMBERS
         while value.width > 1:
             half = value.width // 2

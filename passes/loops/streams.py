@@ -12,7 +12,6 @@ from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.services import NUM_PROGRAMS, field
 from triton_spacemit.passes.loops.tensors import LINE, Access, Tensor, bits
 
-MOST = 8  # the cost up to which a loop waits for memory, and is small enough to be there twice
 # Others see such stores late. Where programs or threads may wait for each other, there are none.
 ALONE = {"xsmt.descriptor_store", "xsmt.scatter", "llvm.store"}
 
@@ -22,7 +21,7 @@ def streams(low: Lowering, node: Node, access: Access, value: Tensor, dim: int, 
 
     It holds where the program asks for it (`cache_modifier=".cs"`), or the caches are too small for what all programs read and write here.
     """
-    if low.chip.has_vl or access.index is not None or access.mask is not None:
+    if not low.chip.streaming_stores or access.index is not None or access.mask is not None:
         return None
     if access.strides[dim].constant != 1 or width * bits(access.element) // 8 % LINE:
         return None
@@ -30,7 +29,7 @@ def streams(low: Lowering, node: Node, access: Access, value: Tensor, dim: int, 
         return None
     if "streams" in node.op.attributes:
         return starts_lines(low, access)
-    if not low.chip.cache_bytes or value.cost > MOST or node.block is not low.analysis.body:
+    if not low.chip.last_cache_bytes or value.cost > low.chip.costs.streaming or node.block is not low.analysis.body:
         return None
     if any(tensor.buffer is not None for tensor, _ in low.cone(value)):
         return None  # an earlier loop has been through the block, and did the waiting
@@ -60,4 +59,4 @@ def exceeds_cache(low: Lowering, access: Access, loads: dict[Tensor, tuple[int |
     programs = b.constant(1)
     for axis in range(3):
         programs = b.mul(programs, b.cast_index(field(low, NUM_PROGRAMS + 4 * axis, b.i32), b.i64))
-    return b.compare("slt", b.constant(low.chip.cache_bytes // moved), programs)
+    return b.compare("slt", b.constant(low.chip.last_cache_bytes // moved), programs)

@@ -87,7 +87,7 @@ def read_assembly(text: str, debug: DebugInfo, chip: Chip) -> tuple[Text, list[F
     reader = _Reader(debug)
     for line in text.splitlines():
         reader.read(line)
-    if chip.has_vl:
+    if chip.is_riscv:
         for function in reader.functions:
             _give_types(function)
     return reader.text, reader.functions
