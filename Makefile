@@ -44,7 +44,7 @@ docs: $(VENV)/installed
 
 # The distribution's QEMU where it is recent enough, else one of our own.
 qemu: $(VENV)/installed
-	@$(BIN)/python -m triton_spacemit.backend.fetch_qemu --if-needed
+	@$(BIN)/python -m triton_spacemit.backend.tools.fetch_qemu --if-needed
 
 # The tests of the inspector's page look at it in Debian's chromium, where this may install it; elsewhere they say that they did not run.
 browser:

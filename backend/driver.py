@@ -125,7 +125,7 @@ class DeviceInterface:
 
 def count_instructions(kernel_call: Callable[[], Any], quantiles: Sequence[float] | None = None, **_: Any) -> float | list[float]:
     """Stands for `do_bench`: executed instructions weighted by LMUL, as milliseconds of a core that takes a nanosecond each."""
-    from triton_spacemit.backend import counting
+    from triton_spacemit.backend.devices import counting
 
     kernel_call()  # compiles
     cost = counting.count(kernel_call).weighted * 1e-6

@@ -1,21 +1,93 @@
-"""The one table of chips: every fact about a target that ops, passes and code generation depend on."""
+"""The one table of chips: every fact about a target that ops, passes and code generation depend on.
 
-import functools
-import platform
+Passes ask for the property that matters to them (`strided_accesses`, `in_order` ..), never for a chip or an architecture by name. The
+machine that this process runs on is a chip too, described by `dialect/hosts.py`.
+"""
+
 from dataclasses import dataclass, replace
-from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What decides between two ways of computing the same: a cost is about the number of vector instructions that one vector takes.
+
+    Of one operation, where it is not 1:
+    division, integer_division, remainder (of floats), function (a transcendental one), gather (a load by an index).
+
+    Of the value that a loop computes:
+    reuse: from here on, a value that several loops need is stored rather than computed again.
+    much: above this, a loop computes rather than waits for memory, and keeps its constants in registers.
+    streaming: up to this, a loop waits for memory and is small enough to be there a second time, with stores past the caches.
+    repeated: up to this, what a loop computes may be there once more, for single elements.
+
+    Vectors and memory:
+    group: registers of a vector group: enough lanes to hide latency, and still room for eight values.
+    computing_group: the same for a loop that computes much.
+    stack_bytes: a buffer up to this size is an alloca, which LLVM can keep in registers; a larger one lies in scratch memory.
+    loop_elements: from so many elements on, a value that is broadcast is worth a loop of its own.
+
+    Products (docs/loops.md):
+    tile_group: registers of a vector of sums. tile_unroll, tile_unroll_long: steps of k in one turn of a tile's loop, and from
+    `tile_long` steps on. tile_part: so many times fewer steps a turn in a tile that is a small part of the result, or steps that are
+    left over. tile_spared: a tile of its own for the rows that are left over is worth its code where it spares more than this part
+    of the rows. packed_columns: from so many columns on, packing an operand whose elements along k are apart costs less than reading
+    it as it is. copied_uses: from so many uses of each element on, an operand whose rows meet in the first cache is copied.
+    chunk_steps: steps of k for which operands are located before tiles run over them.
+    """
+
+    division: int = 4
+    integer_division: int = 6
+    remainder: int = 16
+    function: int = 12
+    gather: int = 8
+
+    reuse: int = 12
+    much: int = 10
+    streaming: int = 8
+    repeated: int = 20
+
+    group: int = 4
+    computing_group: int = 2
+    stack_bytes: int = 2048
+    loop_elements: int = 4
+
+    tile_group: int = 4
+    tile_unroll: int = 16
+    tile_unroll_long: int = 32
+    tile_long: int = 128
+    tile_part: int = 4
+    tile_spared: int = 48
+    packed_columns: int = 16
+    copied_uses: int = 32
+    chunk_steps: int = 256
 
 
 @dataclass(frozen=True)
 class Chip:
     """One compilation target.
 
-    vlen: width in bits of one vector register. vector_registers: how many there are. native_float16, native_bfloat16:
-    whether arithmetic on that type is an instruction rather than a conversion to float32. has_vl: whether a vector
-    operation takes an active length (RISC-V) instead of a mask. quads, pairs: whether one instruction adds four products of
-    bytes (AVX-512 VNNI), or two of bfloat16 (AVX-512 BF16). halves: whether registers are worked on by halves, and
-    memory is faster by half a register. cache_bytes: what the last cache holds; 0 if unknown, or if no store goes past it.
-    arch_ids: SpacemiT's ids of the core, upper-case hex.
+    vlen: width in bits of one vector register. vector_registers: how many there are. arch_ids: SpacemiT's ids of the core, upper-case
+    hex. marchid: the core's own register of that name. abi: of calls, where LLVM has to be told.
+
+    What there are instructions for:
+    native_float16, native_bfloat16: arithmetic on that type, rather than a conversion to float32.
+    active_lengths: vector operations on a number of lanes given at run time, the first ones (else only under a mask).
+    strided_accesses: loads and stores of lanes that lie at a constant distance (else by a vector of addresses).
+    narrow_gathers: loads of lanes of fewer than 32 bits from a vector of addresses (else one by one).
+    scaled_addresses: an address that is a register plus a multiple of another (else a constant distance is the cheap one).
+    maximum_skips_nan: a maximum and a minimum that are the number where the other operand is NaN (else the second operand).
+    streaming_stores: stores past the caches.
+    quads, pairs: the sum of four products of bytes (AVX-512 VNNI), or of two of bfloat16 (AVX-512 BF16), added to 32 bits.
+
+    What costs more, or less, than one would think:
+    in_order: instructions start in the order of the code, so that operands are to be loaded well before they are used.
+    slow_division: divisions of vectors take many times a product's time.
+    slow_subnormals: subnormal numbers do.
+    division_traps: an integer division by zero, or one that overflows, ends the process; else its result is RISC-V's.
+    half_registers: registers are worked on by halves, and memory is faster by half a register.
+    cache_way_bytes: rows that lie so far apart meet in one set of the first cache; 0 where it is not worth a copy to avoid that.
+    last_cache_bytes: stores go past the caches where more than this is moved; 0 if unknown.
+    scheduling_model: LLVM has a model of the core's pipeline.
     """
 
     name: str
@@ -24,77 +96,97 @@ class Chip:
     features: str
     vlen: int
     vector_registers: int
-    native_float16: bool
-    native_bfloat16: bool
-    has_vl: bool
+    abi: str = ""
+    arch_ids: tuple[str, ...] = ()
+    marchid: int | None = None
+
+    native_float16: bool = False
+    native_bfloat16: bool = False
+    active_lengths: bool = False
+    strided_accesses: bool = False
+    narrow_gathers: bool = False
+    scaled_addresses: bool = False
+    maximum_skips_nan: bool = False
+    streaming_stores: bool = False
     quads: bool = False
     pairs: bool = False
-    halves: bool = False
-    cache_bytes: int = 0
-    arch_ids: tuple[str, ...] = ()
-    abi: str = ""
+
+    in_order: bool = False
+    slow_division: bool = False
+    slow_subnormals: bool = False
+    division_traps: bool = False
+    half_registers: bool = False
+    cache_way_bytes: int = 0
+    last_cache_bytes: int = 0
+    scheduling_model: bool = True
+    costs: Costs = Costs()
+
+    @property
+    def is_riscv(self) -> bool:
+        """Whether its assembly is RISC-V's: for what reads or names instructions."""
+        return self.triple.startswith("riscv64")
 
     def lanes(self, bits: int, registers: int = 1) -> int:
         """Elements of `bits` bits (8, 16, 32 or 64) in a group of `registers` vector registers."""
         return self.vlen * registers // max(bits, 8)
 
 
-_RISCV = "riscv64-unknown-linux-gnu"
-_X60 = "+v,+zvl256b,+zvfh,+zfh,+unaligned-scalar-mem,-relax"
+# What all cores with RISC-V's V extension have in common. A core of which it is not known is taken to run in order.
+RISCV = Chip(
+    name="riscv",
+    triple="riscv64-unknown-linux-gnu",
+    cpu="generic-rv64",
+    features="+v,-relax",
+    vlen=128,
+    vector_registers=32,
+    abi="lp64d",
+    active_lengths=True,
+    strided_accesses=True,
+    narrow_gathers=True,
+    maximum_skips_nan=True,
+    in_order=True,
+    scheduling_model=False,
+)
+_X60 = replace(
+    RISCV,
+    name="x60",
+    cpu="spacemit-x60",
+    features="+v,+zvl256b,+zvfh,+zfh,+unaligned-scalar-mem,-relax",
+    vlen=256,
+    arch_ids=("0x503C",),
+    marchid=0x8000000058000001,
+    native_float16=True,
+    scheduling_model=True,
+)
 _RVA23 = "+m,+a,+f,+d,+c,+v,+zba,+zbb,+zbs,+zfh,+zfhmin,+zfa,+zicond,+zvfh,+zvfhmin,+zvbb,+zvfbfmin,+zvfbfwma,+unaligned-scalar-mem,-relax"
+_X100 = replace(
+    RISCV,
+    name="x100",
+    features=_RVA23 + ",+zvl256b",
+    vlen=256,
+    arch_ids=("0x5064",),
+    marchid=0x8000000058000002,
+    native_float16=True,
+    native_bfloat16=True,
+)
 
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("x60", _RISCV, "spacemit-x60", _X60, 256, 32, True, False, True, arch_ids=("0x503C",), abi="lp64d"),
-        Chip("a60", _RISCV, "spacemit-x60", _X60, 256, 32, True, False, True, arch_ids=("0xA03C",), abi="lp64d"),
-        Chip("x100", _RISCV, "generic-rv64", _RVA23 + ",+zvl256b", 256, 32, True, True, True, arch_ids=("0x5064",), abi="lp64d"),
-        Chip("a100", _RISCV, "generic-rv64", _RVA23 + ",+zvl1024b", 1024, 32, True, True, True, arch_ids=("0xA064",), abi="lp64d"),
+        _X60,
+        replace(_X60, name="a60", arch_ids=("0xA03C",), marchid=0x8000000041000001),
+        _X100,
+        replace(_X100, name="a100", features=_RVA23 + ",+zvl1024b", vlen=1024, arch_ids=("0xA064",), marchid=0x8000000041000002),
     )
 }
-
-
-def _last_cache_bytes() -> int:
-    """The size of this machine's third level of cache; 0 where the system does not tell."""
-    try:
-        return int(Path("/sys/devices/system/cpu/cpu0/cache/index3/size").read_text().strip().removesuffix("K")) * 1024
-    except (OSError, ValueError):
-        return 0
-
-
-@functools.cache
-def host_chip() -> Chip:
-    """The machine this process runs on, as LLVM sees it. Raises RuntimeError where it is neither x86-64 nor riscv64."""
-    import llvmlite.binding as llvm
-
-    machine = platform.machine()
-    if machine == "riscv64":
-        return replace(CHIPS["x60"], name="host")
-    if machine not in ("x86_64", "AMD64"):
-        raise RuntimeError(f"the host device runs on x86-64 and riscv64, not on {machine}")
-    features = llvm.get_host_cpu_features()
-    wide = features.get("avx512f", False)
-    return Chip(
-        name="host",
-        triple=llvm.get_process_triple(),
-        cpu=llvm.get_host_cpu_name(),
-        features=features.flatten() + (",-prefer-256-bit" if wide else ""),
-        vlen=512 if wide else 256,
-        vector_registers=32 if wide else 16,
-        native_float16=features.get("avx512fp16", False),
-        native_bfloat16=False,
-        has_vl=False,
-        quads=features.get("avx512vnni", False),
-        pairs=features.get("avx512bf16", False),
-        halves=llvm.get_host_cpu_name() == "znver4",
-        cache_bytes=_last_cache_bytes(),
-    )
 
 
 def get_chip(name: str) -> Chip:
     """The chip called `name` (`host` or a key of `CHIPS`). Raises ValueError naming the known ones."""
     if name == "host":
-        return host_chip()
+        from triton_spacemit.dialect import hosts
+
+        return hosts.host_chip()
     try:
         return CHIPS[name]
     except KeyError:

@@ -8,6 +8,7 @@ from triton_spacemit.dialect.errors import LoweringError
 CHIP = "xsmt.chip"
 LLVM_ATTRIBUTES = "llvm.passthrough"  # of a function, for LLVM's own
 SCRATCH = "xsmt.scratch_bytes"
+SCHEDULED = "xsmt.scheduled"  # the code has register tiles whose instructions stand in the order in which the chip should start them
 FP_FUSION = "xsmt.fp_fusion"  # absent means yes
 
 

@@ -45,6 +45,16 @@ def access_operands(op: ir.Operation) -> tuple[ir.Value, list[ir.Value], ir.Valu
     return pointer, operands[:values], operands[values] if len(operands) > values else None, other
 
 
+def combining_op(op: ir.Operation) -> str | None:
+    """The name of the op that combines the two arguments of a reduction's or scan's function, in any order, where that is all it does."""
+    block = op.regions[0].blocks[0]
+    inner = [view.operation for view in block.operations]
+    if len(inner) != 2 or len(block.arguments) != 2 or inner[1].operands[0] != inner[0].results[0]:
+        return None
+    left, right = block.arguments
+    return inner[0].name if list(inner[0].operands) in ([left, right], [right, left]) else None
+
+
 def streams(op: ir.Operation) -> bool:
     """Whether a store says, by the cache modifier ".cs", that what it stores is not read again soon."""
     return "cachePolicy" in op.attributes and "cache_modifier = cs," in str(op.attributes["cachePolicy"])

@@ -143,7 +143,7 @@ def is_simple(text: str) -> bool:
 
 # Register tiles are written in the order in which an in-order core should run them. LLVM's scheduler would move the loads of a step
 # together, in front of what waits for them.
-_TILE = re.compile(r"@llvm\.riscv\.vf?w?macc\.")
+_TILE = re.compile(r"@llvm\.riscv\.vf?w?macc(bf16)?\.")
 
 
 def _schedule(text: str) -> None:

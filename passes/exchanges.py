@@ -2,8 +2,7 @@
 
 `tl.sort` and `tl.topk` give 2^n elements n dimensions of two and compare along one after the other. What stands opposite is got as the
 exclusive or of an element with that of both, so a step is a reduction and a dozen ops of n dimensions, and sorting has n (n + 1) / 2 steps.
-Here a step becomes an `xsmt.exchange` of the elements in one row, and steps that follow each other become one op. Reductions between two
-networks, which halve what `tl.topk` still looks at, get three dimensions.
+Here a step becomes an `xsmt.exchange` of the elements in one row, and steps that follow each other become one op.
 
 ```mlir
 func.func @step(%x: tensor<2x2xi32>) -> tensor<2x2xi32> {
@@ -35,11 +34,10 @@ from dataclasses import dataclass
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import operations
+from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, predicate_of
+from triton_spacemit.dialect.tt import combining_op
 from triton_spacemit.dialect.values import constant_of, producer_of
-
-_EQ, _NE, _SGT, _UGT = 0, 1, 4, 8  # of arith.cmpi's predicates
-_OGT = 2  # of arith.cmpf's
-_PURE = frozenset("tt." + name for name in "bitcast broadcast expand_dims make_range reduce reshape splat".split()) | {"xsmt.exchange"}
+from triton_spacemit.passes.rewriting import create, reshaped, sweep
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,7 @@ def exchanges(module: ir.Module) -> None:
                 found = True
                 _exchange(select, step)
         if found:
-            _sweep(module.operation)
-            for reduce in operations(module.operation, "tt.reduce"):
-                _in_three_dimensions(reduce)
+            sweep(module.operation)
 
 
 def _bits(value: ir.Value) -> ir.Value:
@@ -101,7 +97,7 @@ def _step(select: ir.Operation) -> Step | None:
         return None
     axis = _axis_of_opposite(swapped, block)
     different = producer_of(condition, "arith.cmpi") or producer_of(condition, "arith.xori")
-    if axis is None or different is None or (different.name == "arith.cmpi" and different.attributes["predicate"].value != _NE):
+    if axis is None or different is None or (different.name == "arith.cmpi" and predicate_of(different) != IntPredicate.ne):
         return None
     for compared, sides in (different.operands, list(different.operands)[::-1]):
         unsigned = _greater(compared, block, swapped)
@@ -118,8 +114,7 @@ def _greater(value: ir.Value, x: ir.Value, y: ir.Value) -> bool | None:
     compare = producer_of(value, "arith.cmpf") or producer_of(value, "arith.cmpi")
     if compare is None or list(compare.operands) != [x, y]:
         return None
-    predicate = compare.attributes["predicate"].value
-    return predicate == _UGT if predicate in ((_OGT,) if compare.name == "arith.cmpf" else (_SGT, _UGT)) else None
+    return {IntPredicate.ugt: True, IntPredicate.sgt: False, FloatPredicate.ogt: False}.get(predicate_of(compare))
 
 
 def _flip(order: Parity, shape: Sequence[int], axis: int) -> int | None:
@@ -141,17 +136,9 @@ def _axis_of_opposite(value: ir.Value, block: ir.Value) -> int | None:
         if reduce is None or list(reduce.operands) != [own] or _bits(own) not in (block, _bits(block)):
             continue
         axis = reduce.attributes["axis"].value
-        if axis == expanded.attributes["axis"].value and own.type.shape[axis] == 2 and _is_xor(reduce):
+        if axis == expanded.attributes["axis"].value and own.type.shape[axis] == 2 and combining_op(reduce) == "arith.xori":
             return axis
     return None
-
-
-def _is_xor(reduce: ir.Operation) -> bool:
-    block = reduce.regions[0].blocks[0]
-    ops = [op.operation for op in block.operations]
-    if len(ops) != 2 or ops[0].name != "arith.xori" or len(block.arguments) != 2:
-        return False
-    return set(ops[0].operands) == set(block.arguments) and ops[1].operands[0] == ops[0].result
 
 
 def _parity(value: ir.Value) -> Parity | None:
@@ -168,11 +155,11 @@ def _parity(value: ir.Value) -> Parity | None:
         return _parity(op.operands[0])
     if op.name in ("tt.reshape", "tt.expand_dims"):
         return _renumbered(_parity(op.operands[0]), op.operands[0].type.shape, value.type.shape)
-    if op.name == "arith.xori" or (op.name == "arith.cmpi" and op.attributes["predicate"].value in (_EQ, _NE)):
+    if op.name == "arith.xori" or (op.name == "arith.cmpi" and predicate_of(op) in (IntPredicate.eq, IntPredicate.ne)):
         left, right = (_parity(operand) for operand in op.operands)
         if left is None or right is None:
             return None
-        equal = op.name == "arith.cmpi" and op.attributes["predicate"].value == _EQ
+        equal = op.name == "arith.cmpi" and predicate_of(op) == IntPredicate.eq
         return left ^ right ^ Parity(frozenset(), equal)
     return None
 
@@ -185,24 +172,10 @@ def _renumbered(parity: Parity | None, source: Sequence[int], result: Sequence[i
     return Parity(frozenset(new[old.index(d)] for d in parity.dims), parity.odd)
 
 
-def _create(name: str, operands: list[ir.Value], result: ir.Type, before: ir.Operation, attributes: dict | None = None) -> ir.Value:
-    return ir.Operation.create(name, [result], operands, attributes, None, 0, before.location, ir.InsertionPoint(before), False).result
-
-
-def _reshaped(value: ir.Value, shape: list[int], before: ir.Operation) -> ir.Value:
-    """The value in another shape; that of what was reshaped itself is taken from what that was."""
-    source = producer_of(value, "tt.reshape")
-    if source is not None:
-        value = source.operands[0]
-    if list(value.type.shape) == shape:
-        return value
-    return _create("tt.reshape", [value], ir.RankedTensorType.get(shape, value.type.element_type, loc=before.location), before)
-
-
 def _exchange(select: ir.Operation, step: Step) -> None:
     """Replace a step's result; steps before it, which run as often, become steps of the same op."""
     block = step.block
-    row = _reshaped(block, [math.prod(block.type.shape)], select)
+    row = reshaped(block, [math.prod(block.type.shape)], select)
     distances, flips = [step.distance], [step.flip]
     before = producer_of(row, "xsmt.exchange")
     if before is not None and before.operation.block == select.block and before.attributes["unsigned"].value == step.unsigned:
@@ -215,39 +188,5 @@ def _exchange(select: ir.Operation, step: Step) -> None:
         "flips": ir.ArrayAttr.get([ir.IntegerAttr.get(i64, flip) for flip in flips]),
         "unsigned": ir.BoolAttr.get(step.unsigned),
     }
-    result = _create("xsmt.exchange", [row], row.type, select, attributes)
-    select.result.replace_all_uses_with(_reshaped(result, list(block.type.shape), select))
-
-
-def _in_three_dimensions(reduce: ir.Operation) -> None:
-    """A reduction of what networks give, along one of many dimensions."""
-    shape, axis = list(reduce.operands[0].type.shape), reduce.attributes["axis"].value
-    if len(shape) <= 3 or not all(_is_sorted(operand) for operand in reduce.operands):
-        return
-    before, after = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-    operands = [_reshaped(operand, [before, shape[axis], after], reduce) for operand in reduce.operands]
-    types = [ir.RankedTensorType.get([before, after], r.type.element_type, loc=reduce.location) for r in reduce.results]
-    attributes = {"axis": ir.IntegerAttr.get(reduce.attributes["axis"].type, 1)}
-    new = ir.Operation.create("tt.reduce", types, operands, attributes, None, 1, reduce.location, ir.InsertionPoint(reduce), False)
-    reduce.regions[0].blocks[0].append_to(new.regions[0])
-    for old, result in zip(reduce.results, new.results, strict=True):
-        old.replace_all_uses_with(_reshaped(result, list(old.type.shape), reduce))
-    reduce.erase()
-
-
-def _is_sorted(value: ir.Value) -> bool:
-    reshape = producer_of(value, "tt.reshape")
-    return reshape is not None and producer_of(reshape.operands[0], "xsmt.exchange") is not None
-
-
-def _sweep(root: ir.Operation) -> None:
-    """Erase what nothing uses any more, users first."""
-    for region in root.regions:
-        for block in region.blocks:
-            for view in reversed(list(block.operations)):
-                op = view.operation
-                if op.name in _PURE or op.name.startswith("arith."):
-                    if all(next(iter(result.uses), None) is None for result in op.results):
-                        op.erase()
-                        continue
-                _sweep(op)
+    result = create("xsmt.exchange", [row], row.type, select, attributes)
+    select.result.replace_all_uses_with(reshaped(result, list(block.type.shape), select))

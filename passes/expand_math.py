@@ -126,7 +126,7 @@ def expand_math(module: ir.Module) -> None:
     """Raises LoweringError for a function that is not known."""
     with module.context, module.operation.location:
         chip = chip_of(module)
-        types = Types(riscv=chip.has_vl, register_bits=chip.vlen * chip.vector_registers if chip.has_vl else 0)
+        types = Types(riscv=chip.is_riscv, register_bits=chip.vlen * chip.vector_registers if chip.is_riscv else 0)
 
         def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             if op.name in _TRITON or op.name == "tt.extern_elementwise" or (op.name.startswith("math.") and op.name not in KEPT):

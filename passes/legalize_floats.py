@@ -278,7 +278,7 @@ def legalize_floats(module: ir.Module) -> None:
     chip = chip_of(module)
     in_float32 = frozenset(STORAGE) | (frozenset() if chip.native_float16 else {"f16"})
     with module.context, module.operation.location:
-        types = Types(chip.has_vl, vlen=chip.vlen if chip.has_vl else 0, native_bfloat16=chip.native_bfloat16)
+        types = Types(chip.is_riscv, vlen=chip.vlen if chip.is_riscv else 0, native_bfloat16=chip.native_bfloat16)
         # Loops and branches pass on what is a function's argument or an op's result.
         functions = [op.operation for op in module.body.operations if op.operation.regions and op.operation.regions[0].blocks]
         found = {types.describe(argument.type)[0] for op in functions for argument in op.regions[0].blocks[0].arguments}

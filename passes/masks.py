@@ -5,14 +5,11 @@ from dataclasses import dataclass, replace
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.predicates import FLIPPED, SIGNED_OF, IntPredicate, attribute_of
 from triton_spacemit.passes import affine
 from triton_spacemit.passes.affine import Describer, Form
 from triton_spacemit.passes.nodes import Node
 
-_EQ, _NE, _SLT, _SLE, _SGT, _SGE, _ULT, _ULE, _UGT, _UGE = range(10)  # of arith.cmpi
-_FLIPPED = {
-    _EQ: _EQ, _NE: _NE, _SLT: _SGT, _SLE: _SGE, _SGT: _SLT, _SGE: _SLE, _ULT: _UGT, _ULE: _UGE, _UGT: _ULT, _UGE: _ULE,
-}  # fmt: skip
 _FAR = 2**62  # no address is so far out
 _GROWING = ("arith.addi", "arith.muli", "arith.extsi", "arith.index_cast", "arith.divsi", "arith.remsi", "arith.minsi")
 
@@ -108,23 +105,23 @@ class Masks:
         bits = self.describer.info(first.type)[1]
         if not bits:
             return None
-        a, b, predicate = self.describer.describe(first), self.describer.describe(second), op.attributes["predicate"].value
-        if a.rest is not None or b.rest is not None or predicate == _NE:
+        a, b, predicate = self.describer.describe(first), self.describer.describe(second), IntPredicate(op.attributes["predicate"].value)
+        if a.rest is not None or b.rest is not None or predicate == IntPredicate.ne:
             return None
         if a.uniform and not b.uniform:
-            a, b, predicate = b, a, _FLIPPED[predicate]
-        if predicate > _ULE or (predicate >= _ULT and (not b.uniform or a.uniform)):
+            a, b, predicate = b, a, FLIPPED[predicate]
+        unsigned = predicate in SIGNED_OF
+        if unsigned and (predicate not in (IntPredicate.ult, IntPredicate.ule) or not b.uniform or a.uniform):
             return None
-        unsigned = predicate >= _ULT
         if unsigned:
-            b, predicate = replace(b, offset=self.nodes.unsigned(b.offset, bits)), predicate - _ULT + _SLT
+            b, predicate = replace(b, offset=self.nodes.unsigned(b.offset, bits)), SIGNED_OF[predicate]
         bounds = self._solve(a, b, predicate, op)
         if bounds is not None and unsigned:
-            positive = self._solve(a, self.describer.build(a.shape), _SGE, op)
+            positive = self._solve(a, self.describer.build(a.shape), IntPredicate.sge, op)
             bounds = self._intersection(bounds, positive, op)
         return bounds
 
-    def _solve(self, a: Form, b: Form, predicate: int, op: ir.Operation) -> Bounds | None:
+    def _solve(self, a: Form, b: Form, predicate: IntPredicate, op: ir.Operation) -> Bounds | None:
         """Bounds for `a predicate b`, where their difference varies in at most one dimension, by a constant."""
         nodes = self.nodes
         strides = [nodes.sub(s, t, op) for s, t in zip(a.strides, b.strides, strict=True)]
@@ -132,13 +129,13 @@ class Masks:
         true = self._true(a.shape)
         if not varying:
             with op.context:
-                attributes = {"predicate": ir.IntegerAttr.get(nodes.i64, predicate)}
+                attributes = {"predicate": attribute_of(predicate)}
             condition = nodes.op("arith.cmpi", [a.offset, b.offset], nodes.i1, op, attributes)
             return replace(true, conditions=(condition,))
         if len(varying) > 1 or strides[varying[0]].constant is None:
             return None
         d, step = varying[0], strides[varying[0]].constant
-        if predicate == _SGE and step > 0 and b.uniform and b.offset.constant is not None and b.offset.constant <= 0:
+        if predicate == IntPredicate.sge and step > 0 and b.uniform and b.offset.constant is not None and b.offset.constant <= 0:
             if _is_natural(a.offset):
                 return true
         # step * i  predicate  limit
@@ -148,12 +145,12 @@ class Masks:
             end = nodes.least(nodes.greatest(end, nodes.const(-_FAR), op), nodes.const(_FAR), op)
         limit = nodes.sub(end, a.offset, op)
         if step < 0:
-            step, limit, predicate = -step, nodes.neg(limit, op), _FLIPPED[predicate]
+            step, limit, predicate = -step, nodes.neg(limit, op), FLIPPED[predicate]
         # step * i <= limit means i < floor(limit / step) + 1; for integers, step * i < limit means step * i <= limit - 1.
         one, minus_one = nodes.const(1), nodes.const(-1)
         at_most, below = (nodes.add(nodes.floordiv(last, step, op), one, op) for last in (limit, nodes.add(limit, minus_one, op)))
-        upper = {_SLT: below, _SLE: at_most, _EQ: at_most}.get(predicate)
-        lower = {_SGT: at_most, _SGE: below, _EQ: below}.get(predicate)
+        upper = {IntPredicate.slt: below, IntPredicate.sle: at_most, IntPredicate.eq: at_most}.get(predicate)
+        lower = {IntPredicate.sgt: at_most, IntPredicate.sge: below, IntPredicate.eq: below}.get(predicate)
         return replace(
             true,
             lower=(*true.lower[:d], lower, *true.lower[d + 1 :]),

@@ -48,11 +48,17 @@ _INTRINSIC_MATH = frozenset(
 
 STAGES = {
     "structure": Stage(
-        ("lift-cf-to-scf", "smt", "inline-calls", "canonicalize", "cse", "exchanges", "structure", "canonicalize", "cse"),
+        (
+            *("lift-cf-to-scf", "smt", "inline-calls", "canonicalize", "cse"),
+            *("exchanges", "flatten-reductions", "structure", "canonicalize", "cse"),
+        ),
         State(ops=(*_BRANCHES, *_MEMORY), types=("!tt.",)),
     ),
-    "smt": Stage(("plain-blocks", "canonicalize", "cse"), State(ops=("xsmt.mmt4d", "xsmt.repack", *_BRANCHES, *_MEMORY), types=("!tt.",))),
-    "loops": Stage(("loops", "canonicalize", "cse"), State(ops=("xsmt.",), types=("tensor<", "!tt."))),
+    "smt": Stage(
+        ("plain-blocks", "widen-sums", "canonicalize", "cse"),
+        State(ops=("xsmt.mmt4d", "xsmt.repack", *_BRANCHES, *_MEMORY), types=("!tt.",)),
+    ),
+    "loops": Stage(("narrow-accumulators", "loops", "canonicalize", "cse"), State(ops=("xsmt.",), types=("tensor<", "!tt."))),
     "elementwise": Stage(
         ("expand-math", "legalize-floats", "guard-division"), State(ops=("tt.", "math.", "xsmt."), allowed=_INTRINSIC_MATH)
     ),

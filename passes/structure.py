@@ -25,19 +25,13 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.predicates import IntPredicate, attribute_of
 from triton_spacemit.passes.affine import Describer
 from triton_spacemit.passes.masks import DESCRIBED, Bounds, Masks
 from triton_spacemit.passes.merges import CONTROL, Carried, Plan, Planner, sides
 from triton_spacemit.passes.nodes import Node, Nodes
+from triton_spacemit.passes.rewriting import sweep
 
-# Triton's ops that may go when nothing uses them, as every op of arith and math may.
-_PURE = frozenset(
-    "tt." + name
-    for name in (
-        "addptr bitcast broadcast cat expand_dims get_num_programs get_program_id int_to_ptr join make_range ptr_to_int reshape splat "
-        "split trans unsplat"
-    ).split()
-)
 _ACQUIRE_RELEASE = 6  # of LLVM's orderings
 _DYNAMIC = -(1 << 31)  # llvm.getelementptr: the index is an operand
 
@@ -73,7 +67,7 @@ class _Function:
         self.start = ir.InsertionPoint(next(iter(entry.operations)))
         self.planner.find_needed(entry)
         self.block(entry)
-        self.sweep(entry)
+        sweep(self.function, self.done)
         for block, numbers in self.carried_arguments:
             for number in sorted(numbers, reverse=True):
                 use = next(iter(block.arguments[number].uses), None)
@@ -352,10 +346,9 @@ class _Function:
 
     def as_bool(self, op: ir.Operation, value: ir.Value) -> ir.Value:
         """A byte from memory, or a tensor of them, as i1: whether it is not zero."""
-        different = ir.IntegerAttr.get(self.nodes.i64, 1)
         tensor = isinstance(value.type, ir.RankedTensorType)
         result = self.describer.integers(tuple(value.type.shape), self.nodes.i1) if tensor else self.nodes.i1
-        return self.before(op, "arith.cmpi", [value, self.zeros(op, value.type)], result, predicate=different)
+        return self.before(op, "arith.cmpi", [value, self.zeros(op, value.type)], result, predicate=attribute_of(IntPredicate.ne))
 
     # Scalars
 
@@ -508,20 +501,6 @@ class _Function:
             new = self.before(op, "arith.trunci", [new], value.type)
         self.describer.forms[new] = form
         value.replace_all_uses_with(new)
-
-    # Cleaning up
-
-    def sweep(self, block: ir.Block) -> None:
-        """Erase what was replaced and what nothing uses, users first."""
-        for view in reversed(list(block.operations)):
-            op = view.operation
-            for region in op.regions:
-                for inner in region.blocks:
-                    self.sweep(inner)
-            name = op.name
-            if op in self.done or name.startswith(("arith.", "math.")) or name in _PURE:
-                if all(next(iter(result.uses), None) is None for result in op.results):
-                    op.erase()
 
 
 def _is_true(mask: ir.Value) -> bool:

@@ -18,7 +18,8 @@ from kernels.case import error_ratio
 from kernels.catalog import CASES
 from triton import knobs
 
-from triton_spacemit.backend import counting, set_device
+from triton_spacemit.backend import set_device
+from triton_spacemit.backend.devices import counting
 from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.passes import codegen
 

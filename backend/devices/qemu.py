@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from triton_spacemit.backend.devices import Signature
+from triton_spacemit.backend.devices.find_qemu import find_qemu
 from triton_spacemit.backend.devices.guest import (
     DONE,
     EXECUTE,
@@ -35,7 +36,6 @@ from triton_spacemit.backend.devices.guest import (
     GuestTimeout,
 )
 from triton_spacemit.backend.errors import DeviceError
-from triton_spacemit.backend.fetch_qemu import find_qemu
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject, ObjectError
 from triton_spacemit.backend.native import guest_program

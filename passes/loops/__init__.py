@@ -22,7 +22,6 @@ func.func @square(%x: !llvm.ptr, %n: i64) {
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import kernel_of
-from triton_spacemit.passes.loops import accumulators
 from triton_spacemit.passes.loops.lowering import Lowering
 
 
@@ -30,5 +29,4 @@ def loops(module: ir.Module) -> None:
     """Replace the module's kernel by its loops; raises LoweringError at an op that has no lowering."""
     function = kernel_of(module)
     with module.context, function.location:
-        accumulators.narrow(function)
         Lowering(module, function).run()

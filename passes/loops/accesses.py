@@ -5,7 +5,7 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.elementwise import element_of, placed, total_cost
+from triton_spacemit.passes.loops.elementwise import element_of, own_cost, placed, total_cost
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.streams import streams
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Loaded, Tensor, Uniform, bits
@@ -51,7 +51,7 @@ def lower_load(low: Lowering, node: Node) -> list[Value]:
     result = node.results[0]
     access = resolve(low, node, result.type)
     parts = {part for part in (access.index, access.mask, access.other) if isinstance(part, Tensor)}
-    cost = total_cost(low, node.row.cost, parts)
+    cost = total_cost(low, own_cost(low, node), parts)
     tensor = Loaded(shape=access.shape, element=access.element, origin=node.op, cost=cost, access=access, home=low.b.depth)
     pulls = low.analysis.pulls(result)
     if not pulls:
@@ -60,7 +60,7 @@ def lower_load(low: Lowering, node: Node) -> list[Value]:
     inside = [user for user in (low.analysis.nodes[order] for order in pulls) if user.block is not node.block]
     if access.index is not None and inside:
         return [placed(low, node, result, tensor)]
-    if not low.chip.has_vl and any(user.name == "tt.dot" for user in inside):
+    if low.chip.cache_way_bytes and any(user.name == "tt.dot" for user in inside):
         low.storage.materialise(tensor)  # the product would copy its operand in every turn
     return [tensor]
 

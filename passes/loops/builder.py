@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, attribute_of
 from triton_spacemit.dialect.values import constant_of
 
 
@@ -195,13 +196,15 @@ class Builder:
         return known[key]
 
     def compare(self, predicate: str, a: Emitted, b: Emitted) -> Emitted:
-        code = {"eq": 0, "ne": 1, "slt": 2, "sle": 3, "sgt": 4, "sge": 5, "ult": 6, "ule": 7, "ugt": 8, "uge": 9}[predicate]
         depth = max(a.depth, b.depth)
-        key = ("arith.cmpi", code, a.value, b.value)
+        key = ("arith.cmpi", predicate, a.value, b.value)
         known = self.scopes[depth].known
         if key not in known:
-            known[key] = self.op("arith.cmpi", self.i1, [a, b], {"predicate": ir.IntegerAttr.get(self.i64, code)})
+            known[key] = self.op("arith.cmpi", self.i1, [a, b], {"predicate": attribute_of(IntPredicate[predicate])})
         return known[key]
+
+    def compare_floats(self, predicate: str, a: Emitted, b: Emitted) -> Emitted:
+        return self.op("arith.cmpf", self.i1, [a, b], {"predicate": attribute_of(FloatPredicate[predicate])})
 
     def both(self, a: Emitted | None, b: Emitted | None) -> Emitted | None:
         """The conjunction of two conditions, either of which may be absent (true)."""

@@ -21,7 +21,6 @@ from triton_spacemit.passes.loops.tiles import Located, Turns, run_tiles
 from triton_spacemit.passes.loops.views import View
 from triton_spacemit.passes.loops.wanted import wanted
 
-CHUNK = 256  # steps of k for which operands are located before tiles run over them
 LINKS = 8  # products in a row that are followed to where their result ends
 
 
@@ -127,7 +126,7 @@ def lower_accumulating(low: Lowering, loop: Node, dot: Node, index: int) -> list
     arguments = [a for i, a in enumerate(body.arguments[1:]) if i != index]
     left, right = (Tensor(shape=shape_of(v), element=element_of(v.type)) for v in dot.operands[:2])
     product = make_product(low, dot, left, right, target, wanted(low, loop, loop.results[index]))
-    per_chunk = max(1, CHUNK // product.inner)
+    per_chunk = max(1, low.chip.costs.chunk_steps // product.inner)
     distance = b.sub(b.cast_index(last, b.i64), b.cast_index(first, b.i64))
     rounded = b.add(distance, b.constant(step.constant - 1))
     turns = b.maximum(b.op("arith.divsi", b.i64, [rounded, b.constant(step.constant)]), b.constant(0))

@@ -4,17 +4,15 @@ import math
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.predicates import IntPredicate, predicate_of
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.ops import DIVISIONS, OPS
 from triton_spacemit.passes.loops.services import check_divisor
-from triton_spacemit.passes.loops.shapes import REUSE_COST
 from triton_spacemit.passes.loops.tensors import MOST_COST, Computed, Coordinates, Loaded, Tensor, Uniform, identity
 from triton_spacemit.passes.loops.views import linear_form
-
-SLT = 2  # of arith.cmpi's predicates
 
 
 def shape_of(value: ir.Value) -> tuple[int, ...]:
@@ -42,15 +40,18 @@ def placed(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> Tenso
     if isinstance(tensor, Uniform):
         return tensor
     inside = low.analysis.pulled_inside_region(result, node.block)
-    if inside and (tensor.cost >= REUSE_COST or (not isinstance(tensor, Loaded) and reads_loads(low, tensor))):
+    costs = low.chip.costs
+    if inside and (tensor.cost >= costs.reuse or (not isinstance(tensor, Loaded) and reads_loads(low, tensor))):
         low.storage.materialise(tensor)
-    elif tensor.cost >= REUSE_COST and own_cost(node) >= OPS["arith.divf"].cost and len(low.analysis.pulls(result)) > 1:
+    elif tensor.cost >= costs.reuse and own_cost(low, node) >= costs.division and len(low.analysis.pulls(result)) > 1:
         low.storage.store_when_computed(tensor)
     return tensor
 
 
-def own_cost(node: Node) -> int:
-    return node.row.cost if node.row is not None else 1
+def own_cost(low: Lowering, node: Node) -> int:
+    """What the op costs by itself on this chip."""
+    name = "" if node.row is None else node.row.cost
+    return getattr(low.chip.costs, name) if name else 1
 
 
 def reads_loads(low: Lowering, tensor: Tensor) -> bool:
@@ -79,7 +80,7 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
         result = compute(())
         return [Uniform(shape=shape, element=element, origin=node.op, value=result) if shape else result]
     sources = tuple((t, identity(len(shape))) for t in tensors)
-    cost = total_cost(low, own_cost(node), set(tensors))
+    cost = total_cost(low, own_cost(low, node), set(tensors))
     tensor = Computed(
         shape=shape, element=element, origin=node.op, sources=sources, cost=cost, compute=compute, always=bound is None
     )
@@ -88,7 +89,7 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
 
 def upper_bound(low: Lowering, node: Node) -> tuple[int, Emitted] | None:
     """(dimension, limit) of a comparison that holds exactly where the coordinate along that dimension is below the limit."""
-    if node.attribute("predicate").value != SLT:
+    if predicate_of(node.op) != IntPredicate.slt:
         return None
     index, limit = (linear_form(low, v, [low.zero.start] * len(shape_of(v))) for v in node.operands)
     if index is None or limit is None or index.condition is not None or any(s.constant != 0 for s in limit.steps):
@@ -117,7 +118,7 @@ def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], a
 
 def divides_by_invariant(low: Lowering, x: Emitted, divisor: Emitted) -> bool:
     """Whether vectors in a loop are divided by a scalar from outside it, on a chip whose divisions take many times a product's time."""
-    if low.chip.has_vl or not x.width or divisor.width or divisor.depth >= x.depth:
+    if not low.chip.slow_division or not x.width or divisor.width or divisor.depth >= x.depth:
         return False
     if not isinstance(low.b.element(x), (ir.F32Type, ir.F64Type)):
         return False
@@ -134,8 +135,7 @@ def quotient(low: Lowering, x: Emitted, divisor: Emitted) -> Emitted:
     key = ("inverse", divisor.value)
     known = b.scopes[divisor.depth].known
     if key not in known:
-        less = {"predicate": ir.IntegerAttr.get(b.i64, 4)}
-        tiny = b.op("arith.cmpf", b.i1, [b.op("math.absf", element, [divisor]), b.constant(2.0**-64, element)], less)
+        tiny = b.compare_floats("olt", b.op("math.absf", element, [divisor]), b.constant(2.0**-64, element))
         scale = b.select(tiny, b.constant(2.0**64, element), b.constant(1.0, element))
         scaled = b.op("arith.mulf", element, [divisor, scale])
         known[key] = scale, scaled, b.op("arith.divf", element, [b.constant(1.0, element), scaled])
@@ -144,8 +144,7 @@ def quotient(low: Lowering, x: Emitted, divisor: Emitted) -> Emitted:
     product = b.op("arith.mulf", element, [x, inverse])
     remainder = b.op("math.fma", element, [b.op("arith.negf", element, [product]), scaled, x])
     corrected = b.op("math.fma", element, [remainder, inverse, product])
-    differs = {"predicate": ir.IntegerAttr.get(b.i64, 6)}  # and neither is NaN
-    return b.select(b.op("arith.cmpf", b.i1, [corrected, b.constant(0.0, element)], differs), corrected, product)
+    return b.select(b.compare_floats("one", corrected, b.constant(0.0, element)), corrected, product)
 
 
 def converted(low: Lowering, tensor: Tensor, type_: ir.Type) -> Tensor:

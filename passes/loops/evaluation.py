@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.memory import Memory
 from triton_spacemit.passes.loops.tensors import (
@@ -44,9 +45,9 @@ class Read:
 class Evaluator:
     """Evaluates blocks, in the scopes of `builder`. `stored(tensor, at, lanes)` is called with all lanes that were computed."""
 
-    def __init__(self, builder: Builder, has_vl: bool) -> None:
+    def __init__(self, builder: Builder, chip: Chip) -> None:
         self.b = builder
-        self.memory = Memory(builder, has_vl, self.evaluate)
+        self.memory = Memory(builder, chip, self.evaluate)
         self.zero = Coordinate(builder.constant(0))
         self.on_computed: Callable[[Tensor, Coordinates, Emitted], None] = lambda tensor, at, lanes: None
         self._now: dict[Tensor, Tensor] = {}

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, attribute_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import apply, converted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, bits
-
-_GREATER = {False: ("arith.cmpi", 4), True: ("arith.cmpi", 8)}  # signed, unsigned
-_GREATER_FLOAT = ("arith.cmpf", 2)
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,11 @@ class Row:
         (self.size,) = buffer.shape
         self.width = min(self.size, low.chip.lanes(bits(buffer.element)))
         is_float = isinstance(buffer.element, ir.FloatType)
-        self.compare, self.predicate = _GREATER_FLOAT if is_float else _GREATER[node.attribute("unsigned").value]
+        if is_float:
+            self.compare, predicate = "arith.cmpf", attribute_of(FloatPredicate.ogt)
+        else:
+            self.compare, predicate = "arith.cmpi", attribute_of(IntPredicate.ugt if node.attribute("unsigned").value else IntPredicate.sgt)
+        self.attributes = {"predicate": predicate}
 
     def at(self, start: Emitted) -> Coordinates:
         return (Coordinate(start, self.width),)
@@ -113,7 +115,7 @@ class Row:
 
     def greater(self, x: Emitted, y: Emitted) -> Emitted:
         b = self.low.b
-        return apply(self.low, self.compare, b.i1, [x, y], {"predicate": ir.IntegerAttr.get(b.i64, self.predicate)})
+        return apply(self.low, self.compare, b.i1, [x, y], self.attributes)
 
     def shifted(self, x: Emitted, bits_up: Emitted) -> Emitted:
         return self.low.b.op("arith.shli", self.low.b.i64, [x, bits_up])

@@ -189,7 +189,7 @@ class ActiveLanes:
     def fits(cls, low: Lowering, count: int, factor: ir.Type, accumulate: ir.Type, stored: ir.Type) -> bool:
         known = (str(factor), str(accumulate)) in cls.MULTIPLY
         kept = stored == accumulate or (stored == low.b.f16 and accumulate == low.b.f32 and low.chip.native_float16)
-        return low.chip.has_vl and count * 64 >= low.chip.vlen and kept and known
+        return low.chip.active_lengths and count * 64 >= low.chip.vlen and kept and known
 
     def _call(self, name: str, result: ir.Type | None, operands: list[Emitted]) -> Emitted:
         b = self.low.b

@@ -35,7 +35,7 @@ class Lowering:
         self.new, new = self._declare(old)
         *new, self.context, scratch = new
         self.analysis = Analysis(function)
-        self.evaluator = Evaluator(self.b, self.chip.has_vl)
+        self.evaluator = Evaluator(self.b, self.chip)
         self.memory, self.zero = self.evaluator.memory, self.evaluator.zero
         self.nests = Nests(self.b, self.zero)
         self.storage = Storage(self.evaluator, self.nests, self.analysis, self.chip, scratch)
@@ -69,7 +69,7 @@ class Lowering:
         no_alias = ir.DictAttr.get({"llvm.noalias": ir.UnitAttr.get()})
         self.new.attributes["arg_attrs"] = ir.ArrayAttr.get([empty] * len(self.analysis.body.arguments) + [no_alias, no_alias])
         whole_registers = any(node.row is not None and node.row.whole_registers for node in self.analysis.nodes)
-        if self.chip.halves and not self.storage.computes and not whole_registers:
+        if self.chip.half_registers and not self.storage.computes and not whole_registers:
             pairs = [ir.ArrayAttr.get([ir.StringAttr.get(text) for text in pair]) for pair in HALF_REGISTERS]
             self.new.attributes[LLVM_ATTRIBUTES] = ir.ArrayAttr.get(pairs)
         self.function.erase()

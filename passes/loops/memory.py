@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.chips import Chip
+from triton_spacemit.passes.intrinsics import intrinsic
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
 
@@ -12,9 +14,9 @@ from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinat
 class Memory:
     """Emits memory ops. Where lanes are inactive no memory is touched."""
 
-    def __init__(self, builder: Builder, has_vl: bool, evaluate: Callable[[Tensor, Coordinates], Emitted]) -> None:
+    def __init__(self, builder: Builder, chip: Chip, evaluate: Callable[[Tensor, Coordinates], Emitted]) -> None:
         self.b = builder
-        self.has_vl = has_vl
+        self.chip = chip
         self.evaluate = evaluate
 
     # -- addresses
@@ -126,7 +128,7 @@ class Memory:
         if pointers is None and stride.constant == 1:
             return self.contiguous_load(pointer, access.element, width, mask, other, home)
         if pointers is None:
-            if self.has_vl:
+            if self.chip.strided_accesses:
                 return self.strided_load(pointer, stride, access.element, width, mask, other, home)
             pointers = self.lane_pointers(pointer, stride, access.element, width)
         return self.gather(pointers, access.element, width, mask, other, home)
@@ -231,7 +233,7 @@ class Memory:
         if pointers is None and stride.constant == 1:
             self.contiguous_store(pointer, value, mask, access.element, any(coordinate.streams for coordinate in at))
             return
-        if pointers is None and self.has_vl:
+        if pointers is None and self.chip.strided_accesses:
             size = b.mul(stride, b.constant(bits(access.element) // 8))
             lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
             operands = [value, pointer, size, lanes, b.constant(width, b.i32)]
@@ -240,8 +242,24 @@ class Memory:
         if pointers is None:
             pointers = self.lane_pointers(pointer, stride, access.element, width)
         lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
+        if self.chip.active_lengths:
+            self.indexed_store(pointers, value, lanes)
+            return
         attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(access.element) // 8)}
         b.create("llvm.intr.masked.scatter", [], [value.value, pointers.value, lanes.value], attributes)
+
+    def indexed_store(self, pointers: Emitted, value: Emitted, lanes: Emitted) -> None:
+        """A scatter by the intrinsic with an active length.
+
+        `llvm.masked.scatter` is wrong on RISC-V: where the places are constants that permute a block, LLVM 22 makes it a contiguous store
+        of the shuffled value, and shuffles by the inverse permutation.
+        """
+        b = self.b
+        integers = b.vector_type(ir.IntegerType.get_signless(bits(b.element(value))), value.width)
+        if value.value.type != integers:  # the intrinsic's name has the type, and not every chip keeps that of narrow floats
+            value = Emitted(b.create("llvm.bitcast", [integers], [value.value]).results[0], b.depth, value.width)
+        operands = [value, pointers, lanes, b.constant(value.width, b.i32)]
+        b.create("llvm.call_intrinsic", [], [o.value for o in operands], intrinsic("llvm.vp.scatter", len(operands)))
 
     def first_active(self, value: Emitted, mask: Emitted | None, width: int) -> tuple[Emitted, Emitted | None]:
         """A lane that is active and whether there is one, as scalars; the last active lane, as a loop over them would leave."""
@@ -283,8 +301,27 @@ class Memory:
                 attributes = {"alignment": ir.IntegerAttr.get(b.i64, LINE), "nontemporal": ir.UnitAttr.get()}
             b.create("llvm.store", [], [value.value, pointer.value], attributes)
         else:
+            if not self.chip.is_riscv and bits(element) <= 32 and not isinstance(element, ir.F16Type | ir.F32Type):
+                value, mask = self.fenced(value, mask)
             attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(element) // 8)}
             b.create("llvm.intr.masked.store", [], [value.value, pointer.value, mask.value], attributes)
+
+    def fenced(self, value: Emitted, mask: Emitted) -> tuple[Emitted, Emitted]:
+        """Value and mask of a masked store behind a fence that LLVM does not look through; it costs no instruction.
+
+        LLVM 22 merges a store with the truncation of its value. Where it then finds that the mask has one active lane, which may be long
+        after this, it stores the whole element from before the truncation, over what lies behind it (AVX-512).
+        """
+        b = self.b
+        size = bits(b.element(value))
+        if value.width * size < 32:  # a fence takes floats
+            value, mask = b.shuffle(value, value, [0, 1, 1, 1]), b.shuffle(mask, b.broadcast(b.constant(0, b.i1), 2), [0, 1, 2, 2])
+        width = value.width
+        floats = b.vector_type(b.f32, width * size // 32)
+        integers = b.vector_type(ir.IntegerType.get_signless(size), width)
+        inside = b.create("llvm.bitcast", [floats], [value.value]).results[0]
+        fence = b.create("llvm.intr.arithmetic.fence", [floats], [inside]).results[0]
+        return Emitted(b.create("llvm.bitcast", [integers], [fence]).results[0], b.depth, width), mask
 
     # -- buffers
 

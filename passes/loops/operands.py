@@ -25,10 +25,6 @@ from triton_spacemit.passes.loops.tensors import (
 )
 from triton_spacemit.passes.loops.views import View, either, in_place, view_of
 
-PACK_COLUMNS = 16  # from so many columns on, packing A costs less than strided reads of it
-PACK_USES = 32  # off RISC-V, from so many uses of each element on, it matters whether rows meet in the caches
-PAGE_BYTES = 4096
-
 
 def inner_limit(low: Lowering, product: Product, left: Tensor, right: Tensor) -> Emitted:
     """Where along k both operands are zero from there on: steps behind it need not run."""
@@ -75,7 +71,7 @@ def operand_buffer(low: Lowering, shape: tuple[int, ...], factor: ir.Type) -> Bu
     line = LINE * 8 // bits(factor)
     padded = shape[-1] if shape[-1] % (4 * line) else shape[-1] + line
     buffer = low.storage.allocate((*shape[:-1], padded), factor)
-    if not low.chip.has_vl:  # whatever lies there may be subnormal numbers, which slow a multiplication down a hundred times
+    if low.chip.slow_subnormals:  # whatever lies there may be subnormal numbers
         behind = low.b.offset(buffer.base, low.b.constant(math.prod((*shape[:-1], padded))), factor)
         zero, size = low.b.constant(0, low.b.i8), low.b.constant(buffer.room * bits(factor) // 8)
         once = {"isVolatile": ir.BoolAttr.get(False)}
@@ -93,7 +89,7 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
     uses = product.columns if is_left else product.rows
     if product.depth > 1:
         return locate_grouped(low, product, tensor, is_left, wanted, slot())
-    if is_left and low.chip.has_vl and product.columns >= PACK_COLUMNS:
+    if is_left and not low.chip.scaled_addresses and product.columns >= low.chip.costs.packed_columns:
         unit_dim = rank + 1  # elements of A at constant distances need no instructions for their addresses
     found = in_place(low, tensor, wanted)
     slack = product.height if is_left else 0
@@ -109,7 +105,7 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
 
     view, condition = found or (None, None)
     if view is not None and tensor.element == product.factor and (unit_dim is None or view.strides[unit_dim].constant == 1):
-        if low.chip.has_vl or low.storage.buffer_of(tensor) is not None or uses < PACK_USES:
+        if not low.chip.cache_way_bytes or low.storage.buffer_of(tensor) is not None or uses < low.chip.costs.copied_uses:
             return either(low, view, condition, lambda: copied(None))
         return either(low, view, b.both(condition, spread(low, view)), lambda: copied(found))
     if is_left:
@@ -120,10 +116,10 @@ def locate(low: Lowering, product: Product, tensor: Tensor, unit_dim: int | None
 
 
 def spread(low: Lowering, view: View) -> Emitted:
-    """Whether the first elements of neighbouring rows lie in different sets of a first-level cache, a page for each of its ways."""
+    """Whether the first elements of neighbouring rows lie in different sets of the first cache."""
     b = low.b
     distance = b.mul(view.strides[-2], b.constant(bits(view.element) // 8))
-    place = b.op("arith.andi", b.i64, [b.add(distance, b.constant(LINE)), b.constant(PAGE_BYTES - 1)])
+    place = b.op("arith.andi", b.i64, [b.add(distance, b.constant(LINE)), b.constant(low.chip.cache_way_bytes - 1)])
     return b.compare("sge", place, b.constant(2 * LINE))
 
 
@@ -135,7 +131,7 @@ def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emit
     b = low.b
     access = low.memory.buffer_access(buffer, tensor.origin)
     dim, width = low.storage.vector_shape([tensor], tensor.shape, [access])
-    if not low.chip.has_vl:  # at least two vectors, so that full ones are read in a loop of their own, without a mask
+    if not low.chip.active_lengths:  # at least two vectors, so that full ones are read in a loop of their own, without a mask
         width = max(1, min(width, tensor.shape[dim] // 2))
 
     def body(at: Coordinates) -> None:

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-COSTLY = 12  # a transcendental function
-
 
 @dataclass(frozen=True)
 class Op:
@@ -19,7 +17,8 @@ class Op:
 
     handler: `module.function` in this package; it is called with the lowering and the node, and returns what the results are. lazy: see
     above. writes: memory is written, or must have been read, when the op is over: loads before it do not pass it. synchronises: besides,
-    other programs or threads may see what was written before. cost: about how many vector ops it is. whole_registers: its loops are worth
+    other programs or threads may see what was written before. cost: the
+    field of a chip's `Costs` that says about how many vector ops it is; one where it is empty. whole_registers: its loops are worth
     full vector registers. conversion: it only changes the type of floats. attributes: names of inherent attributes, which do not show when
     those of an unregistered op are iterated.
     """
@@ -28,7 +27,7 @@ class Op:
     lazy: bool = False
     writes: bool = False
     synchronises: bool = False
-    cost: int = 1
+    cost: str = ""
     whole_registers: bool = False
     conversion: bool = False
     attributes: tuple[str, ...] = ()
@@ -47,7 +46,7 @@ _ELEMENTWISE = "elementwise.lower_elementwise"
 _COPIED = "functions.lower_scalar"  # scalar ops that stay as they are, with new operands
 
 
-def _elementwise(cost: int = 1, conversion: bool = False, attributes: tuple[str, ...] = ()) -> Op:
+def _elementwise(cost: str = "", conversion: bool = False, attributes: tuple[str, ...] = ()) -> Op:
     return Op(_ELEMENTWISE, lazy=True, cost=cost, conversion=conversion, attributes=attributes)
 
 
@@ -58,21 +57,21 @@ OPS = {
     "tt.unsplat": Op("elementwise.lower_unsplat"),
     "tt.make_range": Op("elementwise.lower_make_range", lazy=True),
     # Element-wise ops that cost more than one instruction, convert or have attributes; all other arith and math ops are element-wise, too.
-    "arith.divf": _elementwise(4),
-    "arith.remf": _elementwise(16),
-    "arith.divsi": _elementwise(6),
-    "arith.divui": _elementwise(6),
-    "arith.remsi": _elementwise(6),
-    "arith.remui": _elementwise(6),
+    "arith.divf": _elementwise("division"),
+    "arith.remf": _elementwise("remainder"),
+    "arith.divsi": _elementwise("integer_division"),
+    "arith.divui": _elementwise("integer_division"),
+    "arith.remsi": _elementwise("integer_division"),
+    "arith.remui": _elementwise("integer_division"),
     "arith.extf": _elementwise(conversion=True),
     "arith.truncf": _elementwise(conversion=True),
     "tt.bitcast": _elementwise(),
     "tt.fp_to_fp": _elementwise(conversion=True, attributes=("rounding",)),
     "tt.clampf": _elementwise(attributes=("propagateNan",)),
     "tt.mulhiui": _elementwise(),
-    "tt.precise_divf": _elementwise(4),
+    "tt.precise_divf": _elementwise("division"),
     "tt.precise_sqrt": _elementwise(),
-    "tt.extern_elementwise": _elementwise(COSTLY, attributes=("libname", "libpath", "symbol", "pure")),
+    "tt.extern_elementwise": _elementwise("function", attributes=("libname", "libpath", "symbol", "pure")),
     "tt.map_elementwise": Op("functions.lower_map_elementwise", lazy=True),
     "tt.elementwise_inline_asm": Op("services.refuse_assembly"),
     # Changes of shape
@@ -80,7 +79,7 @@ OPS = {
     "tt.broadcast": Op("rearrange.lower_broadcast", lazy=True),
     "tt.trans": Op("rearrange.lower_trans", lazy=True),
     "tt.split": Op("rearrange.lower_split", lazy=True),
-    "tt.gather": Op("rearrange.lower_gather", lazy=True, cost=8),
+    "tt.gather": Op("rearrange.lower_gather", lazy=True, cost="gather"),
     "tt.reshape": Op("rearrange.lower_reshape"),  # lazy where only dimensions of extent 1 come or go
     "tt.join": Op("rearrange.lower_join"),
     "tt.cat": Op("rearrange.lower_cat"),
@@ -96,7 +95,7 @@ OPS = {
     "xsmt.exchange": Op("exchange.lower_exchange", whole_registers=True),
     # Memory of the caller
     "xsmt.descriptor_load": Op("accesses.lower_load", lazy=True),
-    "xsmt.gather": Op("accesses.lower_load", lazy=True, cost=8),
+    "xsmt.gather": Op("accesses.lower_load", lazy=True, cost="gather"),
     "xsmt.descriptor_store": Op("accesses.lower_store", writes=True),
     "xsmt.scatter": Op("accesses.lower_store", writes=True),
     "xsmt.atomic_rmw": Op("atomics.lower_atomic", writes=True, synchronises=True),
@@ -139,7 +138,7 @@ OPS = {
 }
 # math's functions that are one or two instructions
 _CHEAP_MATH = frozenset(f"math.{name}" for name in "absf fma absi copysign floor ceil".split())
-_PLAIN, _FUNCTION = _elementwise(), _elementwise(COSTLY)
+_PLAIN, _FUNCTION = _elementwise(), _elementwise("function")
 
 CONVERSIONS = frozenset(name for name, op in OPS.items() if op.conversion)
 DIVISIONS = frozenset(f"arith.{name}" for name in "divsi divui remsi remui ceildivsi ceildivui floordivsi".split())

@@ -9,7 +9,6 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of
 from triton_spacemit.passes.loops.lanes import GroupedLanes, PairLanes, QuadLanes
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.shapes import GROUP, SMALL_GROUP
 from triton_spacemit.passes.loops.storage import ROOM
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
 
@@ -38,11 +37,11 @@ def factor_type(low: Lowering, element: ir.Type, accumulate: ir.Type) -> ir.Type
     """The type in which operands of type `element` are multiplied: their own where the chip multiplies it, widening, into `accumulate`."""
     b = low.b
     chip = low.chip
-    if element == accumulate or (element == b.f16 and chip.native_float16) or (element == b.bf16 and chip.native_bfloat16 and chip.has_vl):
+    if element == accumulate or (element == b.f16 and chip.native_float16) or (element == b.bf16 and chip.native_bfloat16):
         return element
     if isinstance(element, ir.FloatType):
         return accumulate
-    return ir.IntegerType.get_signless(16) if bits(element) <= 16 and chip.has_vl and accumulate == b.i32 else accumulate
+    return ir.IntegerType.get_signless(16) if bits(element) <= 16 and chip.active_lengths and accumulate == b.i32 else accumulate
 
 
 def grouped_lanes(low: Lowering, left: Tensor, right: Tensor, result: ir.Type) -> type[GroupedLanes] | None:
@@ -68,7 +67,7 @@ def make_product(
     accumulate = element if narrow or isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
     grouped = grouped_lanes(low, left, right, element)
     factor, depth = (factor_type(low, left.element, accumulate), 1) if grouped is None else (b.i32, grouped.DEPTH)
-    lanes = min(columns, low.chip.lanes(bits(accumulate), GROUP if low.chip.has_vl else SMALL_GROUP))
+    lanes = min(columns, low.chip.lanes(bits(accumulate), low.chip.costs.tile_group))
     most = hinted(dot, "nr", lanes)
     lanes = lanes if most == lanes else 1 << (most.bit_length() - 1)
     exact, most = bool(batch) or target.room < ROOM * columns, hinted(dot, "mr", rows)
@@ -89,7 +88,7 @@ def tile_height(low: Lowering, rows: int, group: int, factor_group: int, exact: 
 
     An in-order core loads the next vector of B while it multiplies with one; elsewhere a scalar of A takes a register.
     """
-    others = 2 * factor_group if low.chip.has_vl else factor_group + 1
+    others = 2 * factor_group if low.chip.in_order else factor_group + 1
     most = max(1, (low.chip.vector_registers - others) // group)
     heights = [h for h in range(1, min(limit, most) + 1) if not exact or rows % h == 0]
     return min(heights, key=lambda h: (-(-rows // h) * (h * (group + 1) + group + 2), -h))

@@ -6,9 +6,8 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.elementwise import shape_of, total_cost
+from triton_spacemit.passes.loops.elementwise import own_cost, shape_of, total_cost
 from triton_spacemit.passes.loops.lowering import Lowering, Value
-from triton_spacemit.passes.loops.shapes import REUSE_COST
 from triton_spacemit.passes.loops.tensors import (
     Access,
     Computed,
@@ -22,8 +21,6 @@ from triton_spacemit.passes.loops.tensors import (
     identity,
 )
 
-MANY = 4  # elements that are worth a loop of their own
-
 
 def renamed(low: Lowering, node: Node, source: Tensor, places: tuple[int | Coordinate, ...], result: ir.Value | None = None) -> Tensor:
     """The block whose element at `at` is the source's at `at[places[d]]`, or at the fixed coordinate `places[d]`."""
@@ -33,7 +30,7 @@ def renamed(low: Lowering, node: Node, source: Tensor, places: tuple[int | Coord
         return Uniform(shape=shape, element=source.element, origin=node.op, value=source.value)
     cost = low.cost(source)
     tensor = Renamed(shape=shape, element=source.element, origin=node.op, cost=cost, source=source, places=places)
-    if low.analysis.pulled_inside_region(result, node.block) and cost >= REUSE_COST and low.storage.buffer_of(source) is None:
+    if low.analysis.pulled_inside_region(result, node.block) and cost >= low.chip.costs.reuse and low.storage.buffer_of(source) is None:
         low.storage.materialise(tensor)
     return tensor
 
@@ -48,8 +45,8 @@ def lower_broadcast(low: Lowering, node: Node) -> list[Value]:
     computed = source
     while isinstance(state := low.evaluator.now(computed), Renamed):
         computed = state.source  # what only was given dimensions
-    costly = low.cost(computed) >= REUSE_COST and isinstance(computed.element, ir.FloatType)
-    if costly and math.prod(computed.shape) == math.prod(source.shape) >= MANY:
+    costly = low.cost(computed) >= low.chip.costs.reuse and isinstance(computed.element, ir.FloatType)
+    if costly and math.prod(computed.shape) == math.prod(source.shape) >= low.chip.costs.loop_elements:
         low.storage.materialise(computed)  # once by vectors instead of each element for a row of its own, or all for every row
     return [renamed(low, node, source, tuple(d if n == shape[d] else low.zero for d, n in enumerate(source.shape)))]
 
@@ -120,7 +117,7 @@ def lower_gather(low: Lowering, node: Node) -> list[Value]:
         shape=shape,
         element=source.element,
         origin=node.op,
-        cost=total_cost(low, node.row.cost, {index}),
+        cost=total_cost(low, own_cost(low, node), {index}),
         access=access,
         home=b.depth,
         memory=buffer,

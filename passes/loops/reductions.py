@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, attribute_of, predicate_of
+from triton_spacemit.dialect.tt import combining_op
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
@@ -41,24 +43,44 @@ KINDS: dict[str, tuple[str, Callable[[ir.Type], int | float]]] = {
 # x86 has no instructions for these where an operand may be NaN; LLVM would take the lanes one by one.
 _OF_NAN = ("arith.maxnumf", "arith.minnumf", "arith.maximumf", "arith.minimumf")
 # Two of them take one comparison, of this predicate, where the left operand is a number: the right one is then taken, or is none.
-_OF_NUMBERS = {"arith.maxnumf": 2, "arith.minnumf": 4}
-SHORT = 20  # the cost of what little code may be there once more, for single elements
+_OF_NUMBERS = {"arith.maxnumf": "ogt", "arith.minnumf": "olt"}
 
 
-def simple_kind(block: ir.Block) -> str | None:
-    """The name of the one op that combines the block's two arguments, where there is just one and it is known."""
-    ops = [o.operation for o in block.operations]
-    if len(ops) != 2 or len(block.arguments) != 2 or ops[0].name not in KINDS:
-        return None
-    operands = list(ops[0].operands)
-    a, c = block.arguments
-    return ops[0].name if operands in ([a, c], [c, a]) and ops[1].operands[0] == ops[0].results[0] else None
+def known_kind(op: ir.Operation) -> str | None:
+    """The name of the one op that a reduction or scan combines elements by, where there is just one and it is known."""
+    name = combining_op(op)
+    return name if name in KINDS else None
 
 
 # Outcomes of a comparison as a set of bits, which each predicate is one of.
 _EQUAL, _GREATER, _LESS, _UNORDERED, _ANY = 1, 2, 4, 8, 15
-_FLOAT = [*range(8), *range(9, 15), _UNORDERED, _ANY]  # by arith.cmpf's number
-_SIGNED = [_EQUAL, _GREATER | _LESS, _LESS, _LESS | _EQUAL, _GREATER, _GREATER | _EQUAL]  # by arith.cmpi's number
+# Those in which a predicate of two floats, or of two signed integers, holds.
+_FLOAT = {
+    FloatPredicate.false: 0,
+    FloatPredicate.oeq: _EQUAL,
+    FloatPredicate.ogt: _GREATER,
+    FloatPredicate.oge: _GREATER | _EQUAL,
+    FloatPredicate.olt: _LESS,
+    FloatPredicate.ole: _LESS | _EQUAL,
+    FloatPredicate.one: _LESS | _GREATER,
+    FloatPredicate.ord: _LESS | _GREATER | _EQUAL,
+    FloatPredicate.ueq: _UNORDERED | _EQUAL,
+    FloatPredicate.ugt: _UNORDERED | _GREATER,
+    FloatPredicate.uge: _UNORDERED | _GREATER | _EQUAL,
+    FloatPredicate.ult: _UNORDERED | _LESS,
+    FloatPredicate.ule: _UNORDERED | _LESS | _EQUAL,
+    FloatPredicate.une: _UNORDERED | _LESS | _GREATER,
+    FloatPredicate.uno: _UNORDERED,
+    FloatPredicate.true: _ANY,
+}
+_SIGNED = {
+    IntPredicate.eq: _EQUAL,
+    IntPredicate.ne: _GREATER | _LESS,
+    IntPredicate.slt: _LESS,
+    IntPredicate.sle: _LESS | _EQUAL,
+    IntPredicate.sgt: _GREATER,
+    IntPredicate.sge: _GREATER | _EQUAL,
+}
 
 
 @dataclass(frozen=True)
@@ -86,9 +108,10 @@ class Choice:
 
     def taken(self, b: Builder, left: Emitted, right: Emitted, ordered: bool = False) -> Emitted:
         """The condition of the right ones; `ordered`: NaN is not taken."""
-        predicates = _FLOAT if self.compare == "arith.cmpf" else _SIGNED
-        predicate = predicates.index(self.right & ~_UNORDERED if ordered else self.right)
-        return b.op(self.compare, b.i1, [left, right], {"predicate": ir.IntegerAttr.get(b.i64, predicate)})
+        wanted = self.right & ~_UNORDERED if ordered else self.right
+        held = _FLOAT if self.compare == "arith.cmpf" else _SIGNED
+        predicate = next(predicate for predicate, outcomes in held.items() if outcomes == wanted)
+        return b.op(self.compare, b.i1, [left, right], {"predicate": attribute_of(predicate)})
 
 
 def choice_of(block: ir.Block, index: int) -> Choice | None:
@@ -108,10 +131,9 @@ def choice_of(block: ir.Block, index: int) -> Choice | None:
         if op.name in ("arith.andi", "arith.ori"):
             left, right = (outcomes(operand, of_index) for operand in op.operands)
             return None if left is None or right is None else left & right if op.name == "arith.andi" else left | right
-        predicate = op.attributes["predicate"].value
-        if op.name == "arith.cmpi" and predicate >= len(_SIGNED):
+        found = (_FLOAT | _SIGNED).get(predicate_of(op))
+        if found is None:
             return None
-        found = _FLOAT[predicate] if op.name == "arith.cmpf" else _SIGNED[predicate]
         left, right = (arguments.index(operand) if operand in arguments else -1 for operand in op.operands)
         if left > right:
             left, right = right, left
@@ -140,7 +162,7 @@ def choice_of(block: ir.Block, index: int) -> Choice | None:
     right &= ~(right & right_of_later & _EQUAL)
     if compare == "arith.cmpi":
         right &= ~_UNORDERED
-    return Choice(compare, value, right) if right in (_FLOAT if compare == "arith.cmpf" else _SIGNED) else None
+    return Choice(compare, value, right) if right in (_FLOAT if compare == "arith.cmpf" else _SIGNED).values() else None
 
 
 def neutral(b: Builder, kind: str | None, element: ir.Type) -> Emitted | None:
@@ -204,14 +226,14 @@ class Reduction:
 def reduction_of(low: Lowering, node: Node) -> Reduction:
     sources = [low.tensor(v) for v in node.operands]
     block = node.op.regions[0].blocks[0]
-    kind = simple_kind(block)
+    kind = known_kind(node.op)
     wide = kind in ("arith.addf", "arith.mulf") and bits(sources[0].element) < 32
     if wide:
         sources = [converted(low, sources[0], low.b.f32)]
     start = neutral(low.b, kind, sources[0].element)
     reduction = Reduction(node, sources, block, kind, None if start is None else [start], wide)
-    if kind in _OF_NUMBERS and not low.chip.has_vl and isinstance(sources[0].element, (ir.F32Type, ir.F64Type)):
-        reduction.numbers = low.cost(sources[0]) <= SHORT  # the code for a row without numbers computes it as well
+    if kind in _OF_NUMBERS and not low.chip.maximum_skips_nan and isinstance(sources[0].element, (ir.F32Type, ir.F64Type)):
+        reduction.numbers = low.cost(sources[0]) <= low.chip.costs.repeated  # the code for a row without numbers computes it as well
     axis, rank = node.attribute("axis").value, len(sources[0].shape)
     for number, operand in enumerate(node.operands):
         choice = choice_of(block, number) if kind is None and isinstance(sources[number].element, ir.IntegerType) else None
@@ -365,7 +387,7 @@ def lower_reduce(low: Lowering, node: Node) -> list[Value]:
         else:
             found, kept = chosen_lane(low, r, values, lanes), r.choice.value
             start = r.start[kept]
-        unchanged = b.op("arith.cmpf", b.i1, [found[kept], start], {"predicate": ir.IntegerAttr.get(b.i64, 1)})
+        unchanged = b.compare_floats("oeq", found[kept], start)
 
         def at(i: Emitted) -> list[Emitted]:
             place = (*outer[:axis], Coordinate(i), *outer[axis:])
@@ -422,7 +444,7 @@ def chosen_lane(low: Lowering, reduction: Reduction, values: list[Emitted], lane
     b, choice = low.b, reduction.choice
     lane_values, indices = values[choice.value], values[reduction.index]
     best = reduced(low, choice.kind, lane_values, numbers=True)
-    is_best = b.op("arith.cmpf", b.i1, [lane_values, best], {"predicate": ir.IntegerAttr.get(b.i64, 1)})
+    is_best = b.compare_floats("oeq", lane_values, best)
     element = b.element(indices)
     last = b.constant((1 << (element.width - 1)) - 1, element)
     index = reduced(low, "arith.minsi", b.select(is_best, indices, b.broadcast(last, lanes)))
@@ -431,8 +453,7 @@ def chosen_lane(low: Lowering, reduction: Reduction, values: list[Emitted], lane
 
 def extreme(low: Lowering, kind: str, left: Emitted, right: Emitted) -> Emitted:
     """The larger or smaller one, where `left` is a number, as one instruction of x86."""
-    right_replaces = low.b.op("arith.cmpf", low.b.i1, [right, left], {"predicate": ir.IntegerAttr.get(low.b.i64, _OF_NUMBERS[kind])})
-    return low.b.select(right_replaces, right, left)
+    return low.b.select(low.b.compare_floats(_OF_NUMBERS[kind], right, left), right, left)
 
 
 def first_number(low: Lowering, element: ir.Type, extent: int, at: Callable[[Emitted], Emitted]) -> Emitted:
@@ -446,7 +467,7 @@ def first_number(low: Lowering, element: ir.Type, extent: int, at: Callable[[Emi
     with b.inside(loop, before) as depth:
         i = Emitted(before.arguments[0], depth, 0)
         value = at(i)
-        is_nan = b.op("arith.cmpf", b.i1, [value, value], {"predicate": ir.IntegerAttr.get(b.i64, 14)})
+        is_nan = b.compare_floats("uno", value, value)
         again = b.both(is_nan, b.compare("slt", i, b.constant(extent - 1)))
         b.create("scf.condition", [], [again.value, i.value, value.value])
     with b.inside(loop, after) as depth:
@@ -458,7 +479,7 @@ def reduced(low: Lowering, kind: str, value: Emitted, numbers: bool = False) -> 
     """The lanes of a vector combined by a known operation: one instruction on RISC-V, else as LLVM does it. `numbers`: none is NaN."""
     b = low.b
     element = b.element(value)
-    if not low.chip.has_vl and kind in _OF_NAN:
+    if not low.chip.maximum_skips_nan and kind in _OF_NAN:
         numbers &= kind in _OF_NUMBERS
         while value.width > 1:
             half = value.width // 2

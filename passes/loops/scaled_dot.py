@@ -13,7 +13,6 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.dot import multiply
 from triton_spacemit.passes.loops.elementwise import converted, total_cost
 from triton_spacemit.passes.loops.lowering import Lowering, Value
-from triton_spacemit.passes.loops.shapes import GROUP
 from triton_spacemit.passes.loops.tensors import Computed, Coordinate, Coordinates, Loaded, Renamed, Tensor, stored_type
 from triton_spacemit.passes.loops.views import View, either, in_place, view_of
 
@@ -135,7 +134,7 @@ def scaled(low: Lowering, node: Node, tensor: Tensor, scale: Tensor, place: list
     group = tensor.shape[along_k] // groups
     buffer = low.storage.allocate(tensor.shape, b.f32)
     access = low.memory.buffer_access(buffer, node.op)
-    width = min(low.chip.lanes(32, GROUP), group if along_k == last else tensor.shape[last])
+    width = min(low.chip.lanes(32, low.chip.costs.group), group if along_k == last else tensor.shape[last])
 
     def body(at: Coordinates) -> None:
         """All elements of a group along k, in a vector of rows or of k."""

@@ -5,15 +5,10 @@ from dataclasses import dataclass
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.chips import Chip
+from triton_spacemit.dialect.chips import Chip, Costs
 from triton_spacemit.passes.loops.evaluation import Evaluator
 from triton_spacemit.passes.loops.ops import CONVERSIONS
 from triton_spacemit.passes.loops.tensors import Access, Follows, Loaded, Stored, Tensor, bits
-
-GROUP = 4  # registers in a vector group (LMUL): enough lanes to hide latency, and still room for eight values
-SMALL_GROUP = 2  # the same for a loop that computes much, and keeps its constants in registers
-MUCH = 10  # the cost from which on a loop computes much
-REUSE_COST = 12  # a value needed by several loops is stored rather than recomputed from this cost on
 
 
 @dataclass(frozen=True)
@@ -28,7 +23,8 @@ class LoopShape:
 class _Survey:
     """What a loop reads, computes and stores, as far as its shape depends on it."""
 
-    def __init__(self, rank: int) -> None:
+    def __init__(self, rank: int, costs: Costs) -> None:
+        self.reuse = costs.reuse
         self.score = [0.0] * rank  # how many accesses are contiguous along a dimension, less those that are strided
         self.costs: dict[Tensor, tuple[int, Follows]] = {}  # of computing floats, and the dimensions that this is done along
         self.widest = 8  # bits of the widest elements that are read, computed as floats or stored
@@ -44,7 +40,7 @@ class _Survey:
                 cost = state.cost - sum({s: evaluator.now(s).cost for s, _ in state.sources}.values())
                 if block.origin is None or block.origin.name not in CONVERSIONS:
                     self.costs[block] = (cost, follows)
-                if cost >= REUSE_COST:
+                if cost >= self.reuse:
                     self.widest = max(self.widest, 32)  # functions of narrow floats are computed in float32
             if isinstance(state, Loaded | Stored) or isinstance(block.element, ir.FloatType):
                 self.widest = max(self.widest, width)
@@ -71,7 +67,7 @@ def loop_shape(
     evaluator: Evaluator, chip: Chip, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()
 ) -> LoopShape:
     """For a loop over `shape` that evaluates `tensors` and writes `stores`: the dimension along which most accesses are contiguous."""
-    survey = _Survey(len(shape))
+    survey = _Survey(len(shape), chip.costs)
     for tensor in tensors:
         survey.value(evaluator, tensor)
     for access in stores:
@@ -79,9 +75,9 @@ def loop_shape(
     useful, score = chip.lanes(32), survey.score
     # a dimension that is too short to fill a register loses to one that is not
     dim = max(range(len(shape)), key=lambda d: (min(shape[d], useful) * (4 if score[d] >= 0 else 1), score[d], d))
-    computes = sum(cost for cost, follows in survey.costs.values() if dim in follows) > MUCH
-    lanes = chip.lanes(survey.widest, SMALL_GROUP if computes else GROUP)
+    computes = sum(cost for cost, follows in survey.costs.values() if dim in follows) > chip.costs.much
+    lanes = chip.lanes(survey.widest, chip.costs.computing_group if computes else chip.costs.group)
     lanes = min(lanes, chip.lanes(64, 8) if survey.has_64_bits else chip.lanes(32, 8))
-    if survey.gathers_narrow and not chip.has_vl:  # x86-64 gathers narrow elements one by one: code for each lane
+    if survey.gathers_narrow and not chip.narrow_gathers:  # one by one: code for each lane
         lanes = min(lanes, chip.lanes(32))
     return LoopShape(dim, min(lanes, shape[dim]), computes)

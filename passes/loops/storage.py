@@ -30,7 +30,6 @@ from triton_spacemit.passes.loops.tensors import (
     stored_type,
 )
 
-STACK_BYTES = 2048  # a buffer up to this size is an alloca, which LLVM can keep in registers; a larger one lies in scratch memory
 ALIGNMENT = 64
 ROOM = 16  # rows behind a matrix that a product's last register tile may write
 
@@ -108,7 +107,7 @@ class Storage:
         room = ROOM * shape[-1] if len(shape) > 1 else 0
         count = math.prod(shape) + room
         size = count * bits(stored) // 8
-        if size <= STACK_BYTES:
+        if size <= self.chip.costs.stack_bytes:
             name, operands = "llvm.alloca", [b.constant(1)]
             attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, count)), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
         else:
@@ -203,7 +202,7 @@ class Storage:
 
     def crosses(self, tensor: Tensor, buffer: Buffer) -> bool:
         """Whether `tensor` lies in memory contiguously down its columns, is to lie along its rows, and the chip has no strided accesses."""
-        if self.chip.has_vl or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
+        if self.chip.strided_accesses or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
             return False
         square = self.chip.lanes(32)
         if any(n % square for n in tensor.shape):

@@ -13,15 +13,13 @@ from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.services import NUM_PROGRAMS, field
 from triton_spacemit.passes.loops.tensors import LINE, Access, Tensor, bits, identity
 
-MOST = 8  # the cost up to which a loop waits for memory, and is small enough to be there twice
-
 
 def streams(low: Lowering, node: Node, access: Access, value: Tensor, dim: int, width: int) -> Emitted | None:
     """The condition under which the store at `node` goes past the caches, vector by vector along `dim`; None for never.
 
     It holds where the program asks for it (`cache_modifier=".cs"`), or the caches are too small for what all programs read and write here.
     """
-    if low.chip.has_vl or access.index is not None or access.mask is not None:
+    if not low.chip.streaming_stores or access.index is not None or access.mask is not None:
         return None
     if access.strides[dim].constant != 1 or width * bits(access.element) // 8 % LINE:
         return None
@@ -29,7 +27,7 @@ def streams(low: Lowering, node: Node, access: Access, value: Tensor, dim: int, 
         return None
     if "streams" in node.op.attributes:
         return starts_lines(low, access)
-    if not low.chip.cache_bytes or low.cost(value) > MOST or node.block is not low.analysis.body:
+    if not low.chip.last_cache_bytes or low.cost(value) > low.chip.costs.streaming or node.block is not low.analysis.body:
         return None
     reads = list(low.evaluator.reads(value))
     if any(read.buffer is not None for read in reads):
@@ -59,4 +57,4 @@ def exceeds_cache(low: Lowering, access: Access, loads: list[Read]) -> Emitted:
     programs = b.constant(1)
     for axis in range(3):
         programs = b.mul(programs, b.cast_index(field(low, NUM_PROGRAMS + 4 * axis, b.i32), b.i64))
-    return b.compare("slt", b.constant(low.chip.cache_bytes // moved), programs)
+    return b.compare("slt", b.constant(low.chip.last_cache_bytes // moved), programs)

@@ -5,17 +5,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from torch_mlir import ir
+
+from triton_spacemit.dialect.module import SCHEDULED
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lanes import GROUPED, ActiveLanes, FixedLanes, Lanes
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.product import Product
-from triton_spacemit.passes.loops.shapes import GROUP
 from triton_spacemit.passes.loops.views import View
-
-UNROLL = {False: 4, True: 16}  # steps of k in one turn of the inner loop; more where each needs instructions for addresses
-LONG = 128  # steps of k from which twice as many in one turn are worth their code
-LESS = 4  # as many times fewer where a tile is a small part of the result
-SPARED = 48  # a tile of the rows that are left over is worth its code where it spares more than this part of the rows
 
 Located = tuple[View, View, Emitted]  # A and B in memory, and how many steps of k there are
 
@@ -43,10 +40,10 @@ class Place:
 def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
     """All register tiles of the result."""
     b = low.b
-    target = product.target
-    unroll = UNROLL[low.chip.has_vl] * (2 if low.chip.has_vl and product.inner >= LONG else 1)
+    target, costs = product.target, low.chip.costs
+    unroll = costs.tile_unroll if product.inner < costs.tile_long else costs.tile_unroll_long
     few_rows = product.rows % product.height
-    if (product.height - few_rows) * SPARED < product.rows:
+    if (product.height - few_rows) * costs.tile_spared < product.rows:
         few_rows = 0
     most_rows = b.maximum(b.sub(product.wanted_rows, b.constant(few_rows)), b.constant(0))
     last_row = round_up(low, most_rows, product.height) if few_rows else product.wanted_rows
@@ -61,7 +58,7 @@ def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
 
         def column(j: Emitted) -> None:
             left = b.minimum(b.sub(product.wanted_columns, j), b.constant(product.lanes))
-            whole = product.wanted_columns.constant is not None or (product.columns_follow and not low.chip.has_vl)
+            whole = product.wanted_columns.constant is not None or (product.columns_follow and not low.chip.active_lengths)
             partial = None if whole else left
 
             def rows(part: Product, unroll: int) -> None:
@@ -70,15 +67,16 @@ def run_tiles(low: Lowering, product: Product, turns: Turns) -> None:
 
                 b.repeat(b.constant(0), most_rows, product.height, functools.partial(row, product.height, unroll))
                 if few_rows:
-                    b.repeat(last_row, product.wanted_rows, product.height, functools.partial(row, few_rows, max(1, unroll // LESS)))
+                    few_unrolled = max(1, unroll // costs.tile_part)
+                    b.repeat(last_row, product.wanted_rows, product.height, functools.partial(row, few_rows, few_unrolled))
 
-            narrow = product.lanes // GROUP
-            if partial is None or not low.chip.has_vl or narrow * 64 < low.chip.vlen:
+            narrow = product.lanes // costs.tile_group
+            if partial is None or not low.chip.active_lengths or narrow * 64 < low.chip.vlen:
                 rows(product, unroll)
                 return
             # an instruction's time goes by its registers, not by its active lanes: a few last columns get a quarter of them
             few = b.compare("sle", left, b.constant(narrow))
-            b.choose(few, lambda: rows(replace(product, lanes=narrow), unroll // LESS), lambda: rows(product, unroll))
+            b.choose(few, lambda: rows(replace(product, lanes=narrow), unroll // costs.tile_part), lambda: rows(product, unroll))
 
         b.repeat(b.constant(0), product.wanted_columns, product.lanes, column)
 
@@ -108,6 +106,8 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
     rows = numbers if exact else [numbers[0]] + [b.minimum(n, last) for n in numbers[1:]]
     lanes = lanes_of(low, product, place.columns)
     unroll = math.gcd(product.inner // product.depth, most_unrolled)
+    if lanes.in_order:
+        low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()
 
     def turn(number: Emitted | None, carried: list[Emitted]) -> list[Emitted]:
         left, right, inner = turns.operands(number)
@@ -155,9 +155,9 @@ class Steps:
 
     def run(self, inner: Emitted, unroll: int, carried: list[Emitted]) -> list[Emitted]:
         """`inner` steps: a loop that takes `unroll` at a time, and shorter ones for the rest."""
-        b = self.low.b
+        b, part = self.low.b, self.low.chip.costs.tile_part
         done = b.constant(0)
-        for count in [unroll, *([LESS] if unroll > 2 * LESS else []), 1]:
+        for count in [unroll, *([part] if unroll > 2 * part else []), 1]:
             end = self._multiple(inner, count)
             carried, _ = b.for_loop(done, end, count, carried, functools.partial(self.steps, count))
             done = end

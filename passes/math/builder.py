@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, attribute_of
+
 BITS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64}
-_ORDERED = {"eq": 1, "gt": 2, "ge": 3, "lt": 4, "le": 5, "ne": 6, "une": 13, "uno": 14}
-_INTEGER = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5, "ult": 6, "ule": 7, "ugt": 8, "uge": 9}
+_ORDERS = ("lt", "le", "gt", "ge")
+# What a comparison of a formula is called: orders are signed for integers; for floats all are false of NaN, but `une` and `uno`.
+_FLOAT = {name: FloatPredicate[f"o{name}"] for name in ("eq", "ne", *_ORDERS)} | {name: FloatPredicate[name] for name in ("une", "uno")}
+_INTEGER = {name: IntPredicate[f"s{name}"] for name in _ORDERS} | {p.name: p for p in IntPredicate}
 
 _VALUES = 8  # register groups that are left for values, and for masks, beside constants
 
@@ -35,8 +39,7 @@ class Types:
         self.native_bfloat16 = native_bfloat16
         self._types: dict[tuple[str, int], ir.Type] = {}
         self._kinds: dict[ir.Type, tuple[str, int]] = {}
-        i64 = ir.IntegerType.get_signless(64)
-        self.predicates = [ir.IntegerAttr.get(i64, value) for value in range(16)]
+        self.predicates = {predicate: attribute_of(predicate) for predicate in (*IntPredicate, *FloatPredicate)}
 
     def get(self, kind: str, lanes: int) -> ir.Type:
         """The type `kind`, or a vector of `lanes` (0 for a scalar) of it."""
@@ -233,8 +236,7 @@ class Builder:
         return Lanes(self, value, kind, lanes)
 
     def compare(self, left: Lanes, predicate: str, right: Lanes) -> Lanes:
-        number = _ORDERED[predicate] if left.is_float else _INTEGER[predicate]
-        attributes = {"predicate": self.types.predicates[number]}
+        attributes = {"predicate": self.types.predicates[(_FLOAT if left.is_float else _INTEGER)[predicate]]}
         return self.create("arith.cmpf" if left.is_float else "arith.cmpi", "i1", left.lanes, [left.value, right.value], attributes)
 
     def select(self, condition: Lanes, yes: Lanes | Number, no: Lanes | Number) -> Lanes:

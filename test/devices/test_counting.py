@@ -4,7 +4,7 @@ import pytest
 import torch
 from kernels.handwritten import INCREMENT, compiled, launch
 
-from triton_spacemit.backend.counting import count, weight
+from triton_spacemit.backend.devices.counting import count, weight
 from triton_spacemit.backend.devices.host import HostDevice
 from triton_spacemit.backend.devices.qemu import QemuDevice
 from triton_spacemit.backend.errors import DeviceError

@@ -14,7 +14,7 @@ import triton.language as tl
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.language.cpu import libdevice
-from triton_spacemit.dialect import chips
+from triton_spacemit.dialect import hosts
 
 SIZE = 256  # more than a group of registers holds
 DTYPES = (torch.float16, torch.bfloat16)
@@ -23,9 +23,9 @@ DTYPES = (torch.float16, torch.bfloat16)
 @pytest.fixture
 def plain_host(cache: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This machine without AVX-512 FP16."""
-    chip = chips.host_chip()
+    chip = hosts.host_chip()
     plain = replace(chip, features=chip.features + ",-avx512fp16", native_float16=False)
-    monkeypatch.setattr(chips, "host_chip", lambda: plain)
+    monkeypatch.setattr(hosts, "host_chip", lambda: plain)
     with knobs.scope():
         set_device("host")
         yield

@@ -9,9 +9,9 @@ import triton
 import triton.language as tl
 from kernels.elementwise import add_kernel, gelu_erf, unary_kernel
 
-from triton_spacemit.dialect import chips
+from triton_spacemit.dialect import hosts
 
-pytestmark = pytest.mark.skipif(chips.host_chip().has_vl, reason="the host is no x86-64")
+pytestmark = pytest.mark.skipif(not hosts.host_chip().streaming_stores, reason="the host has no stores past the caches")
 CACHE = 1 << 16
 BLOCK = 1024
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.bool, torch.int64)
@@ -72,11 +72,11 @@ def increment(x):
 @pytest.fixture
 def as_host(host, monkeypatch):
     """A function that makes the host a chip with other properties; kernels are compiled anew."""
-    real = chips.host_chip()
+    real = hosts.host_chip()
 
     def change(**properties):
         chip = dataclasses.replace(real, **properties)
-        monkeypatch.setattr(chips, "host_chip", lambda: chip)
+        monkeypatch.setattr(hosts, "host_chip", lambda: chip)
         for kernel in (add_kernel, copy_kernel, unary_kernel):
             kernel.device_caches.clear()
 
@@ -86,7 +86,7 @@ def as_host(host, monkeypatch):
 
 @pytest.fixture
 def small_cache(as_host):
-    as_host(cache_bytes=CACHE)
+    as_host(last_cache_bytes=CACHE)
 
 
 def aligned(elements: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -103,7 +103,7 @@ def streams(kernel) -> bool:
 @pytest.mark.parametrize("offset", [0, 1, 16])
 @pytest.mark.parametrize("n", [5 * BLOCK, 5 * BLOCK - 1, 4 * BLOCK + 65, 3])
 def test_asked_for(as_host, dtype, offset, n):
-    as_host(cache_bytes=0)
+    as_host(last_cache_bytes=0)
     x = torch.randint(-100, 100, (n,)).to(dtype)
     room = aligned(offset + n + 8, dtype)
     out = room[offset : offset + n]
@@ -151,7 +151,7 @@ def test_in_place(small_cache):
 @pytest.mark.parametrize("hint", ["", ".wb", ".cg", ".cs"])
 def test_caches_of_unknown_size_are_never_exceeded(as_host, hint):
     """Nor does any other hint ask."""
-    as_host(cache_bytes=0)
+    as_host(last_cache_bytes=0)
     x, out = torch.randn(BLOCK), torch.zeros(BLOCK)
     kernel = copy_kernel[(1,)](x, out, BLOCK, BLOCK=BLOCK, HINT=hint)
     assert streams(kernel) == (hint == ".cs")
@@ -179,7 +179,7 @@ def test_where_not(small_cache, name):
 def test_kernels_that_wait_for_memory_take_half_registers(as_host, kernel, constants, half):
     """Where the chip is faster so, and only there."""
     for halves in (True, False):
-        as_host(halves=halves)
+        as_host(half_registers=halves)
         x = torch.randn(BLOCK)
         tensors = [x] * (2 if kernel is add_kernel else 1)
         text = kernel[(1,)](*tensors, torch.empty(BLOCK), 1000, BLOCK=BLOCK, **constants).asm["llir"]

@@ -117,38 +117,3 @@ func.func @all_bits(%block: tensor<2x2xi32>) -> tensor<2x2xi32> {
   %5 = arith.select %4, %y, %block : tensor<2x2xi1>, tensor<2x2xi32>
   return %5 : tensor<2x2xi32>
 }
-
-// -----
-
-// A reduction of what a network gives has three dimensions.
-// CHECK-LABEL: func.func @halve
-func.func @halve(%x: tensor<2x2x2x2xi32>) -> tensor<2x2x2xi32> {
-  // CHECK: %[[SORTED:.*]] = "xsmt.exchange"(%{{.*}}) {distances = [1], flips = [0], unsigned = true}
-  // CHECK: %[[ROWS:.*]] = "tt.reshape"(%[[SORTED]]) : (tensor<16xi32>) -> tensor<2x2x4xi32>
-  // CHECK: %[[BEST:.*]] = "tt.reduce"(%[[ROWS]])
-  // CHECK: arith.maxui
-  // CHECK: axis = 1 : i32{{.*}} : (tensor<2x2x4xi32>) -> tensor<2x4xi32>
-  // CHECK: "tt.reshape"(%[[BEST]]) : (tensor<2x4xi32>) -> tensor<2x2x2xi32>
-  %zero = arith.constant dense<0> : tensor<1x1x1x2xi32>
-  %range = "tt.make_range"() {start = 0 : i32, end = 2 : i32} : () -> tensor<2xi32>
-  %line = "tt.reshape"(%range) : (tensor<2xi32>) -> tensor<1x1x1x2xi32>
-  %right = arith.cmpi ne, %line, %zero : tensor<1x1x1x2xi32>
-  %rights = "tt.broadcast"(%right) : (tensor<1x1x1x2xi1>) -> tensor<2x2x2x2xi1>
-  %0 = "tt.reduce"(%x) ({
-  ^bb0(%a: i32, %b: i32):
-    %c = arith.xori %a, %b : i32
-    "tt.reduce.return"(%c) : (i32) -> ()
-  }) {axis = 3 : i32} : (tensor<2x2x2x2xi32>) -> tensor<2x2x2xi32>
-  %1 = "tt.expand_dims"(%0) {axis = 3 : i32} : (tensor<2x2x2xi32>) -> tensor<2x2x2x1xi32>
-  %2 = "tt.broadcast"(%1) : (tensor<2x2x2x1xi32>) -> tensor<2x2x2x2xi32>
-  %y = arith.xori %x, %2 : tensor<2x2x2x2xi32>
-  %3 = arith.cmpi ugt, %x, %y : tensor<2x2x2x2xi32>
-  %4 = arith.cmpi ne, %3, %rights : tensor<2x2x2x2xi1>
-  %5 = arith.select %4, %y, %x : tensor<2x2x2x2xi1>, tensor<2x2x2x2xi32>
-  %6 = "tt.reduce"(%5) ({
-  ^bb0(%a: i32, %b: i32):
-    %c = arith.maxui %a, %b : i32
-    "tt.reduce.return"(%c) : (i32) -> ()
-  }) {axis = 1 : i32} : (tensor<2x2x2x2xi32>) -> tensor<2x2x2xi32>
-  return %6 : tensor<2x2x2xi32>
-}

@@ -234,7 +234,7 @@ func.func @indexed(%x: !llvm.ptr, %i: !llvm.ptr) {
   // CHECK: %[[MASK:.*]] = arith.cmpi sge
   // CHECK: llvm.getelementptr %arg0[%{{.*}}] : (!llvm.ptr, vector<{{.*}}xi32>) -> vector<{{.*}}x!llvm.ptr>, f32
   // CHECK: llvm.intr.masked.gather %{{.*}}, %[[MASK]],
-  // CHECK: llvm.intr.masked.scatter
+  // CHECK: llvm.call_intrinsic "llvm.vp.scatter"
   %index = "xsmt.descriptor_load"(%i, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xi32>
   %zero = arith.constant dense<0> : tensor<64xi32>
   %mask = arith.cmpi sge, %index, %zero : tensor<64xi32>

@@ -357,37 +357,6 @@ func.func @histogram(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
 
 // -----
 
-// A carried block that only a sum reads is carried as its sum: nothing is stored.
-// CHECK-LABEL: func.func @accumulator
-func.func @accumulator(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
-  %c0 = arith.constant 0 : i64
-  %c1 = arith.constant 1 : i64
-  %c256 = arith.constant 256 : i64
-  %zero = arith.constant dense<0.0> : tensor<256xf32>
-  // CHECK-NOT: llvm.store
-  // CHECK: %[[T:.*]] = scf.for {{.*}} iter_args(%[[OLD:.*]] = %{{.*}}) -> (f32)
-  // CHECK: %[[V:.*]] = scf.for {{.*}} -> (vector<{{.*}}xf32>)
-  // CHECK: %[[S:.*]] = vector.reduction <add>, %[[V]]
-  // CHECK: %[[NEW:.*]] = arith.addf %[[OLD]], %[[S]]
-  // CHECK: scf.yield %[[NEW]]
-  // CHECK: llvm.store %[[T]], %arg1
-  %t = scf.for %i = %c0 to %n step %c256 iter_args(%acc = %zero) -> (tensor<256xf32>) : i64 {
-    %p = llvm.getelementptr %x[%i] : (!llvm.ptr, i64) -> !llvm.ptr, f32
-    %a = "xsmt.descriptor_load"(%p, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<256xf32>
-    %o = arith.addf %acc, %a : tensor<256xf32>
-    scf.yield %o : tensor<256xf32>
-  }
-  %s = "tt.reduce"(%t) ({
-  ^bb0(%l: f32, %r: f32):
-    %o = arith.addf %l, %r : f32
-    "tt.reduce.return"(%o) : (f32) -> ()
-  }) {axis = 0 : i32} : (tensor<256xf32>) -> f32
-  llvm.store %s, %y : f32, !llvm.ptr
-  return
-}
-
-// -----
-
 // What costs much and is wanted for each row is computed once for all rows, by vectors.
 // CHECK-LABEL: func.func @replicated
 func.func @replicated(%x: !llvm.ptr, %y: !llvm.ptr) {

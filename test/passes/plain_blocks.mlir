@@ -18,13 +18,16 @@ func.func @product(%a: tensor<64x32xf16>, %b: tensor<32x64xf16>, %i: i32) -> ten
 
 // -----
 
-// A loop that only adds products carries the sum as f32; B in its other form is transposed.
+// A loop carries matrices, and its sums are products' accumulators; B in its other form is transposed.
 // CHECK-LABEL: func.func @sum
 func.func @sum(%a: tensor<32x32xf16>, %n: index) -> tensor<32x32xf16> {
-  // CHECK: %[[SUM:.*]] = scf.for {{.*}} iter_args(%[[OLD:.*]] = %{{.*}}) -> (tensor<32x32xf32>)
-  // CHECK: %[[NEW:.*]] = "tt.dot"(%arg0, %{{.*}}, %[[OLD]])
-  // CHECK-NEXT: scf.yield %[[NEW]] : tensor<32x32xf32>
-  // CHECK: arith.truncf %[[SUM]] : tensor<32x32xf32> to tensor<32x32xf16>
+  // CHECK: %[[SUM:.*]] = scf.for {{.*}} iter_args(%[[OLD:.*]] = %{{.*}}) -> (tensor<32x32xf16>)
+  // CHECK: %[[B:.*]] = "tt.trans"(%arg0)
+  // CHECK: %[[WIDE:.*]] = arith.extf %[[OLD]] : tensor<32x32xf16> to tensor<32x32xf32>
+  // CHECK: %[[NEW:.*]] = "tt.dot"(%arg0, %[[B]], %[[WIDE]])
+  // CHECK: %[[NARROW:.*]] = arith.truncf %[[NEW]] : tensor<32x32xf32> to tensor<32x32xf16>
+  // CHECK: scf.yield %[[NARROW]] : tensor<32x32xf16>
+  // CHECK: return %[[SUM]]
   %zero = arith.constant 0 : i32
   %start = arith.constant dense<0.0> : tensor<4x2x8x16xf16>
   %first = arith.constant 0 : index

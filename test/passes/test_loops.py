@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from torch_mlir import ir
 
-from triton_spacemit.dialect.chips import host_chip
 from triton_spacemit.dialect.context import make_context
+from triton_spacemit.dialect.hosts import host_chip
 from triton_spacemit.dialect.module import SCRATCH, set_chip
 from triton_spacemit.passes import codegen, pipeline
 

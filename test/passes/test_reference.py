@@ -26,6 +26,12 @@ def test_every_pass_is_documented(argument: str) -> None:
     assert str(after) != run("cse", example(argument))  # it does something
 
 
+@pytest.mark.parametrize("argument", registry.PASSES)
+def test_every_pass_has_a_file_of_cases(argument: str) -> None:
+    path = Path(__file__).parent / f"{argument.replace('-', '_')}.mlir"
+    assert f" --{argument} " in path.read_text().partition("\n")[0]
+
+
 def test_textual_pipelines() -> None:
     def names(text: str) -> list[str]:
         return [step.name for step in textual.parse(text)]

@@ -8,10 +8,14 @@ import pytest
 from torch_mlir import ir
 
 from triton_spacemit.dialect.context import make_context
+from triton_spacemit.dialect.predicates import IntPredicate, predicate_of
 from triton_spacemit.passes.structure import structure
 
 ARGUMENTS = {"x": 1 << 20, "y": 1 << 24, "n": 11, "m": 5, "s": 3}
-COMPARE = {0: np.equal, 1: np.not_equal, 2: np.less, 3: np.less_equal, 4: np.greater, 5: np.greater_equal, 6: None, 7: None}
+COMPARE = {
+    IntPredicate.eq: np.equal, IntPredicate.ne: np.not_equal, IntPredicate.slt: np.less, IntPredicate.sle: np.less_equal,
+    IntPredicate.sgt: np.greater, IntPredicate.sge: np.greater_equal,
+}  # fmt: skip
 
 
 class Interpreter:
@@ -86,7 +90,7 @@ class Interpreter:
             attribute = op.attributes["value"]
             return np.full(shape, attribute.get_splat_value().value) if shape else attribute.value
         if name == "cmpi":
-            return COMPARE[op.attributes["predicate"].value](*operands)
+            return COMPARE[predicate_of(op)](*operands)
         simple: dict[str, Callable[..., object]] = {
             "addi": np.add, "subi": np.subtract, "muli": np.multiply, "remsi": np.fmod, "andi": np.bitwise_and, "minsi": np.minimum,
             "maxsi": np.maximum, "select": np.where, "extsi": lambda x: x, "trunci": lambda x: x, "floordivsi": np.floor_divide,
@@ -166,7 +170,11 @@ class Program:
             first = self.op("arith.muli", [self.line(shape), factor], first[1])
         operands = [first, self.splat(shape) if self.random.random() < 0.8 else self.offsets(shape, 1)]
         self.random.shuffle(operands)
-        return self.op("arith.cmpi", operands, type_, f"predicate = {self.random.choice([0, 1, 2, 2, 3, 3, 4, 4, 5, 5])} : i64")
+        return self.op("arith.cmpi", operands, type_, self.predicate("eq ne slt slt sle sle sgt sgt sge sge"))
+
+    def predicate(self, names: str) -> str:
+        """One of these for an `arith.cmpi`; what stands there twice is taken twice as often."""
+        return f"predicate = {IntPredicate[self.random.choice(names.split())].value} : i64"
 
     def access(self, pointer: tuple[str, str], shape: tuple[int, ...], offsets: list[tuple[str, str]]) -> None:
         mask = self.mask(shape, 2, offsets)
@@ -202,7 +210,7 @@ class Program:
         yielded = ", ".join([moved[0][0], moved[1][0], stepped[0]])
         self.lines += [f'"scf.yield"({yielded}) : ({types}) -> ()', f"}}) : (i32, i32, i32, {types}) -> ({types})"]
         # One of two pointers, by a condition.
-        choice = self.op("arith.cmpi", [("%n", "i32"), ("%m", "i32")], "i1", f"predicate = {self.random.choice([2, 4])} : i64")
+        choice = self.op("arith.cmpi", [("%n", "i32"), ("%m", "i32")], "i1", self.predicate("slt sgt"))
         self.lines.append(f'%p = "scf.if"({choice[0]}) ({{')
         state = self.random.getstate()
         first = self.pointer(shape)

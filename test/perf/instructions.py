@@ -12,8 +12,9 @@ from perf import kernels, mca
 from perf.handwritten import by_hand
 from perf.result import Result, Row, cheapest
 
-from triton_spacemit.backend import bench, set_device
-from triton_spacemit.backend.counting import Counts, count
+from triton_spacemit.backend import set_device
+from triton_spacemit.backend.devices.counting import Counts, count
+from triton_spacemit.backend.tools import bench
 
 _ROWS, _COLUMNS = 4, 1024
 

@@ -2,8 +2,8 @@
 
 import re
 
-from triton_spacemit.backend import mca
 from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.backend.tools import mca
 
 _MULTIPLICATION = re.compile(r"\s+v(f?w?n?m(acc|add|sac|sub)|f?w?mul|f?nms|w?macc)")
 _LABEL = re.compile(r"(\.L\w+):")

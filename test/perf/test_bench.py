@@ -10,7 +10,7 @@ from perf import mca
 from perf.report import cells, table
 from perf.result import Line, Result, Row, cheapest
 
-from triton_spacemit.backend.bench import load_function
+from triton_spacemit.backend.tools.bench import load_function
 
 _PROGRAM = """
 import torch, triton, triton.language as tl
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triton_spacemit.backend.cli", "bench", *arguments]
+    command = [sys.executable, "-m", "triton_spacemit.backend.tools.cli", "bench", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

@@ -22,8 +22,9 @@ from triton import knobs as triton_knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from triton_spacemit.backend import bench, set_device
+from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.backend.tools import bench
 
 _GROWTH_KERNELS = 1000
 functional = torch.nn.functional

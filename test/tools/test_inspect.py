@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from triton_spacemit.backend import cli, mca
-from triton_spacemit.backend.inspector.kernels import Kernel, find_kernel
-from triton_spacemit.backend.inspector.locations import read_llvm, read_mlir
-from triton_spacemit.backend.inspector.machine_code import Function, read_assembly
-from triton_spacemit.backend.inspector.mix import kind, mix
-from triton_spacemit.backend.inspector.page import describe
-from triton_spacemit.backend.inspector.stages import Stages, collect
+from triton_spacemit.backend.tools import cli, mca
+from triton_spacemit.backend.tools.inspector.kernels import Kernel, find_kernel
+from triton_spacemit.backend.tools.inspector.locations import read_llvm, read_mlir
+from triton_spacemit.backend.tools.inspector.machine_code import Function, read_assembly
+from triton_spacemit.backend.tools.inspector.mix import kind, mix
+from triton_spacemit.backend.tools.inspector.page import describe
+from triton_spacemit.backend.tools.inspector.stages import Stages, collect
 from triton_spacemit.dialect.chips import CHIPS, get_chip
 from triton_spacemit.passes import codegen
 
@@ -334,7 +334,7 @@ def test_cycles_of_a_command(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="llvm-mca failed: error: bad"):
         mca.cycles([["bad"]], mca=[str(command)])
     assert mca.hints(16, 0.5) == ["# LLVM-MCA-RISCV-LMUL MF2", "# LLVM-MCA-RISCV-SEW E16"]
-    assert [chip for chip in CHIPS.values() if mca.is_modelled(chip)] == [CHIPS["x60"], CHIPS["a60"]]
+    assert [chip for chip in CHIPS.values() if chip.scheduling_model] == [CHIPS["x60"], CHIPS["a60"]]
 
 
 def test_loops_are_listed_with_those_in_them() -> None:

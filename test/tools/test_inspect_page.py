@@ -17,10 +17,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from triton_spacemit.backend import mca
-from triton_spacemit.backend.inspector import page as inspector_page
-from triton_spacemit.backend.inspector.kernels import find_kernel
-from triton_spacemit.backend.inspector.stages import Stages, collect
+from triton_spacemit.backend.tools import mca
+from triton_spacemit.backend.tools.inspector import page as inspector_page
+from triton_spacemit.backend.tools.inspector.kernels import find_kernel
+from triton_spacemit.backend.tools.inspector.stages import Stages, collect
 
 ROW = 18  # pixels from line to line
 SIGNATURE = "*fp32:16, *fp32:16, i32, 1024"

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from triton_spacemit.backend.counting import lmul_of
-from triton_spacemit.backend.inspector.locations import Chain, DebugInfo, Text, unescaped
+from triton_spacemit.backend.devices.counting import lmul_of
+from triton_spacemit.backend.tools.inspector.locations import Chain, DebugInfo, Text, unescaped
 from triton_spacemit.dialect.chips import Chip
 
 _FILE = re.compile(r'\s+\.file\s+(\d+) "((?:[^"\\]|\\.)*)"(?: "((?:[^"\\]|\\.)*)")?')
@@ -87,7 +87,7 @@ def read_assembly(text: str, debug: DebugInfo, chip: Chip) -> tuple[Text, list[F
     reader = _Reader(debug)
     for line in text.splitlines():
         reader.read(line)
-    if chip.has_vl:
+    if chip.is_riscv:
         for function in reader.functions:
             _give_types(function)
     return reader.text, reader.functions

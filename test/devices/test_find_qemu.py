@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from triton_spacemit.backend import fetch_qemu
+from triton_spacemit.backend.devices import find_qemu
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 
@@ -19,7 +19,7 @@ def program(path: Path, version: str) -> Path:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with an empty PATH and nothing fetched."""
     monkeypatch.setenv("PATH", f"{tmp_path}/path:/bin:/usr/bin")
-    monkeypatch.setattr(fetch_qemu, "fetched_path", lambda: tmp_path / "fetched")
+    monkeypatch.setattr(find_qemu, "fetched_path", lambda: tmp_path / "fetched")
     (tmp_path / "path").mkdir()
     with knobs.scope():
         knobs.qemu = None
@@ -29,52 +29,29 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_qemu_the_message_says_what_to_install(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{machine}/path")
     with pytest.raises(DeviceError, match=r"no qemu-riscv64 was found.*8\.1 or newer.*triton-spacemit-fetch-qemu"):
-        fetch_qemu.find_qemu()
+        find_qemu.find_qemu()
 
 
 def test_an_old_qemu_is_refused_with_its_version(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        fetch_qemu.shutil, "which", lambda name: str(program(machine / "path/qemu-riscv64", "7.2.9")) if name == "qemu-riscv64" else None
+        find_qemu.shutil, "which", lambda name: str(program(machine / "path/qemu-riscv64", "7.2.9")) if name == "qemu-riscv64" else None
     )
     with pytest.raises(DeviceError, match=r"path/qemu-riscv64 is version 7\.2\.9\. Running RISC-V code needs"):
-        fetch_qemu.find_qemu()
+        find_qemu.find_qemu()
 
 
 def test_the_first_recent_one_is_used(machine: Path) -> None:
     program(machine / "path/qemu-riscv64", "7.2.0")
     static = program(machine / "path/qemu-riscv64-static", "8.1.0")
-    assert fetch_qemu.find_qemu() == str(static)
+    assert find_qemu.find_qemu() == str(static)
     fetched = program(machine / "fetched", "10.0.13")
-    assert fetch_qemu.find_qemu() == str(fetched)
+    assert find_qemu.find_qemu() == str(fetched)
     chosen = program(machine / "chosen", "9.0")
     knobs.qemu = str(chosen)
-    assert fetch_qemu.find_qemu() == str(chosen)
+    assert find_qemu.find_qemu() == str(chosen)
 
 
 def test_a_chosen_one_that_does_not_run_is_refused(machine: Path) -> None:
     knobs.qemu = str(machine / "nowhere")
     with pytest.raises(DeviceError, match="nowhere does not run"):
-        fetch_qemu.find_qemu()
-
-
-@pytest.mark.parametrize(
-    ("sources", "mirror"),
-    [
-        ("deb http://one.example/debian bookworm main", "http://one.example/debian"),
-        (
-            "# deb http://no.example/debian x\ndeb [signed-by=/a arch=amd64] https://two.example/debian/ trixie main",
-            "https://two.example/debian/",
-        ),
-        ("Types: deb\nURIs: http://three.example/debian\nSuites: bookworm", "http://three.example/debian"),
-        ("deb http://security.example/debian-security bookworm main\ndeb-src http://x.example/debian bookworm main", None),
-    ],
-)
-def test_the_mirror_comes_from_apts_sources(sources: str, mirror: str | None) -> None:
-    assert fetch_qemu.mirror_of(sources) == mirror
-
-
-def test_a_machine_without_apt_says_so(machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("PATH", str(machine / "path"))
-    monkeypatch.setattr("sys.argv", ["triton-spacemit-fetch-qemu", str(machine / "target")])
-    assert fetch_qemu.main() == 1
-    assert "fetching QEMU needs apt" in capsys.readouterr().err
+        find_qemu.find_qemu()

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from triton_spacemit.backend.counting import weight
-from triton_spacemit.backend.inspector.machine_code import Instruction
+from triton_spacemit.backend.devices.counting import weight
+from triton_spacemit.backend.tools.inspector.machine_code import Instruction
 from triton_spacemit.dialect.chips import Chip
 
 KINDS = ("vector float", "vector integer", "vector memory", "vector setup", "scalar float", "scalar integer", "scalar memory", "branch")
@@ -21,7 +21,7 @@ _X86_MOVE = re.compile(r"v?p?mov|v?p?gather|v?p?scatter|v?maskmov|v?broadcast|v?
 def kind(instruction: Instruction, chip: Chip) -> str:
     """One of KINDS."""
     name, operands = instruction.mnemonic, instruction.operands
-    if not chip.has_vl:
+    if not chip.is_riscv:
         return _x86_kind(name, operands)
     if name.startswith("v"):
         if name.startswith("vset"):
@@ -73,7 +73,7 @@ def mix(instructions: Iterable[Instruction], chip: Chip) -> Mix:
     by_kind, by_mnemonic = Counter[str](), Counter[str]()
     registers: set[int] = set()
     for instruction in instructions:
-        cost = weight(instruction.mnemonic, instruction.lmul) if chip.has_vl else 1.0
+        cost = weight(instruction.mnemonic, instruction.lmul) if chip.is_riscv else 1.0
         number += 1
         by_kind[kind(instruction, chip)] += cost  # type: ignore[assignment]
         by_mnemonic[instruction.mnemonic] += cost  # type: ignore[assignment]
@@ -85,7 +85,7 @@ def mix(instructions: Iterable[Instruction], chip: Chip) -> Mix:
 
 def _vector_registers(instruction: Instruction, chip: Chip) -> Iterator[int]:
     """The numbers of the registers that it names or, on RISC-V, that its operands' groups hold."""
-    if not chip.has_vl:
+    if not chip.is_riscv:
         yield from map(int, re.findall(r"%[xyz]mm(\d+)", instruction.operands))
         return
     operands = [operand.strip() for operand in instruction.operands.split(",")]

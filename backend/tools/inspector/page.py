@@ -10,13 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from triton_spacemit.backend import mca
 from triton_spacemit.backend.errors import DeviceError
-from triton_spacemit.backend.inspector.kernels import Kernel
-from triton_spacemit.backend.inspector.locations import Chain
-from triton_spacemit.backend.inspector.machine_code import Function, Instruction
-from triton_spacemit.backend.inspector.mix import KINDS, mix
-from triton_spacemit.backend.inspector.stages import Stages
+from triton_spacemit.backend.tools import mca
+from triton_spacemit.backend.tools.inspector.kernels import Kernel
+from triton_spacemit.backend.tools.inspector.locations import Chain
+from triton_spacemit.backend.tools.inspector.machine_code import Function, Instruction
+from triton_spacemit.backend.tools.inspector.mix import KINDS, mix
+from triton_spacemit.backend.tools.inspector.stages import Stages
 from triton_spacemit.dialect.chips import Chip, get_chip
 
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -61,7 +61,7 @@ def describe(kernel: Kernel, stages: Stages, mca_command: Sequence[str] | None) 
         "panes": panes,
         "kinds": KINDS,
         "functions": functions,
-        "weighted": chip.has_vl,
+        "weighted": chip.is_riscv,
         "times": kernel.stage_ms | stages.times_ms,
     }
 
@@ -169,7 +169,7 @@ def _for_mca(instructions: list[Instruction], chip: Chip) -> list[str]:
     before: tuple[int, float] | None = None
     for instruction in instructions:
         vector = instruction.sew, instruction.lmul
-        if chip.has_vl and instruction.sew and vector != before:
+        if chip.is_riscv and instruction.sew and vector != before:
             lines += mca.hints(*vector)
             before = vector
         lines.append(f"{instruction.mnemonic} {instruction.operands}")
@@ -181,7 +181,7 @@ def _estimate(loops: list[tuple[dict[str, Any], list[str]]], chip: Chip, command
     if command is None:
         missing = f"no llvm-mca of LLVM {mca.MINIMUM} or newer was found"
         return [f"No cycle estimates: {missing}. --mca PATH names one, --mca fetch gets Debian's."]
-    if not mca.is_modelled(chip):
+    if not chip.scheduling_model:
         return [f"No cycle estimates: LLVM has no model of the {chip.name}'s pipeline."]
     failures = []
     for row, lines in loops:

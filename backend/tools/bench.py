@@ -15,8 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from triton_spacemit.backend import counting
-from triton_spacemit.backend.devices import DEVICES, default_chip
+from triton_spacemit.backend.devices import DEVICES, counting, default_chip
 from triton_spacemit.dialect.chips import CHIPS
 
 _TURN = 0.02  # seconds

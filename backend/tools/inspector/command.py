@@ -6,9 +6,9 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from triton_spacemit.backend import mca
 from triton_spacemit.backend.errors import DeviceError, OptionError
-from triton_spacemit.backend.inspector.kernels import UnknownKernelError, find_kernel
+from triton_spacemit.backend.tools import mca
+from triton_spacemit.backend.tools.inspector.kernels import UnknownKernelError, find_kernel
 from triton_spacemit.dialect.chips import CHIPS
 
 _EPILOG = """\
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the page. 0, or 2 where the command line does not name a kernel that can be inspected, or 1 where it does not compile."""
     from triton.errors import TritonError
 
-    from triton_spacemit.backend.inspector import page, stages
+    from triton_spacemit.backend.tools.inspector import page, stages
 
     try:
         llvm_mca = _mca(arguments.mca)

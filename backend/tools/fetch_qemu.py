@@ -1,6 +1,6 @@
-"""QEMU: finding one that is recent enough, and fetching Debian's static build where the distribution has none.
+"""Fetching Debian's static build of QEMU where the distribution has none that is recent enough.
 
-Fetching needs no root and names no mirror: the machine's own apt configuration does.
+It needs no root and names no mirror: the machine's own apt configuration does.
 """
 
 import argparse
@@ -13,54 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from triton_spacemit.backend.devices.find_qemu import ADVICE, fetched_path, find_qemu, version_of
 from triton_spacemit.backend.errors import DeviceError
-from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.backend.native import cache_dir, locked
+from triton_spacemit.backend.native import locked
 
-MINIMUM = (8, 1)  # the first with Zfh, Zvfh and single-instruction tracing
 _SUITES = ("bookworm-backports", "trixie")
 _KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
-_ADVICE = (
-    f"Running RISC-V code needs qemu-riscv64 {MINIMUM[0]}.{MINIMUM[1]} or newer: install Debian's or Ubuntu's package qemu-user "
-    "(or qemu-user-static), run `triton-spacemit-fetch-qemu` (no root needed), or set TRITON_SPACEMIT_QEMU to the program"
-)
-
-
-def fetched_path() -> Path:
-    """Where `fetch` puts the program."""
-    return cache_dir() / "qemu" / "qemu-riscv64"
-
-
-@functools.cache
-def version_of(program: str) -> tuple[int, ...]:
-    """The version of a qemu-riscv64. Raises DeviceError where it does not run."""
-    try:
-        result = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeviceError(f"{program} does not run ({error}). {_ADVICE}") from None
-    match = re.search(r"version (\d+)\.(\d+)(?:\.(\d+))?", result.stdout)
-    if result.returncode or match is None:
-        raise DeviceError(f"{program} --version gives no version of QEMU. {_ADVICE}")
-    return tuple(int(part or 0) for part in match.groups())
-
-
-def find_qemu() -> str:
-    """The qemu-riscv64 to use: the chosen one, else the first that is recent enough of the fetched one and those on PATH.
-
-    Raises DeviceError saying what to install.
-    """
-    if knobs.qemu:
-        candidates = [shutil.which(knobs.qemu) or knobs.qemu]
-    else:
-        names = [str(fetched_path()), "qemu-riscv64", "qemu-riscv64-static"]
-        candidates = [path for path in map(shutil.which, names) if path]
-    old = []
-    for path in candidates:
-        version = version_of(path)
-        if version >= MINIMUM:
-            return path
-        old.append(f"{path} is version {'.'.join(map(str, version))}")
-    raise DeviceError(f"{'; '.join(old) or 'no qemu-riscv64 was found'}. {_ADVICE}.")
 
 
 def mirror_of(sources: str) -> str | None:
@@ -81,11 +39,11 @@ def fetch(target: Path) -> str:
     """Put a static qemu-riscv64 at `target`; its first line of `--version`. Raises DeviceError where that is not possible."""
     missing = [tool for tool in ("apt-get", "apt-cache", "dpkg") if not shutil.which(tool)]
     if missing:
-        raise DeviceError(f"fetching QEMU needs apt ({', '.join(missing)} not found). {_ADVICE}.")
+        raise DeviceError(f"fetching QEMU needs apt ({', '.join(missing)} not found). {ADVICE}.")
     lists = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     mirror = mirror_of("\n".join(path.read_text(errors="replace") for path in lists if path.is_file()))
     if mirror is None:
-        raise DeviceError(f"apt's sources on this machine name no Debian mirror. {_ADVICE}.")
+        raise DeviceError(f"apt's sources on this machine name no Debian mirror. {ADVICE}.")
     with locked(target.parent), tempfile.TemporaryDirectory() as name:
         work = Path(name)
         for folder in ("lists/partial", "cache/archives/partial"):
@@ -97,7 +55,7 @@ def fetch(target: Path) -> str:
         _run(["apt-get", *options, "update"], work)
         versions = [line.split("|")[1].strip() for line in _run(["apt-cache", *options, "madison", "qemu-user"], work).splitlines()]
         if not versions:
-            raise DeviceError(f"{mirror} has no package qemu-user in {', '.join(_SUITES)}. {_ADVICE}.")
+            raise DeviceError(f"{mirror} has no package qemu-user in {', '.join(_SUITES)}. {ADVICE}.")
         newest = functools.reduce(lambda a, b: b if _newer(b, a) else a, versions)
         _run(["apt-get", *options, "download", f"qemu-user={newest}"], work)
         _run(["dpkg", "-x", str(next(work.glob("qemu-user_*.deb"))), "root"], work)

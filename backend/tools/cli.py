@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from triton_spacemit.backend import bench
-from triton_spacemit.backend.inspector import command as inspect
+from triton_spacemit.backend.tools import bench
+from triton_spacemit.backend.tools.inspector import command as inspect
 
 
 def main() -> int:

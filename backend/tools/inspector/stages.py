@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from triton_spacemit.backend.assembly import split_mark
-from triton_spacemit.backend.inspector.kernels import Kernel
-from triton_spacemit.backend.inspector.locations import Chain, Text, read_llvm, read_mlir
-from triton_spacemit.backend.inspector.machine_code import Function, read_assembly
+from triton_spacemit.backend.tools.inspector.kernels import Kernel
+from triton_spacemit.backend.tools.inspector.locations import Chain, Text, read_llvm, read_mlir
+from triton_spacemit.backend.tools.inspector.machine_code import Function, read_assembly
 from triton_spacemit.dialect.chips import get_chip
 
 _Result = TypeVar("_Result")

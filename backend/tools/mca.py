@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from triton_spacemit.backend.errors import DeviceError
-from triton_spacemit.backend.fetch_qemu import mirror_of
 from triton_spacemit.backend.native import cache_dir, locked
+from triton_spacemit.backend.tools.fetch_qemu import mirror_of
 from triton_spacemit.dialect.chips import Chip, get_chip
 
 MINIMUM = 22
@@ -86,11 +86,6 @@ def command() -> tuple[str, ...]:
 def hints(sew: int, lmul: float) -> list[str]:
     """What tells llvm-mca the vector type of the instructions that follow."""
     return [f"# LLVM-MCA-RISCV-LMUL {f'MF{round(1 / lmul)}' if lmul < 1 else f'M{round(lmul)}'}", f"# LLVM-MCA-RISCV-SEW E{sew}"]
-
-
-def is_modelled(chip: Chip) -> bool:
-    """Whether LLVM has a model of this chip's core."""
-    return not chip.cpu.startswith("generic")
 
 
 def cycles(loops: Sequence[Sequence[str]], chip: Chip | None = None, mca: Sequence[str] | None = None) -> list[float]:
