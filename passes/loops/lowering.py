@@ -30,7 +30,7 @@ class Lowering(ABC):
     def __init__(self, function: ir.Operation, chip: Chip, builder: Builder) -> None:
         self.chip = chip
         self.b = builder
-        self.memory = Memory(builder, chip.strided_accesses, self.evaluate)
+        self.memory = Memory(builder, chip, self.evaluate)
         self.analysis = Analysis(function)
         self.values: dict[ir.Value, Tensor | Emitted] = {}
         self.zero = Coordinate(builder.constant(0))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.passes.intrinsics import intrinsic
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
@@ -13,9 +14,9 @@ from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinat
 class Memory:
     """Emits memory ops. Where lanes are inactive no memory is touched."""
 
-    def __init__(self, builder: Builder, strided_accesses: bool, evaluate: Callable[[Tensor, Coordinates], Emitted]) -> None:
+    def __init__(self, builder: Builder, chip: Chip, evaluate: Callable[[Tensor, Coordinates], Emitted]) -> None:
         self.b = builder
-        self.strided_accesses = strided_accesses
+        self.chip = chip
         self.evaluate = evaluate
 
     # -- addresses
@@ -127,7 +128,7 @@ class Memory:
         if pointers is None and stride.constant == 1:
             return self.contiguous_load(pointer, access.element, width, mask, other, home)
         if pointers is None:
-            if self.strided_accesses:
+            if self.chip.strided_accesses:
                 return self.strided_load(pointer, stride, access.element, width, mask, other, home)
             pointers = self.lane_pointers(pointer, stride, access.element, width)
         return self.gather(pointers, access.element, width, mask, other, home)
@@ -232,7 +233,7 @@ class Memory:
         if pointers is None and stride.constant == 1:
             self.contiguous_store(pointer, value, mask, access.element, any(coordinate.streams for coordinate in at))
             return
-        if pointers is None and self.strided_accesses:
+        if pointers is None and self.chip.strided_accesses:
             size = b.mul(stride, b.constant(bits(access.element) // 8))
             lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
             operands = [value, pointer, size, lanes, b.constant(width, b.i32)]
@@ -241,7 +242,7 @@ class Memory:
         if pointers is None:
             pointers = self.lane_pointers(pointer, stride, access.element, width)
         lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
-        if self.has_vl:
+        if self.chip.active_lengths:
             self.indexed_store(pointers, value, lanes)
             return
         attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(access.element) // 8)}
@@ -300,7 +301,7 @@ class Memory:
                 attributes = {"alignment": ir.IntegerAttr.get(b.i64, LINE), "nontemporal": ir.UnitAttr.get()}
             b.create("llvm.store", [], [value.value, pointer.value], attributes)
         else:
-            if not self.has_vl and bits(element) <= 32 and not isinstance(element, ir.F16Type | ir.F32Type):
+            if not self.chip.is_riscv and bits(element) <= 32 and not isinstance(element, ir.F16Type | ir.F32Type):
                 value, mask = self.fenced(value, mask)
             attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(element) // 8)}
             b.create("llvm.intr.masked.store", [], [value.value, pointer.value, mask.value], attributes)
