@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.devices import Signature, get_device
-from triton_spacemit.dialect.chips import host_chip
+from triton_spacemit.dialect.hosts import host_chip
 from triton_spacemit.passes import codegen
 
 GUARD = 77  # what lies around the elements that are stored
@@ -118,7 +118,7 @@ def test_masks_that_become_constant(target: str, types: tuple[torch.dtype, torch
 
 def levels() -> dict[str, tuple[str, str]]:
     """CPU and features of what this machine runs besides its own code."""
-    if host_chip().has_vl:
+    if host_chip().is_riscv:
         return {}
     found, have = {"sse2": ("x86-64", "")}, host_chip().features.split(",")
     if "+avx2" in have:
