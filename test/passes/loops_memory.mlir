@@ -198,8 +198,7 @@ func.func @maybe_shared(%x: !llvm.ptr, %s: i64) {
   %c256 = arith.constant 256 : i64
   // CHECK: %[[NEGATED:.*]] = arith.subi %c0_i64, %arg1
   // CHECK: %[[DISTANCE:.*]] = arith.maxsi %arg1, %[[NEGATED]]
-  // CHECK: %[[APART:.*]] = arith.cmpi sgt, %[[DISTANCE]], %c0_i64
-  // CHECK: %[[SHARED:.*]] = arith.xori %[[APART]],
+  // CHECK: %[[SHARED:.*]] = arith.cmpi sle, %[[DISTANCE]], %c0_i64
   // CHECK: %[[COPY:.*]] = arith.andi %{{.*}}, %[[SHARED]]
   // CHECK: scf.if %[[COPY]]
   // CHECK: "llvm.intr.experimental.vp.strided.load"
