@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.abi import SCRATCH_ALIGNMENT
 from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.passes.loops.analysis import Analysis, Block, Node
@@ -14,7 +15,7 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.memory import Memory
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, Tensor, bits, row_major, stored_type
 
-ALIGNMENT = 64
+ALIGNMENT = SCRATCH_ALIGNMENT  # of everything that the program allocates
 ROOM = 16  # rows behind a matrix that a product's last register tile may write
 CONVERSIONS = ("arith.extf", "arith.truncf", "tt.fp_to_fp")
 
