@@ -78,6 +78,7 @@ class Access:
     shape: tuple[int, ...]
     op: ir.Operation
     index_value: ir.Value | None = None
+    unmasked: Emitted | None = None  # a scalar condition under which the mask is true everywhere
 
 
 def bits(type_: ir.Type) -> int:

@@ -66,9 +66,9 @@ def in_place(low: Lowering, tensor: Tensor, wanted: list[Emitted]) -> tuple[View
         for stride, dim in zip(view.strides, follows, strict=True):
             strides[dim] = stride
         return View(view.base, strides, view.element), condition
-    if access is None or access.mask is not None:
+    if access is None or (access.mask is not None and access.unmasked is None):
         return None
-    base, strides, condition = access.base, list(access.strides), None
+    base, strides, condition = access.base, list(access.strides), access.unmasked
     if access.index is not None:
         linear = linear_form(low, access.index_value, wanted)
         if linear is None or access.unit != bits(access.element) // 8:
