@@ -96,12 +96,10 @@ def _explain(error: Exception, kernel: Any, grid: Any, args: Sequence[Any], kwar
     from triton.compiler.errors import CompilationError
     from triton.runtime import driver
 
-    from triton_spacemit.backend.driver import CPUDriver
-
     function = kernel
     while not isinstance(function, _jit.JITFunction) and hasattr(function, "fn"):
         function = function.fn
-    if not isinstance(function, _jit.JITFunction) or not isinstance(driver.active, CPUDriver):
+    if not isinstance(function, _jit.JITFunction) or driver.active.get_current_target().backend != "cpu":
         return
     name = function.__name__
     bind = function.signature.bind if function is kernel else function.signature.bind_partial  # an autotuner adds arguments

@@ -140,7 +140,8 @@ def test_launches_of_other_backends_go_the_way_they_went(original, monkeypatch):
     keys: dict[object, str] = {}
     assert jit.compute_cache_key(keys, [("*fp32", "D")], {"num_warps": 4}) == "[('*fp32', 'D')]{'num_warps': 4}"
     assert list(keys) == [((("*fp32", "D"),), "{'num_warps': 4}")], "as Triton keeps it"
-    monkeypatch.setattr(triton.runtime.driver, "_active", SimpleNamespace(get_current_device=lambda: 1 / 0))
+    other = SimpleNamespace(get_current_device=lambda: 1 / 0, get_current_target=lambda: GPUS[0])
+    monkeypatch.setattr(triton.runtime.driver, "_active", other)
     with pytest.raises(ZeroDivisionError):
         copy_kernel[(1,)](None)
 
