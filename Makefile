@@ -37,8 +37,9 @@ lit: $(VENV)/installed
 pytest: qemu browser
 	$(BIN)/python -m pytest -q -rs -n $(JOBS)
 
-# What is generated from docstrings; tests fail where it is stale.
+# What is generated from docstrings and definitions; tests fail where it is stale.
 docs: $(VENV)/installed
+	$(BIN)/python -m triton_spacemit.dialect.abi > backend/runtime/abi.h
 	$(BIN)/python -m triton_spacemit.dialect.reference > docs/dialect.md
 	$(BIN)/python -m triton_spacemit.passes.reference > docs/passes.md
 

@@ -1,13 +1,14 @@
 """Triton backend for SpacemiT's CPUs, found through the entry point ``cpu`` in ``triton.backends``."""
 
-import importlib
+import functools
+import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from triton_spacemit.backend.language import extend_language
+from triton_spacemit.backend import patches
 
 _LANGUAGE = str(Path(__file__).parent / "language")
 _ALIAS = "triton.backends.spine_triton"
@@ -42,8 +43,32 @@ class _Finder:
             module.__spec__ = module.__spec__.loader_state  # type: ignore[union-attr]
 
 
+class _AfterImport:
+    """Finds one module with the finders behind it, once, and calls `complete` as soon as the module has been executed."""
+
+    def __init__(self, name: str, complete: Callable[[], None]) -> None:
+        self.name, self.complete = name, complete
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != self.name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            self.complete()
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
 sys.meta_path.append(_Finder)
-extend_language()
+
+sys.meta_path.insert(0, _AfterImport("triton.runtime.interpreter", functools.partial(patches.apply, patches.INTERPRET)))
 
 # Triton imports the compiler and the driver while it is being imported; either of them as a process's first import would find itself
 # half made. Within Triton's own import this does nothing.

@@ -6,8 +6,8 @@ import os
 import uuid
 from pathlib import Path
 
-from triton import knobs
-from triton.runtime.cache import FileCacheManager
+from triton.knobs import env_class
+from triton.runtime.cache import CacheManager, FileCacheManager
 
 
 def _digest(path: str) -> str:
@@ -15,7 +15,7 @@ def _digest(path: str) -> str:
 
 
 class CheckedCacheManager(FileCacheManager):
-    """Keeps a digest of every file of a group beside the group's list, and checks them when the group is read."""
+    """Keeps a digest of every file of a kernel of ours beside the list of the files, and checks them when the list is read."""
 
     def put(self, data: str | bytes, filename: str, binary: bool = True) -> str:
         """As Triton's, which makes and removes a folder for each file: on a busy machine that takes as long as compiling does."""
@@ -26,7 +26,8 @@ class CheckedCacheManager(FileCacheManager):
         return str(path)
 
     def put_group(self, filename: str, group: dict[str, str]) -> str:
-        self.put(json.dumps({name: _digest(path) for name, path in group.items()}), f"__sha__{filename}", binary=False)
+        if any(name.endswith(".o") for name in group):  # else of another backend's kernel
+            self.put(json.dumps({name: _digest(path) for name, path in group.items()}), f"__sha__{filename}", binary=False)
         return super().put_group(filename, group)
 
     def get_group(self, filename: str) -> dict[str, str] | None:
@@ -42,7 +43,15 @@ class CheckedCacheManager(FileCacheManager):
         return group if all(expected.get(name) == _digest(path) for name, path in group.items()) else None
 
 
-def install() -> None:
-    """Make this Triton's cache manager, unless the user chose one."""
-    if knobs.cache.manager_class is None:
-        knobs.cache.manager_class = CheckedCacheManager
+class _ManagerClass(env_class[CacheManager]):
+    """Triton's setting, with ours as its default."""
+
+    def get(self) -> type[CacheManager]:
+        return super().get() or CheckedCacheManager
+
+
+def manager_class(original: env_class[CacheManager]) -> env_class[CacheManager]:
+    """What stands for Triton's setting of the cache manager."""
+    setting = _ManagerClass(original.key, original.type)
+    setting.name = original.name
+    return setting

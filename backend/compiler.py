@@ -14,6 +14,7 @@ from triton import knobs as triton_knobs
 from triton._C.libtriton import ir
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
+from triton_spacemit.backend import patches
 from triton_spacemit.backend.errors import OptionError
 from triton_spacemit.backend.knobs import active_target
 from triton_spacemit.backend.options import Options, make_options
@@ -31,13 +32,8 @@ class SpacemitBackend(BaseBackend):
     binary_ext = "o"
 
     def __init__(self, target: GPUTarget) -> None:
-        from triton_spacemit.backend import assembly, cache, launch_path, overrides
-
         super().__init__(target)
-        assembly.install()
-        cache.install()
-        launch_path.install_metadata()
-        overrides.install()
+        patches.apply(patches.COMPILE)
         self.chip = str(target.arch) or active_target()[1]
 
     @staticmethod
@@ -59,9 +55,9 @@ class SpacemitBackend(BaseBackend):
         return {"min_dot_size": lambda lhs, rhs: (1, 1, 1), "convert_custom_types": convert_fp8e4b15}
 
     def get_module_map(self) -> dict[str, ModuleType]:
-        from triton.language.extra.cpu import libdevice
+        from triton_spacemit.backend.language import module_map
 
-        return {"triton.language.extra.libdevice": libdevice}
+        return module_map()
 
     def load_dialects(self, context: ir.context) -> None:
         pass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from triton.backends import driver as _base
 from triton.backends.compiler import GPUTarget
 
+from triton_spacemit.backend import patches
 from triton_spacemit.backend.knobs import active_index, active_target, is_selected, knobs, select_backend
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class CPUDriver(_base.DriverBase):
         super().__init__()
         from triton_spacemit.backend import launcher
 
+        patches.apply(patches.COMPILE, patches.LAUNCH)
         self.utils = Utils()
         self.launcher_cls = launcher.make_launcher
         # Bound as attributes: every launch asks for them.

@@ -1,9 +1,11 @@
-"""Triton's own part of a launch: mistakes named by kernel and argument, and two steps without what nobody sees.
+"""Triton's own part of a launch: mistakes named by kernel and argument, and a launch without what nobody sees.
 
-`kernel[grid](...)` is `KernelInterface.__getitem__`, then `JITFunction.run`, which binds and specialises the arguments, looks the kernel up
-by `compute_cache_key`, asks it for its `launch_metadata` and calls the launcher.
+`kernel[grid](...)` is `KernelInterface.__getitem__`, then `JITFunction.run`. For each device, `run` asks the function once for what
+`create_binder` makes: the kernels compiled so far, their keys, and the binder, which binds and specialises the arguments. Then at every
+launch it looks the kernel up by `compute_cache_key`, asks it for its `launch_metadata` and calls the launcher.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,61 +13,82 @@ import triton.runtime.jit as _jit
 from triton import knobs
 from triton._C.libtriton import native_specialize_impl
 from triton.backends.compiler import BaseBackend
+from triton.compiler.compiler import CompiledKernel
 
 from triton_spacemit.backend.errors import ArgumentError, RangeError
 
-_compute_cache_key = _jit.compute_cache_key
 
+class LaunchedKernel(CompiledKernel):
+    """A compiled kernel, without two steps of its launch that nobody sees."""
 
-def install() -> None:
-    """Replace the functions of kernels, and read a setting once that `run` would read from the environment at each launch."""
-    _jit.compute_cache_key = compute_cache_key
-    _jit.KernelInterface.__getitem__ = _getitem
-    # Triton does so itself with the settings beside it; only instrumented GPU code depends on this one.
-    type(knobs.compilation).fpsan_homomorphic_casts = knobs.compilation.fpsan_homomorphic_casts
+    #: Triton's property, which loads the kernel when it is first asked for, and asks each time whether it has.
+    run = functools.cached_property(CompiledKernel.run.fget)
 
-
-def install_metadata() -> None:
-    """Replace the method of compiled kernels, which Triton defines later than the others."""
-    from triton.compiler.compiler import CompiledKernel
-
-    make = CompiledKernel.launch_metadata
-    if make.__module__ == __name__:
-        return
-
-    def launch_metadata(self: Any, grid: Any, stream: Any, *args: Any) -> Any:
+    def launch_metadata(self, grid: Any, stream: Any, *args: Any) -> Any:
         """What hooks are told of a launch, or None: Triton makes it for empty chains of hooks too."""
         runtime = knobs.runtime
         if getattr(runtime.launch_enter_hook, "calls", True) or getattr(runtime.launch_exit_hook, "calls", True):
-            return make(self, grid, stream, *args)
+            return super().launch_metadata(grid, stream, *args)
         return None
 
-    CompiledKernel.launch_metadata = launch_metadata
+
+class Kernels(dict[str, Any]):
+    """Key to kernel of this backend, as `JITFunction.run` looks them up."""
+
+    def __setitem__(self, key: str, kernel: Any) -> None:
+        if type(kernel) is CompiledKernel:  # else one that is still being compiled, which is stored again when it is done
+            kernel.__class__ = LaunchedKernel
+        super().__setitem__(key, kernel)
 
 
-def compute_cache_key(cache: dict[Any, str], specialization: list[Any], options: dict[str, Any]) -> str:
-    """Triton's key of a kernel. Triton itself remembers keys by the text of all options, which is made anew at every launch."""
-    try:
-        known = (*specialization, *options, *options.values())
-        key = cache.get(known)
-    except TypeError:  # an option without a hash
-        return _compute_cache_key(cache, specialization, options)
-    if key is None:
-        key = cache[known] = _compute_cache_key(cache, specialization, options)
-    return key
+class Keys(dict[Any, str]):
+    """Specialisation and options to the key of a kernel of this backend."""
 
 
-def _getitem(self: Any, grid: Any) -> Callable[..., Any]:
-    def launch(*args: Any, **kwargs: Any) -> Any:
+def create_binder(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What stands for `JITFunction.create_binder`: kernels and keys of this backend are in dictionaries of classes of their own."""
+
+    def create_binder(self: Any) -> Any:
+        kernels, keys, target, backend, binder = made = original(self)
+        return (Kernels(kernels), Keys(keys), target, backend, binder) if target.backend == "cpu" else made
+
+    return create_binder
+
+
+def compute_cache_key(original: Callable[..., str]) -> Callable[..., str]:
+    """What stands for the function of that name. Triton's own remembers keys by the text of all options, which is made at every launch."""
+
+    def compute_cache_key(keys: dict[Any, str], specialization: list[Any], options: dict[str, Any]) -> str:
+        if type(keys) is not Keys:
+            return original(keys, specialization, options)
         try:
-            return self.run(grid=grid, warmup=False, *args, **kwargs)  # noqa: B026, as Triton does
-        except ArgumentError:
-            raise
-        except Exception as error:
-            _explain(error, self, grid, args, kwargs)
-            raise
+            known = (*specialization, *options, *options.values())
+            key = keys.get(known)
+        except TypeError:  # an option without a hash
+            return original(keys, specialization, options)
+        if key is None:
+            key = keys[known] = original(keys, specialization, options)
+        return key
 
-    return launch
+    return compute_cache_key
+
+
+def getitem(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What stands for `KernelInterface.__getitem__`: the same, and mistakes are explained where our driver is the active one."""
+
+    def __getitem__(self: Any, grid: Any) -> Callable[..., Any]:
+        def launch(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return self.run(grid=grid, warmup=False, *args, **kwargs)  # noqa: B026, as Triton does
+            except ArgumentError:
+                raise
+            except Exception as error:
+                _explain(error, self, grid, args, kwargs)
+                raise
+
+        return launch
+
+    return __getitem__
 
 
 def _explain(error: Exception, kernel: Any, grid: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
@@ -73,12 +96,10 @@ def _explain(error: Exception, kernel: Any, grid: Any, args: Sequence[Any], kwar
     from triton.compiler.errors import CompilationError
     from triton.runtime import driver
 
-    from triton_spacemit.backend.driver import CPUDriver
-
     function = kernel
     while not isinstance(function, _jit.JITFunction) and hasattr(function, "fn"):
         function = function.fn
-    if not isinstance(function, _jit.JITFunction) or not isinstance(driver.active, CPUDriver):
+    if not isinstance(function, _jit.JITFunction) or driver.active.get_current_target().backend != "cpu":
         return
     name = function.__name__
     bind = function.signature.bind if function is kernel else function.signature.bind_partial  # an autotuner adds arguments

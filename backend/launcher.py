@@ -16,6 +16,7 @@ from triton.backends.driver import decompose_descriptor, expand_signature
 from triton_spacemit.backend.devices import Signature, get_device
 from triton_spacemit.backend.errors import ArgumentError, DeviceError
 from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.dialect.abi import MAX_THREADS
 
 # Format of each type in its 8-byte slot. bfloat16 is packed as the upper half of a float32.
 _FORMATS = {
@@ -35,9 +36,6 @@ _FORMATS = {
     "f32": "f4x",
     "fp64": "d",
 }
-#: The largest pool (`MAX_THREADS` in pool.c).
-MAX_THREADS = 1024
-
 _LARGEST_EXTENT = (1 << 31) - 1  # program ids are int32
 _FLOATS = ("fp16", "bf16", "fp32", "f32", "fp64")
 

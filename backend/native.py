@@ -20,6 +20,7 @@ from pathlib import Path
 from triton import knobs
 
 from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.dialect import abi
 
 _SOURCES = Path(__file__).parent / "runtime"
 _SHARED = ("pool.c", "team.c", "services.c", "externals.c")
@@ -64,6 +65,8 @@ def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:
         compiler = version("ziglang")
     except PackageNotFoundError:
         raise DeviceError(f"building {name} needs the compiler of the Python package ziglang: pip install ziglang") from None
+    if (_SOURCES / "abi.h").read_text() != abi.header():
+        raise DeviceError(f"{_SOURCES / 'abi.h'} is not that of this compiler (dialect/abi.py): run `make docs`")
     flags = (*flags, "-std=gnu11", "-O2", "-Wall", "-s")
     digest = hashlib.sha256(repr((compiler, flags, sources)).encode())
     for source in (*sources, *sorted(path.name for path in _SOURCES.glob("*.h"))):
@@ -75,12 +78,13 @@ def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:
     with locked(folder):
         if not path.exists():
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                _compile([str(_SOURCES / source) for source in sources], flags, Path(work) / name)
+                build([str(_SOURCES / source) for source in sources], flags, Path(work) / name)
                 os.replace(Path(work) / name, path)
     return path
 
 
-def _compile(sources: list[str], flags: tuple[str, ...], output: Path) -> None:
+def build(sources: list[str], flags: tuple[str, ...], output: Path) -> None:
+    """Compile and link C files. Raises DeviceError with what the compiler says."""
     command = [sys.executable, "-m", "ziglang", "cc", *flags, *sources, "-lpthread", "-lm", "-o", str(output)]
     zig = {"ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(cache_dir() / "zig")}
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **zig}, cwd=output.parent, check=False)

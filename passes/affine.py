@@ -1,17 +1,22 @@
 """Integer tensors and pointer tensors as affine forms of the block's coordinates.
 
-Describing a value creates no ops: forms are made of nodes, which become ops where they are needed. Address arithmetic is assumed not to
-wrap, so scalars are sign-extended to i64 at the leaves.
+Describing a value creates no ops: forms are made of nodes, which become ops where they are needed. They are in i64, scalars sign-extended
+at the leaves. An integer tensor may wrap around: it equals its form where the form is within the tensor's type. Addresses are assumed not
+to wrap around; masks ask.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
+from triton_spacemit.passes.facts.order import unanswered
+from triton_spacemit.passes.facts.ranges import Range, Ranges, signed
 from triton_spacemit.passes.nodes import Node, Nodes
+
+_CONTROL = ("scf.for", "scf.if", "scf.while")
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +24,8 @@ class Form:
     """Element i is `offset + sum_d strides[d] * i[d] + rest[i]`.
 
     For a pointer it is the byte address `pointer + size * (offset + sum_d strides[d] * i[d]) + unit * rest[i]`. `rest` is an integer tensor
-    of the value's own shape. Dimensions of extent 1 have stride 0.
+    of the value's own shape. Dimensions of extent 1 have stride 0. It holds where each form in `checks` is within 32 bits, as narrower
+    integers that were extended on the way may have wrapped around.
     """
 
     shape: tuple[int, ...]
@@ -29,23 +35,40 @@ class Form:
     pointer: Node | None = None
     size: int = 1
     unit: int = 1
+    checks: "tuple[Form, ...]" = ()
 
     @property
     def uniform(self) -> bool:
         return self.rest is None and all(stride.constant == 0 for stride in self.strides)
 
     @property
+    def key(self) -> tuple:
+        """The same for forms of the same affine part."""
+        return (self.shape, self.offset.key, tuple(stride.key for stride in self.strides))
+
+    @property
     def only_rest(self) -> bool:
         return self.offset.constant == 0 and all(stride.constant == 0 for stride in self.strides)
 
 
-class Describer:
-    """Finds the forms of values. `merge` is asked for results of, and block arguments in, control flow: it fills `forms` in."""
+class Merge(Protocol):
+    """Who knows control flow."""
 
-    def __init__(self, nodes: Nodes, merge: Callable[[ir.Operation], object]) -> None:
+    def plan(self, op: ir.Operation) -> object:
+        """Enter the forms of all that `op` carries."""
+
+    def starts(self, op: ir.Operation) -> list[ir.Value]:
+        """The values whose forms `plan` asks for first."""
+
+
+class Describer:
+    """Finds the forms of values. Those of results of, and block arguments in, control flow are entered in `forms` by `merge`."""
+
+    def __init__(self, nodes: Nodes, merge: Merge) -> None:
         self.nodes = nodes
         self.merge = merge
         self.forms: dict[ir.Value, Form] = {}
+        self.ranges = Ranges()
         self._shapes: dict[ir.Type, tuple[tuple[int, ...], int, str | None]] = {}
 
     def info(self, type_: ir.Type) -> tuple[tuple[int, ...], int, str | None]:
@@ -71,21 +94,34 @@ class Describer:
 
     def describe(self, value: ir.Value) -> Form:
         """The form of an integer tensor (i32, i64) or of a tensor of pointers."""
-        form = self.forms.get(value)
-        if form is None:
-            owner = value.owner
-            if isinstance(value, ir.OpResult):
-                op = owner.operation
-                if op.name in ("scf.for", "scf.if", "scf.while"):
-                    self.merge(op)
-                    form = self.forms.get(value)
-                else:
-                    rule = _RULES.get(op.name)
-                    form = rule(self, op, value) if rule else None
-            if form is None:
-                form = self.opaque(value)
-            self.forms[value] = form
-        return form
+        for one in unanswered(value, self.forms, self._needs):
+            self.forms[one] = self._form(one)
+        return self.forms[value]
+
+    def _form(self, value: ir.Value) -> Form:
+        form = None
+        if isinstance(value, ir.OpResult):
+            op = value.owner.operation
+            if op.name in _CONTROL:
+                self.merge.plan(op)
+                form = self.forms.get(value)
+            else:
+                rule = _RULES.get(op.name)
+                form = rule(self, op, value) if rule else None
+        return self.opaque(value) if form is None else form
+
+    def _needs(self, value: ir.Value) -> list[ir.Value]:
+        """The values whose forms that of `value` is made of."""
+        if not isinstance(value, ir.OpResult):
+            return []
+        op = value.owner.operation
+        if op.name in _CONTROL:
+            return self.merge.starts(op)
+        return [operand for operand in op.operands if self._has_form(operand)] if op.name in _RULES and self._has_form(value) else []
+
+    def _has_form(self, value: ir.Value) -> bool:
+        shape, bits, pointee = self.info(value.type)
+        return bool(shape) and (bool(bits) or pointee is not None)
 
     def opaque(self, value: ir.Value) -> Form:
         """A value of which nothing is known: an integer tensor is itself, a pointer tensor becomes addresses under the same name."""
@@ -147,7 +183,7 @@ class Describer:
 
     def _sum(self, a: Form, b: Form, rest: Node | None, op: ir.Operation) -> Form:
         strides = tuple(self.nodes.add(s, t, op) for s, t in zip(a.strides, b.strides, strict=True))
-        return replace(a, offset=self.nodes.add(a.offset, b.offset, op), strides=strides, rest=rest)
+        return replace(a, offset=self.nodes.add(a.offset, b.offset, op), strides=strides, rest=rest, checks=_merged(a.checks, b.checks))
 
     def _mul(self, op: ir.Operation, value: ir.Value) -> Form | None:
         forms = self._integer_operands(op)
@@ -170,19 +206,48 @@ class Describer:
         ):
             return self.opaque(value)  # wraps for certain: a hash, not an address
         rest = None if a.rest is None else self.nodes.op(op.name, [a.rest, self.nodes.leaf(operand)], value.type, op)
-        return replace(a, offset=self.nodes.mul(a.offset, factor, op), strides=strides, rest=rest)
+        offset = self.nodes.mul(a.offset, factor, op)
+        return replace(a, offset=offset, strides=strides, rest=rest, checks=_merged(a.checks, b.checks))
 
-    def _cast(self, op: ir.Operation, value: ir.Value) -> Form | None:
-        operand = op.operands[0]
-        if not self.info(value.type)[1] or not self.info(operand.type)[1]:
+    def range_of(self, form: Form) -> Range:
+        """What the affine part of a form can be."""
+        found = self.ranges.of_node(form.offset)
+        for stride, extent in zip(form.strides, form.shape, strict=True):
+            found = found.plus(self.ranges.of_node(stride).times(Range(0, extent - 1)))
+        return found
+
+    def _sign_extension(self, op: ir.Operation, value: ir.Value) -> Form | None:
+        form = self._source_of_cast(op, value)
+        if form is None or (form.rest is not None and form.only_rest):
             return None
-        form = self.describe(operand)
-        if form.rest is not None and form.only_rest:
-            return self.opaque(value)
-        if op.name == "arith.extui" and form.uniform:
-            return replace(form, offset=self.nodes.unsigned(form.offset, 32))
-        rest = None if form.rest is None else self.nodes.op(op.name, [form.rest], value.type, op)
-        return replace(form, rest=rest)
+        if form.rest is not None:
+            return replace(form, rest=self.nodes.op(op.name, [form.rest], value.type, op))
+        return form if self.range_of(form).within(signed(32)) else replace(form, checks=_merged(form.checks, (form,)))
+
+    def unsigned(self, form: Form, bits: int) -> Form | None:
+        """A form of so many bits read as unsigned numbers: of a scalar, or of what is known not to be negative."""
+        range_ = self.range_of(form)
+        if form.rest is not None or form.checks:
+            return None
+        if range_.natural and range_.within(signed(bits)):
+            return form
+        exact = form.offset.name == "arith.extsi" or (form.offset.constant is not None and range_.within(signed(bits)))
+        return replace(form, offset=self.nodes.unsigned(form.offset, bits)) if form.uniform and exact else None
+
+    def _zero_extension(self, op: ir.Operation, value: ir.Value) -> Form | None:
+        form = self._source_of_cast(op, value)
+        return None if form is None else self.unsigned(form, 32)
+
+    def _truncation(self, op: ir.Operation, value: ir.Value) -> Form | None:
+        """Of what is known to fit."""
+        form = self._source_of_cast(op, value)
+        if form is None or form.rest is not None or form.checks:
+            return None
+        return form if self.range_of(form).within(signed(32)) else None
+
+    def _source_of_cast(self, op: ir.Operation, value: ir.Value) -> Form | None:
+        operand = op.operands[0]
+        return self.describe(operand) if self.info(value.type)[1] and self.info(operand.type)[1] else None
 
     def _reshaped(self, op: ir.Operation, value: ir.Value, strides: Callable[[Form], tuple[Node, ...] | None]) -> Form | None:
         """The form of a value that only rearranges elements: `strides` gives the new strides, or None where they are not affine."""
@@ -256,6 +321,7 @@ class Describer:
                 pointer=a.pointer and nodes.select(test, a.pointer, b.pointer, op),
                 offset=nodes.select(test, a.offset, b.offset, op),
                 strides=tuple(nodes.select(test, s, t, op) for s, t in zip(a.strides, b.strides, strict=True)),
+                checks=_merged(a.checks, b.checks),
             )
         if pointee is None:
             return self.opaque(value)
@@ -272,7 +338,7 @@ class Describer:
                 wide = self.integers(base.shape, self.nodes.i64)
                 parts = [self.scaled(self.wide(node, op), factor, wide, op) for node, factor in ((rest, unit), (offset.rest, base.size))]
                 rest, unit = self.nodes.op("arith.addi", parts, wide, op), 1
-        return replace(self._sum(base, offset, rest, op), unit=unit)
+        return replace(self._sum(base, offset, rest, op), unit=unit, checks=())
 
     def _bitcast(self, op: ir.Operation, value: ir.Value) -> Form | None:
         shape, _, pointee = self.info(value.type)
@@ -344,6 +410,11 @@ class Describer:
         return self.tensor(affine, op)
 
 
+def _merged(first: tuple[Form, ...], second: tuple[Form, ...]) -> tuple[Form, ...]:
+    known = [form.key for form in first]
+    return first + tuple(form for form in second if form.key not in known)
+
+
 Rule = Callable[[Describer, ir.Operation, ir.Value], Form | None]
 _RULES: dict[str, Rule] = {
     "arith.constant": Describer._constant,
@@ -353,9 +424,9 @@ _RULES: dict[str, Rule] = {
     "arith.subi": Describer._add,
     "arith.muli": Describer._mul,
     "arith.shli": Describer._mul,
-    "arith.extsi": Describer._cast,
-    "arith.extui": Describer._cast,
-    "arith.trunci": Describer._cast,
+    "arith.extsi": Describer._sign_extension,
+    "arith.extui": Describer._zero_extension,
+    "arith.trunci": Describer._truncation,
     "tt.expand_dims": Describer._expand_dims,
     "tt.broadcast": Describer._broadcast,
     "tt.reshape": Describer._reshape,

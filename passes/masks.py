@@ -1,6 +1,10 @@
-"""Masks as bounds of the block's coordinates, found as affine forms are (`affine.py`): no op is created."""
+"""Masks as bounds of the block's coordinates, found as affine forms are (`affine.py`): no op is created.
 
-from collections.abc import Callable
+What is compared may have wrapped around. Where it is not known that it has not, one scalar condition decides at run time: where it holds,
+there are bounds, and where it does not, the comparison itself counts.
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from torch_mlir import ir
@@ -8,21 +12,27 @@ from torch_mlir import ir
 from triton_spacemit.dialect.predicates import FLIPPED, SIGNED_OF, IntPredicate, attribute_of
 from triton_spacemit.passes import affine
 from triton_spacemit.passes.affine import Describer, Form
+from triton_spacemit.passes.facts.order import unanswered
+from triton_spacemit.passes.facts.ranges import Range, signed
 from triton_spacemit.passes.nodes import Node
 
-_FAR = 2**62  # no address is so far out
-_GROWING = ("arith.addi", "arith.muli", "arith.extsi", "arith.index_cast", "arith.divsi", "arith.remsi", "arith.minsi")
+_FAR = 2**62  # limits of 64 bits are cut off there: differences to what is `_NEAR` do not wrap around
+_NEAR = Range(-(2**61), 2**61)
 
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """A mask: `lower[d] <= i[d] < upper[d]` for all d (None: no bound), all scalar `conditions`, and all i1 tensors in `rest`."""
+    """A mask: `lower[d] <= i[d] < upper[d]` for all d (None: no bound), all scalar `conditions`, and all i1 tensors in `rest`.
+
+    Each of `checked`, too: a scalar condition, and the i1 tensor that counts where it does not hold.
+    """
 
     shape: tuple[int, ...]
     lower: tuple[Node | None, ...]
     upper: tuple[Node | None, ...]
     conditions: tuple[Node, ...] = ()
     rest: tuple[Node, ...] = ()
+    checked: tuple[tuple[Node, Node], ...] = ()
 
 
 class Masks:
@@ -35,14 +45,11 @@ class Masks:
 
     def bounds(self, value: ir.Value) -> Bounds:
         """The bounds that a tensor of i1 stands for."""
-        bounds = self._known.get(value)
-        if bounds is None:
-            rule = _RULES.get(value.owner.operation.name) if isinstance(value, ir.OpResult) else None
-            bounds = rule(self, value.owner.operation, value) if rule else None
-            if bounds is None:
-                bounds = self._opaque(value)
-            self._known[value] = bounds
-        return bounds
+        for one in unanswered(value, self._known, _needs):
+            rule = _RULES.get(one.owner.operation.name) if isinstance(one, ir.OpResult) else None
+            bounds = rule(self, one.owner.operation, one) if rule else None
+            self._known[one] = self._opaque(one) if bounds is None else bounds
+        return self._known[value]
 
     def _opaque(self, value: ir.Value) -> Bounds:
         return replace(self._true(tuple(value.type.shape)), rest=(self.nodes.leaf(value),))
@@ -74,6 +81,7 @@ class Masks:
             tuple(nodes.least(x, y, op) for x, y in zip(a.upper, b.upper, strict=True)),
             a.conditions + b.conditions,
             a.rest + b.rest,
+            a.checked + b.checked,
         )
 
     def _reshaped(self, op: ir.Operation, value: ir.Value) -> Bounds | None:
@@ -97,8 +105,13 @@ class Masks:
         elif any(extent == 1 and bound is not None for b in (lower, upper) for extent, bound in zip(bounds.shape, b, strict=True)):
             return None  # a broadcast mask that is false by a constant: the bound is not one on the wider dimension
         attributes = {name: op.attributes[name] for name in ("axis", "order") if name in op.attributes}
-        rest = tuple(self.nodes.op(op.name, [node], self.describer.integers(shape, self.nodes.i1), op, attributes) for node in bounds.rest)
-        return Bounds(shape, lower, upper, bounds.conditions, rest)
+
+        def reshaped(node: Node) -> Node:
+            return self.nodes.op(op.name, [node], self.describer.integers(shape, self.nodes.i1), op, attributes)
+
+        rest = tuple(reshaped(node) for node in bounds.rest)
+        checked = tuple((condition, reshaped(node)) for condition, node in bounds.checked)
+        return Bounds(shape, lower, upper, bounds.conditions, rest, checked)
 
     def _compare(self, op: ir.Operation, value: ir.Value) -> Bounds | None:
         first, second = op.operands
@@ -110,16 +123,68 @@ class Masks:
             return None
         if a.uniform and not b.uniform:
             a, b, predicate = b, a, FLIPPED[predicate]
-        unsigned = predicate in SIGNED_OF
-        if unsigned and (predicate not in (IntPredicate.ult, IntPredicate.ule) or not b.uniform or a.uniform):
+        near = signed(32) if bits == 32 else _NEAR
+        numbers = [(form, signed(32)) for form in a.checks + b.checks] + [(a, near)]
+        if predicate not in SIGNED_OF:
+            if bits == 32 or not b.uniform:
+                numbers.append((b, near))
+            bounds = self._solve(a, b, predicate, op)
+        else:
+            bounds = self._compare_unsigned(a, b, SIGNED_OF[predicate], numbers, bits, op)
+        return None if bounds is None else self._checked(bounds, numbers, value, op)
+
+    def _compare_unsigned(
+        self, a: Form, b: Form, predicate: IntPredicate, numbers: list[tuple[Form, Range]], bits: int, op: ir.Operation
+    ) -> Bounds | None:
+        """As signed numbers, where that makes no difference; what has to be in which range for it goes to `numbers`."""
+        if predicate not in (IntPredicate.slt, IntPredicate.sle) or not b.uniform or a.uniform:
             return None
-        if unsigned:
-            b, predicate = replace(b, offset=self.nodes.unsigned(b.offset, bits)), SIGNED_OF[predicate]
-        bounds = self._solve(a, b, predicate, op)
-        if bounds is not None and unsigned:
-            positive = self._solve(a, self.describer.build(a.shape), IntPredicate.sge, op)
-            bounds = self._intersection(bounds, positive, op)
-        return bounds
+        limit = self.describer.unsigned(b, bits) if bits == 32 and self.describer.range_of(a).natural else None
+        if limit is None:
+            limit = b
+            numbers.append((b, Range(0, signed(bits).high)))
+        below, positive = self._solve(a, limit, predicate, op), self._solve(a, self.describer.build(a.shape), IntPredicate.sge, op)
+        return None if below is None or positive is None else self._intersection(below, positive, op)
+
+    def _checked(self, bounds: Bounds, forms: Iterable[tuple[Form, Range]], value: ir.Value, op: ir.Operation) -> Bounds | None:
+        """The bounds of `value`, which are right where all forms are in their ranges: at once, or under a condition; None where never."""
+        nodes = self.nodes
+        needed: list[Node] = []
+        for form, range_ in forms:
+            found = self._within(form, range_, op)
+            if found is None:
+                return None
+            needed += [condition for condition in found if condition.key not in [known.key for known in needed]]
+        if not needed:
+            return bounds
+        if bounds.conditions:
+            return None  # a comparison of scalars, which is as cheap as the conditions
+        holds = needed[0]
+        for condition in needed[1:]:
+            holds = nodes.op("arith.andi", [holds, condition], nodes.i1, op)
+        ends = [nodes.const(extent) for extent in bounds.shape]
+        return replace(
+            bounds,
+            lower=tuple(node and nodes.select(holds, node, nodes.zero, op) for node in bounds.lower),
+            upper=tuple(node and nodes.select(holds, node, end, op) for node, end in zip(bounds.upper, ends, strict=True)),
+            checked=((holds, nodes.leaf(value)),),
+        )
+
+    def _within(self, form: Form, range_: Range, op: ir.Operation) -> list[Node] | None:
+        """The conditions under which all elements of `form` are in a range: none where that is known, None where it is known not to be."""
+        ranges = self.describer.ranges
+        offset, spread = ranges.of_node(form.offset), Range(0, 0)
+        for stride, extent in zip(form.strides, form.shape, strict=True):
+            spread = spread.plus(ranges.of_node(stride).times(Range(0, extent - 1)))
+        least, most = range_.low - spread.low, range_.high - spread.high
+        if least > most or offset.high < least or offset.low > most:
+            return None
+        limits = [(IntPredicate.sge, least)] * (offset.low < least) + [(IntPredicate.sle, most)] * (offset.high > most)
+        return [self._condition(predicate, form.offset, self.nodes.const(limit), op) for predicate, limit in limits]
+
+    def _condition(self, predicate: IntPredicate, a: Node, b: Node, op: ir.Operation) -> Node:
+        with op.context:
+            return self.nodes.op("arith.cmpi", [a, b], self.nodes.i1, op, {"predicate": attribute_of(predicate)})
 
     def _solve(self, a: Form, b: Form, predicate: IntPredicate, op: ir.Operation) -> Bounds | None:
         """Bounds for `a predicate b`, where their difference varies in at most one dimension, by a constant."""
@@ -128,19 +193,15 @@ class Masks:
         varying = [d for d, stride in enumerate(strides) if stride.constant != 0]
         true = self._true(a.shape)
         if not varying:
-            with op.context:
-                attributes = {"predicate": attribute_of(predicate)}
-            condition = nodes.op("arith.cmpi", [a.offset, b.offset], nodes.i1, op, attributes)
-            return replace(true, conditions=(condition,))
+            return replace(true, conditions=(self._condition(predicate, a.offset, b.offset, op),))
         if len(varying) > 1 or strides[varying[0]].constant is None:
             return None
         d, step = varying[0], strides[varying[0]].constant
-        if predicate == IntPredicate.sge and step > 0 and b.uniform and b.offset.constant is not None and b.offset.constant <= 0:
-            if _is_natural(a.offset):
-                return true
+        if predicate == IntPredicate.sge and self.describer.range_of(a).low >= self.describer.range_of(b).high:
+            return true
         # step * i  predicate  limit
         end = b.offset
-        if end.constant is None and not end.operands:
+        if not self.describer.ranges.of_node(end).within(_NEAR):
             # any 64 bits that a caller passes, but the difference must not wrap around
             end = nodes.least(nodes.greatest(end, nodes.const(-_FAR), op), nodes.const(_FAR), op)
         limit = nodes.sub(end, a.offset, op)
@@ -158,25 +219,11 @@ class Masks:
         )
 
 
-def _is_natural(node: Node) -> bool:
-    """Whether a scalar is known not to be negative: computed without subtraction from program ids, counts and indices of loops."""
-    if node.constant is not None:
-        return node.constant >= 0
-    if node.operands:
-        return node.name in _GROWING and all(_is_natural(operand) for operand in node.operands)
-    return node.value is not None and _is_natural_value(node.value)
-
-
-def _is_natural_value(value: ir.Value) -> bool:
-    if not isinstance(value, ir.OpResult):
-        loop = value.owner.owner.operation
-        return loop.name in ("scf.for", "xsmt.parallel") and value.arg_number == 0 and _is_natural_value(loop.operands[0])
-    op = value.owner.operation
-    if op.name == "arith.constant":
-        return op.attributes["value"].value >= 0
-    if op.name in _GROWING:
-        return all(_is_natural_value(operand) for operand in op.operands)
-    return op.name in ("tt.get_program_id", "tt.get_num_programs")
+def _needs(value: ir.Value) -> list[ir.Value]:
+    """The masks that the bounds of `value` are made of."""
+    if isinstance(value, ir.OpResult) and value.owner.operation.name in _OF_MASKS:
+        return list(value.owner.operation.operands)
+    return []
 
 
 def _only_rest(bounds: Bounds) -> bool:
@@ -193,4 +240,5 @@ _RULES: dict[str, Callable[[Masks, ir.Operation, ir.Value], Bounds | None]] = {
     "tt.reshape": Masks._reshaped,
     "tt.trans": Masks._reshaped,
 }
+_OF_MASKS = frozenset(_RULES) - {"arith.constant", "arith.cmpi", "tt.splat"}
 DESCRIBED = affine.DESCRIBED | frozenset(_RULES)  # ops whose results have forms or bounds

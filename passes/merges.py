@@ -11,6 +11,9 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
 from triton_spacemit.passes.affine import Describer, Form
+from triton_spacemit.passes.facts.divisibility import of_number
+from triton_spacemit.passes.facts.order import unanswered
+from triton_spacemit.passes.facts.ranges import Range, turns
 from triton_spacemit.passes.masks import DESCRIBED
 from triton_spacemit.passes.nodes import Node, Nodes
 
@@ -61,7 +64,7 @@ class Planner:
 
     def __init__(self, nodes: Nodes) -> None:
         self.nodes = nodes
-        self.describer = Describer(nodes, self.plan)
+        self.describer = Describer(nodes, self)
         self.plans: dict[ir.Operation, Plan] = {}
         self.needed: set[ir.Value] = set()
 
@@ -109,6 +112,20 @@ class Planner:
             self.plans[op] = plan
         return plan
 
+    def starts(self, op: ir.Operation) -> list[ir.Value]:
+        """What the plan of `op` describes first: the values that enter a loop, or that the sides of a branch end with."""
+        if op in self.plans:
+            return []
+        if op.name == "scf.if":
+            carried = [number for number, result in enumerate(op.results) if self.carries(result)]
+            return [_terminator(region.blocks[0]).operands[number] for region in op.regions for number in carried]
+        block = op.regions[0].blocks[0]
+        arguments, values = list(block.arguments), list(op.operands)
+        if op.name == "scf.for":
+            arguments, values = arguments[1:], values[3:]
+            return [value for value, names in zip(values, zip(arguments, op.results, strict=True), strict=True) if self.carries(*names)]
+        return [value for value, argument in zip(values, arguments, strict=True) if self.carries(argument)]
+
     def parts(self, value: ir.Value, carried: Carried, op: ir.Operation) -> list[Node]:
         """What is passed on instead of `value`, from before `op`."""
         form = self.describer.describe(value)
@@ -134,7 +151,22 @@ class Planner:
                 self._widen(carried, assumed[number], self.describer.describe(yielded[number]))
         for number, carried in plan.leaving.items():
             forms[results[number]], carried.outer_slots = self._assume(starts[number], carried, results[number])
+            self._count(op, carried, starts[number], self.describer.describe(yielded[number]))
         return plan
+
+    def _count(self, op: ir.Operation, carried: Carried, start: Form, yielded: Form) -> None:
+        """Learn what the offset can be that grows by the same number every turn."""
+        if "offset" not in carried.parts or carried.addresses or carried.plain or "unsignedCmp" in op.attributes:
+            return
+        ranges, place = self.describer.ranges, carried.parts.index("offset")
+        slot, after, new = carried.inner_slots[place], carried.outer_slots[place], yielded.offset
+        most = turns(*(ranges.of(value) for value in list(op.operands)[:3]))
+        if most is None or new.name != "arith.addi" or new.operands[0] is not slot or new.operands[1].constant is None:
+            return
+        step, first = new.operands[1].constant, ranges.of_node(start.offset)
+        divisor = min(ranges.divisibility.of_node(start.offset), of_number(step))
+        ranges.learn(slot, first.plus(Range(step, step).times(Range(0, most - 1))), divisor)
+        ranges.learn(after, first.plus(Range(step, step).times(Range(0, most))), divisor)
 
     def _plan_if(self, op: ir.Operation) -> Plan:
         plan = Plan(op, 1)
@@ -209,7 +241,10 @@ class Planner:
         return replace(form, pointer=moved["pointer"], offset=moved["offset"], rest=moved["rest"], strides=strides), slots
 
     def _widen(self, carried: Carried, assumed: Form, found: Form) -> None:
-        """Carry what differs between the two forms of one value."""
+        """Carry what differs between the two forms of one value; integers that may have wrapped around on the way stay as they are."""
+        if assumed.checks or found.checks:
+            carried.plain = True
+            return
         different = [
             part
             for (part, a), (_, b) in zip(_parts(assumed), _parts(found), strict=True)
@@ -226,6 +261,9 @@ class Planner:
 
     def _pass_on(self, carried: Carried, form: Form, op: ir.Operation) -> None:
         """Carry what of `form` is computed inside `op`."""
+        if form.checks:
+            carried.plain = True
+            return
         inside = [part for part, node in _parts(form) if node is not None and part not in carried.parts and not _outside(node, op)]
         if "rest" in inside:
             carried.addresses, carried.plain = form.pointer is not None, form.pointer is None
@@ -243,20 +281,25 @@ def _part(form: Form, part: str | int) -> Node:
 
 def _outside(node: Node, op: ir.Operation) -> bool:
     """Whether `node` is computed from what is known before `op`. Slots count as inside, which is safe."""
-    if node.operands:
-        return all(_outside(operand, op) for operand in node.operands)
-    if node.constant is not None or node.key == "null":
-        return True
-    if node.value is None or node.key[0] == "slot":
-        return False
-    owner = node.value.owner
-    place = owner.operation if isinstance(node.value, ir.OpResult) else owner.owner.operation
+    outside: dict[Node, bool] = {}
+    for one in unanswered(node, outside, lambda n: n.operands):
+        if one.operands:
+            outside[one] = all(outside[operand] for operand in one.operands)
+        else:
+            outside[one] = one.constant is not None or one.key == "null" or (one.is_leaf and not _stands_in(one.value, op))
+    return outside[node]
+
+
+def _stands_in(value: ir.Value, op: ir.Operation) -> bool:
+    """Whether `op` or an op inside it defines `value`."""
+    owner = value.owner
+    place = owner.operation if isinstance(value, ir.OpResult) else owner.owner.operation
     while place is not None:
         if place == op:
-            return False
+            return True
         parent = place.parent
         place = parent.operation if parent is not None else None
-    return True
+    return False
 
 
 def _terminator(block: ir.Block) -> ir.Operation:

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.facts.order import unanswered
+
 
 class Node:
     """A value to be: a constant, an existing value, a slot that is filled later, or an op on other nodes, created before `anchor`.
@@ -23,6 +25,11 @@ class Node:
         self.operands: tuple[Node, ...] = ()
         self.attributes: dict[str, ir.Attribute] = {}
         self.anchor: ir.Operation | None = None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is a value that exists already. A slot is none, also when it is filled."""
+        return self.key[0] == "value"
 
 
 class Nodes:
@@ -74,9 +81,10 @@ class Nodes:
 
     def moved(self, node: Node, anchor: ir.Operation) -> Node:
         """The same computation, created before `anchor`, which all its leaves must dominate."""
-        if not node.name:
-            return node
-        return self.op(node.name, [self.moved(o, anchor) for o in node.operands], node.type, anchor, node.attributes)
+        made: dict[Node, Node] = {}
+        for one in unanswered(node, made, lambda n: n.operands):
+            made[one] = self.op(one.name, [made[o] for o in one.operands], one.type, anchor, one.attributes) if one.name else one
+        return made[node]
 
     def scalar(self, value: ir.Value, anchor: ir.Operation) -> Node:
         """A scalar integer as i64; constants are recognised."""

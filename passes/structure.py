@@ -27,6 +27,7 @@ from triton_spacemit.dialect import tt
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.predicates import IntPredicate, attribute_of
 from triton_spacemit.passes.affine import Describer
+from triton_spacemit.passes.facts.order import unanswered
 from triton_spacemit.passes.masks import DESCRIBED, Bounds, Masks
 from triton_spacemit.passes.merges import CONTROL, Carried, Plan, Planner, sides
 from triton_spacemit.passes.nodes import Node, Nodes
@@ -83,6 +84,12 @@ class _Function:
 
     def emit(self, node: Node) -> ir.Value:
         """The value of `node`, created before its anchor when it is first asked for."""
+        made: dict[Node, ir.Value] = {}
+        for one in unanswered(node, made, lambda n: n.operands if n.value is None else ()):
+            made[one] = self.made(one, [made[operand] for operand in one.operands] if one.value is None else [])
+        return made[node]
+
+    def made(self, node: Node, operands: list[ir.Value]) -> ir.Value:
         if node.value is not None:
             return self.replaced.get(node.value, node.value)
         if node.constant is not None:
@@ -91,7 +98,6 @@ class _Function:
             if self.null is None:
                 self.null = self.create("llvm.mlir.zero", [], [self.nodes.ptr], self.start, self.function.location).result
             return self.null
-        operands = [self.emit(operand) for operand in node.operands]
         anchor = node.anchor
         node.value = self.create(node.name, operands, [node.type], ir.InsertionPoint(anchor), anchor.location, node.attributes).result
         return node.value
@@ -319,10 +325,27 @@ class _Function:
         if bounds:
             for condition in bounds.conditions:
                 upper[0] = nodes.select(condition, upper[0], nodes.zero, op)
-            for node in bounds.rest:
-                value = self.emit(node)
-                rest = [self.before(op, "arith.andi", [rest[0], value], value.type)] if rest else [value]
+            masks = [*bounds.rest, *self.unless(op, bounds)]
+            if masks:
+                rest = [self.emit(self.all_of(masks, op))]
         return [self.emit(node) for node in lower], [self.emit(node) for node in upper], rest
+
+    def unless(self, op: ir.Operation, bounds: Bounds) -> list[Node]:
+        """What counts instead of bounds where their conditions do not hold: true, by one scalar, where all do (a list of at most one)."""
+        if not bounds.checked:
+            return []
+        conditions, masks = zip(*{(c.key, m.key): (c, m) for c, m in bounds.checked}.values(), strict=True)
+        mask = self.all_of(masks, op)
+        holds = self.nodes.op("tt.splat", [self.all_of(conditions, op)], mask.type, op)
+        return [self.nodes.op("arith.ori", [holds, mask], mask.type, op)]
+
+    def all_of(self, nodes: Sequence[Node], op: ir.Operation) -> Node:
+        """The conjunction of different nodes of one type."""
+        distinct = list({node.key: node for node in nodes}.values())
+        total = distinct[0]
+        for node in distinct[1:]:
+            total = self.nodes.op("arith.andi", [total, node], total.type, op)
+        return total
 
     def splatted(self, value: ir.Value) -> ir.Value:
         """The scalar that a tensor repeats, or the tensor."""

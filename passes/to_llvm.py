@@ -14,10 +14,10 @@ func.func @kernel(%x: !llvm.ptr, %n: i32, %context: !llvm.ptr, %scratch: !llvm.p
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.abi import CONTEXT, SLOT_BYTES
 from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, kernel_of
 from triton_spacemit.passes.registry import run_upstream
 
-SCRATCH_FIELD = 32  # offset of `scratch` in the Context struct
 PIPELINE = (
     "convert-scf-to-cf,"
     "convert-vector-to-llvm{reassociate-fp-reductions=true},"
@@ -67,7 +67,7 @@ def add_entry(module: ir.Module) -> None:
                 return ir.Operation.create("llvm.load", [type_], [address], aligned).results[0]
 
             slots, context = block.arguments
-            operands = [load(slots, 8 * i, type_) for i, type_ in enumerate(types[:-2])]
-            operands += [context, load(context, SCRATCH_FIELD, pointer)]
+            operands = [load(slots, SLOT_BYTES * i, type_) for i, type_ in enumerate(types[:-2])]
+            operands += [context, load(context, CONTEXT.offset("scratch"), pointer)]
             ir.Operation.create("func.call", [], operands, {"callee": ir.FlatSymbolRefAttr.get(body)})
             ir.Operation.create("func.return", [], [])

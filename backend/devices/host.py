@@ -10,21 +10,23 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject, ObjectError, host_machine
 from triton_spacemit.backend.native import host_library
+from triton_spacemit.dialect import abi
 from triton_spacemit.dialect.chips import Chip
 
 _READ, _WRITE, _EXECUTE, _PRIVATE_ANONYMOUS = 1, 2, 4, 0x22
 
 
-class Program(ctypes.Structure):
-    """What the runtime needs to run a kernel (`Program` in runtime.h)."""
-
-    _fields_ = (("kernel", ctypes.c_void_p), ("scratch_bytes", ctypes.c_uint64))
+_CTYPES: dict[str, Any] = {"int32_t": ctypes.c_int32, "uint64_t": ctypes.c_uint64, "char": ctypes.c_char}
 
 
-class Failure(ctypes.Structure):
-    """Why a launch failed (`Failure` in runtime.h)."""
+def structure(struct: abi.Struct) -> Any:
+    """The class of a struct of the ABI."""
+    types = [_CTYPES.get(field.type, ctypes.c_void_p) for field in struct.fields]
+    fields = [(field.name, type_ * field.count if field.count > 1 else type_) for field, type_ in zip(struct.fields, types, strict=True)]
+    return type(struct.name, (ctypes.Structure,), {"_fields_": fields})
 
-    _fields_ = (("program_id", ctypes.c_int32 * 3), ("message", ctypes.c_char * 4000))
+
+Program, Failure = structure(abi.PROGRAM), structure(abi.FAILURE)
 
 
 class _External(ctypes.Structure):
@@ -110,7 +112,7 @@ class HostDevice:
             self._raise(kernel, status)
 
     def _raise(self, kernel: HostKernel, status: int) -> None:
-        if status == 2:
+        if status == abi.STATUS["NO_MEMORY"]:
             raise DeviceError(f"kernel {kernel.name!r}: no memory for {kernel.program.scratch_bytes} bytes of scratch a thread")
         failure = self._last_failure().contents
         message = failure.message.decode(errors="replace")

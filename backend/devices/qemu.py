@@ -39,12 +39,13 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject, ObjectError
 from triton_spacemit.backend.native import guest_program
+from triton_spacemit.dialect.abi import STATUS
 from triton_spacemit.dialect.chips import Chip
 
 #: Kernels lie from here on: far from this process's heap and stacks, and in reach of every RISC-V address space.
 CODE_BASE, CODE_BYTES = 1 << 36, 1 << 36
 _UNKNOWN, _MAP_IT, _TRY_AGAIN = 0, 1, 2
-_FAILED, _NO_MEMORY = 1, 2
+_FAILED, _NO_MEMORY = STATUS["FAILED"], STATUS["NO_MEMORY"]
 _FIRST_FETCH, _LARGEST_FETCH = 1 << 16, 1 << 26
 _ATTEMPTS = 8
 _ADDRESS_TYPES = ("i64", "u64", "*i64", "*u64")

@@ -1,51 +1,35 @@
 """What kernels may import or call besides Triton's own language: block pointers, pointers to pointers, `smt` and the CPU's libdevice."""
 
-import importlib.util
-import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
+import functools
 from types import ModuleType
 
-_TARGET = "triton.language"
+_LANGUAGE = "triton.language"
 
 
-class _AfterImport:
-    """Finds `triton.language` with the finders behind it, once, and completes it as soon as it has been executed."""
+@functools.cache
+def kernel_language() -> ModuleType:
+    """The module that stands for `triton.language` in kernels of this backend: with block pointers, which Triton 3.9 no longer has."""
+    import triton.language
 
-    @classmethod
-    def find_spec(cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != _TARGET:
-            return None
-        sys.meta_path.remove(cls)
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.loader is None:
-            return None
-        execute = spec.loader.exec_module
+    from triton_spacemit.backend.language import block_pointer
 
-        def exec_module(module: ModuleType) -> None:
-            execute(module)
-            _install()
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
+    module = ModuleType(_LANGUAGE, triton.language.__doc__)
+    module.__dict__["__getattr__"] = functools.partial(getattr, triton.language)
+    module.__dict__.update(block_pointer.FUNCTIONS)
+    return module
 
 
-def _install() -> None:
-    from triton_spacemit.backend import launch_path
-    from triton_spacemit.backend.language import block_pointer, pointers
+def module_map() -> dict[str, ModuleType]:
+    """Modules that kernels name, to what they get: Triton's code generator asks."""
+    from triton.language.extra.cpu import libdevice
 
-    block_pointer.install()
-    pointers.install()
-    launch_path.install()
+    from triton_spacemit.backend.language import block_pointer
+
+    return {"triton.language.extra.libdevice": libdevice, _LANGUAGE: kernel_language(), block_pointer.__name__: block_pointer}
 
 
-def extend_language() -> None:
-    """Give block pointers, and pointers to pointers, to `triton.language`: now, or as soon as it is imported.
+def rename(original: str) -> str:
+    """The module that a function of Triton's says it is from where the map above is to give ours for it."""
+    from triton_spacemit.backend.language import block_pointer
 
-    Backends are found before `triton.language` exists. Nothing of a user's can have imported from it before it is complete, so a name
-    taken by `from triton.language import load` is ours as well.
-    """
-    if hasattr(sys.modules.get(_TARGET), "make_block_ptr"):
-        _install()
-    elif _AfterImport not in sys.meta_path:
-        sys.meta_path.insert(0, _AfterImport)
+    return block_pointer.__name__

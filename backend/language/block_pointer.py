@@ -197,7 +197,6 @@ def make_block_ptr(base, shape, strides, offsets, block_shape, order, _semantic=
 
 
 @core.must_use_result("tl.advance returns the moved block pointer and leaves its argument as it is: assign the result to a variable.")
-@core._tensor_member_fn
 @core.builtin
 def advance(base, offsets, _semantic=None):
     """
@@ -211,7 +210,6 @@ def advance(base, offsets, _semantic=None):
     return base.moved(core._unwrap_if_constexpr(offsets), _semantic)
 
 
-@core._tensor_member_fn
 @core.builtin
 def load(
     pointer,
@@ -248,7 +246,6 @@ def load(
     return pointer.from_located(_load(pointers, inside, fill, **hints, _semantic=_semantic), _semantic, _generator)
 
 
-@core._tensor_member_fn
 @core.builtin
 def store(pointer, value, mask=None, boundary_check=(), cache_modifier="", eviction_policy="", _semantic=None, _generator=None):
     hints = {"cache_modifier": cache_modifier, "eviction_policy": eviction_policy}
@@ -271,9 +268,4 @@ BlockPointer.load = load
 BlockPointer.store = store
 load.__doc__, store.__doc__ = _load.__doc__, _store.__doc__
 
-
-def install() -> None:
-    """Put the four functions in the place of Triton's; ordinary pointers take Triton's own path through them."""
-    for module in (tl, core):
-        for function in (make_block_ptr, advance, load, store):
-            setattr(module, function.__name__, function)
+FUNCTIONS = {function.__name__: function for function in (make_block_ptr, advance, load, store)}

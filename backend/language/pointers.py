@@ -3,11 +3,10 @@
 Without this, libtriton ends the process when a kernel names `tl.pointer_type(tl.pointer_type(...))`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from triton.language import core
-
-_to_ir = core.pointer_type.to_ir
 
 
 def is_pointer_to_pointer(pointer: Any) -> bool:
@@ -30,12 +29,17 @@ def as_pointers(value: core.tensor, pointer: core.tensor, semantic: Any) -> core
     return semantic.cast(value, value.type.with_element_ty(element) if value.type.is_block() else element)
 
 
-def _pointer_to_ir(self: core.pointer_type, builder: Any) -> Any:
-    """Triton's `pointer_type.to_ir`, with integers in the place of pointers that are pointed to."""
-    if isinstance(self.element_ty, core.pointer_type):
-        return _to_ir(core.pointer_type(core.int64, self.address_space, self.const), builder)
-    return _to_ir(self, builder)
+def pointer_to_ir(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What stands for Triton's `pointer_type.to_ir`: integers in the place of pointers that are pointed to."""
+
+    def to_ir(self: core.pointer_type, builder: Any) -> Any:
+        if isinstance(self.element_ty, core.pointer_type) and is_ours(builder):
+            return original(core.pointer_type(core.int64, self.address_space, self.const), builder)
+        return original(self, builder)
+
+    return to_ir
 
 
-def install() -> None:
-    core.pointer_type.to_ir = _pointer_to_ir
+def is_ours(builder: Any) -> bool:
+    """Whether a kernel is being compiled for this backend."""
+    return getattr(getattr(builder, "options", None), "backend_name", None) == "cpu"

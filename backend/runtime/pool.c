@@ -18,7 +18,7 @@
 
 #include "pool.h"
 
-enum { MAX_THREADS = 1024, STACK_BYTES = 8 << 20 };
+enum { STACK_BYTES = 8 << 20 };
 static const uint32_t OPEN = 1u << 31;  // in `state`: threads may still join; the lower bits count those that have
 
 static struct {

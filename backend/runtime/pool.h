@@ -6,6 +6,7 @@
 #include "runtime.h"
 
 enum { LINE = 128 };
+_Static_assert(LINE % SCRATCH_ALIGNMENT == 0, "scratch memory is aligned to LINE");
 
 // One thread's state while it runs a program, or an iteration of a parallel loop.
 typedef struct Worker {

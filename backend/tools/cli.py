@@ -3,8 +3,21 @@
 import argparse
 import sys
 
+from triton_spacemit.backend import patches
 from triton_spacemit.backend.tools import bench
 from triton_spacemit.backend.tools.inspector import command as inspect
+
+
+def _show_patches(arguments: argparse.Namespace) -> int:
+    """Print what the backend changes in Triton; 1 where the installed Triton is not as it expects."""
+    differences = patches.unmet()
+    for patch in patches.PATCHES:
+        difference = patches.mismatch(patch)
+        differences += [difference] if difference else []
+        print(f"{patch}\n  {patch.weight}, {patch.when}: {patch.why}\n  {difference or 'as expected'}")
+    for difference in differences:
+        print(f"triton-spacemit patches: {difference}", file=sys.stderr)
+    return 1 if differences else 0
 
 
 def main() -> int:
@@ -13,6 +26,8 @@ def main() -> int:
     commands = parser.add_subparsers(required=True, metavar="command")
     bench.add_parser(commands)
     inspect.add_parser(commands)
+    shown = commands.add_parser("patches", help="what is changed in Triton", description="What this backend changes in Triton, and why.")
+    shown.set_defaults(command=_show_patches)
     arguments = parser.parse_args()
     return arguments.command(arguments)
 

@@ -2,6 +2,7 @@
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.values import producer_of
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
@@ -44,7 +45,18 @@ def resolve(low: Lowering, node: Node, block: ir.Type) -> Access:
         shape,
         node.op,
         index,
+        None if op.mask is None else everywhere(low, op.mask),
     )
+
+
+def everywhere(low: Lowering, mask: ir.Value) -> Emitted | None:
+    """A scalar condition under which a block of i1 is true everywhere, where it is the disjunction of one and something else."""
+    either = producer_of(mask, "arith.ori")
+    for operand in either.operands if either is not None else ():
+        splat = producer_of(operand, "tt.splat")
+        if splat is not None:
+            return low.scalar(splat.operands[0])
+    return None
 
 
 def lower_load(low: Lowering, node: Node) -> list[Value]:

@@ -11,6 +11,18 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinate, Coordinates, Tensor, bits, stored_type
 
 
+def from_start(access: Access, dim: int) -> bool:
+    """Whether no lower bound cuts the block along a dimension."""
+    lower = access.lower[dim].constant
+    return lower is not None and lower <= 0
+
+
+def within(access: Access, dim: int) -> bool:
+    """Whether no upper bound cuts the block along a dimension."""
+    upper = access.upper[dim].constant
+    return upper is not None and upper >= access.shape[dim]
+
+
 class Memory:
     """Emits memory ops. Where lanes are inactive no memory is touched."""
 
@@ -58,40 +70,52 @@ class Memory:
     def active(self, access: Access, at: Coordinates) -> tuple[Emitted | None, Emitted | None]:
         """(scalar condition, vector mask): a lane is active where both hold; None is true."""
         b = self.b
-        condition, mask, lane = None, None, None
+        condition, lane = None, None
         for dim, coordinate in enumerate(at):
             if coordinate.width:
                 lane = (dim, coordinate)
                 continue
-            lower, upper, start = access.lower[dim], access.upper[dim], coordinate.start
-            if not (lower.constant is not None and lower.constant <= 0):
-                condition = b.both(condition, b.compare("sle", lower, start))
-            if not (upper.constant is not None and upper.constant >= access.shape[dim]):
-                condition = b.both(condition, b.compare("slt", start, upper))
-        if access.mask is not None:
-            value = self.evaluate(access.mask, at)
-            if value.width:
-                mask = value
-            else:
-                condition = b.both(condition, value)
+            if not from_start(access, dim):
+                condition = b.both(condition, b.compare("sle", access.lower[dim], coordinate.start))
+            if not within(access, dim):
+                condition = b.both(condition, b.compare("slt", coordinate.start, access.upper[dim]))
+        mask = None
+        if access.unmasked is None:
+            condition, mask = self.masked(access, at, condition)
+        if lane is not None and mask is None and self.assume(access, *lane, condition):
+            return None, None
+        if access.unmasked is not None:
+            condition, mask = self.masked(access, at, condition)
         if lane is None:
             return condition, None
         dim, coordinate = lane
-        lower, upper = access.lower[dim], access.upper[dim]
-        bounded = not (upper.constant is not None and upper.constant >= access.shape[dim])
-        lowered = not (lower.constant is not None and lower.constant <= 0)
-        if coordinate.assumed is not None and not lowered and mask is None:
-            limit = coordinate.start.depth
-            if (not bounded or upper.depth < limit) and (condition is None or condition.depth < limit):
-                if bounded or condition is not None:
-                    end = upper if bounded else b.constant(access.shape[dim])
-                    coordinate.assumed.append(end if condition is None else b.select(condition, end, b.constant(0)))
-                return None, None
-        if bounded:
-            mask = b.both(mask, self.below(coordinate, upper))
-        if lowered:
-            mask = b.both(mask, self.below(coordinate, lower, negate=True))
+        if not within(access, dim):
+            mask = b.both(mask, self.below(coordinate, access.upper[dim]))
+        if not from_start(access, dim):
+            mask = b.both(mask, self.below(coordinate, access.lower[dim], negate=True))
         return condition, mask
+
+    def masked(self, access: Access, at: Coordinates, condition: Emitted | None) -> tuple[Emitted | None, Emitted | None]:
+        """The access's mask as (scalar condition, together with `condition`; vector mask)."""
+        if access.mask is None:
+            return condition, None
+        value = self.evaluate(access.mask, at)
+        return (condition, value) if value.width else (self.b.both(condition, value), None)
+
+    def assume(self, access: Access, dim: int, coordinate: Coordinate, condition: Emitted | None) -> bool:
+        """Whether the lanes of `coordinate` are active in the main part of its loop, which then ends where they would not be."""
+        b = self.b
+        lower, upper = access.lower[dim], access.upper[dim]
+        needed = [upper, lower, condition, access.unmasked]
+        if coordinate.assumed is None or any(value is not None and value.depth >= coordinate.start.depth for value in needed):
+            return False
+        condition = b.both(condition, access.unmasked)
+        if not from_start(access, dim):
+            condition = b.both(condition, b.compare("sle", lower, b.constant(0)))
+        if condition is not None or not within(access, dim):
+            end = b.constant(access.shape[dim]) if within(access, dim) else upper
+            coordinate.assumed.append(end if condition is None else b.select(condition, end, b.constant(0)))
+        return True
 
     def below(self, coordinate: Coordinate, bound: Emitted, negate: bool = False) -> Emitted:
         """Lanes of `coordinate` whose position is less than `bound` (at least `bound` with `negate`)."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.abi import BARRIER_BYTES
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
@@ -18,10 +19,6 @@ from triton_spacemit.passes.loops.services import call, field, place_of, text
 from triton_spacemit.passes.loops.storage import ALIGNMENT
 from triton_spacemit.passes.loops.tensors import Buffer
 
-# offsets in the Context and Services structs, see docs/architecture.md
-NUM_THREADS = 28
-PARALLEL, BARRIER_INIT, BARRIER_ARRIVE, BARRIER_WAIT, BARRIER_EXPECT, GLOBAL_BARRIER = range(24, 72, 8)
-BARRIER_BYTES = 64  # of a barrier's state: a cache line, so that threads at two barriers do not disturb each other
 _REMADE = ("arith.constant", "llvm.mlir.constant", "llvm.mlir.addressof", "llvm.mlir.zero", "ub.poison")  # cheaper to repeat than to pass
 
 
@@ -50,7 +47,7 @@ def lower_parallel(low: Lowering, node: Node) -> None:
     function = b.create("func.constant", [function_type], [], {"value": ir.FlatSymbolRefAttr.get(symbol)}).results[0]
     address = b.create("builtin.unrealized_conversion_cast", [b.ptr], [function]).results[0]
     indices = [b.cast_index(bound, b.i64) for bound in bounds]
-    call(low, PARALLEL, [Emitted(address, b.depth, 0), environment, *indices, b.constant(scratch_bytes)])
+    call(low, "parallel", [Emitted(address, b.depth, 0), environment, *indices, b.constant(scratch_bytes)])
 
 
 class _Private:
@@ -253,7 +250,7 @@ def mark_concurrent(low: Lowering) -> None:
 
 def lower_num_threads(low: Lowering, node: Node) -> list[Value]:
     mark_concurrent(low)
-    return [field(low, NUM_THREADS, low.b.i32)]
+    return [field(low, "num_threads", low.b.i32)]
 
 
 # Barriers
@@ -269,14 +266,14 @@ def lower_mbarrier(low: Lowering, node: Node) -> list[Value]:
     flag, arrived, _, expected = (low.scalar(value) for value in node.operands)
     copies = int(node.attribute("copies").value)
     state: Buffer = low.storage.allocate((copies * BARRIER_BYTES // 8,), b.i64)
-    call(low, BARRIER_INIT, [state.base, b.constant(copies, b.i32), flag, arrived, expected])
+    call(low, "init_barriers", [state.base, b.constant(copies, b.i32), flag, arrived, expected])
     return [b.op("llvm.ptrtoint", b.i64, [state.base], depth=b.depth)]
 
 
 def lower_global_mbarrier(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     place = low.storage.allocate((1,), b.i64)
-    call(low, GLOBAL_BARRIER, [low.scalar(node.operands[0]), place.base])
+    call(low, "global_barrier", [low.scalar(node.operands[0]), place.base])
     return [low.memory.scalar_load(place.base, b.i64, None, None, b.depth)]
 
 
@@ -288,14 +285,14 @@ def lower_barrier_at(low: Lowering, node: Node) -> list[Value]:
 
 def lower_arrive(low: Lowering, node: Node) -> None:
     before_write(low, node)
-    call(low, BARRIER_ARRIVE, [handle(low, node.operands[0])])
+    call(low, "arrive", [handle(low, node.operands[0])])
 
 
 def lower_wait(low: Lowering, node: Node) -> None:
     where = text(low, place_of(node.op.location) or "an unknown line")
-    call(low, BARRIER_WAIT, [handle(low, node.operands[0]), low.scalar(node.operands[1]), where])
+    call(low, "wait", [handle(low, node.operands[0]), low.scalar(node.operands[1]), where])
 
 
 def lower_set_expect(low: Lowering, node: Node) -> None:
     before_write(low, node)
-    call(low, BARRIER_EXPECT, [handle(low, node.operands[0]), low.scalar(node.operands[1])])
+    call(low, "expect", [handle(low, node.operands[0]), low.scalar(node.operands[1])])

@@ -279,19 +279,22 @@ def group_of(low: Lowering, first: Node) -> list[Reduction]:
     return group
 
 
-def padding_of_group(low: Lowering, group: list[Reduction], axis: int) -> tuple[Emitted, list[tuple[Tensor, float]]] | None:
-    """The position along the axis behind which nothing changes a result, and what the blocks that the loop stores are there."""
+def padding_of_group(
+    low: Lowering, group: list[Reduction], axis: int, at: Coordinates
+) -> tuple[Emitted, list[tuple[Tensor, float]]] | None:
+    """The position in the row from `at` along the axis behind which nothing changes a result, and what the blocks that the loop stores are
+    there."""
 
     limits: list[Emitted] = []
     for r in group:
-        padding = padding_of(low, r.node.operands[0 if r.choice is None else r.choice.value], axis)
+        padding = padding_of(low, r.node.operands[0 if r.choice is None else r.choice.value], axis, at)
         if padding is None or padding[0] != r.absorbed:
             return None
         limits += padding[1]
     stored = []
     for tensor in {t for r in group for s in r.sources for t, _, _ in low.evaluator.cone(s) if t in low.storage.stored_later}:
         results = tensor.origin.results
-        padding = padding_of(low, results[0], axis) if len(results) == 1 and low.values.get(results[0]) is tensor else None
+        padding = padding_of(low, results[0], axis, at) if len(results) == 1 and low.values.get(results[0]) is tensor else None
         if padding is None or tensor.shape != group[0].sources[0].shape:
             return None
         stored.append((tensor, padding[0]))
@@ -353,7 +356,7 @@ def lower_reduce(low: Lowering, node: Node) -> list[Value]:
         if not lanes:
             return across(outer)
         from_start = have_start and (extent > lanes or any(r.numbers for r in group))
-        padding = padding_of_group(low, group, axis) if from_start and extent > lanes else None
+        padding = padding_of_group(low, group, axis, (*outer[:axis], low.zero, *outer[axis:])) if from_start and extent > lanes else None
         limit, filled = (None, []) if padding is None else padding
         if from_start:
             first, begin = starts(lanes, limit, True), 0

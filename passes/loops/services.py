@@ -4,19 +4,17 @@ import re
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.abi import CONTEXT, SERVICES
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Coordinates, Uniform, bits, stored_type
 
-# offsets in the Context and Services structs, see docs/architecture.md
-PROGRAM_ID, NUM_PROGRAMS, SERVICES = 0, 12, 40
-ASSERT_FAILED, PRINT, NANOSECONDS = 0, 8, 16
 
-
-def field(low: Lowering, offset: int, type_: ir.Type) -> Emitted:
-    """A constant field of the context, read at the function's start."""
+def field(low: Lowering, name: str, type_: ir.Type, number: int = 0) -> Emitted:
+    """A field of the context, the one with the `number` where it is an array; read at the function's start."""
     b = low.b
+    offset = CONTEXT.offset(name) + number * (bits(type_) // 8)
     key = ("context", offset)
     known = b.scopes[0].known
     if key not in known:
@@ -32,8 +30,8 @@ def field(low: Lowering, offset: int, type_: ir.Type) -> Emitted:
 
 
 def lower_program_id(low: Lowering, node: Node) -> list[Value]:
-    start = PROGRAM_ID if node.name == "tt.get_program_id" else NUM_PROGRAMS
-    return [field(low, start + 4 * int(node.attribute("axis").value), low.b.i32)]
+    name = "program_id" if node.name == "tt.get_program_id" else "num_programs"
+    return [field(low, name, low.b.i32, int(node.attribute("axis").value))]
 
 
 def text(low: Lowering, content: str) -> Emitted:
@@ -46,14 +44,14 @@ def text(low: Lowering, content: str) -> Emitted:
 
 def nanoseconds(low: Lowering) -> Emitted:
     """The time now."""
-    return call(low, NANOSECONDS, [], low.b.i64)
+    return call(low, "nanoseconds", [], low.b.i64)
 
 
-def call(low: Lowering, service: int, arguments: list[Emitted], result: ir.Type | None = None) -> Emitted | None:
+def call(low: Lowering, service: str, arguments: list[Emitted], result: ir.Type | None = None) -> Emitted | None:
     """Call a service with the context and `arguments`; one that gives a result takes no context."""
     b = low.b
-    services = field(low, SERVICES, b.ptr)
-    slot = b.offset(services, b.constant(service), b.i8)
+    services = field(low, "services", b.ptr)
+    slot = b.offset(services, b.constant(SERVICES.offset(service)), b.i8)
     function = low.memory.scalar_load(slot, b.ptr, None, None, b.depth)
     context = [] if result is not None else [low.context.value]
     operands = [function.value, *context, *(a.value for a in arguments)]
@@ -97,7 +95,7 @@ def fail_if(low: Lowering, node: Node, condition: Emitted, message: str) -> None
     """End the program with `message` and the line of `node` where the scalar `condition` holds."""
     where = place_of(node.op.location)
     content = message + (f" at {where}" if where else "")
-    low.b.when(condition, lambda: call(low, ASSERT_FAILED, [text(low, content)]))
+    low.b.when(condition, lambda: call(low, "assert_failed", [text(low, content)]))
 
 
 def check_divisor(low: Lowering, node: Node) -> None:
@@ -120,7 +118,7 @@ def lower_print(low: Lowering, node: Node) -> None:
     signed = [int(i) for i in ir.DenseI32ArrayAttr(node.attribute("isSigned"))]
     null = Emitted(b.create("llvm.mlir.zero", [b.ptr], []).results[0], b.depth, 0)
     if not node.operands:
-        call(low, PRINT, [text(low, prefix), b.constant(0, b.i32), hex_, b.constant(0, b.i32), null, null])
+        call(low, "print", [text(low, prefix), b.constant(0, b.i32), hex_, b.constant(0, b.i32), null, null])
     for number, (value, is_signed) in enumerate(zip(node.operands, signed, strict=True)):
         name = f"{prefix}(operand {number}) " if len(node.operands) > 1 else prefix
         operand = low.values[value]
@@ -134,7 +132,7 @@ def lower_print(low: Lowering, node: Node) -> None:
             low.memory.scalar_store(b.offset(shape.base, b.constant(d), b.i64), b.constant(extent))
         code = type_code(low, element, bool(is_signed))
         arguments = [text(low, name), b.constant(code, b.i32), hex_, b.constant(len(operand.shape), b.i32), shape.base, buffer.base]
-        call(low, PRINT, arguments)
+        call(low, "print", arguments)
 
 
 def type_code(low: Lowering, element: ir.Type, signed: bool) -> int:

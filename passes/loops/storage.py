@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.abi import SCRATCH_ALIGNMENT
 from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.passes.loops.analysis import Analysis, Node
 from triton_spacemit.passes.loops.builder import Emitted
@@ -30,7 +31,7 @@ from triton_spacemit.passes.loops.tensors import (
     stored_type,
 )
 
-ALIGNMENT = 64
+ALIGNMENT = SCRATCH_ALIGNMENT  # of everything that the program allocates
 ROOM = 16  # rows behind a matrix that a product's last register tile may write
 
 

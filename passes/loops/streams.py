@@ -10,7 +10,7 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.evaluation import Read
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.services import NUM_PROGRAMS, field
+from triton_spacemit.passes.loops.services import field
 from triton_spacemit.passes.loops.tensors import LINE, Access, Tensor, bits, identity
 
 
@@ -56,5 +56,5 @@ def exceeds_cache(low: Lowering, access: Access, loads: list[Read]) -> Emitted:
     moved = math.prod(access.shape) * sum(bits(element) // 8 for element in (access.element, *(read.access.element for read in own)))
     programs = b.constant(1)
     for axis in range(3):
-        programs = b.mul(programs, b.cast_index(field(low, NUM_PROGRAMS + 4 * axis, b.i32), b.i64))
+        programs = b.mul(programs, b.cast_index(field(low, "num_programs", b.i32, axis), b.i64))
     return b.compare("slt", b.constant(low.chip.last_cache_bytes // moved), programs)

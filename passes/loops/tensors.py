@@ -161,6 +161,7 @@ class Access:
     shape: tuple[int, ...]
     op: ir.Operation | None
     index_value: ir.Value | None = None
+    unmasked: Emitted | None = None  # a scalar condition under which the mask is true everywhere
 
 
 def bits(type_: ir.Type) -> int:

@@ -66,10 +66,12 @@ def in_place(low: Lowering, tensor: Tensor, wanted: list[Emitted]) -> tuple[View
         for stride, dim in zip(view.strides, follows, strict=True):
             strides[dim] = stride
         return View(view.base, strides, view.element), condition
-    if not isinstance(state, Loaded) or state.access.mask is not None or state.access.element != tensor.element:
+    if not isinstance(state, Loaded) or state.access.element != tensor.element:
         return None
     access = state.access
-    base, strides, condition = access.base, list(access.strides), None
+    if access.mask is not None and access.unmasked is None:
+        return None
+    base, strides, condition = access.base, list(access.strides), access.unmasked
     if access.index is not None:
         linear = None if access.index_value is None else linear_form(low, access.index_value, wanted)
         if linear is None or access.unit != bits(access.element) // 8:

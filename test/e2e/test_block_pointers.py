@@ -13,6 +13,8 @@ from kernels.block_pointers import MATMUL_BLOCKS, PAD, pad, pad_reference
 from kernels.case import error_ratio, random
 from kernels.matmul import inputs
 from triton.compiler.errors import CompilationError
+from triton.language import load, make_block_ptr, store
+from triton.language.core import advance
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
@@ -34,6 +36,21 @@ def test_product_of_any_layout(target, dtype, transposed):
     a, b = inputs(dtype, (100, 70, 90))
     a, b = (a.T.contiguous().T, b) if transposed == "a" else (a, b.T.contiguous().T)
     assert error_ratio(MATMUL_BLOCKS.run(a, b), MATMUL_BLOCKS.reference(a, b), MATMUL_BLOCKS.bound(a, b)) <= 1
+
+
+@triton.jit
+def bare_names_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    source = make_block_ptr(x_ptr, (n,), (1,), (0,), (BLOCK,), (0,))
+    target = tl.make_block_ptr(out_ptr, (n,), (1,), (0,), (BLOCK,), (0,))
+    moved = advance(source, (1,))
+    both = load(source, boundary_check=(0,)) + moved.advance((1,)).load(boundary_check=(0,))
+    store(target, both, boundary_check=(0,))
+
+
+def test_functions_that_were_imported_by_name(target):
+    x, out = torch.arange(10.0), torch.zeros(10)
+    bare_names_kernel[(1,)](x, out, 10, BLOCK=16)
+    assert out.tolist() == [2, 4, 6, 8, 10, 12, 14, 16, 8, 9]
 
 
 @triton.jit

@@ -119,7 +119,10 @@ def add_one_in_place(x, s, t, n, M: tl.constexpr, N: tl.constexpr):
     tl.store(x + o, tl.load(x + o, columns < n) + 1, columns < n)
 
 
-@pytest.mark.parametrize(("s", "t", "n"), [(0, 1, 64), (1, 1, 64), (63, 1, 64), (64, 1, 64), (48, 1, 48), (1, 4, 64), (3, 4, 64), (-1, 0, 64)])
+STRIDES = [(0, 1, 64), (1, 1, 64), (63, 1, 64), (64, 1, 64), (48, 1, 48), (1, 4, 64), (3, 4, 64), (-1, 0, 64)]  # and valid columns
+
+
+@pytest.mark.parametrize(("s", "t", "n"), STRIDES)
 @pytest.mark.parametrize("arguments", [1, 2])
 def test_lanes_that_may_share_an_element(target, s, t, n, arguments):
     """Each element becomes one more, however many lanes go to it: all are loaded before any is stored."""

@@ -83,3 +83,67 @@ def test_stored_values(target: str, columns: int) -> None:
     torch.testing.assert_close(out[:columns].double(), e / e.sum(), rtol=1e-6, atol=0)
     assert not out[columns:1024].any()
     torch.testing.assert_close(out[1024].double(), e.square().sum() + 1024, rtol=1e-6, atol=0)
+
+
+@triton.jit
+def difference_kernel(x_ptr, y_ptr, out_ptr, columns, number, BLOCK: tl.constexpr):
+    """What is taken off -inf may be -inf or NaN too: of each element, or one number for all."""
+    offsets = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, offsets < columns, other=-float("inf"))
+    tl.store(out_ptr, tl.sum(tl.exp(x - tl.load(y_ptr + offsets)), 0))
+    tl.store(out_ptr + 1, tl.sum(tl.exp(x - number), 0))
+    e = tl.exp(x - tl.max(x, 0))
+    tl.store(out_ptr + 2, tl.sum(e, 0))
+    tl.store(out_ptr + 3 + offsets, e)
+
+
+@pytest.mark.parametrize("number", [0.0, INFINITE, -INFINITE, NAN])
+@pytest.mark.parametrize("columns", [0, 3, 100, 128, 1024])
+@pytest.mark.parametrize("filled", [0.0, -INFINITE, INFINITE, NAN])
+def test_differences(target: str, columns: int, number: float, filled: float) -> None:
+    x, y, out = torch.full((1024,), filled), torch.zeros(1024), torch.full((1027,), 7.0)
+    y[1000] = number
+    difference_kernel[(1,)](x, y, out, columns, number, BLOCK=1024)
+    padded = torch.where(torch.arange(1024) < columns, x, -INFINITE)
+    numbers = padded[~padded.isnan()]
+    e = (padded - (numbers.max() if len(numbers) else NAN)).exp()
+    expected = torch.cat([torch.stack([(padded - y).exp().sum(), (padded - number).exp().sum(), e.sum()]), e])
+    torch.testing.assert_close(out, expected, rtol=1e-6, atol=0, equal_nan=True)
+
+
+@triton.jit
+def rows_kernel(x_ptr, out_ptr, rows, columns, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    i, j = tl.arange(0, ROWS), tl.arange(0, BLOCK)
+    place = i[:, None] * BLOCK + j[None, :]
+    x = tl.load(x_ptr + place, (i[:, None] < rows) & (j[None, :] < columns), other=-float("inf"))
+    e = tl.exp(x - tl.max(x, 1)[:, None])
+    tl.store(out_ptr + place, e / tl.sum(e, 1)[:, None])
+
+
+@pytest.mark.parametrize("columns", [0, 5, 200, 256])
+def test_rows_of_infinities(target: str, columns: int) -> None:
+    """One row without a number does not change what the others are, and is NaN up to the block's end."""
+    x = torch.randn(8, 256, generator=torch.Generator().manual_seed(columns))
+    x[2], x[4, :3] = -INFINITE, -INFINITE
+    out = torch.empty(8, 256)
+    rows_kernel[(1,)](x, out, 7, columns, ROWS=8, BLOCK=256)
+    padded = torch.where((torch.arange(8)[:, None] < 7) & (torch.arange(256) < columns), x, -INFINITE)
+    torch.testing.assert_close(out, padded.softmax(1), rtol=1e-6, atol=1e-12, equal_nan=True)
+
+
+@triton.jit
+def folded_kernel(x_ptr, out_ptr, columns, BLOCK: tl.constexpr):
+    """Numbers behind the row that no type of the program holds."""
+    offsets = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, offsets < columns, other=3e38)
+    tl.store(out_ptr, tl.max(x * 10 * 0, 0))
+    y = tl.load(x_ptr + offsets, offsets < columns, other=float("nan"))
+    tl.store(out_ptr + 1, tl.sum(tl.maximum(y, 0.0), 0))
+    z = tl.load(x_ptr + offsets, offsets < columns, other=0).to(tl.int32) + 0x40000000
+    tl.store(out_ptr + 2, tl.sum(z + 0x40000000 + 0x40000000 + 0x40000000, 0).to(tl.float32))
+
+
+def test_folded(target: str) -> None:
+    out = torch.empty(3)
+    folded_kernel[(1,)](torch.ones(100), out, 100, BLOCK=1024)
+    assert out.tolist() == [0, 100, 100]  # of what is NaN, a maximum takes no account

@@ -43,9 +43,23 @@ tt.func public @carried_offsets(%x: !tt.ptr<i32>, %n: i32) {
     %p = tt.addptr %base, %o : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
     // CHECK: %[[DATA:.*]] = arith.trunci {{.*}} : tensor<16xi64> to tensor<16xi32>
     // CHECK: %[[UPPER:.*]] = arith.subi %{{.*}}, %[[OFFSET]]
+    // The offset grows as the loop's index does, so it does not wrap around.
     // CHECK: "xsmt.descriptor_store"(%{{.*}}, %[[DATA]], %c1_i64, %c0_i64, %[[UPPER]])
     tt.store %p, %o, %mask : tensor<16x!tt.ptr<i32>>
     %next = arith.addi %o, %step : tensor<16xi32>
+    scf.yield %next : tensor<16xi32>
+  }
+  // One that grows by more may.
+  // CHECK: scf.for {{.*}} iter_args(%[[OFFSET:.*]] = %c0_i64) -> (i64)
+  %more = arith.constant dense<32> : tensor<16xi32>
+  %t = scf.for %k = %c0 to %n step %c16 iter_args(%o = %i) -> (tensor<16xi32>) : i32 {
+    %mask = arith.cmpi slt, %o, %limit : tensor<16xi32>
+    %p = tt.addptr %base, %o : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+    // CHECK: %[[FITS:.*]] = arith.cmpi sle, %[[OFFSET]]
+    // CHECK: %[[UPPER:.*]] = arith.select %[[FITS]]
+    // CHECK: "xsmt.descriptor_store"(%{{.*}}, %{{.*}}, %c1_i64, %c0_i64, %[[UPPER]], %{{.*}})
+    tt.store %p, %o, %mask : tensor<16x!tt.ptr<i32>>
+    %next = arith.addi %o, %more : tensor<16xi32>
     scf.yield %next : tensor<16xi32>
   }
   tt.return

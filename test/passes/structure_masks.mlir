@@ -145,26 +145,114 @@ tt.func public @left_alone(%x: !tt.ptr<i32>, %n: i32, %stride: i32) {
   tt.return
 }
 
-// What is computed from program ids, counts and indices of loops is not negative: no lower bound is left.
+// What is known not to be negative needs no lower bound: a program id, the index of a loop. A product of them may have wrapped around.
 // CHECK-LABEL: func.func public @natural
 tt.func public @natural(%x: !tt.ptr<i32>, %n: i32, %v: tensor<16xi32>) {
+  %c0 = arith.constant 0 : i32
   %c16 = arith.constant 16 : i32
   %zero = arith.constant dense<0> : tensor<16xi32>
   %pid = tt.get_program_id x : i32
   %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
   %base = tt.splat %x : !tt.ptr<i32> -> tensor<16x!tt.ptr<i32>>
+  scf.for %k = %c0 to %n step %c16 : i32 {
+    %block = tt.splat %k : i32 -> tensor<16xi32>
+    %index = arith.addi %i, %block : tensor<16xi32>
+    %p = tt.addptr %base, %index : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+    %inside = arith.cmpi sge, %index, %zero : tensor<16xi32>
+    // CHECK: "xsmt.descriptor_store"({{.*}}, %c1_i64, %c0_i64, %c16_i64)
+    tt.store %p, %v, %inside : tensor<16x!tt.ptr<i32>>
+  }
   %first = arith.muli %pid, %c16 : i32
   %block = tt.splat %first : i32 -> tensor<16xi32>
   %index = arith.addi %i, %block : tensor<16xi32>
   %p = tt.addptr %base, %index : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
   %inside = arith.cmpi sge, %index, %zero : tensor<16xi32>
-  // CHECK: "xsmt.descriptor_store"({{.*}}, %c1_i64, %c0_i64, %c16_i64)
-  tt.store %p, %v, %inside : tensor<16x!tt.ptr<i32>>
-  %other = tt.splat %n : i32 -> tensor<16xi32>
-  %moved = arith.addi %index, %other : tensor<16xi32>
-  %unknown = arith.cmpi sge, %moved, %zero : tensor<16xi32>
   // CHECK: %[[LOW:.*]] = arith.subi %c0_i64
   // CHECK: "xsmt.descriptor_store"({{.*}}, %c1_i64, %[[LOW]], %c16_i64)
-  tt.store %p, %v, %unknown : tensor<16x!tt.ptr<i32>>
+  tt.store %p, %v, %inside : tensor<16x!tt.ptr<i32>>
+  tt.return
+}
+
+// A multiple of 16 is at most 2^31 - 16, so 16 elements from there on do not wrap around: there are bounds alone.
+// CHECK-LABEL: func.func public @multiple_of_the_block
+tt.func public @multiple_of_the_block(%x: !tt.ptr<i32>, %n: i32, %start: i32 {tt.divisibility = 16 : i32}, %v: tensor<16xi32>) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %limit = tt.splat %n : i32 -> tensor<16xi32>
+  %base = tt.splat %x : !tt.ptr<i32> -> tensor<16x!tt.ptr<i32>>
+  %block = tt.splat %start : i32 -> tensor<16xi32>
+  %index = arith.addi %i, %block : tensor<16xi32>
+  %mask = arith.cmpi slt, %index, %limit : tensor<16xi32>
+  %p = tt.addptr %base, %index : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+  // CHECK: %[[UPPER:.*]] = arith.subi
+  // CHECK: "xsmt.descriptor_store"({{.*}}, %c1_i64, %c0_i64, %[[UPPER]]) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>}
+  tt.store %p, %v, %mask : tensor<16x!tt.ptr<i32>>
+  tt.return
+}
+
+// Any other start may be too large: where it is, there is no bound, and the comparison counts.
+// CHECK-LABEL: func.func public @any_start
+tt.func public @any_start(%x: !tt.ptr<i32>, %n: i32, %start: i32 {tt.divisibility = 8 : i32}, %v: tensor<16xi32>) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %limit = tt.splat %n : i32 -> tensor<16xi32>
+  %base = tt.splat %x : !tt.ptr<i32> -> tensor<16x!tt.ptr<i32>>
+  %block = tt.splat %start : i32 -> tensor<16xi32>
+  %index = arith.addi %i, %block : tensor<16xi32>
+  %mask = arith.cmpi slt, %index, %limit : tensor<16xi32>
+  %p = tt.addptr %base, %index : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+  // CHECK: %[[START:.*]] = arith.extsi %arg2
+  // CHECK: %[[FITS:.*]] = arith.cmpi sle, %[[START]], %c2147483632_i64
+  // CHECK: %[[BOUND:.*]] = arith.subi %{{.*}}, %[[START]]
+  // CHECK: %[[UPPER:.*]] = arith.select %[[FITS]], %[[BOUND]], %c16_i64
+  // CHECK: %[[BELOW:.*]] = arith.cmpi slt, {{.*}} : tensor<16xi32>
+  // CHECK: %[[ALL:.*]] = "tt.splat"(%[[FITS]])
+  // CHECK: %[[MASK:.*]] = arith.ori %[[ALL]], %[[BELOW]]
+  // CHECK: "xsmt.descriptor_store"({{.*}}, %c1_i64, %c0_i64, %[[UPPER]], %[[MASK]])
+  tt.store %p, %v, %mask : tensor<16x!tt.ptr<i32>>
+  tt.return
+}
+
+// An unsigned limit above 2^31 is none of a number that may be negative.
+// CHECK-LABEL: func.func public @unsigned_limit
+tt.func public @unsigned_limit(%x: !tt.ptr<i32>, %n: i32, %start: i32 {tt.divisibility = 16 : i32}, %v: tensor<16xi32>) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %limit = tt.splat %n : i32 -> tensor<16xi32>
+  %base = tt.splat %x : !tt.ptr<i32> -> tensor<16x!tt.ptr<i32>>
+  %block = tt.splat %start : i32 -> tensor<16xi32>
+  %index = arith.addi %i, %block : tensor<16xi32>
+  %mask = arith.cmpi ult, %index, %limit : tensor<16xi32>
+  %p = tt.addptr %base, %index : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+  // CHECK: %[[NATURAL:.*]] = arith.cmpi sge, %{{.*}}, %c0_i64
+  // CHECK: arith.select %[[NATURAL]], %{{.*}}, %c0_i64
+  // CHECK: arith.select %[[NATURAL]], %{{.*}}, %c16_i64
+  // CHECK: "xsmt.descriptor_store"({{.*}}, %{{.*}}) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1>}
+  tt.store %p, %v, %mask : tensor<16x!tt.ptr<i32>>
+  tt.return
+}
+
+// Zero-extension keeps what is not negative, truncation what fits; anything else stays a mask, or an index.
+// CHECK-LABEL: func.func public @casts
+tt.func public @casts(%x: !tt.ptr<i32>, %n: i64, %start: i32, %v: tensor<16xi32>) {
+  %i = tt.make_range {end = 16 : i32, start = 0 : i32} : tensor<16xi32>
+  %c3 = arith.constant dense<3> : tensor<16xi64>
+  %big = arith.constant dense<200000000> : tensor<16xi64>
+  %limit = tt.splat %n : i64 -> tensor<16xi64>
+  %base = tt.splat %x : !tt.ptr<i32> -> tensor<16x!tt.ptr<i32>>
+  %wide = arith.extui %i : tensor<16xi32> to tensor<16xi64>
+  %triple = arith.muli %wide, %c3 : tensor<16xi64>
+  %narrow = arith.trunci %triple : tensor<16xi64> to tensor<16xi32>
+  %p = tt.addptr %base, %narrow : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+  %inside = arith.cmpi slt, %wide, %limit : tensor<16xi64>
+  // CHECK: "xsmt.descriptor_store"(%arg0, %{{.*}}, %c3_i64, %c0_i64, %{{.*}}) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>}
+  tt.store %p, %v, %inside : tensor<16x!tt.ptr<i32>>
+  %block = tt.splat %start : i32 -> tensor<16xi32>
+  %index = arith.subi %i, %block : tensor<16xi32>
+  %unsigned = arith.extui %index : tensor<16xi32> to tensor<16xi64>
+  %below = arith.cmpi slt, %unsigned, %limit : tensor<16xi64>
+  %product = arith.muli %wide, %big : tensor<16xi64>
+  %cut = arith.trunci %product : tensor<16xi64> to tensor<16xi32>
+  %q = tt.addptr %base, %cut : tensor<16x!tt.ptr<i32>>, tensor<16xi32>
+  // CHECK: %[[BELOW:.*]] = arith.cmpi slt, {{.*}} : tensor<16xi64>
+  // CHECK: "xsmt.scatter"(%arg0, %{{.*}}, %{{.*}}, %c0_i64, %c0_i64, %c16_i64, %[[BELOW]])
+  tt.store %q, %v, %below : tensor<16x!tt.ptr<i32>>
   tt.return
 }

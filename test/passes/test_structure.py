@@ -92,8 +92,9 @@ class Interpreter:
         if name == "cmpi":
             return COMPARE[predicate_of(op)](*operands)
         simple: dict[str, Callable[..., object]] = {
-            "addi": np.add, "subi": np.subtract, "muli": np.multiply, "remsi": np.fmod, "andi": np.bitwise_and, "minsi": np.minimum,
-            "maxsi": np.maximum, "select": np.where, "extsi": lambda x: x, "trunci": lambda x: x, "floordivsi": np.floor_divide,
+            "addi": np.add, "subi": np.subtract, "muli": np.multiply, "remsi": np.fmod, "andi": np.bitwise_and, "ori": np.bitwise_or,
+            "minsi": np.minimum, "maxsi": np.maximum, "select": np.where, "extsi": lambda x: x, "trunci": lambda x: x,
+            "floordivsi": np.floor_divide,
             "make_range": lambda: np.arange(op.attributes["start"].value, op.attributes["end"].value),
             "splat": lambda x: np.full(shape, x), "expand_dims": lambda x: np.expand_dims(x, op.attributes["axis"].value),
             "broadcast": lambda x: np.broadcast_to(x, shape), "reshape": lambda x: np.reshape(x, shape),

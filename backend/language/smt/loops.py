@@ -2,14 +2,12 @@
 
 import ast
 import copy
+from collections.abc import Callable
 from typing import Any
 
-from triton.compiler import code_generator
 from triton.compiler.errors import CompilationError
 from triton.language import core
 from triton.language.extra.smt.calls import call
-
-_visit_for = code_generator.CodeGenerator.visit_For
 
 
 class parallel(core.range):  # noqa: N801, named as Triton's `range`
@@ -47,14 +45,14 @@ def _reassigned(loop: ast.For) -> str:
     return " or ".join(dict.fromkeys(f"{name.id!r}" for name in names if isinstance(name.ctx, ast.Store)))
 
 
-def _visit_for_or_parallel(self: Any, node: ast.For) -> Any:
-    """Triton's visitor knows `tl.range` alone: a parallel loop is visited as one, with a builder that marks it."""
+def visit_for(visit: Callable[..., Any], self: Any, node: ast.For) -> Any:
+    """Visit a loop as Triton's `visit` does. That knows `tl.range` alone: a parallel loop is visited as one by a builder that marks it."""
     outer = self.builder
     if not (isinstance(node.iter, ast.Call) and self.visit(node.iter.func) is parallel):
         if isinstance(outer, _Builder):
             outer.depth += 1
         try:
-            return _visit_for(self, node)
+            return visit(self, node)
         finally:
             if isinstance(outer, _Builder):
                 outer.depth -= 1
@@ -71,13 +69,10 @@ def _visit_for_or_parallel(self: Any, node: ast.For) -> Any:
     self.lscope["__smt_range"] = core.range
     self.builder = _Builder(outer, self, node, all(core._unwrap_if_constexpr(value) for value in bind))
     try:
-        return _visit_for(self, loop)
+        return visit(self, loop)
     finally:
         self.builder = outer
         self.lscope.pop("__smt_range", None)
-
-
-code_generator.CodeGenerator.visit_For = _visit_for_or_parallel
 
 
 @core.builtin

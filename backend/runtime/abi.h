@@ -1,0 +1,91 @@
+// The kernel ABI, written by `make docs` from dialect/abi.py, which says how it may change.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ABI_VERSION = 1, ABI_OLDEST = 1 };
+enum { MAX_THREADS = 1024, SCRATCH_ALIGNMENT = 64 };
+enum { BARRIER_BYTES = 64, FAILURE_BYTES = 4000 };
+enum { OK = 0, FAILED = 1, NO_MEMORY = 2 };  // of a launch
+
+typedef struct Services Services;
+typedef struct Barrier Barrier;
+
+// What a program is told, constant while it runs. The runtime keeps more of its own behind it.
+typedef struct Context {
+  // The program's place in the grid.
+  int32_t program_id[3];
+  // The extents of the grid.
+  int32_t num_programs[3];
+  // The number of this thread in the pool.
+  int32_t thread;
+  // How many threads the launch may use.
+  int32_t num_threads;
+  // Memory of this program alone, as long as the kernel asks for, aligned to SCRATCH_ALIGNMENT.
+  void *scratch;
+  const Services *services;
+} Context;
+_Static_assert(offsetof(Context, program_id) == 0, "Context.program_id");
+_Static_assert(offsetof(Context, num_programs) == 12, "Context.num_programs");
+_Static_assert(offsetof(Context, thread) == 24, "Context.thread");
+_Static_assert(offsetof(Context, num_threads) == 28, "Context.num_threads");
+_Static_assert(offsetof(Context, scratch) == 32, "Context.scratch");
+_Static_assert(offsetof(Context, services) == 40, "Context.services");
+_Static_assert(sizeof(Context) == 48, "Context");
+
+// One program of a kernel. Every argument has a slot of 8 bytes: a pointer, an integer (low bytes), or the bits of a float (low bytes).
+typedef void (*Kernel)(const uint64_t *arguments, Context *context);
+
+// One iteration of a parallel loop; `scratch` is its thread's own.
+typedef void (*Body)(void *environment, int64_t index, Context *context, void *scratch);
+
+// What a program asks its runtime for.
+typedef struct Services {
+  // Ends the program, and does not return: the launch fails with the message, which names condition, file and line.
+  void (*assert_failed)(Context *, const char *message);
+  // Prints one operand of a tl.device_print: the elements at `data`, of which `shape` has `rank` extents.
+  // `type` is kind << 8 | bits, kind 0 signed, 1 unsigned, 2 IEEE float, 3 bfloat16, 4 pointer.
+  void (*print)(Context *, const char *prefix, int32_t type, int32_t hex, int32_t rank, const int64_t *shape, const void *data);
+  // A clock that only moves forward.
+  int64_t (*nanoseconds)(void);
+  // Calls `body` for every index from `begin` to `end`, on threads of the program, each with
+  // `scratch_bytes` of memory of its own.
+  void (*parallel)(Context *, Body body, void *environment, int64_t begin, int64_t end, int64_t step, uint64_t scratch_bytes);
+  // Phase barriers, each BARRIER_BYTES long and aligned, in the program's memory.
+  void (*init_barriers)(Context *, Barrier *, int32_t count, int32_t flag, int32_t arrived, int32_t expected);
+  void (*arrive)(Context *, Barrier *);
+  // `where` is for the report of a deadlock.
+  void (*wait)(Context *, Barrier *, int32_t flag, const char *where);
+  void (*expect)(Context *, Barrier *, int32_t expected);
+  // The launch's own barrier number `id`, as an address.
+  void (*global_barrier)(Context *, int32_t id, int64_t *handle);
+} Services;
+_Static_assert(offsetof(Services, assert_failed) == 0, "Services.assert_failed");
+_Static_assert(offsetof(Services, print) == 8, "Services.print");
+_Static_assert(offsetof(Services, nanoseconds) == 16, "Services.nanoseconds");
+_Static_assert(offsetof(Services, parallel) == 24, "Services.parallel");
+_Static_assert(offsetof(Services, init_barriers) == 32, "Services.init_barriers");
+_Static_assert(offsetof(Services, arrive) == 40, "Services.arrive");
+_Static_assert(offsetof(Services, wait) == 48, "Services.wait");
+_Static_assert(offsetof(Services, expect) == 56, "Services.expect");
+_Static_assert(offsetof(Services, global_barrier) == 64, "Services.global_barrier");
+_Static_assert(sizeof(Services) == 72, "Services");
+
+// A kernel that is ready to run.
+typedef struct Program {
+  Kernel kernel;
+  // Of each thread that runs programs.
+  uint64_t scratch_bytes;
+} Program;
+_Static_assert(offsetof(Program, kernel) == 0, "Program.kernel");
+_Static_assert(offsetof(Program, scratch_bytes) == 8, "Program.scratch_bytes");
+_Static_assert(sizeof(Program) == 16, "Program");
+
+// Why a launch failed, and the program that said so.
+typedef struct Failure {
+  int32_t program_id[3];
+  char message[4000];
+} Failure;
+_Static_assert(offsetof(Failure, program_id) == 0, "Failure.program_id");
+_Static_assert(offsetof(Failure, message) == 12, "Failure.message");
+_Static_assert(sizeof(Failure) == 4012, "Failure");

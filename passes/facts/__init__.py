@@ -1,0 +1,1 @@
+"""What is known of values: proven from the IR alone, asked without making any op."""
