@@ -67,5 +67,5 @@ def make_options(requested: dict[str, Any], chip: str) -> Options:
         if name in values:
             values[name] = tuple(values[name])
     fusion = values.get("enable_fp_fusion", knobs.language.default_fp_fusion)
-    values["enable_fp_fusion"] = fusion and not knobs.language.force_disable_fp_fusion
+    values["enable_fp_fusion"] = fusion and not getattr(knobs.language, "force_disable_fp_fusion", False)
     return Options(**values)

@@ -60,7 +60,8 @@ STAGES = {
     ),
     "loops": Stage(("narrow-accumulators", "loops", "canonicalize", "cse"), State(ops=("xsmt.",), types=("tensor<", "!tt."))),
     "elementwise": Stage(
-        ("expand-math", "legalize-floats", "guard-division"), State(ops=("tt.", "math.", "xsmt."), allowed=_INTRINSIC_MATH)
+        ("expand-math", "legalize-floats", "retype-narrow-floats", "guard-division"),
+        State(ops=("tt.", "math.", "xsmt."), allowed=_INTRINSIC_MATH),
     ),
     "llvm": Stage(("to-llvm",), State(only="llvm.")),
 }

@@ -27,6 +27,7 @@ PASSES = {
     "loops": "triton_spacemit.passes.loops:loops",
     "expand-math": "triton_spacemit.passes.expand_math:expand_math",
     "legalize-floats": "triton_spacemit.passes.legalize_floats:legalize_floats",
+    "retype-narrow-floats": "triton_spacemit.passes.retype_narrow_floats:retype_narrow_floats",
     "guard-division": "triton_spacemit.passes.guard_division:guard_division",
     "to-llvm": "triton_spacemit.passes.to_llvm:to_llvm",
 }

@@ -17,6 +17,7 @@ from triton_spacemit.passes.expand_math import expand_math
 from triton_spacemit.passes.guard_division import guard_division
 from triton_spacemit.passes.legalize_floats import legalize_floats
 from triton_spacemit.passes.registry import run_upstream
+from triton_spacemit.passes.retype_narrow_floats import retype_narrow_floats
 from triton_spacemit.passes.to_llvm import PIPELINE
 
 LANES = 16
@@ -61,7 +62,7 @@ def lower(source: str, chip: str = "host") -> str:
     with make_context(), ir.Location.unknown():
         module = ir.Module.parse(source)
         set_chip(module, get_chip(chip))
-        for transform in (expand_math, legalize_floats, guard_division):
+        for transform in (expand_math, legalize_floats, retype_narrow_floats, guard_division):
             transform(module)
         module.operation.verify()
         run_upstream(module, PIPELINE, "cannot lower to LLVM")
