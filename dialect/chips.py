@@ -15,7 +15,8 @@ class Costs:
     division, integer_division, remainder (of floats), function (a transcendental one), gather (a load by an index).
 
     Of the value that a loop computes:
-    reuse: from here on, a value that several loops need is stored rather than computed again.
+    reuse: from here on, a value that several loops need is stored rather than computed again, if its own operation costs as much as a
+    division; a chain of cheaper ones is, from `chain` on.
     much: above this, a loop computes rather than waits for memory, and keeps its constants in registers.
     streaming: up to this, a loop waits for memory and is small enough to be there a second time, with stores past the caches.
     repeated: up to this, what a loop computes may be there once more, for single elements.
@@ -42,6 +43,7 @@ class Costs:
     gather: int = 8
 
     reuse: int = 12
+    chain: int = 36
     much: int = 10
     streaming: int = 8
     repeated: int = 20

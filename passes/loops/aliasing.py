@@ -19,6 +19,8 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Loaded, Tensor, bits, identity
 
+MOST_CHECKS = 4  # comparisons of one load with later stores that are worth their code; from then on it is carried out
+
 
 def before_write(low: Lowering, node: Node, store: Access | None = None, needed: Sequence[Tensor] = ()) -> None:
     """Make every load that stands before `node`, and is still needed, independent of what `node` writes.
@@ -47,7 +49,10 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
             harmless = both(low.b, same, apart(low.b, store))
         if harmless is False and own_memory:
             low.storage.materialise(tensor)  # it overlaps for certain, or nearly so
+        elif harmless is not True and low.redirected.get(tensor, 0) >= MOST_CHECKS:
+            low.storage.materialise(tensor)
         elif harmless is not True:
+            low.redirected[tensor] = low.redirected.get(tensor, 0) + 1
             redirect(low, tensor, load, store, harmless)
     low.pending = keep
 

@@ -31,8 +31,8 @@ def attributes_of(op: ir.Operation) -> dict[str, ir.Attribute]:
 
 
 def total_cost(low: Lowering, own: int, sources: set[Tensor]) -> int:
-    """The cost of a block that is computed from `sources` at a cost of its `own`."""
-    return min(MOST_COST, own + sum(low.cost(source) for source in sources))
+    """The cost of a block that is computed from `sources` at a cost of its `own`, once the loops that first compute these have stored them."""
+    return min(MOST_COST, own + sum(1 if source in low.storage.stored_later else low.cost(source) for source in sources))
 
 
 def placed(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> Tensor:
@@ -43,8 +43,10 @@ def placed(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> Tenso
     costs = low.chip.costs
     if inside and (tensor.cost >= costs.reuse or (not isinstance(tensor, Loaded) and reads_loads(low, tensor))):
         low.storage.materialise(tensor)
-    elif tensor.cost >= costs.reuse and own_cost(low, node) >= costs.division and len(low.analysis.pulls(result)) > 1:
-        low.storage.store_when_computed(tensor)
+    elif len(low.analysis.pulls(result)) > 1:
+        # a cheap op is repeated along with what it takes, but chains of them do not grow without end
+        if tensor.cost >= costs.reuse and own_cost(low, node) >= costs.division or tensor.cost >= costs.chain:
+            low.storage.store_when_computed(tensor)
     return tensor
 
 

@@ -41,6 +41,7 @@ class Lowering:
         self.storage = Storage(self.evaluator, self.nests, self.analysis, self.chip, scratch)
         self.values: dict[ir.Value, Value] = dict(zip(old, new, strict=True))
         self.pending: list[tuple[ir.Value, Loaded]] = []  # loads that may not have been carried out yet
+        self.redirected: dict[Tensor, int] = {}  # with how many later stores a load was compared at run time
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
         self.strings: dict[str, str] = {}  # constant texts, with the names of their globals
 

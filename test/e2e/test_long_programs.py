@@ -1,0 +1,99 @@
+"""Long unrolled programs: they compile however long a chain of operations is, and code grows no faster than they do."""
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def chain(x, out, N: tl.constexpr, T: tl.constexpr):
+    i = tl.arange(0, N)
+    v = tl.load(x + i)
+    for t in tl.static_range(T):
+        v = tl.maximum(v * 0.5, v - t)
+    tl.store(out + i, v)
+
+
+@triton.jit
+def chain_of_indices(x, out, step, n, N: tl.constexpr, T: tl.constexpr):
+    i = tl.arange(0, N)
+    j = i
+    for t in tl.static_range(T):
+        j = j + step * (t + 1)
+    tl.store(out + i, tl.load(x + j, j < n), j < n)
+
+
+@triton.jit
+def scalar_chain(x, out, N: tl.constexpr, T: tl.constexpr):
+    a = tl.load(x)
+    for t in tl.static_range(T):
+        a = a * 0.5 + t
+    tl.store(out, a)
+
+
+def run(kernel: triton.JITFunction, turns: int, n: int = 256) -> tuple[torch.Tensor, torch.Tensor, object]:
+    x, out = torch.randn(n, generator=torch.Generator().manual_seed(0)), torch.zeros(n)
+    return x, out, kernel[(1,)](x, out, N=n, T=turns)
+
+
+@pytest.mark.parametrize("turns", [200, 700])
+def test_chain(host, turns):
+    x, out, _ = run(chain, turns)
+    want = x
+    for t in range(turns):
+        want = torch.maximum(want * 0.5, want - t)
+    assert torch.equal(out, want)
+
+
+def test_chain_of_indices(host):
+    turns, n, step = 400, 256, 2
+    first = step * turns * (turns + 1) // 2
+    x, out = torch.randn(first + n), torch.zeros(n)
+    chain_of_indices[(1,)](x, out, step, first + 100, N=n, T=turns)
+    assert torch.equal(out, torch.cat([x[first : first + 100], torch.zeros(n - 100)]))
+
+
+def test_scalar_chain(host):
+    x, out, _ = run(scalar_chain, 500)
+    want = x[0]
+    for t in range(500):
+        want = want * 0.5 + t
+    assert abs(out[0] - want) <= 1e-5 * abs(want)
+
+
+@triton.jit
+def sums(x, out, N: tl.constexpr, T: tl.constexpr):
+    i = tl.arange(0, N)
+    v = tl.load(x + i)
+    for t in tl.static_range(T):
+        v = tl.where(v > t, v * 2 - t, v + tl.sum(v, 0) * 0.001)
+    tl.store(out + i, v)
+
+
+@triton.jit
+def many_stores(x, out, N: tl.constexpr, T: tl.constexpr):
+    i = tl.arange(0, N)
+    a, b = tl.load(x + i * 3), tl.load(x + i * 3 + 1)
+    for t in tl.static_range(T):
+        tl.store(out + i + t * 7, a + b)
+    tl.store(out + i, a * b)
+
+
+@triton.jit
+def products(x, out, N: tl.constexpr, T: tl.constexpr):
+    i = tl.arange(0, N)
+    p = i[:, None] * N + i[None, :]
+    a = tl.load(x + p)
+    v = a
+    for _ in tl.static_range(T):
+        v = tl.dot(v, a) * 0.01
+    tl.store(out + p, v)
+
+
+@pytest.mark.parametrize(("kernel", "n", "size"), [(sums, 1024, 1024), (many_stores, 1024, 4096), (products, 16, 256)])
+def test_code_grows_with_the_program(host, kernel, n, size):
+    """Twice the turns are at most some two times the code: nothing is computed again for each turn behind it."""
+    x, out = torch.randn(size), torch.zeros(2 * size)
+    short, long = (len(kernel[(1,)](x, out, N=n, T=turns).asm["llir"]) for turns in (24, 48))
+    assert long <= 2.3 * short
