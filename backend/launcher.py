@@ -38,6 +38,8 @@ _FORMATS = {
     "fp64": "d",
 }
 _LARGEST_EXTENT = (1 << 31) - 1  # program ids are int32
+_LARGEST_GRID = (1 << 63) - 1  # the runtime counts programs in int64
+_CUBE_ROOT_OF_LARGEST_GRID = 1 << 21
 _FLOATS = ("fp16", "bf16", "fp32", "f32", "fp64")
 
 
@@ -261,6 +263,10 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
             raise wrong_grid(grid_x, grid_y, grid_z) from None
         if not 0 <= extents <= _LARGEST_EXTENT:
             raise wrong_grid(grid_x, grid_y, grid_z)
+        if extents >= _CUBE_ROOT_OF_LARGEST_GRID and grid_x * grid_y * grid_z > _LARGEST_GRID:
+            raise ArgumentError(
+                f"the grid of kernel {metadata.name!r} must have at most {_LARGEST_GRID} programs, got {(grid_x, grid_y, grid_z)}"
+            )
         if function is None:
             function = loading.wait(metadata.name)
         slots, pointers = pack(values)
