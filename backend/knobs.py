@@ -1,15 +1,21 @@
 """Settings: the only file that reads the environment. Each can also be set as an attribute of `knobs`."""
 
+import math
 import os
+import warnings
+from collections.abc import Iterable
 
 from triton._C.libtriton import getenv
 from triton.knobs import base_knobs, env_base, env_int, env_opt_str, env_str
 
 from triton_spacemit.backend.devices import check_device, default_chip
+from triton_spacemit.dialect.abi import MAX_THREADS
+
+_PREFIX = "TRITON_SPACEMIT_"
 
 
-class env_float(env_base[float, float]):  # noqa: N801, named as Triton's own
-    """A number in the environment."""
+class env_seconds(env_base[float, float]):  # noqa: N801, named as Triton's own
+    """A duration in the environment; 0 for none."""
 
     def __init__(self, key: str, default: float) -> None:
         super().__init__(key)
@@ -17,10 +23,16 @@ class env_float(env_base[float, float]):  # noqa: N801, named as Triton's own
 
     def get(self) -> float:
         value = getenv(self.key)
+        return self.default if value is None else self.transform(value)
+
+    def transform(self, value: float | str) -> float:
         try:
-            return self.default if value is None else float(value)
-        except ValueError:
-            raise RuntimeError(f"Unable to use {self.key}={value}: expected a number") from None
+            seconds = float(value)
+        except (TypeError, ValueError):
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            raise RuntimeError(f"Unable to use {self.key}={value}: expected a number of seconds, 0 or more")
+        return seconds
 
 
 class spacemit_knobs(base_knobs):  # noqa: N801
@@ -33,17 +45,32 @@ class spacemit_knobs(base_knobs):  # noqa: N801
     chip: env_opt_str = env_opt_str("TRITON_SPACEMIT_CHIP")
     threads: env_int = env_int("TRITON_SPACEMIT_THREADS", 0)
     qemu: env_opt_str = env_opt_str("TRITON_SPACEMIT_QEMU")
-    timeout: env_float = env_float("TRITON_SPACEMIT_TIMEOUT", 300.0)
+    timeout: env_seconds = env_seconds("TRITON_SPACEMIT_TIMEOUT", 300.0)
 
     @property
     def num_threads(self) -> int:
-        """`threads`, resolved. Raises RuntimeError where it is negative."""
-        if self.threads < 0:
-            raise RuntimeError(f"Unable to use TRITON_SPACEMIT_THREADS={self.threads}: expected 0 or more")
-        return self.threads or len(os.sched_getaffinity(0))
+        """`threads`, resolved. Raises RuntimeError where there cannot be so many."""
+        threads = self.threads
+        if not 0 <= threads <= MAX_THREADS:
+            raise RuntimeError(f"Unable to use TRITON_SPACEMIT_THREADS={threads}: expected 0 to {MAX_THREADS}")
+        return threads or min(len(os.sched_getaffinity(0)), MAX_THREADS)
 
 
 knobs = spacemit_knobs()
+
+
+def warn_of_unknown(names: Iterable[str]) -> None:
+    """Warn of variables of the environment that are named as settings are, and are none."""
+    known = [knob.key for knob in knobs.knob_descriptors.values()]
+    for name in names:
+        if name.startswith(_PREFIX) and name not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, 1, 0)[0]
+            warnings.warn(f"{name} is no setting; did you mean {near}? There are {', '.join(known)}", RuntimeWarning, stacklevel=2)
+
+
+warn_of_unknown(os.environ)
 
 _targets: list[tuple[str, str]] = []
 _indices: dict[tuple[str | None, str | None], int] = {}

@@ -7,6 +7,7 @@ values out of range, mistakes) goes through `_convert`, which converts or refuse
 
 import math
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,8 @@ _FORMATS = {
     "fp64": "d",
 }
 _LARGEST_EXTENT = (1 << 31) - 1  # program ids are int32
+_LARGEST_GRID = (1 << 63) - 1  # the runtime counts programs in int64
+_CUBE_ROOT_OF_LARGEST_GRID = 1 << 21
 _FLOATS = ("fp16", "bf16", "fp32", "f32", "fp64")
 
 
@@ -192,6 +195,39 @@ def _cooperative(kernel: str, run: Callable[..., None]) -> Callable[..., None]:
     return run_together
 
 
+class Loading:
+    """A kernel between its launcher and its code: Triton makes the one, then loads the other, and lets another thread launch in between."""
+
+    _LONGEST = 60.0  # seconds
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._kernel: Any = None
+        _this_thread.loading = self
+
+    @staticmethod
+    def end(kernel: Any) -> None:
+        """What this thread made a launcher for last is loaded, as `kernel`, or cannot be (None)."""
+        loading, _this_thread.loading = _this_thread.loading, None
+        if loading is not None:
+            loading._kernel = kernel
+            loading._done.set()
+
+    def wait(self, name: str) -> Any:
+        """The kernel, once it is loaded. Raises DeviceError where it cannot be."""
+        self._done.wait(self._LONGEST)
+        if self._kernel is None:
+            raise DeviceError(f"kernel {name!r} could not be loaded by the thread that launched it first")
+        return self._kernel
+
+
+class _ThisThread(threading.local):
+    loading: Loading | None = None
+
+
+_this_thread = _ThisThread()
+
+
 def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
     """The function that Triton calls for each launch of a kernel. Raises DeviceError where the active device runs another chip's code."""
     device = get_device(*active_target())
@@ -203,6 +239,8 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
     constexprs = {parameter.name for parameter in parameters if parameter.is_constexpr}
     pack, signature = make_packer(metadata.name, {str(name): kind for name, kind in src.signature.items()}, constexprs)
     run = _cooperative(metadata.name, device.launch) if metadata.launch_cooperative_grid else device.launch
+
+    loading = Loading()
 
     def wrong_grid(*grid: Any) -> ArgumentError:
         return ArgumentError(f"the grid of kernel {metadata.name!r} must be integers from 0 to {_LARGEST_EXTENT}, got {grid}")
@@ -225,6 +263,12 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
             raise wrong_grid(grid_x, grid_y, grid_z) from None
         if not 0 <= extents <= _LARGEST_EXTENT:
             raise wrong_grid(grid_x, grid_y, grid_z)
+        if extents >= _CUBE_ROOT_OF_LARGEST_GRID and grid_x * grid_y * grid_z > _LARGEST_GRID:
+            raise ArgumentError(
+                f"the grid of kernel {metadata.name!r} must have at most {_LARGEST_GRID} programs, got {(grid_x, grid_y, grid_z)}"
+            )
+        if function is None:
+            function = loading.wait(metadata.name)
         slots, pointers = pack(values)
         # Triton passes a chain of hooks, empty more often than not.
         if enter_hook is not None and getattr(enter_hook, "calls", True):

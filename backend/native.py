@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import platform
+import stat
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from triton import knobs
 
+from triton_spacemit.backend import folders
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.dialect import abi
 
@@ -27,21 +29,32 @@ _SHARED = ("pool.c", "team.c", "services.c", "externals.c")
 
 
 def cache_dir() -> Path:
-    """The folder for what is built or fetched once per user."""
+    """The folder for what is built or fetched once per user: under TRITON_HOME, or a temporary one where that cannot be used."""
+    folder = _usual_dir()
+    problem = _problem(folder)
+    return folders.instead_of(folder, problem, "TRITON_HOME") if problem else folder
+
+
+def _usual_dir() -> Path:
     return Path(knobs.cache.home_dir) / ".triton" / "spacemit"
+
+
+_problem = functools.cache(folders.problem)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of `folder`, which is made if need be. Raises DeviceError where it cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "w")  # noqa: SIM115, closed below; closing it releases the lock
+        folders.make(folder)
+        file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, stat.S_IRUSR | stat.S_IWUSR)
     except OSError as error:
         raise DeviceError(f"the folder {folder} cannot be written ({error}); set TRITON_HOME to one that can") from None
-    with file:
+    try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(file)  # releases the lock
 
 
 @functools.cache
@@ -71,16 +84,35 @@ def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:
     digest = hashlib.sha256(repr((compiler, flags, sources)).encode())
     for source in (*sources, *sorted(path.name for path in _SOURCES.glob("*.h"))):
         digest.update((_SOURCES / source).read_bytes())
+    file = f"{digest.hexdigest()[:20]}-{name}"
+    usual = _usual_dir() / "native" / file
+    if _is_whole(usual):  # also where nothing more could be written
+        return usual
     folder = cache_dir() / "native"
-    path = folder / f"{digest.hexdigest()[:20]}-{name}"
-    if path.exists():
-        return path
+    path = folder / file
     with locked(folder):
-        if not path.exists():
+        if not _is_whole(path):
             with tempfile.TemporaryDirectory(dir=folder) as work:
                 build([str(_SOURCES / source) for source in sources], flags, Path(work) / name)
-                os.replace(Path(work) / name, path)
+                content = (Path(work) / name).read_bytes()
+            folders.write(path, content, durable=True)
+            path.chmod(stat.S_IRWXU)
+            folders.write(_digest_of(path), hashlib.sha256(content).hexdigest().encode(), durable=True)
     return path
+
+
+def _digest_of(path: Path) -> Path:
+    """The file with the digest of a built one."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the built file is there, nobody else can have written it, and it is as it was built: a cut one would end the process."""
+    try:
+        trusted = not (folders.distrust(path.parent) or folders.distrust(path))
+        return trusted and hashlib.sha256(path.read_bytes()).hexdigest() == _digest_of(path).read_text()
+    except OSError:
+        return False
 
 
 def build(sources: list[str], flags: tuple[str, ...], output: Path) -> None:

@@ -12,12 +12,16 @@ from triton_spacemit.dialect.xsmt import XSMT
 _mlir.globals.append_dialect_search_prefix(__package__)
 
 
+_loading = threading.Lock()  # `load` keeps what it works on in the class
+
+
 def make_context() -> ir.Context:
     """A fresh context with the `xsmt` dialect loaded; Triton's own ops stay unregistered in it."""
     context = ir.Context()
     context.allow_unregistered_dialects = True
-    with context, ir.Location.unknown():
+    with _loading, context, ir.Location.unknown():
         XSMT.load()
+        XSMT._mlir_module = None  # its definition, which is not needed any longer: another thread would free it with ours still running
     return context
 
 

@@ -1,6 +1,7 @@
 """triton-spacemit-opt: run passes on MLIR files, as mlir-opt does for upstream's."""
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -93,9 +94,30 @@ def main(arguments: list[str] | None = None) -> int:
         output = "\n// -----\n\n".join(results)
         if options.output == "-":
             sys.stdout.write(output)
-        else:
-            Path(options.output).write_text(output)
+        elif not failed:
+            try:
+                _write(Path(options.output), output)
+            except OSError as error:
+                print(f"{options.output}: error: {error.strerror}", file=sys.stderr)
+                return 1
     return int(failed)
+
+
+def _write(path: Path, text: str) -> None:
+    """Put `text` in the file at once, so that whoever reads it meanwhile, or after a failure, finds what it was before."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():  # a device or a pipe, which cannot be replaced
+        path.write_text(text)
+        return
+    mode = path.stat().st_mode if path.exists() else None
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text)
+        if mode is not None:
+            beside.chmod(mode)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

@@ -5,7 +5,7 @@ an `scf.for` with the attribute `smt.parallel` (backend/language/smt lists them 
 
 ```mlir
 func.func @tiles(%m: tensor<8x8xf16>, %i: i32) -> tensor<2x2x4x4xf16> {
-  %t = func.call @__smt.pack__a(%m, %i, %i) {smt.shape = "8,8", smt.packed_size = "4,4"}
+  %t = func.call @__smt.pack__a(%m, %i, %i)
        : (tensor<8x8xf16>, i32, i32) -> tensor<2x2x4x4xf16>
   return %t : tensor<2x2x4x4xf16>
 }

@@ -21,7 +21,7 @@ ROWS = {
         ("pipeline", "textual", "reference", "opt"),  # these run them
     ),
     "backend": (
-        ("errors", "options", "devices"),  # `devices/__init__.py` is the protocol of all devices
+        ("errors", "folders", "options", "devices"),  # `devices/__init__.py` is the protocol of all devices
         ("knobs",),
         ("loader", "native"),
         ("devices.*",),

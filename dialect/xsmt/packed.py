@@ -6,6 +6,7 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects import ext
 
+from triton_spacemit.dialect.words import HINTS, STORAGES
 from triton_spacemit.dialect.xsmt.checks import XSMT, attribute, counted, fail, shape_of, verify_scalars, verify_word
 
 
@@ -160,9 +161,6 @@ class Mmt4dOp(XSMT.Operation, name="mmt4d", traits=[ext.Pure]):
         return True
 
 
-HINTS = ("lhs_first", "mr", "nr", "kr", "mt", "nt", "kt", "mb", "nb", "kb")
-
-
 class AnnotationOp(XSMT.Operation, name="annotation"):
     """A hint on a block that lowering may read: a name of the known ones, and a number. The op has no other effect.
 
@@ -186,9 +184,6 @@ class AnnotationOp(XSMT.Operation, name="annotation"):
         if not isinstance(value, ir.IntegerAttr):
             return fail(op, f"value must be an integer, got {value}")
         return verify_word(op, "hint", HINTS)
-
-
-STORAGES = ("l2", "tcm", "stack")
 
 
 class AllocOp(XSMT.Operation, name="alloc"):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.facts.nodes import Node
 from triton_spacemit.passes.facts.order import unanswered
-from triton_spacemit.passes.nodes import Node
 
 MOST = 1 << 63  # what divides zero; no integer of 64 bits but zero is a multiple of more
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from torch_mlir import ir
 
 from triton_spacemit.passes.facts.divisibility import MOST, Divisibility, loop_of
+from triton_spacemit.passes.facts.nodes import Node
 from triton_spacemit.passes.facts.order import unanswered
-from triton_spacemit.passes.nodes import Node
 
 
 class Range(NamedTuple):

@@ -92,16 +92,36 @@ def test_impossible_targets_are_refused(device, chip, message):
     assert active_target() == ("host", "host")
 
 
-def test_numbers_in_the_environment_are_checked(monkeypatch):
+@pytest.mark.parametrize("value", ["soon", "nan", "inf", "-5", ""])
+def test_a_timeout_is_a_number_of_seconds(monkeypatch, value):
     assert knobs.timeout == 300.0
     monkeypatch.setenv("TRITON_SPACEMIT_TIMEOUT", "1.5")
     assert knobs.timeout == 1.5
-    monkeypatch.setenv("TRITON_SPACEMIT_TIMEOUT", "soon")
-    with pytest.raises(RuntimeError, match="TRITON_SPACEMIT_TIMEOUT=soon: expected a number"):
+    monkeypatch.setenv("TRITON_SPACEMIT_TIMEOUT", value)
+    with pytest.raises(RuntimeError, match=rf"TRITON_SPACEMIT_TIMEOUT={value}: expected a number of seconds, 0 or more"):
         _ = knobs.timeout
-    knobs.threads = -1
-    with pytest.raises(RuntimeError, match="TRITON_SPACEMIT_THREADS=-1: expected 0 or more"):
-        _ = knobs.num_threads
+    with knobs.scope():
+        knobs.timeout = float("nan")
+        with pytest.raises(RuntimeError, match="TRITON_SPACEMIT_TIMEOUT=nan"):
+            _ = knobs.timeout
+
+
+@pytest.mark.parametrize("value", [-1, 1025, 10**20])
+def test_a_number_of_threads_is_one_that_there_can_be(value):
+    with knobs.scope():
+        knobs.threads = 1024
+        assert knobs.num_threads == 1024
+        knobs.threads = value
+        with pytest.raises(RuntimeError, match=f"TRITON_SPACEMIT_THREADS={value}: expected 0 to 1024"):
+            _ = knobs.num_threads
+
+
+def test_a_misspelt_setting_is_named():
+    code = "import warnings; warnings.simplefilter('error', RuntimeWarning); import triton; print('imported')"
+    assert python(code, TRITON_SPACEMIT_THREADS="4") == "imported"
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        python(code, TRITON_SPACEMIT_THREAD="4")
+    assert "TRITON_SPACEMIT_THREAD is no setting; did you mean TRITON_SPACEMIT_THREADS?" in error.value.stderr
 
 
 def test_events_measure_milliseconds():

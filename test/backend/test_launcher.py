@@ -156,6 +156,15 @@ def test_an_empty_grid_runs_nothing_but_checks_arguments(recorder, grid):
         launch(*grid, 0, "function", None, None, None, None)
 
 
+@pytest.mark.parametrize("grid", [(1 << 22, 1 << 21, 1 << 21), (1 << 21, 1 << 21, 1 << 21)], ids=str)
+def test_a_grid_of_more_programs_than_can_be_counted_is_refused(recorder, grid):
+    launch = make({"n": "i32"})
+    with pytest.raises(ArgumentError, match=rf"the grid of kernel 'kernel' must have at most {2**63 - 1} programs, got \({grid[0]}, "):
+        launch(*grid, 0, "function", None, None, None, None, 5)
+    launch((1 << 21) - 1, 1 << 21, 1 << 21, 0, "function", None, None, None, None, 5)
+    assert len(recorder.launches) == 1
+
+
 @pytest.mark.parametrize("grid", [(1, -1, 1), (1 << 31, 1, 1), (1.0, 1, 1), (1, 1, None), ("1", 1, 1)], ids=str)
 def test_a_grid_of_anything_but_extents_is_refused(recorder, grid):
     message = rf"the grid of kernel 'kernel' must be integers from 0 to 2147483647, got {re.escape(str(grid))}"

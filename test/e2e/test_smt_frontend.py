@@ -52,7 +52,7 @@ def test_product():
     text = ttir(product_kernel, pointers, BM=128, BN=64, BK=32, SUB=64)
     assert calls(text) == ["pack", "annotation", "pack", "mmt4d", "unpack"]
     assert re.search(r"mmt4d\w*\(.*smt.transposed = false.*tensor<4x4x16x8xf16>, tensor<4x2x8x32xf16>\) -> tensor<4x2x16x32xf16>", text)
-    assert re.search(r'pack__\w*\(.*smt.packed_size = "8,32", smt.shape = "32,64"', text)
+    assert re.search(r"@__smt.pack__\w*\(.*-> tensor<4x2x8x32xf16>", text)
     assert text.count("smt.parallel = true") == 1
     assert text.count("smt.bind_sub_block = true") == 1
     outer, inner = (line for line in text.splitlines() if "scf.for" in line)

@@ -4,13 +4,13 @@
 // CHECK-LABEL: func.func @product
 func.func @product(%m: tensor<8x8xf16>, %i: i32) -> tensor<8x8xf16> {
   // CHECK: %[[T:.*]] = "xsmt.pack"(%arg0, %arg1, %arg1) : (tensor<8x8xf16>, i32, i32) -> tensor<2x2x4x4xf16>
-  %0 = func.call @__smt.pack__a(%m, %i, %i) {smt.shape = "8,8", smt.packed_size = "4,4"} : (tensor<8x8xf16>, i32, i32) -> tensor<2x2x4x4xf16>
+  %0 = func.call @__smt.pack__a(%m, %i, %i) : (tensor<8x8xf16>, i32, i32) -> tensor<2x2x4x4xf16>
   // CHECK: "xsmt.annotation"(%[[T]]) {hint = "mr", value = 8 : i32}
   func.call @__smt.annotation__b(%0) {smt.name = "mr", smt.value = 8 : i32} : (tensor<2x2x4x4xf16>) -> ()
   // CHECK: %[[C:.*]] = "xsmt.mmt4d"(%[[T]], %[[T]]) {transposed = true}
   %1 = func.call @__smt.mmt4d__c(%0, %0) {smt.transposed = true} : (tensor<2x2x4x4xf16>, tensor<2x2x4x4xf16>) -> tensor<2x2x4x4xf16>
   // CHECK: "xsmt.unpack"(%[[C]], %arg1, %arg1)
-  %2 = func.call @__smt.unpack__d(%1, %i, %i) {smt.shape = "8,8", smt.packed_size = "1,1"} : (tensor<2x2x4x4xf16>, i32, i32) -> tensor<8x8xf16>
+  %2 = func.call @__smt.unpack__d(%1, %i, %i) : (tensor<2x2x4x4xf16>, i32, i32) -> tensor<8x8xf16>
   return %2 : tensor<8x8xf16>
 }
 func.func private @__smt.pack__a(tensor<8x8xf16>, i32, i32) -> tensor<2x2x4x4xf16>

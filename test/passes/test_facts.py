@@ -7,9 +7,9 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.context import make_context
 from triton_spacemit.passes.facts.divisibility import MOST, Divisibility
+from triton_spacemit.passes.facts.nodes import Nodes
 from triton_spacemit.passes.facts.order import unanswered
 from triton_spacemit.passes.facts.ranges import Range, Ranges, signed, turns
-from triton_spacemit.passes.nodes import Nodes
 
 ALL = signed(32)
 

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,28 @@ def test_damaged_input_is_refused_in_words(seed: int) -> None:
     assert result.returncode in (0, 1), result.stderr[-2000:]
     assert "Traceback" not in result.stderr
     assert result.returncode == 0 or ": error: " in result.stderr
+
+
+FUNCTION = "func.func @f(%x: i32) -> i32 {\n  return %x : i32\n}\n"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target, link = tmp_path / "out.mlir", tmp_path / "link.mlir"
+    link.symlink_to(target)
+    assert opt(FUNCTION, "-o", str(link)).returncode == 0
+    whole = target.read_text()
+    assert "func.func @f" in whole
+    target.chmod(0o640)
+    assert opt(FUNCTION, "-o", str(target)).returncode == 0
+    assert target.stat().st_mode & 0o777 == 0o640
+    for refused in ("func.func @f(", FUNCTION + "// -----\nfunc.func @g("):
+        assert opt(refused, "--split-input-file", "-o", str(target)).returncode == 1
+        assert target.read_text() == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.mlir", "out.mlir"]
+    assert opt(FUNCTION, "-o", "/dev/null").returncode == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_file_that_cannot_be_written_is_a_diagnostic(tmp_path: Path) -> None:
+    result = opt(FUNCTION, "-o", str(tmp_path / "no" / "out.mlir"))
+    assert (result.returncode, result.stderr) == (1, f"{tmp_path}/no/out.mlir: error: No such file or directory\n")

@@ -2,14 +2,14 @@
 
 Imported in kernels as `triton.language.extra.smt`. In the module that the bridge brings over, a builtin is a call of a private function
 without a body, `@__smt.NAME__TYPES` (the operands' and results' types only make the symbol unique), with the builtin's constants as
-attributes of the call; lists are comma-separated strings. Shapes and tiles count elements.
+attributes of the call. Shapes and tiles are those of the result.
 
 | NAME | operands | result | attributes |
 |---|---|---|---|
-| `pack` | 2-D tensor, 2 offsets (i32) | 4-D tensor | `smt.shape`, `smt.packed_size` |
-| `repack` | 4-D tensor, 2 offsets | 4-D tensor of another tile | the same |
-| `subview` | 2-D or 4-D tensor, 2 offsets | the same rank, tile kept | the same |
-| `unpack` | 4-D tensor, 2 offsets | 2-D tensor | the same, tile 1,1 |
+| `pack` | 2-D tensor, 2 offsets (i32) | 4-D tensor | |
+| `repack` | 4-D tensor, 2 offsets | 4-D tensor of another tile | |
+| `subview` | 2-D or 4-D tensor, 2 offsets | the same rank, tile kept | |
+| `unpack` | 4-D tensor, 2 offsets | 2-D tensor | |
 | `mmt4d` | A, B and, for `out`, the accumulator | 4-D tensor | `smt.transposed`: B is [NB, KB, nb, kb] |
 | `alloc` | none | pointer | `smt.size` (elements), `smt.storage` |
 | `mbarrier` | flag, arrive, transaction, expect (i32) | i64 handle | `smt.copies` |

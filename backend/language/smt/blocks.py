@@ -15,9 +15,7 @@ from triton.language.extra.smt.views import PointerView
 
 from triton_spacemit.backend.language import block_pointer
 from triton_spacemit.backend.language.block_pointer import BlockPointer
-
-STORAGES = ("l2", "tcm", "stack")
-HINTS = ("lhs_first", "mr", "nr", "kr", "mt", "nt", "kt", "mb", "nb", "kb")
+from triton_spacemit.dialect.words import HINTS, STORAGES
 
 
 def _ceil(value: int, divisor: int) -> int:
@@ -83,8 +81,7 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
     else:
         name = "repack"
     result = shape if name == "unpack" or (name, rank) == ("subview", 2) else [_ceil(shape[0], tile[0]), _ceil(shape[1], tile[1]), *tile]
-    attributes = {"shape": shape, "packed_size": tile}
-    block = call(_generator, name, [base, *operands], [core.block_type(base.dtype, result)], attributes)
+    block = call(_generator, name, [base, *operands], [core.block_type(base.dtype, result)], {})
     return _deliver(block, destination, _semantic, _generator)
 
 
@@ -92,7 +89,7 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
 def dot(a_packed, b_packed, out=None, _semantic=None, _generator=None):
     """The product of packed blocks, `[MB, KB, mb, kb]` and `[KB, NB, kb, nb]` or `[NB, KB, nb, kb]`, added to `out` if given.
 
-    It has A's element type, int32 for int8. B may be fp32 where A is a narrower float, as is what was stored to a buffer of no stated type.
+    The result has A's element type, int32 for int8. B may be fp32 where A is a narrower float: buffers are of fp32 unless a type is given.
     """
     for name, block in (("a_packed", a_packed), ("b_packed", b_packed)):
         if not isinstance(block, core.tensor) or len(block.shape) != 4:
@@ -143,7 +140,7 @@ def _buffer(generator: Any, semantic: Any, shape: Sequence[int], type_: Any, sto
 
 
 def _pointer_to(base: core.tensor, shape: Sequence[int], semantic: Any) -> BlockPointer:
-    """To the contiguous block of `shape` at `base`."""
+    """A block pointer to the contiguous block of `shape` at `base`."""
     strides = [1]
     for extent in reversed(shape[1:]):
         strides.insert(0, strides[0] * extent)
@@ -177,7 +174,7 @@ class BuffersType(core.base_type):
 
     @property
     def scalar(self) -> core.dtype:
-        """Loads and stores ask what they are given for it."""
+        """What loads and stores ask of a pointer: here the mistake is named."""
         raise TypeError(f"there are {self.copies} buffers: take one of them by its index")
 
     def __str__(self) -> str:

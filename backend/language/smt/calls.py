@@ -7,7 +7,7 @@ from typing import Any
 from triton._C.libtriton import ir
 from triton.language import core
 
-Attribute = bool | int | str | Sequence[int]
+Attribute = bool | int | str
 
 
 def integer(value: Any, what: str) -> int:
@@ -64,4 +64,4 @@ def _attribute(builder: Any, value: Attribute) -> Any:
         return builder.get_bool_attr(value)
     if isinstance(value, int):
         return builder.get_int32_attr(value)
-    return builder.get_string_attr(value if isinstance(value, str) else ",".join(map(str, value)))
+    return builder.get_string_attr(value)

@@ -100,8 +100,7 @@ class PointerView(BlockPointer):
 
     def _call(self, generator: Any, semantic: Any, name: str, block: core.tensor, shape: Sequence[int]) -> core.tensor:
         zero = semantic.to_tensor(0)
-        attributes = {"shape": [int(extent) for extent in shape[:2]], "packed_size": self.block_shape[2:]}
-        return call(generator, name, [block, zero, zero], [core.block_type(block.dtype, list(shape))], attributes)
+        return call(generator, name, [block, zero, zero], [core.block_type(block.dtype, list(shape))], {})
 
     def pointers(self, semantic: Any, boundary_check: Sequence[int]) -> tuple[core.tensor, core.tensor | None]:
         pointers, mask = semantic.splat(self.base, self.block_shape), None

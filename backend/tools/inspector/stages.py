@@ -44,7 +44,7 @@ def collect(kernel: Kernel) -> Stages:
     result = Stages()
     texts = _lower(kernel, {})
     result.times_ms = {}
-    _lower(kernel, result.times_ms)  # again: the first one also imports
+    _lower(kernel, result.times_ms)  # a second time: the first also imports modules, which takes longer than the stages do
     llvm_text = split_mark(kernel.llir)[1]
 
     def timed(name: str, action: Callable[[], _Result]) -> _Result:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
-from triton_spacemit.passes.affine import Describer, Form
+from triton_spacemit.passes.facts import tensors
+from triton_spacemit.passes.facts.affine import Describer
 from triton_spacemit.passes.facts.divisibility import of_number
+from triton_spacemit.passes.facts.forms import Form
+from triton_spacemit.passes.facts.masks import DESCRIBED
+from triton_spacemit.passes.facts.nodes import Node, Nodes
 from triton_spacemit.passes.facts.order import unanswered
 from triton_spacemit.passes.facts.ranges import Range, turns
-from triton_spacemit.passes.masks import DESCRIBED
-from triton_spacemit.passes.nodes import Node, Nodes
 
 CONTROL = ("scf.for", "scf.if", "scf.while")
 _ACCESSES = frozenset("tt." + name for name in "load store atomic_load atomic_store atomic_rmw atomic_cas atomic_poll".split())
@@ -130,7 +132,7 @@ class Planner:
         """What is passed on instead of `value`, from before `op`."""
         form = self.describer.describe(value)
         if carried.addresses:
-            return [self.describer.address_tensor(form, op)]
+            return [tensors.addresses_of(self.describer, form, op)]
         return [_part(form, part) for part in carried.parts]
 
     def _plan_for(self, op: ir.Operation) -> Plan:

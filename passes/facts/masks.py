@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.predicates import FLIPPED, SIGNED_OF, IntPredicate, attribute_of
-from triton_spacemit.passes import affine
-from triton_spacemit.passes.affine import Describer, Form
+from triton_spacemit.dialect.predicates import FLIPPED, SIGNED_OF, IntPredicate
+from triton_spacemit.passes.facts import affine
+from triton_spacemit.passes.facts.affine import Describer
+from triton_spacemit.passes.facts.forms import Check, Form
+from triton_spacemit.passes.facts.integers import unsigned
+from triton_spacemit.passes.facts.nodes import Node
 from triton_spacemit.passes.facts.order import unanswered
 from triton_spacemit.passes.facts.ranges import Range, signed
-from triton_spacemit.passes.nodes import Node
 
 _FAR = 2**62  # limits of 64 bits are cut off there: differences to what is `_NEAR` do not wrap around
 _NEAR = Range(-(2**61), 2**61)
@@ -124,34 +126,34 @@ class Masks:
         if a.uniform and not b.uniform:
             a, b, predicate = b, a, FLIPPED[predicate]
         near = signed(32) if bits == 32 else _NEAR
-        numbers = [(form, signed(32)) for form in a.checks + b.checks] + [(a, near)]
+        checks = [*a.checks, *b.checks, self.describer.within(a, near)]
         if predicate not in SIGNED_OF:
             if bits == 32 or not b.uniform:
-                numbers.append((b, near))
+                checks.append(self.describer.within(b, near))
             bounds = self._solve(a, b, predicate, op)
         else:
-            bounds = self._compare_unsigned(a, b, SIGNED_OF[predicate], numbers, bits, op)
-        return None if bounds is None else self._checked(bounds, numbers, value, op)
+            bounds = self._compare_unsigned(a, b, SIGNED_OF[predicate], checks, bits, op)
+        return None if bounds is None else self._checked(bounds, checks, value, op)
 
     def _compare_unsigned(
-        self, a: Form, b: Form, predicate: IntPredicate, numbers: list[tuple[Form, Range]], bits: int, op: ir.Operation
+        self, a: Form, b: Form, predicate: IntPredicate, checks: list[Check], bits: int, op: ir.Operation
     ) -> Bounds | None:
-        """As signed numbers, where that makes no difference; what has to be in which range for it goes to `numbers`."""
+        """As signed numbers, where that makes no difference: what has to hold for it goes to `checks`."""
         if predicate not in (IntPredicate.slt, IntPredicate.sle) or not b.uniform or a.uniform:
             return None
-        limit = self.describer.unsigned(b, bits) if bits == 32 and self.describer.range_of(a).natural else None
+        limit = unsigned(self.describer, b, bits) if bits == 32 and self.describer.range_of(a).natural else None
         if limit is None:
             limit = b
-            numbers.append((b, Range(0, signed(bits).high)))
+            checks.append(self.describer.within(b, Range(0, signed(bits).high)))
         below, positive = self._solve(a, limit, predicate, op), self._solve(a, self.describer.build(a.shape), IntPredicate.sge, op)
         return None if below is None or positive is None else self._intersection(below, positive, op)
 
-    def _checked(self, bounds: Bounds, forms: Iterable[tuple[Form, Range]], value: ir.Value, op: ir.Operation) -> Bounds | None:
-        """The bounds of `value`, which are right where all forms are in their ranges: at once, or under a condition; None where never."""
+    def _checked(self, bounds: Bounds, checks: Iterable[Check], value: ir.Value, op: ir.Operation) -> Bounds | None:
+        """The bounds of `value`, which are right where all checks hold: at once, or under a condition; None where never."""
         nodes = self.nodes
         needed: list[Node] = []
-        for form, range_ in forms:
-            found = self._within(form, range_, op)
+        for check in checks:
+            found = self.describer.conditions(check, op)
             if found is None:
                 return None
             needed += [condition for condition in found if condition.key not in [known.key for known in needed]]
@@ -159,9 +161,7 @@ class Masks:
             return bounds
         if bounds.conditions:
             return None  # a comparison of scalars, which is as cheap as the conditions
-        holds = needed[0]
-        for condition in needed[1:]:
-            holds = nodes.op("arith.andi", [holds, condition], nodes.i1, op)
+        holds = nodes.all_of(needed, op)
         ends = [nodes.const(extent) for extent in bounds.shape]
         return replace(
             bounds,
@@ -170,22 +170,6 @@ class Masks:
             checked=((holds, nodes.leaf(value)),),
         )
 
-    def _within(self, form: Form, range_: Range, op: ir.Operation) -> list[Node] | None:
-        """The conditions under which all elements of `form` are in a range: none where that is known, None where it is known not to be."""
-        ranges = self.describer.ranges
-        offset, spread = ranges.of_node(form.offset), Range(0, 0)
-        for stride, extent in zip(form.strides, form.shape, strict=True):
-            spread = spread.plus(ranges.of_node(stride).times(Range(0, extent - 1)))
-        least, most = range_.low - spread.low, range_.high - spread.high
-        if least > most or offset.high < least or offset.low > most:
-            return None
-        limits = [(IntPredicate.sge, least)] * (offset.low < least) + [(IntPredicate.sle, most)] * (offset.high > most)
-        return [self._condition(predicate, form.offset, self.nodes.const(limit), op) for predicate, limit in limits]
-
-    def _condition(self, predicate: IntPredicate, a: Node, b: Node, op: ir.Operation) -> Node:
-        with op.context:
-            return self.nodes.op("arith.cmpi", [a, b], self.nodes.i1, op, {"predicate": attribute_of(predicate)})
-
     def _solve(self, a: Form, b: Form, predicate: IntPredicate, op: ir.Operation) -> Bounds | None:
         """Bounds for `a predicate b`, where their difference varies in at most one dimension, by a constant."""
         nodes = self.nodes
@@ -193,7 +177,7 @@ class Masks:
         varying = [d for d, stride in enumerate(strides) if stride.constant != 0]
         true = self._true(a.shape)
         if not varying:
-            return replace(true, conditions=(self._condition(predicate, a.offset, b.offset, op),))
+            return replace(true, conditions=(self.describer.compare(predicate, a.offset, b.offset, op),))
         if len(varying) > 1 or strides[varying[0]].constant is None:
             return None
         d, step = varying[0], strides[varying[0]].constant

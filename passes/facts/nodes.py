@@ -1,6 +1,6 @@
 """Values to be: scalars and tensors that become ops only where they are needed, and one op where they are the same computation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch_mlir import ir
@@ -11,16 +11,19 @@ from triton_spacemit.passes.facts.order import unanswered
 class Node:
     """A value to be: a constant, an existing value, a slot that is filled later, or an op on other nodes, created before `anchor`.
 
+    Or what only its owner knows to make a value of, as `given`.
+
     Nodes that stand for the same computation have the same `key`.
     """
 
-    __slots__ = ("anchor", "attributes", "constant", "key", "name", "operands", "type", "value")
+    __slots__ = ("anchor", "attributes", "constant", "given", "key", "name", "operands", "type", "value")
 
     def __init__(self, key: Any, type_: ir.Type) -> None:
         self.key = key
         self.type = type_
         self.value: ir.Value | None = None
         self.constant: int | None = None
+        self.given: Any = None
         self.name = ""
         self.operands: tuple[Node, ...] = ()
         self.attributes: dict[str, ir.Attribute] = {}
@@ -29,7 +32,7 @@ class Node:
     @property
     def is_leaf(self) -> bool:
         """Whether it is a value that exists already. A slot is none, also when it is filled."""
-        return self.key[0] == "value"
+        return isinstance(self.key, tuple) and self.key[0] == "value"
 
 
 class Nodes:
@@ -57,6 +60,11 @@ class Nodes:
     def leaf(self, value: ir.Value) -> Node:
         node = Node(("value", value), value.type)
         node.value = value
+        return node
+
+    def given(self, thing: object, type_: ir.Type) -> Node:
+        node = Node(("given", thing), type_)
+        node.given = thing
         return node
 
     def slot(self, type_: ir.Type) -> Node:
@@ -162,3 +170,10 @@ class Nodes:
 
     def select(self, condition: Node, a: Node, b: Node, anchor: ir.Operation) -> Node:
         return a if a.key == b.key else self.op("arith.select", [condition, a, b], a.type, anchor)
+
+    def all_of(self, nodes: Iterable[Node], anchor: ir.Operation) -> Node:
+        """The conjunction of i1 values, scalars or tensors, at least one."""
+        total, *others = {node.key: node for node in nodes}.values()
+        for node in others:
+            total = self.op("arith.andi", [total, node], total.type, anchor)
+        return total
