@@ -31,7 +31,7 @@ def attributes_of(op: ir.Operation) -> dict[str, ir.Attribute]:
 
 
 def total_cost(low: Lowering, own: int, sources: set[Tensor]) -> int:
-    """The cost of a block that is computed from `sources` at a cost of its `own`, once the loops that first compute these have stored them."""
+    """The cost of a block that is computed from `sources` at a cost of its `own`; one that the first loop stores is then only read."""
     return min(MOST_COST, own + sum(1 if source in low.storage.stored_later else low.cost(source) for source in sources))
 
 
