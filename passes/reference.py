@@ -65,7 +65,9 @@ def _state(name: str, state: states.State) -> str:
     for op in sorted(state.ops):
         by_dialect.setdefault(op.partition(".")[0], []).append(op.partition(".")[2])
     ops = "; ".join(f"`{dialect}`: {', '.join(names)}" if names != ["*"] else f"`{dialect}.*`" for dialect, names in by_dialect.items())
-    types = "; ".join(f"{container}: {', '.join(sorted(elements)) or 'any'}" for container, elements in state.types.items())
+    types = "those that these ops take"
+    if state.types is not None:
+        types = "; ".join(f"{container}: {', '.join(sorted(elements)) or 'any'}" for container, elements in state.types.items())
     attributes = "; ".join(f"on `{op}`: {', '.join(sorted(names))}" for op, names in state.attributes.items())
     rows = [f"| ops | {ops} |", f"| types | {types} |", f"| attributes | {attributes} |"]
     rows += [f"| required of the module | {', '.join(sorted(state.required))} |"] if state.required else []

@@ -66,11 +66,12 @@ _WITH_ATTRIBUTES = frozenset({"builtin.module", "func.func", "tt.dot"})
 class State:
     """What may occur: ops, types of their results and of blocks' arguments, and which of our own attributes (`xsmt.*`) on which ops.
 
-    `required`: attributes that the module has to have. `any_type`: ops whose results may have types that nothing else has.
+    No types are given where the verifiers of all ops say them. `required`: attributes that the module has to have. `any_type`: ops whose
+    results may have types that nothing else has.
     """
 
     ops: Ops
-    types: Types
+    types: Types | None
     attributes: Mapping[str, Set[str]]
     required: frozenset[str] = frozenset()
     any_type: frozenset[str] = frozenset()
@@ -79,6 +80,8 @@ class State:
         return name in self.ops or any(name.startswith(pattern[:-1]) for pattern in self.ops if pattern.endswith("*"))
 
     def permits_type(self, type_: ir.Type) -> bool:
+        if self.types is None:
+            return True
         container, element = _described(type_)
         allowed = self.types.get(container)
         return allowed is not None and (not allowed or element in allowed)
@@ -114,12 +117,7 @@ STATES = {
     ),
     "llvm": State(
         ops=("builtin.module", "llvm.*"),
-        types={
-            "scalar": _LANES | {"bf16"} | _POINTER,
-            "vector": _LANES | {"bf16"} | _POINTER,
-            "scalable": _LANES | {"bf16"},
-            "struct": _ANY,
-        },
+        types=None,
         attributes={"builtin.module": _OF_LOOPS},
     ),
 }
@@ -165,9 +163,10 @@ def _first_wrong(module: ir.Module, state: State) -> tuple[ir.Operation, str] | 
 
     def visit(op: ir.Operation) -> ir.WalkResult:
         name = op.name
-        for type_ in op.results.types:
-            if type_ not in types:
-                look_at_type(op, type_)
+        if state.types is not None:
+            for type_ in op.results.types:
+                if type_ not in types:
+                    look_at_type(op, type_)
         if name not in plain:
             look_at_op(op, name)
         return ir.WalkResult.INTERRUPT if wrong else advance
