@@ -145,6 +145,9 @@ class KernelObject:
         if kernel is None:
             raise self._error("does not define the kernel")
         self.entry = self._offset(kernel)
+        section = self._sections[kernel.section]
+        if section.part or kernel.value >= section.size:
+            raise self._error("does not define the kernel in its code")
 
     def _read_symbols(self) -> None:
         table = next((s for s in self._sections if s.kind == _SYMTAB), None)
@@ -315,7 +318,6 @@ class KernelObject:
         """`file:line` of the code at `offset` in the image, if the object has a line table."""
         import io
 
-        from elftools.common.exceptions import DWARFError, ELFError
         from elftools.elf.elffile import ELFFile
 
         best: tuple[int, str] | None = None
@@ -330,8 +332,8 @@ class KernelObject:
                     if start <= offset - self.text < end and (best is None or start >= best[0]) and line:
                         name = files[file - first].name
                         best = start, f"{name.decode() if isinstance(name, bytes) else name}:{line}"
-        except (ELFError, DWARFError, struct.error, IndexError, KeyError, ValueError):
-            return None  # a broken line table must not hide the fault that it was read for
+        except Exception:  # a broken line table, of which any part may be anything, must not hide the fault that it was read for
+            return None
         return best[1] if best else None
 
 

@@ -25,10 +25,10 @@ from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
 from triton_spacemit.passes.math.error import one_plus_erf_f32
 from triton_spacemit.passes.math.hyperbolic import one_plus_tanh_f32
 from triton_spacemit.passes.math.table import FUNCTIONS
+from triton_spacemit.passes.states import INTRINSIC_MATH
 
 SYMBOL = "__xsmt_"  # what the names of libdevice functions begin with in tt.extern_elementwise
 
-KEPT = frozenset("math." + name for name in "absf absi ceil copysign ctlz ctpop cttz floor fma roundeven sqrt trunc".split())
 _MATH = {
     "math.absf": "abs", "math.powf": "pow", "math.isnan": "isnan", "math.isinf": "isinf", "math.isfinite": "isfinite",
 }  # fmt: skip
@@ -129,7 +129,7 @@ def expand_math(module: ir.Module) -> None:
         types = Types(riscv=chip.is_riscv, register_bits=chip.vlen * chip.vector_registers if chip.is_riscv else 0)
 
         def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
-            if op.name in _TRITON or op.name == "tt.extern_elementwise" or (op.name.startswith("math.") and op.name not in KEPT):
+            if op.name in _TRITON or op.name == "tt.extern_elementwise" or (op.name.startswith("math.") and op.name not in INTRINSIC_MATH):
                 b = Builder(types, entry, constants, op)
                 result = (_expand_sum_with_one(op, b) if op.name not in _TRITON else None) or _expand(op, b)
                 op.result.replace_all_uses_with(result.value)

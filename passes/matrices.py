@@ -9,8 +9,8 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.values import constant_of, producer_of
 from triton_spacemit.passes.rewriting import create, following, i32, tensor
+from triton_spacemit.passes.states import ELEMENTWISE
 
-_ELEMENTWISE = frozenset("tt." + name for name in "bitcast fp_to_fp clampf mulhiui precise_divf precise_sqrt extern_elementwise".split())
 _ROWS_OF_TILES, _COLUMNS_OF_TILES, _ROW, _COLUMN = range(4)
 
 
@@ -74,7 +74,7 @@ class Matrices:
             return create(name, [], target, op, {"value": ir.DenseElementsAttr.get_splat(target, value.get_splat_value())})
         if name == "tt.splat":
             return create(name, op.operands, target, op)
-        if name.startswith(("arith.", "math.")) or name in _ELEMENTWISE:
+        if name.startswith(("arith.", "math.")) or name in ELEMENTWISE:
             operands = [self.of(operand) if rank(operand.type) == 4 else operand for operand in op.operands]
             return _recreate(op, operands, target)
         if name == "tt.broadcast":

@@ -7,7 +7,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.dialect.context import make_context
 from triton_spacemit.dialect.module import CHIP, set_chip
-from triton_spacemit.passes import pipeline, registry, ttir_text
+from triton_spacemit.passes import pipeline, registry, states, ttir_text
 
 _EXAMPLE = re.compile(r"```mlir\n(.*?)```", re.DOTALL)
 _READS = {"chip_of(": "`xsmt.chip`", "fuses(": "`xsmt.fp_fusion`"}
@@ -25,6 +25,10 @@ verified after each pass.
 ## Pipelines
 
 A stage of the compiler is a pipeline of its own, and checks the state that it ends in. `--until=STAGE` runs all up to it."""
+_STATES = """## States
+
+What may occur after each stage; all else is refused, with its location. `arith.*` is all of `arith`. The types are those of ops' results
+and of blocks' arguments, the attributes those of our own (`xsmt.*`): others belong to the dialects of their ops."""
 
 
 def example(argument: str) -> str:
@@ -49,9 +53,26 @@ def run(argument: str, text: str) -> str:
 
 def reference() -> str:
     """The text of docs/passes.md."""
-    rows = [f"| `--{name}-pipeline` | {', '.join(_linked(p) for p in stage.passes)} |" for name, stage in pipeline.STAGES.items()]
+    rows = [f"| `--{name}-pipeline` | {', '.join(_linked(p) for p in passes)} |" for name, passes in pipeline.STAGES.items()]
     table = "| pipeline | passes |\n|---|---|\n" + "\n".join(rows)
-    return "\n\n".join([_INTRODUCTION, table, "## Passes", *(_section(argument) for argument in registry.PASSES)]) + "\n"
+    described = [_state(name, state) for name, state in states.STATES.items()]
+    sections = [_section(argument) for argument in registry.PASSES]
+    return "\n\n".join([_INTRODUCTION, table, _STATES, *described, "## Passes", *sections]) + "\n"
+
+
+def _state(name: str, state: states.State) -> str:
+    by_dialect: dict[str, list[str]] = {}
+    for op in sorted(state.ops):
+        by_dialect.setdefault(op.partition(".")[0], []).append(op.partition(".")[2])
+    ops = "; ".join(f"`{dialect}`: {', '.join(names)}" if names != ["*"] else f"`{dialect}.*`" for dialect, names in by_dialect.items())
+    types = "those that these ops take"
+    if state.types is not None:
+        types = "; ".join(f"{container}: {', '.join(sorted(elements)) or 'any'}" for container, elements in state.types.items())
+    attributes = "; ".join(f"on `{op}`: {', '.join(sorted(names))}" for op, names in state.attributes.items())
+    rows = [f"| ops | {ops} |", f"| types | {types} |", f"| attributes | {attributes} |"]
+    rows += [f"| required of the module | {', '.join(sorted(state.required))} |"] if state.required else []
+    rows += [f"| any type | {', '.join(sorted(state.any_type))} |"] if state.any_type else []
+    return "\n".join([f"After `{name}`:\n\n| | |\n|---|---|", *rows])
 
 
 def _linked(argument: str) -> str:

@@ -70,7 +70,7 @@ def run_upstream(module: ir.Module, pipeline: str, failure: str = "") -> None:
     with context:
         if pipeline not in managers:
             managers[pipeline] = _parse_upstream(pipeline)
-            managers[pipeline].enable_verifier(False)  # `pipeline.check` verifies what a stage ends in
+            managers[pipeline].enable_verifier(False)  # `states.check` verifies what a stage ends in
         try:
             managers[pipeline].run(module.operation)
         except ir.MLIRError as error:

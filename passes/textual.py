@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch_mlir import ir
 
-from triton_spacemit.passes import pipeline, registry
+from triton_spacemit.passes import pipeline, registry, states
 
 _SUFFIX = "-pipeline"
 
@@ -27,13 +27,13 @@ class Step:
 
 def pipelines() -> dict[str, str]:
     """Every named pipeline with its summary: the stages of the compiler, one by one."""
-    return {f"{name}{_SUFFIX}": f"Stage {name}: {', '.join(stage.passes)}" for name, stage in pipeline.STAGES.items()}
+    return {f"{name}{_SUFFIX}": f"Stage {name}: {', '.join(passes)}" for name, passes in pipeline.STAGES.items()}
 
 
 def stage(name: str) -> list[Step]:
     """The passes of a stage, and the check of the state that it ends in."""
-    passes = [Step(argument, registry.lookup(argument)) for argument in pipeline.STAGES[name].passes]
-    return [*passes, Step(f"stage {name}", functools.partial(pipeline.check, stage=name), is_pass=False)]
+    passes = [Step(argument, registry.lookup(argument)) for argument in pipeline.STAGES[name]]
+    return [*passes, Step(f"stage {name}", functools.partial(states.check, stage=name), is_pass=False)]
 
 
 def stages(until: str) -> list[Step]:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from triton_spacemit.backend import folders
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.native import cache_dir
@@ -43,7 +44,9 @@ def find_qemu() -> str:
     if knobs.qemu:
         candidates = [shutil.which(knobs.qemu) or knobs.qemu]
     else:
-        names = [str(fetched_path()), "qemu-riscv64", "qemu-riscv64-static"]
+        fetched = fetched_path()
+        trusted = fetched.exists() and not folders.distrust(fetched.parent) and not folders.distrust(fetched)
+        names = [*([str(fetched)] if trusted else []), "qemu-riscv64", "qemu-riscv64-static"]
         candidates = [path for path in map(shutil.which, names) if path]
     old = []
     for path in candidates:

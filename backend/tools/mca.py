@@ -14,12 +14,12 @@ from pathlib import Path
 
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.native import cache_dir, locked
-from triton_spacemit.backend.tools.fetch_qemu import mirror_of
+from triton_spacemit.backend.tools.debian import Archive
 from triton_spacemit.dialect.chips import Chip, get_chip
 
 MINIMUM = 22
 _LIBRARIES = "libllvm22 libc6 libstdc++6 libgcc-s1 libz3-4 libedit2 libffi8 libxml2 zlib1g libzstd1 libtinfo6 libbsd0 libmd0 liblzma5"
-_SUITE, _KEY = "trixie", "/usr/share/keyrings/debian-archive-keyring.gpg"
+_SUITE = "trixie"
 _ITERATIONS = 200
 _REGION = re.compile(r"^\[\d+\] Code Region - (\d+)$.*?^Total Cycles:\s+(\d+)$", re.MULTILINE | re.DOTALL)
 
@@ -50,27 +50,14 @@ def version_of(command: Sequence[str]) -> int:
 def fetch() -> None:
     """Unpack Debian's llvm-mca beside what else is fetched for this user. Raises DeviceError where that is not possible."""
     folder = cache_dir() / "llvm-22"
-    lists = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    mirror = mirror_of("\n".join(path.read_text(errors="replace") for path in lists if path.is_file()))
-    if mirror is None:
-        raise DeviceError("no llvm-mca of LLVM 22 was found, and apt's sources on this machine name no Debian mirror")
-    with locked(folder.parent), tempfile.TemporaryDirectory(dir=folder.parent) as name:
+    with locked(folder.parent), tempfile.TemporaryDirectory(dir=folder.parent) as work:
         if folder.exists():
             return
-        work = Path(name)
-        (work / "lists/partial").mkdir(parents=True)
-        (work / "cache/archives/partial").mkdir(parents=True)
-        (work / "sources.list").write_text(f"deb [signed-by={_KEY}] {mirror} {_SUITE} main\n")
-        settings = {"Dir::Etc::SourceList": work / "sources.list", "Dir::Etc::SourceParts": "/dev/null", "APT::Sandbox::User": ""}
-        settings |= {"Dir::State::Lists": work / "lists", "Dir::Cache": work / "cache"}
-        apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in settings.items())]
-        for command in ([*apt, "update"], [*apt, "download", "llvm-22", *_LIBRARIES.split()]):
-            result = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-            if result.returncode:
-                raise DeviceError(f"fetching llvm-mca failed: {result.stderr.strip()}")
-        for package in work.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package.name, "root"], cwd=work, check=True)
-        (work / "root").rename(folder)
+        try:
+            root = Archive(Path(work), _SUITE).unpack("llvm-22", *_LIBRARIES.split())
+        except DeviceError as error:
+            raise DeviceError(f"no llvm-mca of LLVM 22 was found, and it could not be fetched: {error}") from None
+        root.rename(folder)
 
 
 @functools.cache

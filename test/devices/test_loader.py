@@ -1,9 +1,11 @@
 """The loader: what it refuses, and that it refuses it cleanly."""
 
+import io
 import random
 import struct
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from kernels.handwritten import INCREMENT, compiled, kernel_ir
 
 from triton_spacemit.backend.devices import Device
@@ -100,3 +102,38 @@ def test_what_a_jump_cannot_reach_is_refused() -> None:
     assert object_._relocations
     with pytest.raises(ObjectError, match="out of range"):
         object_.link(1 << 36, EVERYTHING)
+
+
+def with_symbol(binary: bytes, section: str | None, value: int | None) -> bytes:
+    """The object with the kernel's symbol in another section, or at another place in its own."""
+    file = ELFFile(io.BytesIO(binary))
+    table = file.get_section_by_name(".symtab")
+    number = next(i for i, symbol in enumerate(table.iter_symbols()) if symbol.name == "k")
+    place = table["sh_offset"] + number * table["sh_entsize"]
+    damaged = bytearray(binary)
+    if section is not None:
+        struct.pack_into("<H", damaged, place + 6, file.get_section_index(section))
+    if value is not None:
+        struct.pack_into("<Q", damaged, place + 8, value)
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_the_kernel_begins_in_the_code(chip: str) -> None:
+    binary = make(chip)
+    code = ELFFile(io.BytesIO(binary)).get_section_by_name(".text")["sh_size"]
+    assert KernelObject(with_symbol(binary, None, code - 2), "k").entry
+    data = next(s.name for s in ELFFile(io.BytesIO(binary)).iter_sections() if s.name.startswith((".bss", ".sbss")))
+    for section, value in ((None, code), (None, 1 << 40), (None, (1 << 64) - 8), (data, 0)):
+        with pytest.raises(ObjectError, match="kernel 'k' does not define the kernel in its code"):
+            KernelObject(with_symbol(binary, section, value), "k")
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError, RecursionError, MemoryError])
+def test_a_line_table_that_cannot_be_read_hides_nothing(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    def fail(self: ELFFile, **_: object) -> None:
+        raise error
+
+    object_ = KernelObject(make("x60"), "k")
+    monkeypatch.setattr(ELFFile, "get_dwarf_info", fail)
+    assert object_.line_of(0) is None

@@ -20,7 +20,7 @@ func.func private @outside()
 
 // An op that nothing is known of keeps its pointers.
 func.func @unknown(%x: !tt.ptr<f32>) {
-  // expected-error@below {{'other.op' has the type tuple<!tt.ptr<f32>>, which may not be left after stage structure}}
+  // expected-error@below {{'other.op' may not be left after stage structure}}
   %y = "other.op"(%x) : (!tt.ptr<f32>) -> tuple<!tt.ptr<f32>>
   return
 }
