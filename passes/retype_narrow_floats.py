@@ -17,11 +17,11 @@ from collections.abc import Iterable
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
-from triton_spacemit.passes.math.narrow_floats import STORAGE, code_of
+from triton_spacemit.passes.math.narrow_floats import STORAGE, code_of, nearest_code
 
 
 def retype_narrow_floats(module: ir.Module) -> None:
-    """Raises LoweringError for an atomic on a narrow type and for a constant vector of unequal narrow numbers."""
+    """Raises LoweringError for an atomic on a narrow type."""
     with module.context, module.operation.location:
         retyping = _Retyping()
         module.operation.walk(retyping.visit)
@@ -108,10 +108,25 @@ def _bits(constant: ir.Operation, integers: ir.Type) -> ir.Attribute:
     if not isinstance(type_, ir.VectorType):
         return ir.IntegerAttr.get(integers, code_of(attribute.value, str(type_)))
     kind = str(type_.element_type)
-    if not attribute.is_splat:
-        raise LoweringError(f"constants of several {kind} values are not supported", constant.location)
-    number = ir.IntegerAttr.get(integers.element_type, code_of(attribute.get_splat_value().value, kind))
-    return ir.DenseElementsAttr.get_splat(integers, number)
+    if attribute.is_splat:
+        number = ir.IntegerAttr.get(integers.element_type, code_of(attribute.get_splat_value().value, kind))
+        return ir.DenseElementsAttr.get_splat(integers, number)
+    return ir.DenseElementsAttr.get([ir.IntegerAttr.get(integers.element_type, code) for code in _codes(attribute, kind)], integers)
+
+
+def _codes(attribute: ir.Attribute, kind: str) -> list[int]:
+    """The bits of each element of a dense constant.
+
+    The bindings give no elements of these types, so they are read as MLIR writes them: in hexadecimal all together, or one by one, as a
+    decimal that is next to no other number of the type, and as bits where they are infinite or NaN.
+    """
+    text = str(attribute)
+    content = text[text.index("<") + 1 : text.rindex(">", 0, text.rindex(" : "))]
+    if content.startswith('"0x'):
+        data, size = bytes.fromhex(content[3:-1]), int(STORAGE[kind][1:]) // 8
+        return [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
+    numbers = content.strip("[]").split(", ")
+    return [int(number, 16) if number.startswith("0x") else nearest_code(float(number), kind) for number in numbers]
 
 
 _RULES = {

@@ -6,6 +6,7 @@ types. Rounding towards zero gives the largest number in each.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -64,6 +65,16 @@ def code_of(number: float, kind: str) -> int:
         return struct.unpack("<I", struct.pack("<f", number))[0] >> 16
     text = str(number)
     return next(code for code in range(256) if str(FORMATS[kind].value(code)) == text)
+
+
+def nearest_code(number: float, kind: str) -> int:
+    """The bits of the finite number of the narrow type `kind` that is next to `number`."""
+    if kind == "bf16":
+        bits = struct.unpack("<I", struct.pack("<f", number))[0]
+        return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    values = {code: FORMATS[kind].value(code) for code in range(256)}
+    same_sign = [code for code, value in values.items() if math.isfinite(value) and math.copysign(1, value) == math.copysign(1, number)]
+    return min(same_sign, key=lambda code: abs(values[code] - number))
 
 
 def _bitcast(x: Lanes, kind: str) -> Lanes:

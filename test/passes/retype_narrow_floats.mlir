@@ -68,3 +68,15 @@ func.func @instruction(%x: vector<[4]xbf16>, %y: vector<8xi32>) -> vector<[4]xbf
   // CHECK: return %arg0 : vector<[4]xbf16>
   return %x : vector<[4]xbf16>
 }
+
+// -----
+
+// Constants of unequal numbers, which MLIR writes with six digits (1.0078125 as 1.007810), and of what is no number.
+// CHECK-LABEL: func.func @unequal
+func.func @unequal() -> (vector<4xbf16>, vector<4xf8E4M3FN>) {
+  // CHECK-DAG: dense<[16257, 32704, -128, -32640]> : vector<4xi16>
+  %a = arith.constant dense<[1.0078125, 0x7FC0, 0xFF80, -1.1754944e-38]> : vector<4xbf16>
+  // CHECK-DAG: dense<[57, 127, 1, -128]> : vector<4xi8>
+  %b = arith.constant dense<[1.125, 0x7F, 0.001953125, -0.0]> : vector<4xf8E4M3FN>
+  return %a, %b : vector<4xbf16>, vector<4xf8E4M3FN>
+}
