@@ -5,7 +5,7 @@ at the leaves. An integer tensor may wrap around: it equals its form where the f
 to wrap around; masks ask.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from torch_mlir import ir
@@ -36,13 +36,21 @@ class Merge(Protocol):
 class Describer:
     """Finds the forms of values.
 
-    Those of results of, and block arguments in, control flow are entered in `forms` by `merge`; without one they are not affine. With
-    `remainders`, `(start + i) % count` is affine under the condition that no row wraps around.
+    Those of results of, and block arguments in, control flow are entered in `forms` by `merge`; without one they are not affine. `uniform`
+    may know the integer that all elements are of a value that is not affine by its op. With `remainders`, `(start + i) % count` is affine
+    where it does not begin anew.
     """
 
-    def __init__(self, nodes: Nodes, merge: Merge | None = None, remainders: bool = False) -> None:
+    def __init__(
+        self,
+        nodes: Nodes,
+        merge: Merge | None = None,
+        uniform: Callable[[ir.Value], Node | None] = lambda value: None,
+        remainders: bool = False,
+    ) -> None:
         self.nodes = nodes
         self.merge = merge
+        self.uniform = uniform
         self.remainders = remainders
         self.forms: dict[ir.Value, Form] = {}
         self.ranges = Ranges()
@@ -107,7 +115,8 @@ class Describer:
         shape, _, pointee = self.info(value.type)
         node = self.nodes.leaf(value)
         if pointee is None:
-            return self.build(shape, rest=node)
+            number = self.uniform(value)
+            return self.build(shape, rest=node) if number is None else self.build(shape, offset=self.nodes.wide(number, value.owner))
         node.type = self.integers(shape, self.nodes.i64)
         return self.addresses(shape, pointee, node)
 

@@ -37,6 +37,15 @@ class Bounds:
     checked: tuple[tuple[Node, Node], ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """A mask that is true exactly below the position `end` along `dim`; if it says so, only where the condition `holds`."""
+
+    dim: int
+    end: Node
+    holds: Node | None
+
+
 class Masks:
     """Finds the bounds of masks, of which each is described once."""
 
@@ -52,6 +61,16 @@ class Masks:
             bounds = rule(self, one.owner.operation, one) if rule else None
             self._known[one] = self._opaque(one) if bounds is None else bounds
         return self._known[value]
+
+    def prefix(self, value: ir.Value) -> Prefix | None:
+        """A tensor of i1 as one that is false from some position along one dimension on, and true everywhere before."""
+        bounds = self.bounds(value)
+        dims = [dim for dim, end in enumerate(bounds.upper) if end is not None]
+        if len(dims) != 1 or bounds.conditions or bounds.rest or any(node is not None for node in bounds.lower):
+            return None
+        conditions = [condition for condition, _ in bounds.checked]
+        holds = self.nodes.all_of(conditions, value.owner.operation) if conditions else None
+        return Prefix(dims[0], bounds.upper[dims[0]], holds)
 
     def _opaque(self, value: ir.Value) -> Bounds:
         return replace(self._true(tuple(value.type.shape)), rest=(self.nodes.leaf(value),))

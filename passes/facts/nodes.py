@@ -99,10 +99,13 @@ class Nodes:
         owner = value.owner
         if isinstance(value, ir.OpResult) and owner.name == "arith.constant":
             return self.const(owner.attributes["value"].value)
-        node = self.leaf(value)
-        if value.type == self.i64:
+        return self.wide(self.leaf(value), anchor)
+
+    def wide(self, node: Node, anchor: ir.Operation) -> Node:
+        """An integer as i64."""
+        if node.type == self.i64:
             return node
-        return self.op("arith.index_cast" if isinstance(value.type, ir.IndexType) else "arith.extsi", [node], self.i64, anchor)
+        return self.op("arith.index_cast" if isinstance(node.type, ir.IndexType) else "arith.extsi", [node], self.i64, anchor)
 
     def unsigned(self, node: Node, bits: int) -> Node:
         """The node read as an unsigned integer of `bits` bits, where that can differ from its sign-extended value."""

@@ -25,6 +25,9 @@ class Range(NamedTuple):
     def plus(self, other: "Range") -> "Range":
         return Range(self.low + other.low, self.high + other.high)
 
+    def minus(self, other: "Range") -> "Range":
+        return Range(self.low - other.high, self.high - other.low)
+
     def times(self, other: "Range") -> "Range":
         return _corners(self, other, lambda x, y: x * y)
 
@@ -92,7 +95,7 @@ def _right_unsigned(a: Range, b: Range) -> Range | None:
 _Rule = Callable[..., Range | None]
 _RULES: dict[str, _Rule] = {
     "arith.addi": Range.plus,
-    "arith.subi": lambda a, b: Range(a.low - b.high, a.high - b.low),
+    "arith.subi": Range.minus,
     "arith.muli": Range.times,
     "arith.shli": _left,
     "arith.shrsi": _right,

@@ -4,15 +4,14 @@ import math
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.predicates import IntPredicate, predicate_of
 from triton_spacemit.dialect.values import constant_of
+from triton_spacemit.passes.facts.masks import Prefix
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.ops import DIVISIONS, OPS
 from triton_spacemit.passes.loops.services import check_divisor
-from triton_spacemit.passes.loops.tensors import MOST_COST, Computed, Coordinates, Loaded, Tensor, Uniform, identity
-from triton_spacemit.passes.loops.views import linear_form
+from triton_spacemit.passes.loops.tensors import MOST_COST, Computed, Coordinate, Coordinates, Loaded, Tensor, Uniform, identity
 
 
 def shape_of(value: ir.Value) -> tuple[int, ...]:
@@ -70,11 +69,10 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
     operands = [low.values[v] for v in node.operands]
     shape = shape_of(node.results[0])
     tensors = [o for o in operands if isinstance(o, Tensor)]
-    bound = upper_bound(low, node) if node.name == "arith.cmpi" and shape else None
+    prefix = low.facts.prefix(node.results[0]) if node.name == "arith.cmpi" and shape else None
 
     def compute(at: Coordinates) -> Emitted:
-        if bound is not None and at[bound[0]].assumed is not None and bound[1].depth < at[bound[0]].start.depth:
-            at[bound[0]].assumed.append(bound[1])
+        if prefix is not None and assume(low, prefix, at[prefix.dim]):
             return low.b.constant(1, low.b.i1)
         return apply(low, node.name, element, [low.evaluate(o, at) if isinstance(o, Tensor) else o for o in operands], attributes)
 
@@ -84,22 +82,22 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
     sources = tuple((t, identity(len(shape))) for t in tensors)
     cost = total_cost(low, own_cost(low, node), set(tensors))
     tensor = Computed(
-        shape=shape, element=element, origin=node.op, sources=sources, cost=cost, compute=compute, always=bound is None
+        shape=shape, element=element, origin=node.op, sources=sources, cost=cost, compute=compute, always=prefix is None
     )
     return [placed(low, node, node.results[0], tensor)]
 
 
-def upper_bound(low: Lowering, node: Node) -> tuple[int, Emitted] | None:
-    """(dimension, limit) of a comparison that holds exactly where the coordinate along that dimension is below the limit."""
-    if predicate_of(node.op) != IntPredicate.slt:
-        return None
-    index, limit = (linear_form(low, v, [low.zero.start] * len(shape_of(v))) for v in node.operands)
-    if index is None or limit is None or index.condition is not None or any(s.constant != 0 for s in limit.steps):
-        return None
-    dims = [d for d, s in enumerate(index.steps) if s.constant != 0]
-    if len(dims) != 1 or index.steps[dims[0]].constant != 1:
-        return None
-    return dims[0], low.b.sub(limit.base, index.base)
+def assume(low: Lowering, mask: Prefix, coordinate: Coordinate) -> bool:
+    """Whether a mask is true in the main part of the coordinate's loop, which then ends where it would not be."""
+    if coordinate.assumed is None:
+        return False
+    end = low.facts.emit(mask.end)
+    if mask.holds is not None:
+        end = low.b.select(low.facts.emit(mask.holds), end, low.b.constant(0))
+    if end.depth >= coordinate.start.depth:
+        return False
+    coordinate.assumed.append(end)
+    return True
 
 
 def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], attributes: dict[str, ir.Attribute]) -> Emitted:

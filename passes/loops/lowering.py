@@ -9,6 +9,7 @@ from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCRATCH, chip_of, fu
 from triton_spacemit.passes.loops.analysis import Analysis, Block, Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted, Scope
 from triton_spacemit.passes.loops.evaluation import Evaluator
+from triton_spacemit.passes.loops.facts import Facts
 from triton_spacemit.passes.loops.nests import Nests
 from triton_spacemit.passes.loops.storage import Storage
 from triton_spacemit.passes.loops.tensors import Coordinates, Loaded, Tensor
@@ -43,6 +44,7 @@ class Lowering:
         self.pending: list[tuple[ir.Value, Loaded]] = []  # loads that may not have been carried out yet
         self.redirected: dict[Tensor, int] = {}  # with how many later stores a load was compared at run time
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
+        self.facts = Facts(self.b, self.scalar, self.repeated)
         self.strings: dict[str, str] = {}  # constant texts, with the names of their globals
 
     def _declare(self, old: Sequence[ir.Value]) -> tuple[ir.Operation, list[Emitted]]:
@@ -142,6 +144,11 @@ class Lowering:
         if not isinstance(result, Emitted):
             raise LoweringError(f"expected a scalar, got {value.type}", self.b.location)
         return result
+
+    def repeated(self, value: ir.Value) -> Emitted | None:
+        """The scalar that a block is known to repeat."""
+        known = self.values.get(value)
+        return known.uniform if isinstance(known, Tensor) else None
 
     def evaluate(self, tensor: Tensor, at: Coordinates) -> Emitted:
         return self.evaluator.evaluate(tensor, at)

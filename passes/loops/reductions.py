@@ -16,9 +16,8 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.elementwise import convert, converted, element_of, shape_of
 from triton_spacemit.passes.loops.functions import inline
 from triton_spacemit.passes.loops.lowering import Lowering, Value
-from triton_spacemit.passes.loops.padding import padding_of
+from triton_spacemit.passes.loops.padding import ends
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor, Uniform, bits
-from triton_spacemit.passes.loops.views import linear_form
 
 # op -> (vector.reduction kind, neutral element of (integer width, is signed) or of a float)
 KINDS: dict[str, tuple[str, Callable[[ir.Type], int | float]]] = {
@@ -234,14 +233,12 @@ def reduction_of(low: Lowering, node: Node) -> Reduction:
     reduction = Reduction(node, sources, block, kind, None if start is None else [start], wide)
     if kind in _OF_NUMBERS and not low.chip.maximum_skips_nan and isinstance(sources[0].element, (ir.F32Type, ir.F64Type)):
         reduction.numbers = low.cost(sources[0]) <= low.chip.costs.repeated  # the code for a row without numbers computes it as well
-    axis, rank = node.attribute("axis").value, len(sources[0].shape)
+    axis = node.attribute("axis").value
     for number, operand in enumerate(node.operands):
         choice = choice_of(block, number) if kind is None and isinstance(sources[number].element, ir.IntegerType) else None
-        counter = linear_form(low, operand, [low.zero.start] * rank) if choice is not None else None
-        if counter is None or counter.condition is not None:
-            continue
-        if [step.constant for step in counter.steps] == [int(d == axis) for d in range(rank)]:
-            reduction.choice, reduction.index, reduction.first_index = choice, number, counter.base
+        first = low.facts.counted_from(operand, axis) if choice is not None else None
+        if first is not None:
+            reduction.choice, reduction.index, reduction.first_index = choice, number, low.facts.emit(first)
             if isinstance(sources[choice.value].element, ir.BF16Type):
                 sources[choice.value] = converted(low, sources[choice.value], low.b.f32)
             if choice.ignores_nan and len(sources) == 2:
@@ -279,26 +276,23 @@ def group_of(low: Lowering, first: Node) -> list[Reduction]:
     return group
 
 
-def padding_of_group(
-    low: Lowering, group: list[Reduction], axis: int, at: Coordinates
-) -> tuple[Emitted, list[tuple[Tensor, float]]] | None:
-    """The position in the row from `at` along the axis behind which nothing changes a result, and what the blocks that the loop stores are
-    there."""
-
-    limits: list[Emitted] = []
+def end_of_rows(low: Lowering, group: list[Reduction], axis: int, at: Coordinates) -> tuple[Emitted, list[tuple[Tensor, float]]] | None:
+    """The position in the row from `at` on behind which nothing changes a result, and what the blocks that the loop stores are there."""
+    found = []
     for r in group:
-        padding = padding_of(low, r.node.operands[0 if r.choice is None else r.choice.value], axis, at)
-        if padding is None or padding[0] != r.absorbed:
+        padding = low.facts.padding(r.node.operands[0 if r.choice is None else r.choice.value], axis)
+        if padding is None or padding.number != r.absorbed:
             return None
-        limits += padding[1]
+        found.append(padding)
     stored = []
     for tensor in {t for r in group for s in r.sources for t, _, _ in low.evaluator.cone(s) if t in low.storage.stored_later}:
         results = tensor.origin.results
-        padding = padding_of(low, results[0], axis, at) if len(results) == 1 and low.values.get(results[0]) is tensor else None
+        padding = low.facts.padding(results[0], axis) if len(results) == 1 and low.values.get(results[0]) is tensor else None
         if padding is None or tensor.shape != group[0].sources[0].shape:
             return None
-        stored.append((tensor, padding[0]))
-        limits += padding[1]
+        stored.append((tensor, padding.number))
+        found.append(padding)
+    limits = [limit for padding in found for limit in ends(low, padding, group[0].sources[0].shape[axis], at)]
     if not limits:
         return None
     limit = limits[0]
@@ -356,7 +350,7 @@ def lower_reduce(low: Lowering, node: Node) -> list[Value]:
         if not lanes:
             return across(outer)
         from_start = have_start and (extent > lanes or any(r.numbers for r in group))
-        padding = padding_of_group(low, group, axis, (*outer[:axis], low.zero, *outer[axis:])) if from_start and extent > lanes else None
+        padding = end_of_rows(low, group, axis, (*outer[:axis], low.zero, *outer[axis:])) if from_start and extent > lanes else None
         limit, filled = (None, []) if padding is None else padding
         if from_start:
             first, begin = starts(lanes, limit, True), 0

@@ -21,6 +21,8 @@ def sums_kernel(x_ptr, out_ptr, seed, n, N: tl.constexpr):
     tl.store(out_ptr + i, x, mask=i + seed < n)
     tl.store(out_ptr + N + i, tl.load(x_ptr + i, mask=i + seed < n, other=0))
     tl.store(out_ptr + 2 * N + i, x, mask=(n >= seed - i) & (2 * i + seed > n))
+    tl.store(out_ptr + 3 * N + 1 + i, tl.where(i + seed < n, x, 0))
+    tl.store(out_ptr + 4 * N + 1, tl.sum(tl.where(i + seed < n, x, 0), 0))
     tl.store(out_ptr + 3 * N, tl.sum(tl.load(x_ptr + i, mask=i + seed < n, other=0), 0))
 
 
@@ -43,13 +45,13 @@ def test_sums_in_masks(target: str, seed: int, n: int, dtype: type) -> None:
     """In 32 bits, and the same as far from the largest and least numbers of 64."""
     if dtype is np.int64:
         seed, n = (number + np.sign(number) * (2**63 - 2**31) if abs(number) > 2**20 else number for number in (seed, n))
-    x, out = torch.arange(1, N + 1, dtype=torch.int32), torch.zeros(3 * N + 1, dtype=torch.int32)
+    x, out = torch.arange(1, N + 1, dtype=torch.int32), torch.zeros(4 * N + 2, dtype=torch.int32)
     i = np.arange(N).astype(object)
     sums_kernel[(1,)](x, out, int(seed), int(n), N=N)
     below = wrapped(i + seed, dtype) < n
     between = (n >= wrapped(seed - i, dtype)) & (wrapped(2 * i + seed, dtype) > n)
     kept = np.where(below, x.numpy(), 0)
-    expected = np.concatenate([kept, kept, np.where(between, x.numpy(), 0), [kept.sum()]])
+    expected = np.concatenate([kept, kept, np.where(between, x.numpy(), 0), [kept.sum()], kept, [kept.sum()]])
     np.testing.assert_array_equal(out.numpy(), expected)
 
 

@@ -126,7 +126,9 @@ func.func @wrap_around(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %first: i32,
   // CHECK: %[[FIRST:.*]] = arith.remsi %{{.*}}, %[[ROWS]] : i64
   // CHECK: %[[END:.*]] = arith.addi %[[FIRST]], %c64_i64
   // CHECK: arith.cmpi sle, %[[END]], %[[ROWS]]
-  // CHECK: %[[INSIDE:.*]] = arith.andi {{.*}} : i1
+  // The sum of which it is the remainder must not wrap around either.
+  // CHECK: %[[SMALL:.*]] = arith.cmpi sle, %{{.*}}, %c2147483584_i64
+  // CHECK: %[[INSIDE:.*]] = arith.andi %{{.*}}, %[[SMALL]] : i1
   // CHECK: scf.if %[[INSIDE]] {
   // CHECK: } else {
   // CHECK: llvm.load

@@ -1,30 +1,15 @@
-"""What is known of values, asked of small functions."""
-
-from collections.abc import Callable
+"""What is known of scalars, asked of small functions."""
 
 import pytest
-from torch_mlir import ir
+from small_functions import LastValue
+from small_functions import last_value as last_value
 
-from triton_spacemit.dialect.context import make_context
 from triton_spacemit.passes.facts.divisibility import MOST, Divisibility
 from triton_spacemit.passes.facts.nodes import Nodes
 from triton_spacemit.passes.facts.order import unanswered
 from triton_spacemit.passes.facts.ranges import Range, Ranges, signed, turns
 
 ALL = signed(32)
-
-
-@pytest.fixture
-def last_value() -> Callable[..., ir.Value]:
-    """Gives the result of the last op but the return of a function, from the text of its body."""
-    modules, context = [], make_context()
-
-    def parse(body: str, arguments: str = "%n: i32, %m: i64, %c: i1") -> ir.Value:
-        modules.append(ir.Module.parse(f"func.func @f({arguments}) {{\n{body}\nreturn\n}}", context))  # they own the values
-        block = modules[-1].body.operations[0].regions[0].blocks[0]
-        return block.operations[len(block.operations) - 2].operation.results[0]
-
-    return parse
 
 
 def test_order_of_a_long_chain() -> None:
@@ -60,11 +45,11 @@ def test_order_of_what_is_needed_twice() -> None:
         ("%k = arith.constant 64 : i32\n%p = arith.muli %n, %k : i32\n%r = arith.divsi %p, %k : i32", 1),
     ],
 )
-def test_divisors(last_value: Callable[..., ir.Value], body: str, divisor: int) -> None:
+def test_divisors(last_value: LastValue, body: str, divisor: int) -> None:
     assert Divisibility().of(last_value(body)) == divisor
 
 
-def test_divisors_of_arguments(last_value: Callable[..., ir.Value]) -> None:
+def test_divisors_of_arguments(last_value: LastValue) -> None:
     """What the launcher says of an argument; of another, nothing is known."""
     arguments = "%n: i32 {tt.divisibility = 16 : i32}, %m: i32"
     assert Divisibility().of(last_value("%r = arith.subi %n, %n : i32", arguments)) == 16
@@ -90,7 +75,7 @@ LOOP = """%lower = arith.constant {0} : i32
         ((0, -1, 1, "unsigned"), ALL, 1),  # the upper bound is 2^32 - 1
     ],
 )
-def test_indices_of_loops(last_value: Callable[..., ir.Value], loop: tuple, range_: Range, divisor: int) -> None:
+def test_indices_of_loops(last_value: LastValue, loop: tuple, range_: Range, divisor: int) -> None:
     result = last_value(LOOP.format(*loop))
     index = result.owner.operation.regions[0].blocks[0].arguments[0]
     assert Divisibility().of(index) == divisor
@@ -133,11 +118,11 @@ PID = '%p = "tt.get_program_id"() {axis = 0 : i32} : () -> i32\n'
         (number("k", 4) + "%r = arith.shrui %n, %k : i32", ALL),
     ],
 )
-def test_ranges(last_value: Callable[..., ir.Value], body: str, range_: Range) -> None:
+def test_ranges(last_value: LastValue, body: str, range_: Range) -> None:
     assert Ranges().of(last_value(body)) == range_
 
 
-def test_nodes(last_value: Callable[..., ir.Value]) -> None:
+def test_nodes(last_value: LastValue) -> None:
     """Of values to be, and of what is filled in later, as soon as something is learned of it."""
     value = last_value(PID + number("k", 64) + "%r = arith.muli %p, %k : i32")
     nodes, ranges, op = Nodes(value.context), Ranges(), value.owner.operation
@@ -158,7 +143,7 @@ def test_turns() -> None:
     assert turns(Range(0, 0), Range(0, 9), Range(0, 4)) is None
 
 
-def test_long_chains(last_value: Callable[..., ir.Value]) -> None:
+def test_long_chains(last_value: LastValue) -> None:
     """Longer than Python's stack is deep."""
     lines = ["%v0 = arith.addi %n, %n : i32"] + [f"%v{i} = arith.addi %v{i - 1}, %n : i32" for i in range(1, 5000)]
     value = last_value("\n".join(lines))
