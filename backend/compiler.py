@@ -81,7 +81,7 @@ class SpacemitBackend(BaseBackend):
         from triton_spacemit.backend.frontend.bridge import to_torch_mlir
         from triton_spacemit.backend.frontend.diagnostics import compilation_errors
         from triton_spacemit.dialect.chips import get_chip
-        from triton_spacemit.dialect.module import kernel_of, set_chip, set_fp_fusion
+        from triton_spacemit.dialect.module import set_chip, set_fp_fusion, set_slots
         from triton_spacemit.passes import pipeline
 
         metadata["name"] = module.get_entry_func_name()
@@ -89,12 +89,11 @@ class SpacemitBackend(BaseBackend):
             lowered = to_torch_mlir(module)
             set_chip(lowered, get_chip(self.chip))
             set_fp_fusion(lowered, metadata["enable_fp_fusion"])
-            kernel_of(lowered)
+            set_slots(lowered)
             pipeline.run(lowered, until="structure")
             return _text(lowered)
 
     def _llir(self, source: str, metadata: dict[str, Any]) -> str:
-        from triton_spacemit.backend.assembly import mark_chip
         from triton_spacemit.backend.frontend.diagnostics import compilation_errors
         from triton_spacemit.dialect.module import SCRATCH
         from triton_spacemit.passes import codegen, pipeline
@@ -105,7 +104,7 @@ class SpacemitBackend(BaseBackend):
             attributes = module.operation.attributes
             # Never 0: kernels size their grids by dividing by it.
             metadata["shared"] = max(attributes[SCRATCH].value if SCRATCH in attributes else 0, 1)
-            return mark_chip(codegen.llvm_ir(module), self.chip)
+            return codegen.llvm_ir(module)
 
     def _object(self, source: str, metadata: dict[str, Any]) -> bytes:
         from triton_spacemit.dialect.chips import get_chip

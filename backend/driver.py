@@ -43,13 +43,16 @@ class Utils:
 
     def load_binary(self, name: str, binary: bytes, shared: int, device: int) -> tuple[Any, Any, int, int, int]:
         """Module, function, registers, spills and the largest number of threads, as Triton wants them."""
-        from triton_spacemit.backend.devices import get_device
+        from triton_spacemit.backend.devices import check_artifact, get_device
+        from triton_spacemit.backend.elf import ElfObject
         from triton_spacemit.backend.launcher import Loading
 
         function = None
         try:
             target = get_device(*active_target(device))
-            function = target.load(name, binary, shared)
+            artifact = ElfObject(binary, name).artifact()
+            check_artifact(target, artifact)
+            function = target.load(artifact)
         finally:
             Loading.end(function)
         return (target, function), function, target.chip.vector_registers, 0, 1 << 30

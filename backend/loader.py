@@ -1,9 +1,8 @@
 """Loading kernel objects: a relocatable ELF object becomes a memory image for one base address.
 
-Objects come from LLVM for x86-64 and RISC-V (position independent, not relaxed) and from a file cache, so nothing in them is
-trusted: every offset is checked, and what is not understood is an `ObjectError`, never executed. The image has three page-aligned
-parts, so that no page is both writable and executable: code (with stubs for calls out of the image), read-only data (with a table
-of addresses for the stubs and for accesses through a global offset table), writable data.
+Objects are position independent and not relaxed. What is not understood in one is an `ObjectError`, never executed. The image has three
+page-aligned parts, so that no page is both writable and executable: code (with stubs for calls out of the image), read-only data (with a
+table of addresses for the stubs and for accesses through a global offset table), writable data.
 """
 
 import platform
@@ -12,55 +11,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.backend.elf import ALLOC, EXECUTE, NOBITS, RELA, WRITE, ElfObject, Section, Symbol
 
 PAGE = 4096
-_MACHINES = {62: "x86_64", 243: "riscv64"}
-_ALLOC, _WRITE, _EXECUTE = 2, 1, 4
-_RELA, _NOBITS, _SYMTAB = 4, 8, 2
 _LARGEST_IMAGE = 1 << 28
 _IGNORED = (".eh_frame", ".note", ".riscv.attributes")
 # A jump to the address in a slot of the table: x86-64 `jmp *slot(%rip)`, RISC-V `auipc t3; ld t3; jr t3`.
 _STUB_BYTES = {"x86_64": 8, "riscv64": 16}
 
 
-class ObjectError(DeviceError):
-    """A kernel's object is damaged, or is not one that this loader understands."""
-
-
-@dataclass
-class _Section:
-    name: str
-    kind: int
-    flags: int
-    offset: int
-    size: int
-    link: int
-    info: int
-    alignment: int
-    place: int = -1  # offset in the image, for sections that are loaded
-
-    @property
-    def part(self) -> int:
-        """0 code, 1 read-only data, 2 writable data."""
-        if self.flags & _EXECUTE:
-            return 0
-        return 2 if self.flags & _WRITE and not self.name.startswith(".data.rel.ro") else 1
-
-
-@dataclass(frozen=True)
-class _Symbol:
-    name: str
-    section: int
-    value: int
-
-
 @dataclass(frozen=True)
 class _Relocation:
-    section: _Section
+    section: Section
     offset: int
     kind: int
-    symbol: _Symbol
+    symbol: Symbol
     addend: int
 
     @property
@@ -73,7 +38,14 @@ class _Relocation:
         return not self.symbol.section and bool(self.symbol.name)
 
 
-_Address = Callable[[_Symbol], int]
+_Address = Callable[[Symbol], int]
+
+
+def _part(section: Section) -> int:
+    """0 code, 1 read-only data, 2 writable data."""
+    if section.flags & EXECUTE:
+        return 0
+    return 2 if section.flags & WRITE and not section.name.startswith(".data.rel.ro") else 1
 
 
 def _align(value: int, alignment: int) -> int:
@@ -89,88 +61,46 @@ class KernelObject:
 
     binary: bytes
     name: str
-    machine: str = ""
     size: int = 0
     code_end: int = 0
     readonly_end: int = 0
     entry: int = 0
     text: int = 0  # offset of the section .text, to which line tables refer
     externals: list[str] = field(default_factory=list)
-    _sections: list[_Section] = field(default_factory=list)
-    _symbols: list[_Symbol] = field(default_factory=list)
     _relocations: list[_Relocation] = field(default_factory=list)
-    _slots: dict[_Symbol, int] = field(default_factory=dict)
-    _stubs: dict[_Symbol, int] = field(default_factory=dict)
+    _slots: dict[Symbol, int] = field(default_factory=dict)
+    _stubs: dict[Symbol, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        try:
+        self._elf = ElfObject(self.binary, self.name)
+        self.machine = self._elf.machine
+        with self._elf.checked():
             self._read()
-        except (struct.error, IndexError, ValueError) as error:  # an offset, index or name that points nowhere
-            raise self._error(f"is damaged ({error})") from None
-
-    @property
-    def concurrent(self) -> bool:
-        """Whether one program of the kernel uses several threads."""
-        return any(symbol.name == f"{self.name}.concurrent" for symbol in self._symbols)
-
-    def _error(self, message: str) -> ObjectError:
-        return ObjectError(f"the object of kernel {self.name!r} {message}")
-
-    def _bytes(self, offset: int, size: int) -> bytes:
-        if offset + size > len(self.binary):
-            raise self._error(f"is truncated: it has {len(self.binary)} bytes and needs {offset + size}")
-        return self.binary[offset : offset + size]
 
     def _read(self) -> None:
-        header = self._bytes(0, 64)
-        if header[:6] != b"\x7fELF\x02\x01":
-            raise self._error("is no 64-bit little-endian ELF file")
-        kind, machine = struct.unpack_from("<HH", header, 16)
-        if kind != 1 or machine not in _MACHINES:
-            raise self._error(f"has ELF type {kind} for machine {machine}; a relocatable object for x86-64 or RISC-V is needed")
-        self.machine = _MACHINES[machine]
-        (table,) = struct.unpack_from("<Q", header, 40)
-        entry_size, count, names = struct.unpack_from("<HHH", header, 58)
-        if entry_size != 64 or not count:
-            raise self._error("has no section table")
-        rows = [struct.unpack("<IIQQQQIIQQ", self._bytes(table + 64 * i, 64)) for i in range(count)]
-        strings = self._bytes(rows[names][4], rows[names][5])
-        for name, kind, flags, _, offset, size, link, info, alignment, _ in rows:
-            if kind != _NOBITS:
-                self._bytes(offset, size)
-            self._sections.append(_Section(_string(strings, name), kind, flags, offset, size, link, info, max(alignment, 1)))
-        self._read_symbols()
+        self._symbols = self._elf.symbols()
         self._read_relocations()
         kernel = next((s for s in self._symbols if s.name == self.name and s.section), None)
         if kernel is None:
-            raise self._error("does not define the kernel")
+            raise self._elf.error("does not define the kernel")
         self.entry = self._offset(kernel)
-        section = self._sections[kernel.section]
-        if section.part or kernel.value >= section.size:
-            raise self._error("does not define the kernel in its code")
-
-    def _read_symbols(self) -> None:
-        table = next((s for s in self._sections if s.kind == _SYMTAB), None)
-        if table is None:
-            raise self._error("has no symbol table")
-        strings = self._sections[table.link]
-        text = self._bytes(strings.offset, strings.size)
-        for name, _, _, section, value, _ in struct.iter_unpack("<IBBHQQ", self._bytes(table.offset, table.size)):
-            self._symbols.append(_Symbol(_string(text, name), section, value))
+        section = self._elf.sections[kernel.section]
+        if _part(section) or kernel.value >= section.size:
+            raise self._elf.error("does not define the kernel in its code")
 
     def _read_relocations(self) -> None:
-        loaded = [s for s in self._sections if s.flags & _ALLOC and not s.name.startswith(_IGNORED)]
-        for section in self._sections:
-            target = self._sections[section.info] if section.kind == _RELA else None
+        loaded = [s for s in self._elf.sections if s.flags & ALLOC and not s.name.startswith(_IGNORED)]
+        for section in self._elf.sections:
+            target = self._elf.sections[section.info] if section.kind == RELA else None
             if target is None or target not in loaded:
                 continue
-            for offset, info, addend in struct.iter_unpack("<QQq", self._bytes(section.offset, section.size)):
+            for offset, info, addend in struct.iter_unpack("<QQq", self._elf.bytes(section.offset, section.size)):
                 if offset >= target.size:
-                    raise self._error(f"relocates a place outside section {target.name}")
+                    raise self._elf.error(f"relocates a place outside section {target.name}")
                 self._relocations.append(_Relocation(target, offset, info & 0xFFFFFFFF, self._symbols[info >> 32], addend))
         self._place(loaded)
 
-    def _place(self, loaded: list[_Section]) -> None:
+    def _place(self, loaded: list[Section]) -> None:
         """Fix where everything lies in the image; external functions get a stub, what is reached through a table a slot."""
         through_table, direct = {"x86_64": ((9, 41, 42), (2, 4)), "riscv64": ((20,), (17, 18, 19))}[self.machine]
         self.externals = list(dict.fromkeys(r.symbol.name for r in self._relocations if r.is_external))
@@ -180,9 +110,9 @@ class KernelObject:
         for part, (extras, size) in enumerate(((stubbed, _STUB_BYTES[self.machine]), (slotted, 8), ({}, 1))):
             end = start
             for section in loaded:
-                if section.part == part:
+                if _part(section) == part:
                     if section.alignment > PAGE:
-                        raise self._error(f"aligns section {section.name} to {section.alignment} bytes; at most {PAGE} are supported")
+                        raise self._elf.error(f"aligns section {section.name} to {section.alignment} bytes; at most {PAGE} are supported")
                     section.place = _align(end, section.alignment)
                     end = section.place + section.size
             places = {symbol: _align(end, 16) + i * size for i, symbol in enumerate(extras)}
@@ -195,13 +125,13 @@ class KernelObject:
             start = _align(end, PAGE)
         self.size = start
         if self.size > _LARGEST_IMAGE:
-            raise self._error(f"needs {self.size} bytes of memory; at most {_LARGEST_IMAGE} are supported")
-        self.text = next((s.place for s in self._sections if s.name == ".text"), 0)
+            raise self._elf.error(f"needs {self.size} bytes of memory; at most {_LARGEST_IMAGE} are supported")
+        self.text = next((s.place for s in self._elf.sections if s.name == ".text"), 0)
 
-    def _offset(self, symbol: _Symbol) -> int:
-        if symbol.section >= len(self._sections) or self._sections[symbol.section].place < 0:
-            raise self._error(f"refers to {symbol.name or 'a symbol'!r} in a section that is not loaded")
-        return self._sections[symbol.section].place + symbol.value
+    def _offset(self, symbol: Symbol) -> int:
+        if symbol.section >= len(self._elf.sections) or self._elf.sections[symbol.section].place < 0:
+            raise self._elf.error(f"refers to {symbol.name or 'a symbol'!r} in a section that is not loaded")
+        return self._elf.sections[symbol.section].place + symbol.value
 
     def link(self, base: int, symbols: Mapping[str, int]) -> bytearray:
         """The image for the page-aligned address `base`; `symbols` has the addresses of what it may call.
@@ -210,13 +140,13 @@ class KernelObject:
         """
         missing = [name for name in self.externals if name not in symbols]
         if missing:
-            raise self._error(f"calls {', '.join(missing)}, which the runtime does not have")
+            raise self._elf.error(f"calls {', '.join(missing)}, which the runtime does not have")
         image = bytearray(self.size)
-        for section in self._sections:
-            if section.place >= 0 and section.kind != _NOBITS:
-                image[section.place : section.place + section.size] = self._bytes(section.offset, section.size)
+        for section in self._elf.sections:
+            if section.place >= 0 and section.kind != NOBITS:
+                image[section.place : section.place + section.size] = self._elf.bytes(section.offset, section.size)
 
-        def address(symbol: _Symbol) -> int:
+        def address(symbol: Symbol) -> int:
             if not symbol.section:
                 return symbols[symbol.name] if symbol.name else 0
             return symbol.value if symbol.section == 0xFFF1 else base + self._offset(symbol)
@@ -229,7 +159,7 @@ class KernelObject:
         try:
             apply(image, base, address)
         except struct.error as error:
-            raise self._error(f"has a relocation out of range ({error})") from None
+            raise self._elf.error(f"has a relocation out of range ({error})") from None
         return image
 
     def _write_stub(self, image: bytearray, stub: int, distance: int) -> None:
@@ -256,7 +186,7 @@ class KernelObject:
             elif r.kind == 24:
                 struct.pack_into("<q", image, r.place, address(r.symbol) + r.addend - here)
             else:
-                raise self._error(f"has a relocation of kind {r.kind}, which is not supported on x86-64")
+                raise self._elf.error(f"has a relocation of kind {r.kind}, which is not supported on x86-64")
 
     def _apply_riscv(self, image: bytearray, base: int, address: _Address) -> None:
         highs = {}  # image offset of an auipc -> the distance whose upper part it takes
@@ -278,7 +208,7 @@ class KernelObject:
             elif r.kind in (24, 25):
                 place = self._offset(r.symbol)
                 if place not in highs:
-                    raise self._error("has the lower half of an address without its upper half")
+                    raise self._elf.error("has the lower half of an address without its upper half")
                 low = _split(highs[place])[1] & 0xFFF
                 word = word & 0xFFFFF | low << 20 if r.kind == 24 else word & 0x01FFF07F | low >> 5 << 25 | (low & 31) << 7
                 struct.pack_into("<I", image, r.place, word)
@@ -287,14 +217,14 @@ class KernelObject:
             elif r.kind in _RISCV_DATA:
                 _apply_riscv_data(image, r.place, r.kind, address(r.symbol) + r.addend, base + r.place)
             elif r.kind in (43, 51):
-                raise self._error("was compiled with linker relaxation; compile it with -relax")
+                raise self._elf.error("was compiled with linker relaxation; compile it with -relax")
             else:
-                raise self._error(f"has a relocation of kind {r.kind}, which is not supported on RISC-V")
+                raise self._elf.error(f"has a relocation of kind {r.kind}, which is not supported on RISC-V")
 
     def _apply_riscv_jump(self, image: bytearray, r: _Relocation, distance: int) -> None:
         bits, size = {16: (13, 4), 17: (21, 4), 44: (9, 2), 45: (12, 2)}[r.kind]
         if not -(1 << bits - 1) <= distance < 1 << bits - 1 or distance % 2:
-            raise self._error(f"jumps {distance} bytes where {bits} bits are encoded")
+            raise self._elf.error(f"jumps {distance} bytes where {bits} bits are encoded")
         word = int.from_bytes(image[r.place : r.place + size], "little")
         for position, width, bit in _RISCV_JUMPS[r.kind]:
             mask = (1 << width) - 1
@@ -304,11 +234,11 @@ class KernelObject:
     def _with_debug_relocated(self) -> bytes:
         """The object with the relocations of its debug sections applied, for sections at address 0; pyelftools lacks RISC-V's."""
         binary = bytearray(self.binary)
-        for section in self._sections:
-            target = self._sections[section.info] if section.kind == _RELA else None
+        for section in self._elf.sections:
+            target = self._elf.sections[section.info] if section.kind == RELA else None
             if target is None or not target.name.startswith(".debug"):
                 continue
-            for offset, info, addend in struct.iter_unpack("<QQq", self._bytes(section.offset, section.size)):
+            for offset, info, addend in struct.iter_unpack("<QQq", self._elf.bytes(section.offset, section.size)):
                 if info & 0xFFFFFFFF in _RISCV_DATA:
                     place, symbol = target.offset + offset, self._symbols[info >> 32]
                     _apply_riscv_data(binary, place, info & 0xFFFFFFFF, symbol.value + addend, offset)
@@ -355,10 +285,6 @@ def _apply_riscv_data(image: bytearray, place: int, kind: int, value: int, here:
     old = int.from_bytes(image[place : place + size], "little")
     value = {"set": value, "add": old + value, "sub": old - value, "pc": value - here}[operation]
     image[place : place + size] = (old & ~mask | value & mask).to_bytes(size, "little")
-
-
-def _string(table: bytes, offset: int) -> str:
-    return table[offset : table.index(0, offset)].decode()
 
 
 def _split(distance: int) -> tuple[int, int]:

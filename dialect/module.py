@@ -1,13 +1,18 @@
 """What a module says of itself: its chip and its kernel."""
 
+from collections.abc import Iterable
+
 from torch_mlir import ir
 
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import Chip, get_chip
 from triton_spacemit.dialect.errors import LoweringError
 
 CHIP = "xsmt.chip"
 LLVM_ATTRIBUTES = "llvm.passthrough"  # of a function, for LLVM's own
+SLOTS = "xsmt.slots"  # types of the kernel's arguments as the user wrote them, which passes may change
 SCRATCH = "xsmt.scratch_bytes"
+CONCURRENT = "xsmt.concurrent"  # one program uses several threads
 SCHEDULED = "xsmt.scheduled"  # the code has register tiles whose instructions stand in the order in which the chip should start them
 FP_FUSION = "xsmt.fp_fusion"  # absent means yes
 
@@ -22,6 +27,43 @@ def set_chip(module: ir.Module, chip: Chip) -> None:
     """Say that `module` is compiled for `chip`."""
     with module.context:
         module.operation.attributes[CHIP] = ir.StringAttr.get(chip.name)
+
+
+def say(module: ir.Module, attribute: str) -> None:
+    """Give `module` an attribute that has no value."""
+    with module.context:
+        module.operation.attributes[attribute] = ir.UnitAttr.get()
+
+
+def set_slots(module: ir.Module) -> None:
+    """Keep the types of the kernel's arguments: `*f32` for `!tt.ptr<f32>`."""
+    with module.context:
+        names = slot_types(kernel_of(module).attributes["function_type"].value.inputs)
+        module.operation.attributes[SLOTS] = ir.ArrayAttr.get([ir.StringAttr.get(name) for name in names])
+
+
+def slot_types(types: Iterable[ir.Type]) -> tuple[str, ...]:
+    """The types of arguments as an artifact names them."""
+    return tuple(_slot(str(type_)) for type_ in types)
+
+
+def _slot(type_: str) -> str:
+    prefix = "!tt.ptr<"
+    if type_ == "!llvm.ptr":
+        return "*"
+    return "*" + _slot(type_[len(prefix) : -1].partition(",")[0]) if type_.startswith(prefix) else type_
+
+
+def artifact_of(module: ir.Module, types: Iterable[ir.Type]) -> Artifact:
+    """What `module` says of its kernel, which has no code yet; its arguments have `types` where it does not say."""
+    attributes = module.operation.attributes
+    return Artifact(
+        name=kernel_of(module).attributes["sym_name"].value,
+        chip=chip_of(module).name,
+        slots=tuple(slot.value for slot in attributes[SLOTS]) if SLOTS in attributes else slot_types(types),
+        scratch_bytes=attributes[SCRATCH].value if SCRATCH in attributes else 0,
+        concurrent=CONCURRENT in attributes,
+    )
 
 
 def fuses(module: ir.Module) -> bool:

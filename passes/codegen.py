@@ -9,7 +9,9 @@ import llvmlite.binding as llvm
 from torch_mlir import ir
 from torch_mlir.dialects import llvm as llvm_dialect
 
-from triton_spacemit.dialect.chips import Chip
+from triton_spacemit.dialect.artifact import NOTE_SECTION, PREFIX, Artifact
+from triton_spacemit.dialect.chips import Chip, get_chip
+from triton_spacemit.passes.codegen_options import CodegenOptions
 
 _lock = threading.Lock()  # LLVM's target machines are not safe to share between threads
 
@@ -90,65 +92,89 @@ def _pattern(kind: str, sign: str | None, special: str | None, payload: str | No
     return f"0x{pattern:016X}"
 
 
-def compile_object(text: str, chip: Chip) -> bytes:
-    """A relocatable ELF object for `chip`. Raises ValueError where `text` is not valid LLVM IR."""
+def compile_object(text: str, chip: Chip | None = None) -> bytes:
+    """A relocatable ELF object for `chip`, or for the one that the kernel names, with a note of what the kernel's attributes say of it.
+
+    Raises ValueError where `text` is not valid LLVM IR, or is for another chip.
+    """
     with _lock:
-        compiler = _compiler(chip)
-        _schedule(text)
-        return compiler.machine.emit_object(compiler.optimise(text))
+        module = _Module(text, chip)
+        module.add_note()
+        return module.machine().emit_object(module.optimised())
 
 
-def assembly(text: str, chip: Chip, comments: bool = False) -> str:
+def assembly(text: str, chip: Chip | None = None, comments: bool = False) -> str:
     """Readable assembly of the code that `compile_object` gives; with LLVM's `comments` on loops, spills and inlined places."""
     with _lock:
-        compiler = _compiler(chip)
-        _schedule(text)
-        compiler.machine.set_asm_verbosity(comments)
+        module = _Module(text, chip)
+        machine = module.machine()
+        machine.set_asm_verbosity(comments)
         try:
-            return compiler.machine.emit_assembly(compiler.optimise(text))
+            return machine.emit_assembly(module.optimised())
         finally:
-            compiler.machine.set_asm_verbosity(False)
+            machine.set_asm_verbosity(False)
 
 
-def optimised(text: str, chip: Chip) -> str:
+def optimised(text: str, chip: Chip | None = None) -> str:
     """LLVM IR text as LLVM's own passes leave it to the code generator."""
     with _lock:
-        return str(_compiler(chip).optimise(text))
+        return str(_Module(text, chip).optimised())
 
 
-# What of the function pipeline changes anything in a short kernel without nested loops; the rest of it takes four times as long.
-_SIMPLE_PASSES = (
-    "simplify_cfg instruction_combine loop_simplify loop_rotate simplify_cfg new_gvn instruction_combine aggressive_dce"
-).split()
-_SHORT = 24_000  # characters of LLVM IR
-_LABEL_OR_BRANCH = re.compile(r"^(\d+):|\blabel %(\d+)", re.MULTILINE)
+class _Module:
+    """LLVM IR that was read, with what the attributes of its kernel say: the kernel's description, its chip, and how to compile it."""
+
+    def __init__(self, text: str, chip: Chip | None) -> None:
+        try:
+            self.module = llvm.parse_assembly(text)
+            self.module.verify()
+        except RuntimeError as error:
+            raise ValueError(f"invalid LLVM IR: {error}") from None
+        functions = [function for function in self.module.functions if not function.is_declaration]
+        described = [(function.name, _attributes(function)) for function in functions]
+        name, attributes = next(((name, found) for name, found in described if any(key.startswith(PREFIX) for key in found)), ("", {}))
+        self.artifact = Artifact.from_attributes(name, attributes) if attributes else None
+        self.options = CodegenOptions.from_attributes(attributes)
+        if self.artifact is None and chip is None:
+            raise ValueError("no kernel in this LLVM IR says which chip it is for")
+        if self.artifact is not None and chip is not None and self.artifact.chip != chip.name:
+            raise ValueError(f"kernel {name!r} is LLVM IR for chip {self.artifact.chip!r}, and is to be compiled for {chip.name!r}")
+        self.compiler = _compiler(chip or get_chip(self.artifact.chip))
+
+    def machine(self) -> llvm.TargetMachine:
+        """What generates the code, in the order that the kernel asks for."""
+        llvm.set_option("", f"-enable-misched={int(self.options.reorder)}")  # of the process: there is none of a function
+        return self.compiler.machine
+
+    def add_note(self) -> None:
+        """Have the object describe the kernel, where that is known."""
+        if self.artifact is None:
+            return
+        note = self.artifact.note()
+        data = "".join(f"\\{byte:02X}" for byte in note)
+        self.module.link_in(llvm.parse_assembly(_NOTE.format(size=len(note), data=data, section=NOTE_SECTION)))
+
+    def optimised(self) -> llvm.ModuleRef:
+        """The module after LLVM's own passes."""
+        return self.compiler.optimise(self.module, self.options.few_passes)
 
 
-def is_simple(text: str) -> bool:
-    """Whether LLVM IR is short and no loop in it contains another. Blocks are numbered in order: a branch back closes a loop."""
-    if len(text) > _SHORT:
-        return False
-    block, opened = 0, -1  # the current block, and the latest block that a loop starts at
-    for label, target in _LABEL_OR_BRANCH.findall(text):
-        if label:
-            block = int(label)
-            continue
-        start = int(target)
-        if start <= block:
-            if start < opened <= block:
-                return False
-            opened = start
-    return True
+# Nothing refers to the note: the list keeps it.
+_NOTE = """
+@note = private constant [{size} x i8] c"{data}", section "{section}", align 4
+@llvm.compiler.used = appending global [1 x ptr] [ptr @note], section "llvm.metadata"
+"""
 
 
-# Register tiles are written in the order in which an in-order core should run them. LLVM's scheduler would move the loads of a step
-# together, in front of what waits for them.
-_TILE = re.compile(r"@llvm\.riscv\.vf?w?macc(bf16)?\.")
+def _attributes(function: llvm.ValueRef) -> dict[str, str]:
+    """The attributes of a function; of those that LLVM knows itself, only the names."""
+    words = b" ".join(function.attributes).decode().split()
+    pairs = (word.partition("=") for word in words)
+    return {name.strip('"'): value.strip('"') for name, _, value in pairs}
 
 
-def _schedule(text: str) -> None:
-    """Whether LLVM may move instructions in what is compiled next: not where there are register tiles."""
-    llvm.set_option("", f"-enable-misched={0 if _TILE.search(text) else 1}")
+# What of the function pipeline changes anything in a short kernel without nested loops.
+_FEW_PASSES = ("simplify_cfg instruction_combine loop_simplify loop_rotate simplify_cfg new_gvn instruction_combine aggressive_dce").split()
 
 
 class _Compiler:
@@ -167,22 +193,17 @@ class _Compiler:
         options.loop_unrolling = False
         self.builder = llvm.create_pass_builder(self.machine, options)
         self.functions = self.builder.getFunctionPassManager()
-        self.simple_functions = llvm.create_new_function_pass_manager()
-        for name in _SIMPLE_PASSES:
-            getattr(self.simple_functions, f"add_{name}_pass")()
+        self.few_functions = llvm.create_new_function_pass_manager()
+        for name in _FEW_PASSES:
+            getattr(self.few_functions, f"add_{name}_pass")()
         self.modules = llvm.create_new_module_pass_manager()
         self.modules.add_always_inliner_pass()
         self.modules.add_global_dead_code_eliminate_pass()
 
-    def optimise(self, text: str) -> llvm.ModuleRef:
-        try:
-            module = llvm.parse_assembly(text)
-            module.verify()
-        except RuntimeError as error:
-            raise ValueError(f"invalid LLVM IR: {error}") from None
+    def optimise(self, module: llvm.ModuleRef, few_passes: bool) -> llvm.ModuleRef:
         module.triple, module.data_layout = self.triple, self.layout
         self.modules.run(module, self.builder)
-        functions = self.simple_functions if is_simple(text) else self.functions
+        functions = self.few_functions if few_passes else self.functions
         for function in module.functions:
             if not function.is_declaration:
                 functions.run(function, self.builder)

@@ -2,6 +2,7 @@
 
 In: functions of scalars and vectors (docs/architecture.md). Out: only the LLVM dialect. The kernel `NAME(arguments.., context, scratch)`
 becomes private, and `NAME(slots, context)` with the runtime's calling convention reads its arguments from 8-byte slots and calls it.
+What the module's attributes say of the kernel, and how LLVM should compile it, becomes attributes of that function (`xsmt-..`).
 
 ```mlir
 func.func @kernel(%x: !llvm.ptr, %n: i32, %context: !llvm.ptr, %scratch: !llvm.ptr) {
@@ -15,7 +16,8 @@ func.func @kernel(%x: !llvm.ptr, %n: i32, %context: !llvm.ptr, %scratch: !llvm.p
 from torch_mlir import ir
 
 from triton_spacemit.dialect.abi import CONTEXT, SLOT_BYTES
-from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, kernel_of
+from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCHEDULED, artifact_of, kernel_of
+from triton_spacemit.passes.codegen_options import SCHEDULED_CODE, SIMPLE
 from triton_spacemit.passes.registry import run_upstream
 
 PIPELINE = (
@@ -27,23 +29,70 @@ PIPELINE = (
 )
 
 
+SHORT = 300  # ops of the LLVM dialect
+LOOPS = ("scf.for", "scf.while")
+
+
 def to_llvm(module: ir.Module) -> None:
     """Raises LoweringError where an op has no lowering upstream."""
+    nested = _has_nested_loops(module)
     with module.context:
-        add_entry(module)
+        name = add_entry(module)
     run_upstream(module, PIPELINE, "cannot lower to LLVM")
+    if not nested and _is_short(module):
+        with module.context:
+            entry = next(op for op in module.body.operations if ir.StringAttr(op.attributes["sym_name"]).value == name)
+            _add_attributes(entry.operation, "passthrough", {SIMPLE: ""})
 
 
-def add_entry(module: ir.Module) -> None:
-    """`NAME(slots, context)`: reads every argument from its slot and calls the program's body."""
+def _has_nested_loops(module: ir.Module) -> bool:
+    """Whether a loop is in another; of long code, which need not be looked at, either is said."""
+    found, seen = False, 0
+
+    def look(op: ir.Operation) -> ir.WalkResult:
+        nonlocal found, seen
+        seen += 1
+        if op.name in LOOPS:
+            parent = op.parent
+            while parent is not None and parent.name not in LOOPS:
+                parent = parent.parent
+            found = parent is not None
+        return ir.WalkResult.INTERRUPT if found or seen > SHORT else ir.WalkResult.ADVANCE
+
+    module.operation.walk(look)
+    return found
+
+
+def _is_short(module: ir.Module) -> bool:
+    seen = 0
+
+    def count(op: ir.Operation) -> ir.WalkResult:
+        nonlocal seen
+        seen += 1
+        return ir.WalkResult.INTERRUPT if seen > SHORT else ir.WalkResult.ADVANCE
+
+    module.operation.walk(count)
+    return seen <= SHORT
+
+
+def _add_attributes(function: ir.Operation, name: str, attributes: dict[str, str]) -> None:
+    """Add to the attributes for LLVM that `function` has under `name`."""
+    old = list(function.attributes[name]) if name in function.attributes else []
+    pairs = [ir.ArrayAttr.get([ir.StringAttr.get(key), ir.StringAttr.get(value)]) for key, value in attributes.items()]
+    function.attributes[name] = ir.ArrayAttr.get([*old, *pairs])
+
+
+def add_entry(module: ir.Module) -> str:
+    """`NAME(slots, context)`: reads every argument from its slot and calls the program's body. Its name."""
     kernel = kernel_of(module)
+    types = [a.type for a in kernel.regions[0].blocks[0].arguments]
+    artifact = artifact_of(module, types[:-2])
     name = kernel.attributes["sym_name"].value
     body = f"{name}.program"
     kernel.attributes["sym_name"] = ir.StringAttr.get(body)
     kernel.attributes["sym_visibility"] = ir.StringAttr.get("private")
     kernel.attributes["llvm.always_inline"] = ir.UnitAttr.get()
     kernel.attributes["llvm.linkage"] = ir.Attribute.parse("#llvm.linkage<internal>")
-    types = [a.type for a in kernel.regions[0].blocks[0].arguments]
     # A call that is inlined must have a place where its function has one, and upstream gives every function one.
     unknown = isinstance(kernel.location, ir.UnknownLoc)
     location = ir.Location.file("<unknown>", 0, 0, module.context) if unknown else kernel.location
@@ -71,3 +120,6 @@ def add_entry(module: ir.Module) -> None:
             operands += [context, load(context, CONTEXT.offset("scratch"), pointer)]
             ir.Operation.create("func.call", [], operands, {"callee": ir.FlatSymbolRefAttr.get(body)})
             ir.Operation.create("func.return", [], [])
+        scheduled = {SCHEDULED_CODE: ""} if SCHEDULED in module.operation.attributes else {}
+        _add_attributes(entry, LLVM_ATTRIBUTES, artifact.attributes() | scheduled)
+    return name

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.dialect.abi import unsupported
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import Chip, get_chip
 
 
@@ -30,8 +33,8 @@ class Device(Protocol):
     name: str
     chip: Chip
 
-    def load(self, name: str, binary: bytes, scratch_bytes: int) -> Any:
-        """Make the relocatable object `binary`, which exports `name`, ready to launch. Raises DeviceError where it is no such object."""
+    def load(self, artifact: Artifact) -> Any:
+        """Make a kernel ready to launch; `check_artifact` has let it pass. Raises DeviceError where its object is damaged."""
 
     def unload(self, kernel: Any) -> None:
         """Free what `load` took; `kernel` is not used again."""
@@ -43,6 +46,16 @@ class Device(Protocol):
         `signature.pointers`, in that order: a torch tensor, another object with `data_ptr()`, or an int that is a raw address (0 is null).
         A device that shares this process's memory needs only `slots`; another one mirrors the tensors' storages.
         """
+
+
+def check_artifact(device: Device, artifact: Artifact) -> None:
+    """Raise DeviceError, which names both sides, where the device runs another chip's code or other versions of the kernel ABI."""
+    if artifact.chip != device.chip.name:
+        raise DeviceError(
+            f"kernel {artifact.name!r} was compiled for chip {artifact.chip!r}; the device {device.name!r} runs {device.chip.name!r}"
+        )
+    if mismatch := unsupported(artifact.abi):
+        raise DeviceError(f"kernel {artifact.name!r} was compiled for {mismatch}")
 
 
 #: device name -> "module:class"; the class takes the chip.

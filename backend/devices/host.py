@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from triton_spacemit.backend.devices import Signature
+from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.backend.loader import KernelObject, ObjectError, host_machine
+from triton_spacemit.backend.loader import KernelObject, host_machine
 from triton_spacemit.backend.native import host_library
 from triton_spacemit.dialect import abi
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import Chip
 
 _READ, _WRITE, _EXECUTE, _PRIVATE_ANONYMOUS = 1, 2, 4, 0x22
@@ -78,8 +80,9 @@ class HostDevice:
         self._last_failure = library.last_failure
         self._externals = _read_externals(library)
 
-    def load(self, name: str, binary: bytes, scratch_bytes: int) -> HostKernel:
-        object_ = KernelObject(binary, name)
+    def load(self, artifact: Artifact) -> HostKernel:
+        name = artifact.name
+        object_ = KernelObject(artifact.binary, name)
         if object_.machine != host_machine():
             raise ObjectError(f"the object of kernel {name!r} is for {object_.machine}; the host device runs {host_machine()}")
         libc = _libc()
@@ -96,7 +99,7 @@ class HostDevice:
         except DeviceError:
             libc.munmap(address, object_.size)
             raise
-        return HostKernel(name, address, object_.size, object_.entry, scratch_bytes, object_.concurrent)
+        return HostKernel(name, address, object_.size, object_.entry, artifact.scratch_bytes, artifact.concurrent)
 
     def unload(self, kernel: HostKernel) -> None:
         if kernel.address:

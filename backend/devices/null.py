@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from triton_spacemit.backend.devices import Signature
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import Chip
 
 
@@ -13,8 +14,8 @@ class NullDevice:
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
 
-    def load(self, name: str, binary: bytes, scratch_bytes: int) -> str:
-        return name
+    def load(self, artifact: Artifact) -> str:
+        return artifact.name
 
     def unload(self, kernel: str) -> None:
         pass

@@ -35,11 +35,13 @@ from triton_spacemit.backend.devices.guest import (
     GuestDied,
     GuestTimeout,
 )
+from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.backend.loader import KernelObject, ObjectError
+from triton_spacemit.backend.loader import KernelObject
 from triton_spacemit.backend.native import guest_program
 from triton_spacemit.dialect.abi import STATUS
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import Chip
 
 #: Kernels lie from here on: far from this process's heap and stacks, and in reach of every RISC-V address space.
@@ -239,11 +241,11 @@ class QemuDevice:
                 self._session.close()
                 self._session = self._main
 
-    def load(self, name: str, binary: bytes, scratch_bytes: int) -> QemuKernel:
-        object_ = KernelObject(binary, name)
+    def load(self, artifact: Artifact) -> QemuKernel:
+        object_ = KernelObject(artifact.binary, artifact.name)
         if object_.machine != "riscv64":
-            raise ObjectError(f"the object of kernel {name!r} is for {object_.machine}; the qemu device runs riscv64")
-        return QemuKernel(object_, scratch_bytes)
+            raise ObjectError(f"the object of kernel {artifact.name!r} is for {object_.machine}; the qemu device runs riscv64")
+        return QemuKernel(object_, artifact.scratch_bytes)
 
     def unload(self, kernel: QemuKernel) -> None:
         # May come from the garbage collector in the middle of a launch: the guest is told before the next one.

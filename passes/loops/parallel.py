@@ -11,6 +11,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.abi import BARRIER_BYTES
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.module import CONCURRENT, say
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
@@ -24,7 +25,7 @@ _REMADE = ("arith.constant", "llvm.mlir.constant", "llvm.mlir.addressof", "llvm.
 
 def lower_parallel(low: Lowering, node: Node) -> None:
     b = low.b
-    mark_concurrent(low)
+    say(low.module, CONCURRENT)
     before_write(low, node)
     bounds = [low.scalar(value) for value in node.operands]
     storage = low.storage
@@ -231,25 +232,8 @@ def lower_alloc(low: Lowering, node: Node) -> list[Value]:
     return [buffer.base]
 
 
-def mark_concurrent(low: Lowering) -> None:
-    """Define the symbol `NAME.concurrent`: the program wants to know how many threads there are, for a grid of one too."""
-    b, name = low.b, f"{low.function.attributes['sym_name'].value}.concurrent"
-    if any(ir.StringAttr(op.operation.attributes["sym_name"]).value == name for op in low.module.body.operations):
-        return
-    attributes = {
-        "sym_name": ir.StringAttr.get(name),
-        "global_type": ir.TypeAttr.get(b.i8),
-        "linkage": ir.Attribute.parse("#llvm.linkage<external>"),
-        "constant": ir.UnitAttr.get(),
-        "value": ir.IntegerAttr.get(b.i8, 1),
-        "addr_space": ir.IntegerAttr.get(b.i32, 0),
-    }
-    with ir.InsertionPoint.at_block_begin(low.module.body):
-        ir.Operation.create("llvm.mlir.global", [], [], attributes, None, 1, b.location)
-
-
 def lower_num_threads(low: Lowering, node: Node) -> list[Value]:
-    mark_concurrent(low)
+    say(low.module, CONCURRENT)
     return [field(low, "num_threads", low.b.i32)]
 
 

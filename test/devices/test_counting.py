@@ -8,6 +8,7 @@ from triton_spacemit.backend.devices.counting import count, weight
 from triton_spacemit.backend.devices.host import HostDevice
 from triton_spacemit.backend.devices.qemu import QemuDevice
 from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.passes.codegen import compile_object
 
 pytestmark = pytest.mark.qemu
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.qemu
 
 def test_a_straight_kernel(qemu: QemuDevice) -> None:
     # lw id; ld pointer; sh2add; lw; addi; sw; ret
-    kernel = qemu.load("k", compile_object(INCREMENT, qemu.chip), 0)
+    kernel = qemu.load(Artifact("k", qemu.chip.name, binary=compile_object(INCREMENT, qemu.chip)))
     out = torch.zeros(100, dtype=torch.int32)
     counts = count(lambda: launch(qemu, kernel, out, grid=(100, 1, 1)))
     assert (out == 1).all()
@@ -60,7 +61,7 @@ def test_weights(mnemonic: str, lmul: float, expected: float) -> None:
 
 
 def test_launches_after_counting_use_the_usual_guest(qemu: QemuDevice) -> None:
-    kernel = qemu.load("k", compile_object(INCREMENT, qemu.chip), 0)
+    kernel = qemu.load(Artifact("k", qemu.chip.name, binary=compile_object(INCREMENT, qemu.chip)))
     out = torch.zeros(10, dtype=torch.int32)
     launch(qemu, kernel, out, grid=(10, 1, 1))
     guest = qemu._session.guest

@@ -10,6 +10,7 @@ from kernels.handwritten import INCREMENT, compiled, launch
 from triton_spacemit.backend.devices import Device
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.passes.codegen import compile_object
 
 pytestmark = pytest.mark.parametrize("threads", [1, 3])
@@ -329,14 +330,14 @@ def test_a_store_straight_to_writable_data(device: Device, offset: int) -> None:
 def test_kernels_come_and_go(device: Device) -> None:
     out = torch.zeros(4, dtype=torch.int32)
     for _ in range(20):
-        kernel = device.load("k", compile_object(INCREMENT, device.chip), 0)
+        kernel = device.load(Artifact("k", device.chip.name, binary=compile_object(INCREMENT, device.chip)))
         launch(device, kernel, out, grid=(4, 1, 1))
         device.unload(kernel)
     assert out.tolist() == [20] * 4
 
 
 def test_the_number_of_threads_can_change(device: Device) -> None:
-    kernel = device.load("k", compile_object(INCREMENT, device.chip), 0)
+    kernel = device.load(Artifact("k", device.chip.name, binary=compile_object(INCREMENT, device.chip)))
     out = torch.zeros(3000, dtype=torch.int32)
     for count in (4, 1, 7, 2):
         knobs.threads = count

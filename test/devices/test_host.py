@@ -16,6 +16,7 @@ from triton_spacemit.backend.devices import Signature
 from triton_spacemit.backend.devices.host import HostDevice
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.passes.codegen import compile_object
 
 
@@ -39,10 +40,10 @@ def test_a_launch_of_one_program_is_cheap(host: HostDevice) -> None:
 def test_a_thousand_kernels_do_not_grow_the_process(host: HostDevice) -> None:
     binaries = [compile_object(INCREMENT.replace("add i32 %v, 1", f"add i32 %v, {i}"), host.chip) for i in range(1, 11)]
     out = torch.zeros(1, dtype=torch.int32)
-    launch(host, host.load("k", binaries[0], 0), out)
+    launch(host, host.load(Artifact("k", host.chip.name, binary=binaries[0])), out)
     before = _resident_bytes()
     for i in range(5000):
-        kernel = host.load("k", binaries[i % 10], 0)
+        kernel = host.load(Artifact("k", host.chip.name, binary=binaries[i % 10]))
         launch(host, kernel, out)
         host.unload(kernel)
     assert out.item() == 1 + 500 * 55
@@ -69,7 +70,7 @@ def _sum_in_child(host: HostDevice, kernel: object, queue: multiprocessing.Queue
 
 def test_the_child_of_a_fork_has_a_pool_of_its_own(host: HostDevice) -> None:
     knobs.threads = 3
-    kernel = host.load("k", compile_object(INCREMENT, host.chip), 0)
+    kernel = host.load(Artifact("k", host.chip.name, binary=compile_object(INCREMENT, host.chip)))
     out = torch.zeros(5000, dtype=torch.int32)
     launch(host, kernel, out, grid=(5000, 1, 1))
     context = multiprocessing.get_context("fork")
@@ -85,7 +86,7 @@ def test_the_child_of_a_fork_has_a_pool_of_its_own(host: HostDevice) -> None:
 
 def test_threads_of_the_caller_take_turns(host: HostDevice) -> None:
     knobs.threads = 2
-    kernel = host.load("k", compile_object(INCREMENT, host.chip), 0)
+    kernel = host.load(Artifact("k", host.chip.name, binary=compile_object(INCREMENT, host.chip)))
     outs = [torch.zeros(64, dtype=torch.int32) for _ in range(4)]
 
     def work(out: torch.Tensor) -> None:

@@ -9,7 +9,9 @@ from elftools.elf.elffile import ELFFile
 from kernels.handwritten import INCREMENT, compiled, kernel_ir
 
 from triton_spacemit.backend.devices import Device
-from triton_spacemit.backend.loader import KernelObject, ObjectError, host_machine
+from triton_spacemit.backend.elf import ObjectError
+from triton_spacemit.backend.loader import KernelObject, host_machine
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.passes.codegen import compile_object
 
@@ -72,7 +74,7 @@ def test_a_damaged_object_is_refused_or_linked_but_nothing_else(chip: str) -> No
 def test_an_object_for_another_machine_is_refused(device: Device) -> None:
     other = "x60" if device.name == "host" else "host"
     with pytest.raises(ObjectError, match=r"the object of kernel 'k' is for \w+; the \w+ device runs \w+"):
-        device.load("k", compile_object(INCREMENT, get_chip(other)), 0)
+        device.load(Artifact("k", device.chip.name, binary=compile_object(INCREMENT, get_chip(other))))
     assert host_machine() == "x86_64"
 
 

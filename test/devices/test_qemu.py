@@ -18,6 +18,7 @@ from kernels.handwritten import INCREMENT, compiled, kernel_ir, launch
 from triton_spacemit.backend.devices.qemu import QemuDevice, merge
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.passes.codegen import compile_object
 
 pytestmark = pytest.mark.qemu
@@ -28,7 +29,7 @@ FOREVER = "  br label %l\nl:\n  %v = load volatile i32, ptr %p0\n  br label %l\n
 
 def check_it_still_works(device: QemuDevice) -> None:
     out = torch.zeros(100, dtype=torch.int32)
-    launch(device, device.load("k", compile_object(INCREMENT, device.chip), 0), out, grid=(100, 1, 1))
+    launch(device, device.load(Artifact("k", device.chip.name, binary=compile_object(INCREMENT, device.chip))), out, grid=(100, 1, 1))
     assert (out == 1).all()
 
 
@@ -72,7 +73,7 @@ def test_a_fault_names_the_source_line(qemu: QemuDevice) -> None:
 !5 = distinct !DISubprogram(name: "k", file: !1, line: 1, type: !4, unit: !0, spFlags: DISPFlagDefinition)
 """
     metadata += "\n".join(f"!{10 + i} = !DILocation(line: {20 + i}, column: 1, scope: !5)" for i in range(4))
-    kernel = qemu.load("k", compile_object(body + metadata, qemu.chip), 0)
+    kernel = qemu.load(Artifact("k", qemu.chip.name, binary=compile_object(body + metadata, qemu.chip)))
     with pytest.raises(DeviceError, match=r"at kernel\.py:22$"):
         launch(qemu, kernel, torch.zeros(1, dtype=torch.int32), 0)
 
@@ -188,7 +189,7 @@ def test_what_a_pointer_led_to_is_read_anew_by_each_launch(qemu: QemuDevice) -> 
 
 def test_memory_of_no_argument_is_out_of_reach_without_pointers(qemu: QemuDevice) -> None:
     out = torch.zeros(4096, dtype=torch.int32)
-    kernel = qemu.load("k", compile_object(INCREMENT, qemu.chip), 0)
+    kernel = qemu.load(Artifact("k", qemu.chip.name, binary=compile_object(INCREMENT, qemu.chip)))
     with pytest.raises(DeviceError, match="SIGSEGV"):
         launch(qemu, kernel, out, grid=(1 << 20, 1, 1))
     assert not out.any()
@@ -238,7 +239,7 @@ def _increment_in_child(queue: multiprocessing.Queue) -> None:
 
     device = get_device("qemu", "x60")
     out = torch.zeros(10, dtype=torch.int32)
-    launch(device, device.load("k", compile_object(INCREMENT, device.chip), 0), out, grid=(10, 1, 1))
+    launch(device, device.load(Artifact("k", device.chip.name, binary=compile_object(INCREMENT, device.chip))), out, grid=(10, 1, 1))
     queue.put((out.tolist(), device._session.guest.process.pid))
     device.close()
 
@@ -262,9 +263,11 @@ import os, sys, torch, struct, signal
 sys.path.insert(0, sys.argv[1])
 from kernels.handwritten import INCREMENT, launch
 from triton_spacemit.backend.devices import get_device
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.passes.codegen import compile_object
 device = get_device("qemu", "x60")
-launch(device, device.load("k", compile_object(INCREMENT, device.chip), 0), torch.zeros(1, dtype=torch.int32))
+kernel = device.load(Artifact("k", "x60", binary=compile_object(INCREMENT, device.chip)))
+launch(device, kernel, torch.zeros(1, dtype=torch.int32))
 print(device._session.guest.process.pid, flush=True)
 if sys.argv[2] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)

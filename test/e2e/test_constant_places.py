@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.devices import Signature, get_device
+from triton_spacemit.backend.elf import ElfObject
 from triton_spacemit.dialect.hosts import host_chip
 from triton_spacemit.passes import codegen
 
@@ -139,8 +140,8 @@ def test_levels_of_x86(host: None, types: tuple[torch.dtype, torch.dtype], level
     kernel = masked_kernel.warmup(x, y, FIRST=0, COUNT=len(masks), N=n, ROW=row, grid=(1,))
     cpu, features = levels()[level]
     device = get_device("host", "host")
-    binary = codegen.compile_object(kernel.asm["llir"].split("\n", 1)[1], replace(host_chip(), cpu=cpu, features=features))
-    loaded = device.load("masked_kernel", binary, kernel.metadata.shared)
+    binary = codegen.compile_object(kernel.asm["llir"], replace(host_chip(), cpu=cpu, features=features))
+    loaded = device.load(ElfObject(binary, "masked_kernel").artifact())
     try:
         slots = bytes((ctypes.c_uint64 * 2)(x.data_ptr(), y.data_ptr()))
         device.launch(loaded, (1, 1, 1), slots, (x, y), Signature(("*i64", "*i8"), (0, 1)))

@@ -12,9 +12,9 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend import driver
+from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.launcher import Loading
-from triton_spacemit.backend.loader import ObjectError
 from triton_spacemit.dialect.context import make_context
 
 

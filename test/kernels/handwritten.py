@@ -4,6 +4,7 @@ import struct
 from typing import Any
 
 from triton_spacemit.backend.devices import Device, Signature
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.passes.codegen import compile_object
 
 # Byte offsets in Context (docs/architecture.md).
@@ -51,7 +52,8 @@ INCREMENT = kernel_ir("""
 
 def compiled(device: Device, body: str, extra: str = "", scratch_bytes: int = 0) -> Any:
     """The kernel with this body, loaded."""
-    return device.load("k", compile_object(kernel_ir(body, extra), device.chip), scratch_bytes)
+    binary = compile_object(kernel_ir(body, extra), device.chip)
+    return device.load(Artifact("k", device.chip.name, scratch_bytes=scratch_bytes, binary=binary))
 
 
 def launch(device: Device, kernel: Any, *values: Any, grid: tuple[int, int, int] = (1, 1, 1), types: tuple[str, ...] | None = None) -> None:

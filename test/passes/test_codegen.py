@@ -9,13 +9,12 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from torch_mlir import ir
-from torch_mlir.passmanager import PassManager
 
 from triton_spacemit.dialect.chips import CHIPS, Chip, get_chip
 from triton_spacemit.dialect.context import make_context
 from triton_spacemit.dialect.hosts import host_chip
-from triton_spacemit.dialect.module import set_chip
-from triton_spacemit.passes import codegen, pipeline
+from triton_spacemit.dialect.module import SCHEDULED, set_chip
+from triton_spacemit.passes import codegen, pipeline, registry
 
 FORMATS = {"f16": (5, 10), "bf16": (8, 7), "f32": (8, 23), "f64": (11, 52)}  # bits of exponent and mantissa
 INTEGERS = {"f16": np.uint16, "bf16": np.uint16, "f32": np.uint32, "f64": np.uint64}
@@ -239,7 +238,7 @@ def test_no_library_calls(program, name):
 
 
 NESTS = """
-func.func @f(%p: !llvm.ptr, %n: i64) {{
+func.func @f(%p: !llvm.ptr, %n: i64, %context: !llvm.ptr, %scratch: !llvm.ptr) {{
   %zero = arith.constant 0 : i64
   %one = arith.constant 1 : i64
   scf.for %i = %zero to %n step %one : i64 {{
@@ -255,13 +254,50 @@ LOOP = """scf.for %j = %zero to %n step %one : i64 {
       %b = llvm.getelementptr %p[%j] : (!llvm.ptr, i64) -> !llvm.ptr, i64
       llvm.store %n, %b : i64, !llvm.ptr
     }"""
+WHILE = """scf.while : () -> () {
+      %c = llvm.load %p : !llvm.ptr -> i1
+      scf.condition(%c)
+    } do {
+      scf.yield
+    }"""
+LONG = "llvm.store volatile %n, %p : i64, !llvm.ptr\n" * 300
 
 
-@pytest.mark.parametrize(("inner", "after", "simple"), [("", "", True), ("", LOOP, True), (LOOP, "", False), (LOOP, LOOP, False)], ids=str)
-def test_nested_loops_and_long_code_are_optimised_in_full(inner: str, after: str, simple: bool) -> None:
+def entry(text: str) -> str:
+    """The line with the attributes of the kernel's function in LLVM IR."""
+    group = re.search(r"^define void @f\([^)]*\) (#\d+)", text, re.MULTILINE)
+    return next(line for line in text.splitlines() if line.startswith(f"attributes {group[1]} ="))
+
+
+def lowered(text: str, *attributes: str) -> str:
     with make_context(), ir.Location.unknown():
-        module = ir.Module.parse(NESTS.format(inner=inner, after=after))
-        PassManager.parse("builtin.module(convert-scf-to-cf,convert-to-llvm)").run(module.operation)
-        text = codegen.llvm_ir(module)
-    assert codegen.is_simple(text) == simple
-    assert not codegen.is_simple(text + ";" * 24_000)
+        module = ir.Module.parse(text)
+        for attribute in attributes:
+            module.operation.attributes[attribute] = ir.UnitAttr.get()
+        set_chip(module, CHIPS["x60"])
+        registry.lookup("to-llvm")(module)
+        return codegen.llvm_ir(module)
+
+
+@pytest.mark.parametrize(
+    ("inner", "after", "simple"),
+    [
+        ("", "", True),
+        ("", LOOP, True),
+        ("", WHILE, True),
+        (LOOP, "", False),
+        (WHILE, "", False),
+        (LOOP, LOOP, False),
+        ("", LONG, False),
+    ],
+    ids=["loop", "two loops", "a while loop too", "nested", "a while loop in a loop", "nested and another", "long"],
+)
+def test_nested_loops_and_long_code_are_optimised_in_full(inner: str, after: str, simple: bool) -> None:
+    text = lowered(NESTS.format(inner=inner, after=after))
+    assert ('"xsmt-simple"' in entry(text)) == simple
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_scheduled_code_says_so(scheduled: bool) -> None:
+    text = lowered(NESTS.format(inner="", after=""), *([SCHEDULED] if scheduled else []))
+    assert ('"xsmt-scheduled"' in entry(text)) == scheduled

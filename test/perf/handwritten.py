@@ -14,6 +14,7 @@ import torch
 from triton_spacemit import backend
 from triton_spacemit.backend.devices import Signature, get_device
 from triton_spacemit.backend.native import cache_dir
+from triton_spacemit.dialect.artifact import Artifact
 
 _SOURCE = Path(__file__).parent / "rvv.c"
 # What the loader takes: no linker relaxation, no calls into a runtime of the compiler's.
@@ -33,7 +34,7 @@ def _object() -> bytes:
 
 @functools.cache
 def _kernel(name: str) -> object:
-    return get_device("qemu", "x60").load(name, _object(), 0)
+    return get_device("qemu", "x60").load(Artifact(name, "x60", binary=_object()))
 
 
 def by_hand(name: str, *tensors: torch.Tensor) -> Callable[[], object]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from triton_spacemit.backend.assembly import split_mark
 from triton_spacemit.backend.tools.inspector.kernels import Kernel
 from triton_spacemit.backend.tools.inspector.locations import Chain, Text, read_llvm, read_mlir
 from triton_spacemit.backend.tools.inspector.machine_code import Function, read_assembly
@@ -45,7 +44,6 @@ def collect(kernel: Kernel) -> Stages:
     texts = _lower(kernel, {})
     result.times_ms = {}
     _lower(kernel, result.times_ms)  # a second time: the first also imports modules, which takes longer than the stages do
-    llvm_text = split_mark(kernel.llir)[1]
 
     def timed(name: str, action: Callable[[], _Result]) -> _Result:
         start = time.perf_counter()
@@ -55,7 +53,7 @@ def collect(kernel: Kernel) -> Stages:
 
     codegen.compile_object(kernel.llir, chip)
     result.object_bytes = len(timed("object", lambda: codegen.compile_object(kernel.llir, chip)))
-    if texts["llir"] != llvm_text:
+    if texts["llir"] != kernel.llir:
         result.notes.append(
             "The cached kernel is not what today's compiler makes of its TTIR: smt and loops are today's, the other stages the kernel's."
         )
@@ -67,7 +65,7 @@ def collect(kernel: Kernel) -> Stages:
         Pane("xsmt", "structured", "mlir", read_mlir(kernel.xsmt)),
         Pane("smt", "plain blocks", "mlir", read_mlir(texts["smt"])),
         Pane("loops", "loops", "mlir", read_mlir(texts["loops"])),
-        Pane("llvm", "LLVM IR", "llvm", read_llvm(llvm_text)[0]),
+        Pane("llvm", "LLVM IR", "llvm", read_llvm(kernel.llir)[0]),
         Pane("opt", "optimised", "llvm", optimised),
         Pane("asm", "assembly", "asm", machine_text),
     ]
@@ -90,7 +88,7 @@ def _lower(kernel: Kernel, times_ms: dict[str, float]) -> dict[str, str]:
     from torch_mlir import ir
 
     from triton_spacemit.dialect.context import make_context
-    from triton_spacemit.dialect.module import set_chip, set_fp_fusion
+    from triton_spacemit.dialect.module import set_chip, set_fp_fusion, set_slots
     from triton_spacemit.passes import codegen, pipeline, ttir_text
 
     def clock(name: str, start: float) -> None:
@@ -101,6 +99,7 @@ def _lower(kernel: Kernel, times_ms: dict[str, float]) -> dict[str, str]:
     module = ir.Module.parse(ttir_text.as_functions(ttir_text.generic(kernel.ttir, "-")), context)
     clock("bridge", start)
     set_chip(module, get_chip(kernel.chip))
+    set_slots(module)
     set_fp_fusion(module, kernel.metadata["enable_fp_fusion"])
     texts, before = {}, None
     for stage in pipeline.STAGES:
