@@ -250,3 +250,39 @@ def test_accesses_are_kept(start: int) -> None:
         module.operation.verify()
         assert "!tt." not in str(module), seed
         assert trace(module) == expected, seed
+
+
+POINTERS = "tensor<16x!tt.ptr<i32>>"
+LINKS = {
+    "pointers": '%q{0} = "tt.addptr"(%q{1}, %s) : ({p}, tensor<16xi32>) -> {p}',
+    "indices": "%h{0} = arith.addi %h{1}, %o : tensor<16xi32>",
+    "masks": "%o{0} = arith.addi %h{1}, %s : tensor<16xi32>\n%h{0} = arith.addi %o{0}, %s : tensor<16xi32>\n"
+    "%l{0} = arith.cmpi slt, %o{0}, %s : tensor<16xi32>\n%m{0} = arith.andi %m{1}, %l{0} : tensor<16xi1>",
+    "branches": '%q{0} = "scf.if"(%c) ({{\n%z{0} = "tt.addptr"(%q{1}, %s) : ({p}, tensor<16xi32>) -> {p}\nscf.yield %z{0} : {p}\n'
+    "}}, {{ scf.yield %q{1} : {p} }}) : (i1) -> {p}",
+}
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_long_chains(kind: str) -> None:
+    """Unrolled code is longer than Python's stack is deep."""
+    count = 2000
+    lines = [LINKS[kind].format(i, i - 1, p=POINTERS) for i in range(1, count)]
+    pointer, index, mask = (f"%{letter}{count - 1 if kind in of else 0}" for letter, of in
+                            (("q", ("pointers", "branches")), ("h", ("indices",)), ("m", ("masks",))))  # fmt: skip
+    text = f"""func.func @f(%x: !tt.ptr<i32>, %n: i32, %c: i1) {{
+      %i = "tt.make_range"() {{start = 0 : i32, end = 16 : i32}} : () -> tensor<16xi32>
+      %s = "tt.splat"(%n) : (i32) -> tensor<16xi32>
+      %q0 = "tt.splat"(%x) : (!tt.ptr<i32>) -> {POINTERS}
+      %m0 = arith.cmpi slt, %i, %s : tensor<16xi32>
+      %o = arith.addi %i, %s : tensor<16xi32>
+      %h0 = arith.muli %i, %i : tensor<16xi32>
+      {chr(10).join(lines)}
+      %p = "tt.addptr"({pointer}, {index}) : ({POINTERS}, tensor<16xi32>) -> {POINTERS}
+      "tt.store"(%p, %i, {mask}) : ({POINTERS}, tensor<16xi32>, tensor<16xi1>) -> ()
+      return
+    }}"""
+    module = ir.Module.parse(text, make_context())
+    structure(module)
+    module.operation.verify()
+    assert "!tt." not in str(module)
