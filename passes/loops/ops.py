@@ -88,8 +88,8 @@ OPS = {
     "xsmt.unpack": Op("packed.lower_unpack"),
     # Over whole blocks
     "tt.reduce": Op("reductions.lower_reduce"),
-    "tt.scan": Op("reductions.lower_scan", whole_registers=True),
-    "tt.histogram": Op("reductions.lower_histogram"),
+    "tt.scan": Op("scans.lower_scan", whole_registers=True),
+    "tt.histogram": Op("histograms.lower_histogram"),
     "tt.dot": Op("dot.lower_dot", whole_registers=True),
     "tt.dot_scaled": Op("scaled_dot.lower_scaled_dot"),
     "xsmt.exchange": Op("exchange.lower_exchange", whole_registers=True),
