@@ -56,7 +56,16 @@ class Failed(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the tool; the result is the process's exit code."""
-    options = _options(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(_options(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who reads the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at its end
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.list_passes:
         for name, summary in registry.summaries().items():
             print(f"  --{name:<28} {summary}")

@@ -82,3 +82,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_a_diagnostic(tmp_path: Path) -> None:
     result = opt(FUNCTION, "-o", str(tmp_path / "no" / "out.mlir"))
     assert (result.returncode, result.stderr) == (1, f"{tmp_path}/no/out.mlir: error: No such file or directory\n")
+
+
+@pytest.mark.parametrize("arguments", ["--list-passes", "--help-pass loops", "--canonicalize"])
+def test_a_reader_that_stops_is_no_error(tmp_path: Path, arguments: str) -> None:
+    (tmp_path / "many.mlir").write_text("".join(FUNCTION.replace("@f", f"@f{i}") for i in range(5000)))
+    command = f"{sys.executable} -m triton_spacemit.passes.opt {arguments} {tmp_path}/many.mlir | true"
+    assert subprocess.run(command, shell=True, capture_output=True, text=True, check=True).stderr == ""
