@@ -114,10 +114,10 @@ def lower_atomic(low: Lowering, node: Node) -> list[Value]:
 
     def body(at: Coordinates) -> None:
         def act() -> Emitted:
-            pointer = low.memory.address(access, at)[0]
+            pointer = low.memory.addressing.address(access, at)[0]
             return one_atomic(low, op, element, pointer, [low.evaluate(low.tensor(v), at) for v in operands])
 
-        old = where(low.memory.active(access, at)[0], act)
+        old = where(low.memory.addressing.active(access, at)[0], act)
         if used:
             low.memory.store(target, old, at)
 
@@ -143,7 +143,7 @@ def lower_atomic_poll(low: Lowering, node: Node) -> list[Value]:
     target = low.memory.buffer_access(buffer, node.op)
 
     def body(at: Coordinates) -> None:
-        pointer = low.memory.address(access, at)[0]
+        pointer = low.memory.addressing.address(access, at)[0]
         low.memory.store(target, poll(low, op, access, pointer, low.evaluate(expected, at), deadline), at)
 
     low.nests.nest_scalar(access.shape, body)

@@ -61,7 +61,7 @@ class Builder:
         self._vectors: dict = {}
         self._types: dict = {}
 
-    # -- types
+    # Types
 
     def vector_type(self, element: ir.Type, width: int) -> ir.Type:
         if not width:
@@ -75,7 +75,7 @@ class Builder:
         type_ = emitted.value.type
         return type_.element_type if emitted.width else type_
 
-    # -- ops
+    # Ops
 
     @property
     def depth(self) -> int:
@@ -150,7 +150,7 @@ class Builder:
             known[key].width = width
         return known[key]
 
-    # -- integer arithmetic on i64 scalars, folded where constant
+    # Integer arithmetic on i64 scalars, folded where constant
 
     def add(self, a: Emitted, b: Emitted) -> Emitted:
         if a.constant is not None and b.constant is not None:
@@ -272,7 +272,7 @@ class Builder:
         result = self.create("vector.shuffle", [type_], [first.value, second.value], attributes, depth=depth).results[0]
         return Emitted(result, depth, len(lanes))
 
-    # -- control flow
+    # Control flow
 
     @contextlib.contextmanager
     def inside(self, op: ir.Operation, block: ir.Block) -> Iterator[int]:
