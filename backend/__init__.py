@@ -78,17 +78,16 @@ importlib.import_module("triton")
 def set_device(name: str, chip: str | None = None) -> None:
     """Run kernels on device `name` (`host`, `qemu` or `null`), compiled for `chip`, from the next launch on.
 
-    Without `chip`: the host's own on `host`, `x60` elsewhere. On a machine with a GPU this makes ours Triton's active backend.
+    Without `chip`: the first that the device runs, the host's own on `host` and `x60` elsewhere. On a machine with a GPU this makes ours
+    Triton's active backend.
     Raises ValueError for an unknown device or chip, or a device that cannot run the chip's code.
     """
     from triton.runtime import driver
 
-    from triton_spacemit.backend.devices import check_device, default_chip
+    from triton_spacemit.backend.devices import resolve
     from triton_spacemit.backend.driver import CPUDriver
     from triton_spacemit.backend.knobs import knobs
 
-    chip = chip or default_chip(name)
-    check_device(name, chip)
-    knobs.device, knobs.chip = name, chip
+    knobs.device, knobs.chip = resolve(name, chip)
     if not isinstance(driver.active, CPUDriver):
         driver.set_active(CPUDriver())

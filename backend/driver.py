@@ -187,10 +187,12 @@ class CPUDriver(_base.DriverBase):
         return DeviceInterface
 
     def get_benchmarker(self) -> _base.Benchmarker:
-        """What `triton.autotune` measures with: time, but under QEMU, where that means nothing, instructions."""
+        """What `triton.autotune` measures with: time, or instructions where time means nothing."""
         from triton.testing import do_bench
 
-        return count_instructions if active_target()[0] == "qemu" else do_bench
+        from triton_spacemit.backend.devices import Clock, device_class
+
+        return count_instructions if device_class(active_target()[0]).clock is Clock.INSTRUCTIONS else do_bench
 
     def get_empty_cache_for_benchmark(self) -> "torch.Tensor":
         """What `clear_cache` writes between timed launches: as large as a core's own caches, since those that cores share are vast."""

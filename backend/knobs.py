@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from triton._C.libtriton import getenv
 from triton.knobs import base_knobs, env_base, env_int, env_opt_str, env_str
 
-from triton_spacemit.backend.devices import check_device, default_chip
+from triton_spacemit.backend.devices import resolve
 from triton_spacemit.dialect.abi import MAX_THREADS
 
 _PREFIX = "TRITON_SPACEMIT_"
@@ -88,9 +88,7 @@ def active_index() -> int:
     )
     index = _indices.get(key)
     if index is None:
-        device = key[0] or "host"
-        target = (device, key[1] or default_chip(device))
-        check_device(*target)
+        target = resolve(key[0] or "host", key[1] or None)
         if target not in _targets:
             _targets.append(target)
         index = _indices[key] = _targets.index(target)

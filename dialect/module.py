@@ -1,6 +1,8 @@
 """What a module says of itself: its chip and its kernel."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from torch_mlir import ir
 
@@ -17,9 +19,30 @@ SCHEDULED = "xsmt.scheduled"  # the code has register tiles whose instructions s
 FP_FUSION = "xsmt.fp_fusion"  # absent means yes
 
 
+_watched: ContextVar[set[str] | None] = ContextVar("watched", default=None)
+
+
+@contextmanager
+def reads() -> Iterator[set[str]]:
+    """The attributes of modules that passes ask for in a block, for the reference of passes."""
+    found: set[str] = set()
+    token = _watched.set(found)
+    try:
+        yield found
+    finally:
+        _watched.reset(token)
+
+
+def _attributes(module: ir.Module, asked: str) -> ir.OpAttributeMap:
+    watched = _watched.get()
+    if watched is not None:
+        watched.add(asked)
+    return module.operation.attributes
+
+
 def chip_of(module: ir.Module) -> Chip:
     """The chip that `module` is compiled for; the host where it names none."""
-    attributes = module.operation.attributes
+    attributes = _attributes(module, CHIP)
     return get_chip(attributes[CHIP].value if CHIP in attributes else "host")
 
 
@@ -68,7 +91,7 @@ def artifact_of(module: ir.Module, types: Iterable[ir.Type]) -> Artifact:
 
 def fuses(module: ir.Module) -> bool:
     """Whether a product and a sum of `module` may become one fused multiply-add."""
-    attributes = module.operation.attributes
+    attributes = _attributes(module, FP_FUSION)
     return FP_FUSION not in attributes or attributes[FP_FUSION].value
 
 

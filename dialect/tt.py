@@ -55,6 +55,14 @@ def combining_op(op: ir.Operation) -> str | None:
     return inner[0].name if list(inner[0].operands) in ([left, right], [right, left]) else None
 
 
+def cache_policy(op: ir.Operation) -> dict[str, str]:
+    """The fields of `#tt.cache_policy<cache_modifier = cs, eviction_policy = evict_first>` by their names; none where `op` has none."""
+    if "cachePolicy" not in op.attributes:
+        return {}
+    fields = str(op.attributes["cachePolicy"]).partition("<")[2].removesuffix(">").split(",")
+    return {name.strip(): value.strip() for name, _, value in (field.partition("=") for field in fields)}
+
+
 def streams(op: ir.Operation) -> bool:
     """Whether a store says, by the cache modifier ".cs", that what it stores is not read again soon."""
-    return "cachePolicy" in op.attributes and "cache_modifier = cs," in str(op.attributes["cachePolicy"])
+    return cache_policy(op).get("cache_modifier") == "cs"

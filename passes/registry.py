@@ -98,10 +98,6 @@ def summaries() -> dict[str, str]:
 
 def documentation(argument: str) -> str:
     """The docstring of the module of one of `PASSES`, read without importing it: what the pass does, and an example of its input."""
-    return inspect.cleandoc(ast.get_docstring(ast.parse(sources(argument)[0].read_text())) or "")
-
-
-def sources(argument: str) -> list[Path]:
-    """The files of one of `PASSES`, the one with its documentation first."""
     path = Path(__file__).parent.joinpath(*PASSES[argument].split(":")[0].split(".")[2:])
-    return [path / "__init__.py", *sorted(path.glob("[!_]*.py"))] if path.is_dir() else [path.with_suffix(".py")]
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return inspect.cleandoc(ast.get_docstring(ast.parse(source.read_text())) or "")

@@ -8,7 +8,8 @@ import functools
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, ClassVar, Protocol
 
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.dialect.abi import unsupported
@@ -27,10 +28,24 @@ class Signature:
     pointers: tuple[int, ...]
 
 
-class Device(Protocol):
-    """Runs kernels compiled for `chip`. `load` returns the device's own handle, which the other two take back."""
+class Clock(Enum):
+    """By what the cost of a launch on a device is told."""
 
-    name: str
+    TIME = "time"  # that passes in this process
+    INSTRUCTIONS = "instructions"  # that are executed: time means nothing there
+    NONE = "none"
+
+
+class Device(Protocol):
+    """Runs kernels compiled for `chip`. `load` returns the device's own handle, which the other two take back.
+
+    The class says what holds for each of its devices: `chips`, the names of those whose code it runs, first the one that is meant where
+    none is named, and its `clock`. A device with `Clock.INSTRUCTIONS` has a method `count` as well (`counting.py`).
+    """
+
+    name: ClassVar[str]
+    chips: ClassVar[tuple[str, ...]]
+    clock: ClassVar[Clock]
     chip: Chip
 
     def load(self, artifact: Artifact) -> Any:
@@ -66,23 +81,27 @@ DEVICES = {
 }
 
 
-def default_chip(name: str) -> str:
-    """The chip that device `name` runs where none is asked for."""
-    return "host" if name == "host" else "x60"
-
-
-def check_device(name: str, chip: str) -> None:
-    """Raise ValueError where there is no such device or chip, or the device cannot run the chip's code."""
+def device_class(name: str) -> type[Device]:
+    """The class of the devices called `name`. Raises ValueError where there is none."""
     if name not in DEVICES:
         raise ValueError(f"unknown device {name!r}; known: {', '.join(DEVICES)}")
+    module, _, cls = DEVICES[name].partition(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+def resolve(name: str, chip: str | None) -> tuple[str, str]:
+    """Device and chip, which is the device's first where none is named. Raises ValueError where the device cannot run the chip's code."""
+    chips = device_class(name).chips
+    if chip is None:
+        return name, chips[0]
     get_chip(chip)
-    if (name == "host" and chip != "host") or (name == "qemu" and chip == "host"):
+    if chip not in chips:
         raise ValueError(f"device {name!r} cannot run code for chip {chip!r}")
+    return name, chip
 
 
 @functools.cache
 def get_device(name: str, chip: str) -> Device:
-    """The process's one device of this name and chip, made on first use. Raises ValueError as `check_device` does."""
-    check_device(name, chip)
-    module, _, cls = DEVICES[name].partition(":")
-    return getattr(importlib.import_module(module), cls)(get_chip(chip))
+    """The process's one device of this name and chip, made on first use. Raises ValueError as `resolve` does."""
+    resolve(name, chip)
+    return device_class(name)(get_chip(chip))  # type: ignore[call-arg]  # a protocol's class says nothing of how it is made

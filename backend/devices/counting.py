@@ -10,10 +10,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol, cast
 
-from triton_spacemit.backend.devices import get_device
-from triton_spacemit.backend.devices.guest import Guest
-from triton_spacemit.backend.devices.qemu import CODE_BASE, CODE_BYTES, QemuDevice
+from triton_spacemit.backend.devices import Clock, get_device
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import active_target
 
@@ -46,8 +45,8 @@ def weight(mnemonic: str, lmul: float) -> float:
     return max(lmul, 1.0) * (2.0 if mnemonic.startswith(_WIDENING) else 1.0)
 
 
-class _Log:
-    """Reads QEMU's log while it is written."""
+class ExecutionLog:
+    """Reads QEMU's log (`-d in_asm,exec`) while it is written to the descriptor `write`."""
 
     def __init__(self) -> None:
         self.counts = Counts()
@@ -96,21 +95,16 @@ def lmul_of(mnemonic: str, operands: str) -> float | None:
     return 1.0 / int(found[2]) if found[1] else float(found[2])
 
 
+class CountsInstructions(Protocol):
+    """A device with `Clock.INSTRUCTIONS`."""
+
+    def count(self, launches: Callable[[], object]) -> Counts:
+        """Call `launches`, which launches kernels on this device, and count what they execute."""
+
+
 def count(launches: Callable[[], object]) -> Counts:
-    """Call `launches`, which launches kernels on the active device, and count what they execute. Raises DeviceError unless that is qemu."""
+    """What launches on the active device execute. Raises DeviceError where it counts no instructions."""
     device = get_device(*active_target())
-    if not isinstance(device, QemuDevice):
+    if device.clock is not Clock.INSTRUCTIONS:
         raise DeviceError(f"instructions are counted on the qemu device; the active one is {device.name!r}")
-    log = _Log()
-
-    def start() -> Guest:
-        kernels = f"{CODE_BASE:#x}+{CODE_BYTES:#x}"
-        log_options = ("-d", "in_asm,exec,nochain", "-dfilter", kernels, "-D", f"/dev/fd/{log.write}")
-        return Guest(device.command("-one-insn-per-tb", *log_options), pass_fds=(log.write,))
-
-    try:
-        with device.session(start, threads=1):
-            launches()
-    finally:
-        counts = log.close()
-    return counts
+    return cast(CountsInstructions, device).count(launches)

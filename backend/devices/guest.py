@@ -18,10 +18,10 @@ from typing import Any
 
 from triton_spacemit.backend.errors import DeviceError
 
-PAGE = 4096
 READY, DONE, PRINT, PAGE_FAULT, FAULT = 1, 2, 3, 4, 5
 MAP, UNMAP, LAUNCH, EXTERNALS = 1, 2, 3, 4
-READ, WRITE, EXECUTE = 1, 2, 4
+# What the guest is to do about a page that it misses.
+UNKNOWN, MAP_IT, TRY_AGAIN = 0, 1, 2
 _TEXT_BYTES, _CONTROL_BYTES, _FILE_BYTES = 1 << 17, 1 << 20, 1 << 47
 _FUTEX = 202 if platform.machine() in ("x86_64", "AMD64") else 98
 _WAIT, _WAKE = 0, 1

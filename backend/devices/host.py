@@ -5,7 +5,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from triton_spacemit.backend.devices import Signature
+from triton_spacemit.backend.devices import Clock, Signature
 from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
@@ -68,6 +68,8 @@ def _read_externals(library: ctypes.CDLL) -> dict[str, int]:
 
 class HostDevice:
     name = "host"
+    chips = ("host",)
+    clock = Clock.TIME
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip

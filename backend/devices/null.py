@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from triton_spacemit.backend.devices import Signature
+from triton_spacemit.backend.devices import Clock, Signature
 from triton_spacemit.dialect.artifact import Artifact
-from triton_spacemit.dialect.chips import Chip
+from triton_spacemit.dialect.chips import CHIPS, Chip
 
 
 class NullDevice:
     name = "null"
+    chips = (*CHIPS, "host")
+    clock = Clock.NONE
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip

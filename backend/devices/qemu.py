@@ -1,10 +1,8 @@
 """The device that runs RISC-V code: a persistent guest under qemu-riscv64.
 
 Tensors have the same addresses in the guest as here, so pointers stored in tensors and raw addresses stay valid. The pages of the
-arguments' storages are mapped and filled before a launch and copied back after it. Memory that a kernel reaches in another
-way (through a pointer in memory or an integer argument) is fetched when it is first touched, and only the bytes that
-the kernel changed are written back, since this process may use their neighbours meanwhile. A kernel that has no such
-way gets a fault instead.
+arguments' storages are mapped and filled before a launch and copied back after it, and memory that a kernel reaches in another way is
+fetched when it is first touched (`mirror.py`). A kernel that has no such way gets a fault instead.
 
 A guest that faulted, hung or died is replaced by a fresh one, and so is one in which QEMU itself happens to lie where a tensor must be.
 """
@@ -18,23 +16,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from triton_spacemit.backend.devices import Signature
+from triton_spacemit.backend.devices import Clock, Signature
+from triton_spacemit.backend.devices.counting import Counts, ExecutionLog
 from triton_spacemit.backend.devices.find_qemu import find_qemu
 from triton_spacemit.backend.devices.guest import (
     DONE,
-    EXECUTE,
     FAULT,
     LAUNCH,
-    PAGE,
+    MAP_IT,
     PAGE_FAULT,
     PRINT,
-    READ,
-    WRITE,
+    TRY_AGAIN,
+    UNKNOWN,
     AddressTaken,
     Guest,
     GuestDied,
     GuestTimeout,
 )
+from triton_spacemit.backend.devices.mirror import EXECUTE, PAGE, READ, WRITE, Mirror
 from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
@@ -42,15 +41,12 @@ from triton_spacemit.backend.loader import KernelObject
 from triton_spacemit.backend.native import guest_program
 from triton_spacemit.dialect.abi import STATUS
 from triton_spacemit.dialect.artifact import Artifact
-from triton_spacemit.dialect.chips import Chip
+from triton_spacemit.dialect.chips import CHIPS, Chip
 
 #: Kernels lie from here on: far from this process's heap and stacks, and in reach of every RISC-V address space.
 CODE_BASE, CODE_BYTES = 1 << 36, 1 << 36
-_UNKNOWN, _MAP_IT, _TRY_AGAIN = 0, 1, 2
 _FAILED, _NO_MEMORY = STATUS["FAILED"], STATUS["NO_MEMORY"]
-_FIRST_FETCH, _LARGEST_FETCH = 1 << 16, 1 << 26
 _ATTEMPTS = 8
-_ADDRESS_TYPES = ("i64", "u64", "*i64", "*u64")
 _KINDS = {
     signal.SIGSEGV: "invalid memory access",
     signal.SIGBUS: "memory access that the machine refuses",
@@ -66,122 +62,6 @@ class QemuKernel:
         self.object = object_
         self.name = object_.name
         self.scratch_bytes = scratch_bytes
-
-
-def storage_of(value: Any) -> tuple[int, int] | None:
-    """Start and end of the memory behind a pointer argument; None where only an address is known."""
-    if value is None or isinstance(value, int) and not value:
-        return 0, 0
-    tensor: Any = value if hasattr(value, "untyped_storage") else getattr(value, "base", None)
-    if not hasattr(tensor, "untyped_storage"):
-        return None
-    storage = tensor.untyped_storage()
-    return storage.data_ptr(), storage.data_ptr() + storage.nbytes()
-
-
-def merge(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The union of ranges, as sorted ranges that do not overlap."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if start >= end:
-            continue
-        if merged and start < merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((start, end))
-    return merged
-
-
-def _pages(start: int, end: int) -> tuple[int, int]:
-    return start & -PAGE, -(-end // PAGE) * PAGE
-
-
-def _mapping_of(address: int) -> tuple[int, int, int] | None:
-    """(start, end, rights) of this process's mapping around `address`, if kernels may use it: data, neither code nor a stack."""
-    with open("/proc/self/maps") as maps:
-        for line in maps:
-            fields = line.split(None, 5)
-            start, end = (int(part, 16) for part in fields[0].split("-"))
-            if start <= address < end:
-                special = len(fields) > 5 and fields[5].startswith("[") and not fields[5].startswith(("[heap", "[anon"))
-                if fields[1][0] != "r" or fields[1][2] == "x" or special:
-                    return None
-                return start, end, READ | WRITE if fields[1][1] == "w" else READ
-    return None
-
-
-class _Launch:
-    """The memory of one launch: what is mapped for it and how it gets back."""
-
-    def __init__(self, guest: Guest, spans: list[tuple[int, int]], paging: bool) -> None:
-        self.guest = guest
-        self.spans = spans
-        self.paging = paging
-        self.ranges = merge([_pages(*span) for span in spans])
-        self.fetched: list[tuple[int, int, bytes]] = []  # page ranges beside the arguments, and what they held
-        self.fetch_bytes = _FIRST_FETCH
-
-    def copy_in(self) -> None:
-        for start, end in self.ranges:
-            if self.guest.copy_in(start, end) < end:
-                raise DeviceError(f"the memory of an argument at {start:#x} cannot be read")
-        if self.paging:
-            for start, end in self._edges():
-                self.fetched.append((start, end, self.guest.read(start, end)))
-
-    def _edges(self) -> Iterator[tuple[int, int]]:
-        """What lies beside the arguments on their pages: other memory that a pointer in memory may lead to."""
-        spans = iter(self.spans)
-        span = next(spans, None)
-        for start, end in self.ranges:
-            while span is not None and span[0] < end:
-                if start < span[0]:
-                    yield start, span[0]
-                start = span[1]
-                span = next(spans, None)
-            if start < end:
-                yield start, end
-
-    def fetch(self, address: int) -> tuple[int, int, int, int]:
-        """The answer to a missing page: what to do, start, size and rights."""
-        if any(start <= address < end for start, end in self.ranges):
-            return _TRY_AGAIN, 0, 0, 0
-        mapping = _mapping_of(address) if self.paging else None
-        if mapping is None:
-            return _UNKNOWN, 0, 0, 0
-        start = address & -PAGE
-        end = min([mapping[1], start + self.fetch_bytes, *(other for other, _ in self.ranges if other > start)])
-        end = self.guest.copy_in(start, end) & -PAGE
-        if end <= start:
-            return _UNKNOWN, 0, 0, 0
-        self.fetch_bytes = min(2 * self.fetch_bytes, _LARGEST_FETCH)
-        self.ranges.append((start, end))
-        if mapping[2] & WRITE:
-            self.fetched.append((start, end, self.guest.read(start, end)))
-        return _MAP_IT, start, end - start, mapping[2]
-
-    def copy_out(self) -> None:
-        for start, end in self.spans:
-            try:
-                self.guest.copy_out(start, end)
-            except OSError:
-                # Read-only memory: fine as long as the kernel only read it.
-                self._copy_changes(start, ctypes.string_at(start, end - start))
-        for start, _, before in self.fetched:
-            self._copy_changes(start, before)
-
-    def _copy_changes(self, start: int, before: bytes) -> None:
-        import numpy as np
-
-        after = self.guest.read(start, start + len(before))
-        if after == before:
-            return
-        changed = np.flatnonzero(np.frombuffer(before, np.uint8) != np.frombuffer(after, np.uint8))
-        for run in np.split(changed, np.flatnonzero(np.diff(changed) > 1) + 1):
-            try:
-                self.guest.copy_out(start + int(run[0]), start + int(run[-1]) + 1)
-            except OSError:
-                raise DeviceError(f"a kernel wrote to address {start + int(run[0]):#x}, which is read-only memory") from None
 
 
 class _Session:
@@ -207,6 +87,8 @@ class _Session:
 
 class QemuDevice:
     name = "qemu"
+    chips = tuple(CHIPS)
+    clock = Clock.INSTRUCTIONS
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
@@ -241,6 +123,22 @@ class QemuDevice:
                 self._session.close()
                 self._session = self._main
 
+    def count(self, launches: Callable[[], object]) -> Counts:
+        """Call `launches`, which launches kernels on this device, and count what they execute, each in a thread of its own guest."""
+        log = ExecutionLog()
+
+        def start() -> Guest:
+            kernels = f"{CODE_BASE:#x}+{CODE_BYTES:#x}"
+            options = ("-one-insn-per-tb", "-d", "in_asm,exec,nochain", "-dfilter", kernels, "-D", f"/dev/fd/{log.write}")
+            return Guest(self.command(*options), pass_fds=(log.write,))
+
+        try:
+            with self.session(start, threads=1):
+                launches()
+        finally:
+            counts = log.close()
+        return counts
+
     def load(self, artifact: Artifact) -> QemuKernel:
         object_ = KernelObject(artifact.binary, artifact.name)
         if object_.machine != "riscv64":
@@ -252,23 +150,20 @@ class QemuDevice:
         self._unloaded.append(kernel)
 
     def launch(self, kernel: QemuKernel, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
-        storages = [storage_of(pointer) for pointer in pointers]
-        spans = merge([storage for storage in storages if storage])
-        paging = None in storages or any(type_ in _ADDRESS_TYPES or type_.startswith("**") for type_ in signature.types)
         with self._lock:
-            self._run(kernel, grid, slots, spans, paging)
+            self._run(kernel, grid, slots, pointers, signature)
 
-    def _run(self, kernel: QemuKernel, grid: tuple[int, int, int], slots: bytes, spans: list[tuple[int, int]], paging: bool) -> None:
+    def _run(self, kernel: QemuKernel, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
         session = self._session
         for _ in range(_ATTEMPTS):
             try:
                 guest = self._ready_guest(session)
-                launch = _Launch(guest, spans, paging)
-                self._map_tensors(session, guest, launch)
+                mirror = Mirror(guest, pointers, signature)
+                self._map_tensors(session, guest, mirror)
                 entry = self._place(session, guest, kernel)
                 threads = session.threads or knobs.num_threads
-                guest.tell(LAUNCH, entry, kernel.scratch_bytes, len(slots), *grid, threads, paging, payload=slots)
-                self._serve(session, guest, kernel, launch)
+                guest.tell(LAUNCH, entry, kernel.scratch_bytes, len(slots), *grid, threads, mirror.reaches, payload=slots)
+                self._serve(session, guest, kernel, mirror)
             except AddressTaken:
                 session.close()
                 continue
@@ -279,8 +174,8 @@ class QemuDevice:
                 # The guest is somewhere in the launch: after a fault, or because the user interrupted this process.
                 session.close()
                 raise
-            session.mapped = launch.ranges
-            self._finish(guest, kernel, launch)
+            session.mapped = mirror.ranges
+            self._finish(guest, kernel, mirror)
             return
         raise DeviceError(f"kernel {kernel.name!r}: no guest has the addresses of the arguments free")
 
@@ -298,12 +193,12 @@ class QemuDevice:
             session.guest.unmap(places)
         return session.guest
 
-    def _map_tensors(self, session: _Session, guest: Guest, launch: _Launch) -> None:
+    def _map_tensors(self, session: _Session, guest: Guest, mirror: Mirror) -> None:
         """Leave just the pages of this launch mapped: what another launch saw would be out of date."""
-        wanted, mapped = set(launch.ranges), set(session.mapped)
-        session.mapped = [*launch.ranges]
+        wanted, mapped = set(mirror.ranges), set(session.mapped)
+        session.mapped = [*mirror.ranges]
         guest.unmap(sorted(mapped - wanted))
-        launch.copy_in()
+        mirror.copy_in()
         guest.map([(start, end, READ | WRITE) for start, end in sorted(wanted - mapped)])
 
     def _place(self, session: _Session, guest: Guest, kernel: QemuKernel) -> int:
@@ -324,7 +219,7 @@ class QemuDevice:
             session.next_code = base + object_.size + PAGE  # a kernel that runs off its end faults
         return session.placed[kernel][0] + kernel.object.entry
 
-    def _serve(self, session: _Session, guest: Guest, kernel: QemuKernel, launch: _Launch) -> None:
+    def _serve(self, session: _Session, guest: Guest, kernel: QemuKernel, mirror: Mirror) -> None:
         """Answer the guest until the launch is done."""
         seconds = knobs.timeout
         deadline = time.monotonic() + seconds if seconds > 0 else None
@@ -334,7 +229,7 @@ class QemuDevice:
                     guest.print_text()
                     guest.tell(0)
                 elif event == PAGE_FAULT:
-                    guest.tell(0, *launch.fetch(guest.control.answers[0]))
+                    guest.tell(0, *_page(mirror, guest.control.answers[0]))
                 elif event == FAULT:
                     self._raise_fault(session, guest, kernel, seconds)
         except GuestTimeout:
@@ -365,14 +260,22 @@ class QemuDevice:
         ids = tuple(ctypes.c_int32(part & 0xFFFFFFFF).value for part in program)
         raise DeviceError(f"kernel {kernel.name!r}, program {ids}: {text}") from None
 
-    def _finish(self, guest: Guest, kernel: QemuKernel, launch: _Launch) -> None:
+    def _finish(self, guest: Guest, kernel: QemuKernel, mirror: Mirror) -> None:
         result, *program = guest.control.answers[:4]
         message = guest.control.text.decode(errors="replace") if result == _FAILED else ""
-        launch.copy_out()
+        mirror.copy_out()
         if result == _FAILED:
             raise DeviceError(f"kernel {kernel.name!r}, program {tuple(program)}: {message}")
         if result == _NO_MEMORY:
             raise DeviceError(f"kernel {kernel.name!r}: no memory in the guest for {kernel.scratch_bytes} bytes of scratch a thread")
+
+
+def _page(mirror: Mirror, address: int) -> tuple[int, ...]:
+    """The answer to a page that the guest misses: what to do, start, size and rights."""
+    if mirror.has(address):
+        return TRY_AGAIN, 0, 0, 0
+    page = mirror.fetch(address)
+    return (MAP_IT, page[0], page[1] - page[0], page[2]) if page else (UNKNOWN, 0, 0, 0)
 
 
 def _timeout_text(seconds: float) -> str:

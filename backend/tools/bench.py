@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from triton_spacemit.backend.devices import DEVICES, counting, default_chip
+from triton_spacemit.backend.devices import DEVICES, Clock, counting, device_class, resolve
 from triton_spacemit.dialect.chips import CHIPS
 
 _TURN = 0.02  # seconds
@@ -82,13 +82,14 @@ def measure(
         triton_knobs.compilation.listener = compiled = CompileTimes()
         function()
     result: dict[str, Any] = {"first_compile_ms": compiled.kernels}
-    if device == "qemu":
+    clock = device_class(device).clock
+    if clock is Clock.INSTRUCTIONS:
         counts = counting.count(function)
         result |= {"weighted": counts.weighted / per, "instructions": counts.instructions / per, "weighted_by_mnemonic": top(counts, per)}
-    elif device != "null":
+    elif clock is Clock.TIME:
         functions = {"ours": function, **({"against": against} if against else {})}
-        clock = time.thread_time if knobs.num_threads == 1 else time.perf_counter
-        for name, times in zip(functions, time_in_turns(list(functions.values()), seconds, clock=clock), strict=True):
+        timer = time.thread_time if knobs.num_threads == 1 else time.perf_counter
+        for name, times in zip(functions, time_in_turns(list(functions.values()), seconds, clock=timer), strict=True):
             result[f"{name}_ms"] = {"minimum": min(times) * 1e3, "median": statistics.median(times) * 1e3, "calls": len(times)}
         if against:
             result["times_as_fast"] = result["against_ms"]["minimum"] / result["ours_ms"]["minimum"]
@@ -135,8 +136,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"triton-spacemit bench: {error}", file=sys.stderr)
         return 2
-    chip = arguments.chip or default_chip(arguments.device)
-    result = {"device": arguments.device, "chip": chip, **measure(function, arguments.device, arguments.per, arguments.seconds, against)}
+    device, chip = resolve(arguments.device, arguments.chip)
+    result = {"device": device, "chip": chip, **measure(function, arguments.device, arguments.per, arguments.seconds, against)}
     if arguments.json:
         json.dump(result, sys.stdout, indent=2)
         print()

@@ -15,7 +15,7 @@ from triton_spacemit.backend.devices import check_artifact, get_device
 from triton_spacemit.backend.driver import Utils
 from triton_spacemit.backend.elf import ElfObject, ObjectError
 from triton_spacemit.backend.errors import DeviceError
-from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.backend.knobs import active_index, knobs
 from triton_spacemit.dialect import abi
 from triton_spacemit.dialect.artifact import Artifact, ArtifactError
 from triton_spacemit.dialect.chips import get_chip
@@ -133,7 +133,7 @@ def test_a_kernel_for_another_chip_is_not_loaded(cache: None) -> None:
     with knobs.scope():
         set_device("null", "x60")
         with pytest.raises(DeviceError, match="'parallel_kernel' was compiled for chip 'a100'; the device 'null' runs 'x60'"):
-            Utils().load_binary("parallel_kernel", binary, 0, 0)
+            Utils().load_binary("parallel_kernel", binary, 0, active_index())
 
 
 @pytest.mark.parametrize("version", [abi.OLDEST - 1, abi.VERSION + 1])

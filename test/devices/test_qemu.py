@@ -15,7 +15,8 @@ import pytest
 import torch
 from kernels.handwritten import INCREMENT, compiled, kernel_ir, launch
 
-from triton_spacemit.backend.devices.qemu import QemuDevice, merge
+from triton_spacemit.backend.devices.mirror import merge
+from triton_spacemit.backend.devices.qemu import QemuDevice
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.dialect.artifact import Artifact
