@@ -48,11 +48,12 @@ def _addptr(d: "Describer", op: ir.Operation, value: ir.Value) -> Form | None:
     base, offset = (d.describe(operand) for operand in op.operands)
     rest, unit = base.rest, base.unit
     if offset.rest is not None:
+        index = tensors.index(d, offset.rest, op)
         if rest is None:
-            rest, unit = offset.rest, base.size
+            rest, unit = index, base.size
         else:
             wide = d.integers(base.shape, d.nodes.i64)
-            pairs = ((rest, unit), (offset.rest, base.size))
+            pairs = ((rest, unit), (index, base.size))
             parts = [tensors.scaled(d, tensors.wide(d, node, op), factor, wide, op) for node, factor in pairs]
             rest, unit = d.nodes.op("arith.addi", parts, wide, op), 1
     return replace(total(d, base, offset, rest, op), unit=unit, checks=())  # an address does not wrap around

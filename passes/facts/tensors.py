@@ -18,6 +18,13 @@ def wide(d: "Describer", node: Node, op: ir.Operation) -> Node:
     return d.nodes.op("arith.extsi", [node], d.integers(tuple(node.type.shape), d.nodes.i64), op)
 
 
+def index(d: "Describer", node: Node, op: ir.Operation) -> Node:
+    """An integer tensor as one of i32 at least, which accesses take."""
+    if node.type.element_type.width >= 32:
+        return node
+    return d.nodes.op("arith.extsi", [node], d.integers(tuple(node.type.shape), d.nodes.i32), op)
+
+
 def scaled(d: "Describer", node: Node, factor: int, type_: ir.Type, op: ir.Operation) -> Node:
     if factor == 1:
         return node
