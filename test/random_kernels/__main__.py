@@ -1,8 +1,8 @@
 """Checks random kernels against Triton's interpreter, and prints a program for each kind of failure.
 
-    PYTHONPATH=test python -m random_kernels --count 1000 --jobs 2
-    PYTHONPATH=test python -m random_kernels --device qemu --chip x60 --seconds 60
-    PYTHONPATH=test python -m random_kernels --seed 17 --count 1 --show
+PYTHONPATH=test python -m random_kernels --count 1000 --jobs 2
+PYTHONPATH=test python -m random_kernels --device qemu --chip x60 --seconds 60
+PYTHONPATH=test python -m random_kernels --seed 17 --count 1 --show
 """
 
 import argparse
@@ -28,7 +28,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="begin no program after this time")
     parser.add_argument("--device", choices=("host", "qemu"), help="default: qemu where --chip is given, else host")
     parser.add_argument("--chip", choices=("host", "x60", "a100"), help="what QEMU emulates (default: x60)")
-    parser.add_argument("--without", action="append", default=[], metavar="CHOICE", help="leave out a choice of the grammar, such as wild, far or dot")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="CHOICE", help="leave out a choice of the grammar, such as wild, far or dot"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="worker processes (default: %(default)s)")
     parser.add_argument("--show", action="store_true", help="print the programs")
     parser.add_argument("--no-shrink", dest="shrink", action="store_false", help="leave failing programs as they are")
@@ -50,6 +52,8 @@ def failures(arguments: argparse.Namespace, console: Console, counts: Counter[st
         within = itertools.takewhile(lambda _: not arguments.seconds or time.monotonic() - begin < arguments.seconds, seeds)
         for result in check_all(within, arguments.chip, arguments.jobs, arguments.without):
             counts[result.kind] += 1
+            if not console.is_terminal and not sum(counts.values()) % 100:
+                console.print(dict(counts))
             progress.update(task, advance=1, description=", ".join(f"{n} {kind}" for kind, n in counts.items()))
             if arguments.show:
                 console.print(f"# seed {result.seed}\n{generate(result.seed, arguments.without).source()}", markup=False, highlight=False)
@@ -68,7 +72,7 @@ def main() -> int:
     for result in found:
         program = generate(result.seed, arguments.without)
         if arguments.shrink:
-            program, result = shrink.shrink(program, result, worker)
+            program, result = shrink.shrink(program, result, worker.check)
         text = script.script(program, result, arguments.chip)
         if arguments.output:
             arguments.output.mkdir(parents=True, exist_ok=True)

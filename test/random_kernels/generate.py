@@ -1,15 +1,15 @@
 """Random kernels. A seed determines the program: its blocks, memory, arguments, statements and control flow.
 
-The grammar chooses operations one by one and prefers what was made last, what is not used yet and what a loop carries, so that results depend on long
-chains. What is made is defined by construction where that is easy: numbers in floats are integers small enough for exact sums, indices are kept in
-range, divisors are positive. Whether lanes of a store meet is left to the check of `reference`.
+The grammar chooses operations one by one and prefers what was made last, what is not used yet and what a loop carries, so that results
+depend on long chains. What is made is defined by construction where that is easy: numbers in floats are integers small enough for exact
+sums, indices are kept in range, divisors are positive. Whether lanes of a store meet is left to `watch`.
 """
 
 from collections.abc import Callable, Sequence
 
-from random_kernels import blocks, memory_ops
+from random_kernels import elementwise, memory_ops, products, rows, shapes
 from random_kernels.draft import LARGEST, Draft
-from random_kernels.masks import condition
+from random_kernels.masks import condition, mask
 from random_kernels.program import Line, Program, Region
 from random_kernels.values import CARRIED, Shape, Value
 
@@ -35,7 +35,11 @@ def _choose_shapes(draft: Draft) -> None:
     """The constants, the grid, and the shapes that most blocks have."""
     rank = draft.weighted({1: 4, 2: 5, 3: 1.5})
     # A reshape of few rows to one, and products, need blocks of 16 to 64 rows; long rows need loops over vectors.
-    sizes = {1: (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 1024, 2048, 4096), 2: (1, 2, 4, 8, 16, 16, 32, 32, 64, 128, 256), 3: (1, 2, 4, 8, 16)}[rank]
+    sizes = {
+        1: (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 1024, 2048, 4096),
+        2: (1, 2, 4, 8, 16, 16, 32, 32, 64, 128, 256),
+        3: (1, 2, 4, 8, 16),
+    }[rank]
     atoms = draft.program.atoms
     for name in "ABC"[:rank]:
         atoms[name] = draft.choice(sizes)
@@ -54,30 +58,30 @@ def _choose_shapes(draft: Draft) -> None:
         draft.shapes = [everything, (tuple(names),), (("A",),), (("B",),)]
         if draft.chance(0.4):
             draft.shapes.append(tuple(reversed(everything)))
-        if rank == 2 and atoms["A"] ** 2 <= LARGEST and draft.chance(0.4):
+        if rank == 2 and atoms["A"] ** 2 <= LARGEST and draft.chance(0.5):
             draft.shapes += [(("A",), ("A",))] * 2
         draft.shapes += [everything] * 3
 
 
 MAKERS: dict[Callable[[Draft], Value | None], float] = {
-    blocks.binary: 7,
-    blocks.with_constant: 2,
-    blocks.cast: 3,
-    blocks.where: 2,
-    blocks.comparison: 1,
-    blocks.combined_masks: 0.5,
-    blocks.reshape: 3,
-    blocks.transpose: 3,
-    blocks.expand: 1.5,
-    blocks.join: 1,
-    blocks.split: 1,
-    blocks.gather: 2,
-    blocks.reduction: 3,
-    blocks.scan: 1.2,
-    blocks.sort: 0.3,
-    blocks.histogram: 0.3,
-    blocks.dot: 2,
-    blocks.exponentials: 2.5,
+    elementwise.binary: 7,
+    elementwise.with_constant: 2,
+    elementwise.cast: 3,
+    elementwise.where: 2,
+    elementwise.comparison: 1,
+    elementwise.combined_masks: 0.5,
+    shapes.reshape: 3,
+    shapes.transpose: 3,
+    shapes.expand: 1.5,
+    shapes.join: 1,
+    shapes.split: 1,
+    shapes.gather: 2,
+    rows.reduction: 3,
+    rows.scan: 1.2,
+    rows.sort: 0.3,
+    rows.histogram: 0.3,
+    products.dot: 3,
+    products.exponentials: 2.5,
     memory_ops.load_scalar: 0.7,
 }
 
@@ -95,7 +99,7 @@ def _statement(draft: Draft) -> None:
         memory_ops.store: 3,
         memory_ops.store_scalar: 0.3,
         memory_ops.atomic: 0.4,
-        _region: 2.5 if draft.depth < DEEPEST and draft.turns < MOST_TURNS else 0,
+        _region: 3.5 if draft.depth < DEEPEST and draft.turns < MOST_TURNS else 0,
         _assign: 4 if replaceable else 0,
     }
     draft.weighted(table)(draft)
@@ -124,39 +128,49 @@ def _assign(draft: Draft) -> None:
 
 def _view(draft: Draft, value: Value) -> Value | None:
     """The value in another shape or order, which costs nothing where it can share the memory."""
-    makers: dict[Callable[[Draft, Value], Value | None], float] = {blocks.reshape: 4, blocks.with_constant: 1, blocks.gather: 0.7}
+    makers: dict[Callable[[Draft, Value], Value | None], float] = {shapes.reshape: 4, elementwise.with_constant: 1, shapes.gather: 0.7}
     if len(value.shape) > 1:
-        makers[blocks.transpose] = 2
+        makers[shapes.transpose] = 2
     return draft.weighted(makers)(draft, value)
 
 
 def _next(draft: Draft, target: Value) -> Value | None:
     """Something of the target's shape, mostly made of what it holds now."""
     shape = target.shape
-    table: dict[str, float] = {"binary": 4, "constant": 2, "where": 1.5, "gather": 2, "scan": 0.5, "load": 0.7, "dot": 0, "transpose": 0, "reduce": 0}
+    table: dict[str, float] = {
+        "binary": 4,
+        "constant": 2,
+        "where": 1.5,
+        "gather": 2,
+        "scan": 0.5,
+        "load": 0.7,
+        "dot": 0,
+        "transpose": 0,
+        "reduce": 0,
+    }
     if not shape:
         table |= {"gather": 0, "scan": 0, "load": 0, "where": 0, "reduce": 3}
     if len(shape) == 2 and target.dtype in ("float32", "int32"):
-        table["dot"] = 3
+        table["dot"] = 6
     if len(shape) == 2 and shape[0] == shape[1]:
         table["transpose"] = 2
     if target.dtype == "int1":
-        return blocks.comparison(draft) if draft.chance(0.3) else blocks.mask(draft, shape)
+        return elementwise.comparison(draft) if draft.chance(0.3) else mask(draft, shape)
     kind = draft.weighted(table)
     target.used += 1
     if kind == "dot":
-        return blocks.dot(draft, shape)
+        return products.dot(draft, shape)
     if kind == "load":
         return memory_ops.load(draft, shape, target.dtype)
     if kind == "reduce":
-        return blocks.reduction(draft)
+        return rows.reduction(draft)
     makers: dict[str, Callable[[Draft, Value], Value | None]] = {
-        "binary": blocks.binary,
-        "constant": blocks.with_constant,
-        "where": blocks.where,
-        "gather": blocks.gather,
-        "scan": blocks.scan,
-        "transpose": blocks.transpose,
+        "binary": elementwise.binary,
+        "constant": elementwise.with_constant,
+        "where": elementwise.where,
+        "gather": shapes.gather,
+        "scan": rows.scan,
+        "transpose": shapes.transpose,
     }
     return makers[kind](draft, target)
 
@@ -180,6 +194,9 @@ def _carry(draft: Draft) -> list[Value]:
     chosen = []
     for _ in range(draft.choice((1, 1, 2, 3))):
         value = draft.pick(lambda v: not v.approximate and not v.index and not v.replaceable)
+        square = [shape for shape in draft.shapes if len(shape) == 2 and shape[0] == shape[1]]
+        if square and draft.chance(0.2):
+            value = memory_ops.load(draft, square[0], draft.choice(("float32", "float32", "int32")))
         if not value or value in chosen:
             continue
         if value.shape and draft.chance(0.3):
@@ -218,7 +235,9 @@ def _loop(draft: Draft, kind: str) -> None:
     if kind == "while":
         text = draft.integer(turns)
         also = f" & ({condition(draft)})" if draft.chance(0.3) else ""
-        region = Region(f"while ({name} < {text}){also}:", [], first=[Line(f"{name} = 0", name, "", "int32")], last=[Line(f"{name} = {name} + 1")])
+        region = Region(
+            f"while ({name} < {text}){also}:", [], first=[Line(f"{name} = 0", name, "", "int32")], last=[Line(f"{name} = {name} + 1")]
+        )
     elif kind == "static":
         turns = max(turns, 1)
         limit = turns

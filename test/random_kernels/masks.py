@@ -26,7 +26,8 @@ def _along(draft: Draft, extent: Extent) -> str:
         shift = f"{index.name} * {draft.choice((1, 2, 8))}" if index and draft.chance(0.6) else draft.integer(draft.choice((1, 3, 16, -2)))
         return f"{text} {draft.choice('+-')} {shift} {draft.choice(COMPARISONS)} {bound(draft, count)}"
     if kind == "unsigned":
-        return f"({text} - {draft.integer(draft.choice((1, 3, 5)))}).to(tl.uint32) {draft.choice(COMPARISONS[:6])} {abs(int(draft.random.randrange(count + 2)))}"
+        shifted = f"({text} - {draft.integer(draft.choice((1, 3, 5)))}).to(tl.uint32)"
+        return f"{shifted} {draft.choice(COMPARISONS[:6])} {draft.random.randrange(count + 2)}"
     if kind == "far":
         return f"{text} + {draft.integer(draft.choice(FAR))} {draft.choice(COMPARISONS[:6])} {bound(draft, count)}"
     if kind == "periodic":
@@ -56,7 +57,9 @@ def mask(draft: Draft, shape: Shape) -> Value:
         found = [o for o in draft.offsets if o.shape == shape]
         if found:
             offsets = draft.choice(found)
-            return draft.emit(f"{offsets.name} {draft.choice(COMPARISONS[:6])} {bound(draft, max(offsets.high, 0) + 1)}", shape, "int1", "m")
+            return draft.emit(
+                f"{offsets.name} {draft.choice(COMPARISONS[:6])} {bound(draft, max(offsets.high, 0) + 1)}", shape, "int1", "m"
+            )
     dims = [dim for dim in range(len(shape)) if draft.chance(0.7)] or [draft.random.randrange(len(shape))]
     parts = [f"({_along(draft, shape[dim])}){along(dim, len(shape))}" for dim in dims]
     if draft.chance(0.15):

@@ -6,7 +6,19 @@ from random_kernels.places import places
 from random_kernels.program import SIZES, Pointer
 from random_kernels.values import FLOATS, INTEGERS, STORED, Offsets, Shape, Value, same_shape
 
-TYPES = {"float32": 8, "int32": 6, "float16": 2, "bfloat16": 1, "int8": 2, "int16": 1.5, "int64": 1.5, "uint8": 1, "uint16": 0.5, "uint32": 1, "float64": 1}
+TYPES = {
+    "float32": 8,
+    "int32": 6,
+    "float16": 2,
+    "bfloat16": 1,
+    "int8": 2,
+    "int16": 1.5,
+    "int64": 1.5,
+    "uint8": 1,
+    "uint16": 0.5,
+    "uint32": 1,
+    "float64": 1,
+}
 
 
 def pointer(draft: Draft, role: str, dtype: str | None = None) -> Pointer:
@@ -54,16 +66,17 @@ def _shifted(draft: Draft, offsets: Offsets) -> Offsets:
     return new
 
 
-def load(draft: Draft, shape: Shape, dtype: str | None = None) -> Value:
+def load(draft: Draft, shape: Shape, dtype: str | None = None, padded: bool = False) -> Value:
+    """A block from memory. One that is `padded` has a mask, and most often an infinity or NaN where that is not set."""
     at = pointer(draft, draft.weighted({"data": 3, "input": 2}), dtype)
     offsets = some_offsets(draft, shape, False)
     address, kind = _address(draft, at, offsets)
     is_float, special = kind in FLOATS, draft.program.storages[at.storage].fill == "special"
     text = address
-    if draft.chance(0.5):
+    if padded or draft.chance(0.5):
         text += f", mask={mask(draft, shape).name}"
-        if draft.chance(0.8):
-            other = draft.weighted({"0": 4, "1": 1, "special": 3 if is_float else 0, "block": 1, "scalar": 1})
+        if padded or draft.chance(0.8):
+            other = draft.weighted({"0": 4, "1": 1, "special": (20 if padded else 3) if is_float else 0, "block": 1, "scalar": 1})
             if other == "special":
                 other, special = draft.choice(("-float('inf')", "-float('inf')", "float('nan')", "float('inf')")), True
                 if kind == "float32" and draft.chance(0.3):

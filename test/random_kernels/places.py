@@ -41,7 +41,9 @@ def index_along(draft: Draft, extent: Extent, fancy: float) -> tuple[str, int, i
     count, text, whole = draft.extent(extent), arange(draft, extent), extent_text(extent)
     if not draft.chance(fancy):
         return text, 0, count - 1, True
-    kind = draft.weighted({"reversed": 2, "permuted": 4, "turned": 2, "xor": 1, "modulo": 2, "wild": 2, "loaded": 2, "half": 1, "truncated": 1})
+    kind = draft.weighted(
+        {"reversed": 2, "permuted": 4, "turned": 2, "xor": 1, "modulo": 2, "wild": 2, "loaded": 2, "half": 1, "truncated": 1}
+    )
     if kind == "reversed":
         return f"({whole} - 1 - {text})", 0, count - 1, True
     if kind == "permuted":
@@ -109,8 +111,12 @@ def places(draft: Draft, shape: Shape, store: bool) -> Offsets:
             factor = draft.scalar(number)
         if draft.chance(0.08):
             text = f"({text}).to(tl.int64)"
-        term = f"{text}{along(dim, rank)}" if text.startswith(("tl.arange", "(")) and text.count("%") == 0 else f"({text}){along(dim, rank)}"
-        terms.append(term if factor == "1" else f"{term} * {factor}" if "*" not in factor or factor.startswith("(") else f"{term} * ({factor})")
+        term = (
+            f"{text}{along(dim, rank)}" if text.startswith(("tl.arange", "(")) and text.count("%") == 0 else f"({text}){along(dim, rank)}"
+        )
+        terms.append(
+            term if factor == "1" else f"{term} * {factor}" if "*" not in factor or factor.startswith("(") else f"{term} * ({factor})"
+        )
         ends = first * number, last * number
         low, high = low + min(ends), high + max(ends)
     if draft.chance(0.15):

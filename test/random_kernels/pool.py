@@ -40,7 +40,8 @@ class Worker:
             self.close()
         process = self.process = self.process or self.start()
         self.done += 1
-        assert process.stdin and process.stdout
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             print(json.dumps(request if isinstance(request, int) else request.to_json()), file=process.stdin, flush=True)
             if not select.select([process.stdout], [], [], PATIENCE)[0]:

@@ -1,7 +1,7 @@
 """A random program: a kernel's statements, and the memory and arguments that it is launched with.
 
-Statements are lines of Python in a tree, mostly one operation each, so that the shrinker can drop or replace them one by one. Extents are products of
-constants of the kernel (`A`, `B`, ...), so that they shrink by changing the constants.
+Statements are lines of Python in a tree, mostly one operation each, so that the shrinker can drop or replace them one by one. Extents are
+products of constants of the kernel (`A`, `B`, ...), so that they shrink by changing the constants.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class Line:
 
 @dataclass
 class Region:
-    """A statement with a body: `for`, `while` or `if`. `first` stands before it and belongs to it (a counter's start), `last` ends each turn."""
+    """A `for`, `while` or `if`. `first` (a counter's start) stands before it and goes with it, `last` ends each turn."""
 
     header: str
     body: list["Statement"]

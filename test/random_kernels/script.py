@@ -6,7 +6,7 @@ from random_kernels.check import Result
 from random_kernels.memory import Memory
 from random_kernels.program import Program
 
-TEMPLATE = '''"""{kind}, seed {seed} of the random kernels{where}. Prints what differs from Triton's interpreter, and exits 1 where something does."""
+TEMPLATE = '''"""{kind}, seed {seed} of the random kernels{where}. Exits 1 where memory differs from what Triton's interpreter leaves."""
 import os
 import subprocess
 import sys

@@ -1,168 +1,31 @@
-"""Reduces a failing program: the smallest one found that fails in the same way."""
+"""Reduces a failing program: the smallest one found that fails in the same way.
+
+A change may make a program that means nothing. The check tells, as it does for what the generator makes.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from random_kernels.check import Result
-from random_kernels.pool import Worker
-from random_kernels.program import Line, Program, Region, walk
+from random_kernels.program import Line, Program, Region, Statement, walk
 
 #: Programs tried at most.
 MOST_TRIALS = 1500
-
-
-def shrink(program: Program, result: Result, worker: Worker) -> tuple[Program, Result]:
-    """Take each change that keeps the failure, until none does."""
-    trials, progress = 0, True
-    while progress and trials < MOST_TRIALS:
-        progress = False
-        for changes in (without_chunks, flatter, without_lines, replaced, plainer, smaller, less_memory):
-            again = True
-            while again and trials < MOST_TRIALS:
-                again = False
-                for candidate in changes(program):
-                    if trials >= MOST_TRIALS:
-                        break
-                    trials += 1
-                    new = worker.check(candidate)
-                    if new.kind == result.kind:
-                        program, result, again, progress = candidate, new, True, True
-                        break
-    return program, result
-
-
-def _place(program: Program, number: int) -> tuple[list, int]:
-    return list(walk(program.body))[number]
-
-
-def _drop(program: Program, numbers: list[int]) -> Program | None:
-    """Without these statements, and without all that needs what they define."""
-    new = program.copy()
-    places = list(walk(new.body))
-    gone: set[int] = {id(places[number][0][places[number][1]]) for number in numbers}
-    lost: set[str] = set()
-    for body, place in places:
-        statement = body[place]
-        if isinstance(statement, Line) and id(statement) in gone and statement.text.count("=") and re.match(r"\w+ = ", statement.text):
-            lost.add(statement.text.split(" = ")[0])
-
-    def keep(body: list) -> None:
-        for statement in list(body):
-            if isinstance(statement, Region):
-                names = set(re.findall(r"\w+", statement.header))
-                if id(statement) in gone or names & missing:
-                    body.remove(statement)
-                    continue
-                keep(statement.body)
-                keep(statement.orelse)
-                statement.orelse = statement.orelse
-                continue
-            target = statement.text.split(" = ")[0] if re.match(r"\w+ = ", statement.text) else None
-            if id(statement) in gone or (statement.names() & missing):
-                body[:] = [s for s in body if s is not statement]
-                if target:
-                    lost.add(target)
-
-    while True:
-        missing = {name for name in lost if not _defined(new, name, gone)}
-        before = len(list(walk(new.body)))
-        keep(new.body)
-        if len(list(walk(new.body))) == before:
-            break
-    return new if len(list(walk(new.body))) < len(places) else None
-
-
-def _defined(program: Program, name: str, gone: set[int]) -> bool:
-    for body, place in walk(program.body):
-        statement = body[place]
-        if isinstance(statement, Line) and id(statement) not in gone and statement.text.startswith(f"{name} = ") and statement.defines == name:
-            return True
-    return False
-
-
-def without_chunks(program: Program) -> Iterator[Program]:
-    count = len(list(walk(program.body)))
-    size = count // 2
-    while size > 1:
-        for start in range(count - size, -1, -size):
-            new = _drop(program, list(range(start, start + size)))
-            if new:
-                yield new
-        size //= 2
-
-
-def without_lines(program: Program) -> Iterator[Program]:
-    for number in reversed(range(len(list(walk(program.body))))):
-        new = _drop(program, [number])
-        if new:
-            yield new
-
-
-def flatter(program: Program) -> Iterator[Program]:
-    """A region gives way to its body."""
-    for number in range(len(list(walk(program.body)))):
-        body, place = _place(program, number)
-        if not isinstance(body[place], Region):
-            continue
-        for part in ("body", "orelse"):
-            new = program.copy()
-            body, place = _place(new, number)
-            region = body[place]
-            first = [Line(f"{region.index} = 0", region.index, "", "int32")] if region.index else list(region.first)
-            inner = getattr(region, part)
-            if inner:
-                body[place : place + 1] = [*first, *inner]
-                yield new
-        if body[place].orelse:
-            new = program.copy()
-            body, place = _place(new, number)
-            body[place].orelse = []
-            yield new
-
-
-def replaced(program: Program) -> Iterator[Program]:
-    """What a line computes becomes ones, or another value of its type."""
-    known: dict[tuple, str] = {}
-    for number, (body, place) in enumerate(list(walk(program.body))):
-        line = body[place]
-        if not isinstance(line, Line) or not line.defines or line.dtype is None:
-            continue
-        kind = line.shape, line.dtype
-        value = "1" if line.dtype == "int1" else "1.0" if "float" in line.dtype else "1"
-        options = [known[kind]] if kind in known else []
-        if line.shape and "tl.full" not in line.text:
-            options.append(f"tl.full({line.shape}, {value}, tl.{line.dtype})")
-        for name in sorted(line.names()):
-            options += [name] if (name, *kind) in {(l.defines, l.shape, l.dtype) for l in _lines(program)} else []
-        known.setdefault(kind, line.defines)
-        for option in options:
-            text = f"{line.defines} = {option}"
-            if text != line.text and len(text) < len(line.text) + 30 and not re.fullmatch(r"\w+ = \w+", line.text):
-                new = program.copy()
-                body, place = _place(new, number)
-                body[place].text = text
-                yield new
-
-
-def _lines(program: Program) -> Iterator[Line]:
-    for body, place in walk(program.body):
-        if isinstance(body[place], Line):
-            yield body[place]
-
-
+_ASSIGNMENT = re.compile(r"(\w+) = ")
+_INT_CAST = r"\.to\(tl\.u?int\d+\)"
+#: Parts of a statement's text, and what may stand in their place.
 PLAINER = [
     (r", mask=\w+", ""),
     (r", other=(-?float\('\w+'\)|\w+)", ""),
-    (r", volatile=True", ""),
-    (r", reverse=True", ""),
-    (r", keep_dims=True", ""),
+    (r", (volatile|reverse|keep_dims|descending)=True", ""),
     (r" \* s\d+", ""),
     (r" [+-] s\d+", ""),
     (r" [+-] \d+\b(?!\))", ""),
     (r" \* \d+\b", ""),
-    (r"\.to\(tl\.u?int\d+\)", ""),
+    (_INT_CAST, ""),
     (r" [&|] \((?:[^()]|\([^()]*\))*\)(\[[^\]]*\])?", ""),
     (r"\(\(tl\.arange\(0, ([A-C2 *]+)\) [*+] \w+\) % \([A-C2 *]+\)\)", r"tl.arange(0, \1)"),
+    (r"\((tl\.arange\(0, [A-C2 *]+\))\)", r"\1"),
     (r"tl\.(argmax|argmin|min|max)\(", "tl.sum("),
     (r"\bs\d+\b", "1"),
     (r"\bs\d+\b", "0"),
@@ -171,23 +34,162 @@ PLAINER = [
 ]
 
 
+def shrink(program: Program, result: Result, check: Callable[[Program], Result]) -> tuple[Program, Result]:
+    """Take each change that keeps the kind of the result, until none does."""
+    trials, progress = 0, True
+    while progress and trials < MOST_TRIALS:
+        progress = False
+        for changes in (without_chunks, flatter, without_lines, replaced, renamed, plainer, smaller, less_memory):
+            again = True
+            while again:
+                again = False
+                for candidate in changes(program):
+                    if trials >= MOST_TRIALS:
+                        break
+                    trials += 1
+                    new = check(candidate)
+                    if new.kind == result.kind:
+                        program, result, again, progress = candidate, new, True, True
+                        break
+    return program, result
+
+
+# Changes: each function yields programs with one change
+
+
+def _statements(program: Program) -> list[Statement]:
+    return [body[place] for body, place in walk(program.body)]
+
+
+def _changed(program: Program, number: int, text: str) -> Program:
+    """With another text of statement `number`."""
+    new = program.copy()
+    statement = _statements(new)[number]
+    if isinstance(statement, Line):
+        statement.text = text
+    else:
+        statement.header = text
+    return new
+
+
+def _text(statement: Statement) -> str:
+    return statement.text if isinstance(statement, Line) else statement.header
+
+
+def _drop(program: Program, numbers: range) -> Program | None:
+    """Without these statements, and without all that needs what only they define."""
+    new = program.copy()
+    gone = {id(statement) for number, statement in enumerate(_statements(new)) if number in numbers}
+    before, count = len(_statements(new)), -1
+    while count != len(_statements(new)):
+        count = len(_statements(new))
+        defined = {name for s in _statements(new) if id(s) not in gone for name in _defines(s)}
+        lost = {name for s in _statements(program) for name in _defines(s)} - defined
+        _keep(new.body, lambda s: id(s) not in gone and not lost & set(re.findall(r"\w+", _text(s))))  # noqa: B023 (used at once)
+    return new if count < before else None
+
+
+def _defines(statement: Statement) -> set[str]:
+    if isinstance(statement, Line):
+        match = _ASSIGNMENT.match(statement.text)
+        # A value that a loop carries is assigned again, but defined once.
+        return {match[1]} if match and (statement.defines or match[1][0] in "to") else set()
+    return {statement.index} if statement.index else {line.defines for line in statement.first if line.defines}
+
+
+def _keep(body: list[Statement], wanted: Callable[[Statement], bool]) -> None:
+    body[:] = [statement for statement in body if wanted(statement)]
+    for statement in body:
+        if isinstance(statement, Region):
+            _keep(statement.body, wanted)
+            _keep(statement.orelse, wanted)
+
+
+def without_chunks(program: Program) -> Iterator[Program]:
+    count = len(_statements(program))
+    size = count // 2
+    while size > 1:
+        for start in range(count - size, -1, -size):
+            new = _drop(program, range(start, start + size))
+            if new:
+                yield new
+        size //= 2
+
+
+def without_lines(program: Program) -> Iterator[Program]:
+    for number in reversed(range(len(_statements(program)))):
+        new = _drop(program, range(number, number + 1))
+        if new:
+            yield new
+
+
+def flatter(program: Program) -> Iterator[Program]:
+    """A region gives way to its body, or to its other branch, or loses that."""
+    for number, statement in enumerate(_statements(program)):
+        if not isinstance(statement, Region):
+            continue
+        for part in ("body", "orelse"):
+            new = program.copy()
+            body, place = list(walk(new.body))[number]
+            region = body[place]
+            assert isinstance(region, Region)
+            first = [Line(f"{region.index} = 0", region.index, "", "int32")] if region.index else region.first
+            if getattr(region, part):
+                body[place : place + 1] = [*first, *getattr(region, part)]
+                yield new
+        if statement.orelse:
+            new = program.copy()
+            region = _statements(new)[number]
+            assert isinstance(region, Region)
+            region.orelse = []
+            yield new
+
+
+def replaced(program: Program) -> Iterator[Program]:
+    """What a line computes becomes another value of its type, or ones."""
+    types = {s.defines: (s.shape, s.dtype) for s in _statements(program) if isinstance(s, Line) and s.defines and s.dtype}
+    first: dict[tuple, str] = {}
+    for number, line in enumerate(_statements(program)):
+        if not isinstance(line, Line) or line.defines not in types or re.fullmatch(r"\w+ = (\w+|tl\.full.*)", line.text):
+            continue
+        kind = types[line.defines]
+        options = [name for name in sorted(line.names()) if name != line.defines and types.get(name) == kind]
+        options += [first[kind]] if kind in first else []
+        if line.shape:
+            options.append(f"tl.full({line.shape}, {'1.0' if 'float' in line.dtype else '1'}, tl.{line.dtype})")
+        first.setdefault(kind, line.defines)
+        yield from (_changed(program, number, f"{line.defines} = {option}") for option in options)
+
+
+def renamed(program: Program) -> Iterator[Program]:
+    """A name for another name goes, where neither is assigned again."""
+    texts = [_text(s) for s in _statements(program)]
+    for number, text in enumerate(texts):
+        match = re.fullmatch(r"(\w+) = ([a-z]\d+)", text)
+        if not match or any(sum(t.startswith(f"{name} = ") for t in texts) > 1 for name in match.groups()):
+            continue
+        new = _drop(program, range(number, number + 1))
+        if new is None:
+            continue
+        new = program.copy()
+        for statement in _statements(new):
+            for line in [statement] if isinstance(statement, Line) else [*statement.first, *statement.last]:
+                line.text = re.sub(rf"\b{match[1]}\b", match[2], line.text)
+            if isinstance(statement, Region):
+                statement.header = re.sub(rf"\b{match[1]}\b", match[2], statement.header)
+        _keep(new.body, lambda s: _text(s) != f"{match[2]} = {match[2]}")  # noqa: B023 (used at once)
+        yield new
+
+
 def plainer(program: Program) -> Iterator[Program]:
     """Texts without their less important parts."""
-    for number, (body, place) in enumerate(list(walk(program.body))):
-        statement = body[place]
-        text = statement.text if isinstance(statement, Line) else statement.header
+    for number, statement in enumerate(_statements(program)):
+        text = _text(statement)
         for pattern, other in PLAINER:
             for match in re.finditer(pattern, text):
                 changed = text[: match.start()] + match.expand(other) + text[match.end() :]
-                if changed == text:
-                    continue
-                new = program.copy()
-                body, place = _place(new, number)
-                if isinstance(statement, Line):
-                    body[place].text = changed
-                else:
-                    body[place].header = changed
-                yield new
+                if changed != text:
+                    yield _changed(program, number, changed)
 
 
 def smaller(program: Program) -> Iterator[Program]:
@@ -213,8 +215,34 @@ def smaller(program: Program) -> Iterator[Program]:
 
 def less_memory(program: Program) -> Iterator[Program]:
     """Arguments and storages that nothing uses go; others hold plain numbers; aliases get memory of their own."""
-    text = program.source().partition("):")[2]
-    names = set(re.findall(r"\w+", text))
+    new = _used(program)
+    if new.to_json() != program.to_json():
+        yield new
+    for number, storage in enumerate(program.storages):
+        if storage.fill in ("full", "special", "index"):
+            new = program.copy()
+            new.storages[number].fill = "small"
+            yield new
+        for count in (storage.elements // 2, storage.elements * 3 // 4):
+            if count:
+                new = program.copy()
+                new.storages[number].elements = count
+                yield new
+    for number, pointer in enumerate(program.pointers):
+        if sum(p.storage == pointer.storage for p in program.pointers) > 1:
+            new = program.copy()
+            new.storages.append(program.copy().storages[pointer.storage])
+            new.pointers[number].storage = len(new.storages) - 1
+            yield new
+        if pointer.offset:
+            new = program.copy()
+            new.pointers[number].offset = 0
+            yield new
+
+
+def _used(program: Program) -> Program:
+    """Without the arguments, functions and storages that no statement names."""
+    names = set(re.findall(r"\w+", program.source().partition("def kernel(")[2].partition("):")[2]))
     new = program.copy()
     new.pointers = [p for p in new.pointers if p.name in names]
     new.scalars = [s for s in new.scalars if s.name in names]
@@ -224,25 +252,4 @@ def less_memory(program: Program) -> Iterator[Program]:
     new.storages = [new.storages[number] for number in used]
     for pointer in new.pointers:
         pointer.storage = used.index(pointer.storage)
-    if new.to_json() != program.to_json():
-        yield new
-    for number, storage in enumerate(program.storages):
-        for count in (storage.elements // 2, storage.elements * 3 // 4):
-            if count:
-                new = program.copy()
-                new.storages[number].elements = count
-                yield new
-        if storage.fill in ("full", "special", "index"):
-            new = program.copy()
-            new.storages[number].fill = "small"
-            yield new
-    for number, pointer in enumerate(program.pointers):
-        if sum(p.storage == pointer.storage for p in program.pointers) > 1:
-            new = program.copy()
-            new.storages.append(new.copy().storages[pointer.storage])
-            new.pointers[number].storage = len(new.storages) - 1
-            yield new
-        if pointer.offset:
-            new = program.copy()
-            new.pointers[number].offset = 0
-            yield new
+    return new

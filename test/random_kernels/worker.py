@@ -1,6 +1,6 @@
 """A process that checks one program after the other, as `pool` asks for them: a number or a program a line in, a result a line out.
 
-    python -m random_kernels.worker DEVICE CHIP [WITHOUT ...]
+python -m random_kernels.worker DEVICE CHIP [WITHOUT ...]
 """
 
 import json
