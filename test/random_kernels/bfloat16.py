@@ -17,4 +17,4 @@ def from_bfloat16(bits: np.ndarray) -> np.ndarray:
 def to_bfloat16(numbers: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(numbers, dtype=np.float32).view(np.uint32)
     rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    return np.where(np.isnan(numbers), np.uint16(0x7FC0), rounded)
+    return np.where(np.isnan(numbers), np.uint16(0x7FC0), rounded.reshape(np.shape(numbers)))

@@ -133,8 +133,10 @@ def store(draft: Draft, value: Value | None = None, plain: bool = False) -> None
         same = [p for p in others if p.storage == value.memory and draft.roles[p.storage] == "data"]
         if plain and (not fitting or draft.chance(0.7)):
             at = draft.pointer(draft.storage("int8" if value.dtype == "int1" else value.dtype, "output"))
-        elif same and draft.chance(0.45):
+        elif same and draft.chance(0.5):
             at = draft.choice(same)
+            if draft.chance(0.35):  # another argument that points to the same
+                at = draft.pointer(at.storage, at.dtype, at.offset)
         else:
             at = draft.choice(fitting) if fitting and draft.chance(0.75) else pointer(draft, role, want)
             if draft.program.storages[at.storage].approximate:
@@ -163,7 +165,7 @@ def _store_mask(draft: Draft, shape: Shape, storage: int) -> Value:
 
 def _store_places(draft: Draft, value: Value, plain: bool) -> Offsets:
     """Where lanes share a place they must store the same: what was loaded there, changed lane by lane."""
-    if value.origin and draft.chance(0.5) and not plain:
+    if value.origin and draft.chance(0.6) and not plain:
         for offsets in draft.offsets:
             if offsets.name == value.origin and same_shape(offsets.shape, value.shape):
                 return offsets

@@ -105,7 +105,7 @@ def places(draft: Draft, shape: Shape, store: bool) -> Offsets:
         injective &= apart
         factor, number = strides[dim]
         if draft.chance(0.25):
-            chosen = draft.weighted({"same": 5, "zero": 0.6 if store else 2.5, "negative": 1, "one": 0.3 if store else 1, "large": 1})
+            chosen = draft.weighted({"same": 5, "zero": 0.6 if store else 4, "negative": 1, "one": 0.3 if store else 1, "large": 1})
             number = {"same": number, "zero": 0, "negative": -number, "one": 1, "large": number + 61}[chosen]
             injective &= chosen in ("same", "negative") or draft.extent(extent) == 1 or chosen == "large" and dim == 0
             factor = draft.scalar(number)
