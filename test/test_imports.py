@@ -18,7 +18,7 @@ ROWS = {
         ("math*", "intrinsics"),
         ("*",),  # the passes, and what several of them share
         ("loops*",),
-        ("pipeline", "textual", "reference", "opt"),  # these run them
+        ("pipeline", "textual", "reference", "opt*"),  # these run them
     ),
     "backend": (
         ("errors", "folders", "options", "devices"),  # `devices/__init__.py` is the protocol of all devices
