@@ -1,6 +1,11 @@
 """The error that passes raise for a program they do not support."""
 
-from torch_mlir import ir
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch_mlir import ir
 
 
 class LoweringError(Exception):
@@ -14,6 +19,8 @@ class LoweringError(Exception):
 
 def from_mlir(error: ir.MLIRError, location: ir.Location | None, prefix: str = "") -> LoweringError:
     """MLIR's own error as ours, `prefix` before its message; at `location` where it names no place."""
+    from torch_mlir import ir
+
     if not error.error_diagnostics:
         return LoweringError(f"{prefix}{error}", location)
     first = error.error_diagnostics[0]

@@ -1,11 +1,15 @@
 """The stages of the compiler as one list: each is passes in order, and ends in a state that is checked."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
-from torch_mlir import ir
+from typing import TYPE_CHECKING
 
 from triton_spacemit.passes import registry
-from triton_spacemit.passes.states import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch_mlir import ir
 
 # Each ends in the state of its name (`states.py`).
 STAGES: dict[str, tuple[str, ...]] = {
@@ -43,3 +47,10 @@ def run(
         check(module, name)
         if name == until:
             return
+
+
+def check(module: ir.Module, stage: str) -> None:
+    """Raise LoweringError where `module` is invalid or is not in the state that `stage` ends in."""
+    from triton_spacemit.passes import states  # brings MLIR with it, which the table of stages does without
+
+    states.check(module, stage)

@@ -1,19 +1,24 @@
 """The one table of passes: command-line argument to function, imported when it is first used."""
 
+from __future__ import annotations
+
 import ast
+import functools
 import importlib
 import inspect
 import re
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-
-from torch_mlir import ir
-from torch_mlir.passmanager import PassManager
+from typing import TYPE_CHECKING
 
 from triton_spacemit.dialect.errors import from_mlir
 
-Pass = Callable[[ir.Module], None]
+if TYPE_CHECKING:  # help and lists of passes do without MLIR, which takes half of the time that a run takes
+    from torch_mlir import ir
+    from torch_mlir.passmanager import PassManager
+
+Pass = Callable[["ir.Module"], None]
 
 PASSES = {
     "smt": "triton_spacemit.passes.smt:smt",
@@ -43,14 +48,21 @@ UPSTREAM = {
 
 def lookup(argument: str) -> Pass:
     """The pass called `argument`: one of `PASSES`, or else upstream's; running it raises ValueError where that has none."""
-    if argument in PASSES:
-        module, function = PASSES[argument].split(":")
-        return getattr(importlib.import_module(module), function)
-    return lambda module: run_upstream(module, argument)
+    return functools.partial(_run, argument=argument)
+
+
+def _run(module: ir.Module, argument: str) -> None:
+    if argument not in PASSES:
+        run_upstream(module, argument)
+        return
+    name, function = PASSES[argument].split(":")
+    getattr(importlib.import_module(name), function)(module)
 
 
 def problem(pipeline: str) -> str:
     """What is wrong with the text of upstream passes, such as `canonicalize{max-iterations=3},cse`; empty where nothing is."""
+    from torch_mlir import ir
+
     try:
         with ir.Context():
             _parse_upstream(pipeline)
@@ -65,6 +77,8 @@ _managers: weakref.WeakKeyDictionary[ir.Context, dict[str, PassManager]] = weakr
 
 def run_upstream(module: ir.Module, pipeline: str, failure: str = "") -> None:
     """Run upstream passes given as text, e.g. `canonicalize,cse`. Raises LoweringError where one fails, which says `failure` first."""
+    from torch_mlir import ir
+
     context = module.context
     managers = _managers.setdefault(context, {})
     with context:
@@ -78,6 +92,8 @@ def run_upstream(module: ir.Module, pipeline: str, failure: str = "") -> None:
 
 
 def _parse_upstream(pipeline: str) -> PassManager:
+    from torch_mlir.passmanager import PassManager
+
     try:
         return PassManager.parse(f"builtin.module({pipeline})")
     except ValueError:

@@ -1,13 +1,18 @@
 """Passes and pipelines as the command line of triton-spacemit-opt names them: `--NAME`, `--NAME=OPTIONS`, `--pass-pipeline=TEXT`."""
 
+from __future__ import annotations
+
 import functools
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch_mlir import ir
+from triton_spacemit.passes import pipeline, registry
 
-from triton_spacemit.passes import pipeline, registry, states
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch_mlir import ir
 
 _SUFFIX = "-pipeline"
 
@@ -33,7 +38,7 @@ def pipelines() -> dict[str, str]:
 def stage(name: str) -> list[Step]:
     """The passes of a stage, and the check of the state that it ends in."""
     passes = [Step(argument, registry.lookup(argument)) for argument in pipeline.STAGES[name]]
-    return [*passes, Step(f"stage {name}", functools.partial(states.check, stage=name), is_pass=False)]
+    return [*passes, Step(f"stage {name}", functools.partial(pipeline.check, stage=name), is_pass=False)]
 
 
 def stages(until: str) -> list[Step]:

@@ -15,10 +15,10 @@ PACKAGES = ("dialect", "passes", "backend", "ops")  # each imports only itself a
 #: Modules of each package as patterns, in rows: a module imports those of its own row and of rows before it. `*` is what no other matches.
 ROWS = {
     "passes": (
-        ("math*", "intrinsics"),
+        ("math*", "intrinsics", "folding"),
         ("*",),  # the passes, and what several of them share
         ("loops*",),
-        ("pipeline", "textual", "reference", "opt"),  # these run them
+        ("pipeline", "textual", "reference", "opt*"),  # these run them
     ),
     "backend": (
         ("errors", "folders", "options", "devices"),  # `devices/__init__.py` is the protocol of all devices

@@ -22,6 +22,9 @@ _FAR = 2**62  # limits of 64 bits are cut off there: differences to what is `_NE
 _NEAR = Range(-(2**61), 2**61)
 
 
+_Ends = tuple[Node | None, ...]  # lower or upper bounds, one a dimension
+
+
 @dataclass(frozen=True, eq=False)
 class Bounds:
     """A mask: `lower[d] <= i[d] < upper[d]` for all d (None: no bound), all scalar `conditions`, and all i1 tensors in `rest`.
@@ -30,8 +33,8 @@ class Bounds:
     """
 
     shape: tuple[int, ...]
-    lower: tuple[Node | None, ...]
-    upper: tuple[Node | None, ...]
+    lower: _Ends
+    upper: _Ends
     conditions: tuple[Node, ...] = ()
     rest: tuple[Node, ...] = ()
     checked: tuple[tuple[Node, Node], ...] = ()
@@ -105,34 +108,40 @@ class Masks:
             a.checked + b.checked,
         )
 
-    def _reshaped(self, op: ir.Operation, value: ir.Value) -> Bounds | None:
+    def _expand_dims(self, op: ir.Operation, value: ir.Value) -> Bounds | None:
+        axis = op.attributes["axis"].value
+        return self._rearranged(op, value, lambda ends: (*ends[:axis], None, *ends[axis:]))
+
+    def _transpose(self, op: ir.Operation, value: ir.Value) -> Bounds | None:
+        return self._rearranged(op, value, lambda ends: tuple(ends[d] for d in op.attributes["order"]))
+
+    def _broadcast(self, op: ir.Operation, value: ir.Value) -> Bounds | None:
         bounds = self.bounds(op.operands[0])
+        return None if _cuts_single(bounds) else self._rearranged(op, value, lambda ends: ends)
+
+    def _reshape(self, op: ir.Operation, value: ir.Value) -> Bounds | None:
+        """Of a mask that only gains or loses dimensions of extent 1."""
+        bounds, shape = self.bounds(op.operands[0]), tuple(value.type.shape)
+        kept = [d for d, extent in enumerate(bounds.shape) if extent > 1]
+        if _cuts_single(bounds) or [bounds.shape[d] for d in kept] != [extent for extent in shape if extent > 1]:
+            return None
+        source = iter(kept)
+        order = [next(source) if extent > 1 else None for extent in shape]
+        return self._rearranged(op, value, lambda ends: tuple(None if d is None else ends[d] for d in order))
+
+    def _rearranged(self, op: ir.Operation, value: ir.Value, moved: Callable[[_Ends], _Ends]) -> Bounds | None:
+        """The bounds of a mask whose dimensions only change places: `moved` gives the new ends of all, lower ones or upper ones."""
+        bounds, shape = self.bounds(op.operands[0]), tuple(value.type.shape)
         if _only_rest(bounds):
             return None
-        shape = tuple(value.type.shape)
-        lower, upper = bounds.lower, bounds.upper
-        if op.name == "tt.expand_dims":
-            axis = op.attributes["axis"].value
-            lower, upper = ((*b[:axis], None, *b[axis:]) for b in (lower, upper))
-        elif op.name == "tt.trans":
-            lower, upper = (tuple(b[d] for d in op.attributes["order"]) for b in (lower, upper))
-        elif op.name == "tt.reshape":
-            kept = [d for d, extent in enumerate(bounds.shape) if extent > 1]
-            if [bounds.shape[d] for d in kept] != [extent for extent in shape if extent > 1]:
-                return None
-            source = iter(kept)
-            order = [next(source) if extent > 1 else None for extent in shape]
-            lower, upper = (tuple(None if d is None else b[d] for d in order) for b in (lower, upper))
-        elif any(extent == 1 and bound is not None for b in (lower, upper) for extent, bound in zip(bounds.shape, b, strict=True)):
-            return None  # a broadcast mask that is false by a constant: the bound is not one on the wider dimension
         attributes = {name: op.attributes[name] for name in ("axis", "order") if name in op.attributes}
 
-        def reshaped(node: Node) -> Node:
+        def rearranged(node: Node) -> Node:
             return self.nodes.op(op.name, [node], self.describer.integers(shape, self.nodes.i1), op, attributes)
 
-        rest = tuple(reshaped(node) for node in bounds.rest)
-        checked = tuple((condition, reshaped(node)) for condition, node in bounds.checked)
-        return Bounds(shape, lower, upper, bounds.conditions, rest, checked)
+        rest = tuple(rearranged(node) for node in bounds.rest)
+        checked = tuple((condition, rearranged(node)) for condition, node in bounds.checked)
+        return Bounds(shape, moved(bounds.lower), moved(bounds.upper), bounds.conditions, rest, checked)
 
     def _compare(self, op: ir.Operation, value: ir.Value) -> Bounds | None:
         first, second = op.operands
@@ -145,13 +154,13 @@ class Masks:
         if a.uniform and not b.uniform:
             a, b, predicate = b, a, FLIPPED[predicate]
         near = signed(32) if bits == 32 else _NEAR
-        checks = [*a.checks, *b.checks, self.describer.within(a, near)]
-        if predicate not in SIGNED_OF:
-            if bits == 32 or not b.uniform:
-                checks.append(self.describer.within(b, near))
-            bounds = self._solve(a, b, predicate, op)
-        else:
+        checks = [*a.checks, *b.checks]
+        # scalars of 64 bits are what they are, however large
+        checks += [self.describer.within(form, near) for form in (a, b) if bits == 32 or not form.uniform]
+        if predicate in SIGNED_OF:
             bounds = self._compare_unsigned(a, b, SIGNED_OF[predicate], checks, bits, op)
+        else:
+            bounds = self._solve(a, b, predicate, op)
         return None if bounds is None else self._checked(bounds, checks, value, op)
 
     def _compare_unsigned(
@@ -229,6 +238,11 @@ def _needs(value: ir.Value) -> list[ir.Value]:
     return []
 
 
+def _cuts_single(bounds: Bounds) -> bool:
+    """Whether a dimension of extent 1 has a bound, as a mask has that is false by a constant."""
+    return any(extent == 1 and (lower or upper) for extent, lower, upper in zip(bounds.shape, bounds.lower, bounds.upper, strict=True))
+
+
 def _only_rest(bounds: Bounds) -> bool:
     return not bounds.conditions and all(b is None for b in bounds.lower + bounds.upper) and bool(bounds.rest)
 
@@ -238,10 +252,10 @@ _RULES: dict[str, Callable[[Masks, ir.Operation, ir.Value], Bounds | None]] = {
     "arith.andi": Masks._and,
     "arith.cmpi": Masks._compare,
     "tt.splat": Masks._splat,
-    "tt.expand_dims": Masks._reshaped,
-    "tt.broadcast": Masks._reshaped,
-    "tt.reshape": Masks._reshaped,
-    "tt.trans": Masks._reshaped,
+    "tt.expand_dims": Masks._expand_dims,
+    "tt.broadcast": Masks._broadcast,
+    "tt.reshape": Masks._reshape,
+    "tt.trans": Masks._transpose,
 }
 _OF_MASKS = frozenset(_RULES) - {"arith.constant", "arith.cmpi", "tt.splat"}
 DESCRIBED = affine.DESCRIBED | frozenset(_RULES)  # ops whose results have forms or bounds

@@ -1,11 +1,12 @@
 """Values to be: scalars and tensors that become ops only where they are needed, and one op where they are the same computation."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch_mlir import ir
 
 from triton_spacemit.passes.facts.order import unanswered
+from triton_spacemit.passes.folding import Operand, fold
 
 
 class Node:
@@ -115,13 +116,21 @@ class Nodes:
             return self.op("arith.extui", node.operands, self.i64, node.anchor)
         return node
 
+    def _folded(self, name: str, a: Node, b: Node) -> Node | None:
+        """What the op on a and b comes to without being made; None where it has to be."""
+        found = fold(name, a.constant, b.constant, a.key == b.key)
+        if found is None:
+            return None
+        return {Operand.LEFT: a, Operand.RIGHT: b}[found] if isinstance(found, Operand) else self.const(found)
+
+    def _made(self, name: str, a: Node, b: Node, anchor: ir.Operation) -> Node:
+        return self._folded(name, a, b) or self.op(name, [a, b], self.i64, anchor)
+
     def add(self, a: Node, b: Node, anchor: ir.Operation) -> Node:
-        if a.constant is not None and b.constant is not None:
-            return self.const(a.constant + b.constant)
-        if a.constant == 0:
-            return b
-        if b.constant == 0:
-            return a
+        """Constants are on the right, and of nested sums they are added up."""
+        folded = self._folded("arith.addi", a, b)
+        if folded is not None:
+            return folded
         if a.constant is not None:
             a, b = b, a
         if b.constant is not None and a.name == "arith.addi" and a.operands[1].constant is not None:
@@ -129,47 +138,28 @@ class Nodes:
         return self.op("arith.addi", [a, b], self.i64, anchor)
 
     def mul(self, a: Node, b: Node, anchor: ir.Operation) -> Node:
-        if a.constant is not None and b.constant is not None:
-            return self.const(a.constant * b.constant)
-        if a.constant == 0 or b.constant == 0:
-            return self.zero
-        if a.constant == 1:
-            return b
-        if b.constant == 1:
-            return a
-        return self.op("arith.muli", [a, b], self.i64, anchor)
+        return self._made("arith.muli", a, b, anchor)
 
     def neg(self, a: Node, anchor: ir.Operation) -> Node:
-        if a.constant is not None:
-            return self.const(-a.constant)
-        return self.op("arith.subi", [self.zero, a], self.i64, anchor)
+        return self._made("arith.subi", self.zero, a, anchor)
 
     def sub(self, a: Node, b: Node, anchor: ir.Operation) -> Node:
-        if a.key == b.key:
-            return self.zero
-        if b.constant is not None:
-            return self.add(a, self.const(-b.constant), anchor)
-        return self.op("arith.subi", [a, b], self.i64, anchor)
+        """What is less a constant is a sum."""
+        folded = self._folded("arith.subi", a, b)
+        if folded is not None:
+            return folded
+        return self.op("arith.subi", [a, b], self.i64, anchor) if b.constant is None else self.add(a, self.const(-b.constant), anchor)
 
     def floordiv(self, a: Node, divisor: int, anchor: ir.Operation) -> Node:
-        if divisor == 1:
-            return a
-        if a.constant is not None:
-            return self.const(a.constant // divisor)
-        return self.op("arith.floordivsi", [a, self.const(divisor)], self.i64, anchor)
+        return self._made("arith.floordivsi", a, self.const(divisor), anchor)
 
     def least(self, a: Node | None, b: Node | None, anchor: ir.Operation) -> Node | None:
-        return self._extreme("arith.minsi", min, a, b, anchor)
+        """The smaller one, or the one that there is."""
+        return (b if a is None else a) if a is None or b is None else self._made("arith.minsi", a, b, anchor)
 
     def greatest(self, a: Node | None, b: Node | None, anchor: ir.Operation) -> Node | None:
-        return self._extreme("arith.maxsi", max, a, b, anchor)
-
-    def _extreme(self, name: str, fold: Callable[[int, int], int], a: Node | None, b: Node | None, anchor: ir.Operation) -> Node | None:
-        if a is None or b is None or a.key == b.key:
-            return b if a is None else a
-        if a.constant is not None and b.constant is not None:
-            return self.const(fold(a.constant, b.constant))
-        return self.op(name, [a, b], self.i64, anchor)
+        """The larger one, or the one that there is."""
+        return (b if a is None else a) if a is None or b is None else self._made("arith.maxsi", a, b, anchor)
 
     def select(self, condition: Node, a: Node, b: Node, anchor: ir.Operation) -> Node:
         return a if a.key == b.key else self.op("arith.select", [condition, a, b], a.type, anchor)

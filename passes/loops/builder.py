@@ -8,6 +8,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, attribute_of
 from triton_spacemit.dialect.values import constant_of
+from triton_spacemit.passes.folding import Operand, fold
 
 
 class Emitted:
@@ -152,40 +153,26 @@ class Builder:
 
     # Integer arithmetic on i64 scalars, folded where constant
 
+    def _folded(self, name: str, a: Emitted, b: Emitted, attributes: dict | None = None) -> Emitted:
+        found = fold(name, a.constant, b.constant, a is b)
+        if isinstance(found, Operand):
+            return {Operand.LEFT: a, Operand.RIGHT: b}[found]
+        return self._known(name, a, b, attributes) if found is None else self.constant(found)
+
     def add(self, a: Emitted, b: Emitted) -> Emitted:
-        if a.constant is not None and b.constant is not None:
-            return self.constant(a.constant + b.constant)
-        if a.constant == 0:
-            return b
-        if b.constant == 0:
-            return a
-        return self._known("arith.addi", a, b, {"overflowFlags": self.nsw})
+        return self._folded("arith.addi", a, b, {"overflowFlags": self.nsw})
 
     def sub(self, a: Emitted, b: Emitted) -> Emitted:
-        if a.constant is not None and b.constant is not None:
-            return self.constant(a.constant - b.constant)
-        return a if b.constant == 0 else self._known("arith.subi", a, b, {"overflowFlags": self.nsw})
+        return self._folded("arith.subi", a, b, {"overflowFlags": self.nsw})
 
     def mul(self, a: Emitted, b: Emitted) -> Emitted:
-        if a.constant is not None and b.constant is not None:
-            return self.constant(a.constant * b.constant)
-        if a.constant == 1:
-            return b
-        if b.constant == 1:
-            return a
-        if a.constant == 0 or b.constant == 0:
-            return self.constant(0)
-        return self._known("arith.muli", a, b, {"overflowFlags": self.nsw})
+        return self._folded("arith.muli", a, b, {"overflowFlags": self.nsw})
 
     def minimum(self, a: Emitted, b: Emitted) -> Emitted:
-        if a.constant is not None and b.constant is not None:
-            return self.constant(min(a.constant, b.constant))
-        return a if a is b else self._known("arith.minsi", a, b)
+        return self._folded("arith.minsi", a, b)
 
     def maximum(self, a: Emitted, b: Emitted) -> Emitted:
-        if a.constant is not None and b.constant is not None:
-            return self.constant(max(a.constant, b.constant))
-        return a if a is b else self._known("arith.maxsi", a, b)
+        return self._folded("arith.maxsi", a, b)
 
     def _known(self, name: str, a: Emitted, b: Emitted, attributes: dict | None = None) -> Emitted:
         depth = max(a.depth, b.depth)

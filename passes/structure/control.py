@@ -6,7 +6,8 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.facts import tensors
 from triton_spacemit.passes.structure.function import Function
-from triton_spacemit.passes.structure.merges import CONTROL, Carried, Plan, sides
+from triton_spacemit.passes.structure.merges import Carried, Plan, sides
+from triton_spacemit.passes.structure.needed import CONTROL, terminator
 
 
 def control(f: Function, op: ir.Operation) -> None:
@@ -39,7 +40,7 @@ def control(f: Function, op: ir.Operation) -> None:
         entering, leaving, skipped = sides(plan, number)
         arguments(f, block, entering)
         f.block(block)
-        end = block.operations[len(block.operations) - 1].operation
+        end = terminator(block)
         operands = [*end.operands[:skipped], *carry(f, end.operands[skipped:], leaving, end)]
         f.create(end.name, operands, [], ir.InsertionPoint(end), end.location)
         end.erase()

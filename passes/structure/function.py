@@ -12,6 +12,7 @@ from triton_spacemit.passes.facts.nodes import Node, Nodes
 from triton_spacemit.passes.facts.order import unanswered
 from triton_spacemit.passes.rewriting import sweep
 from triton_spacemit.passes.structure.merges import Planner
+from triton_spacemit.passes.structure.needed import needed_in
 
 DYNAMIC = -(1 << 31)  # llvm.getelementptr: the index is an operand
 
@@ -38,7 +39,7 @@ class Function:
             raise LoweringError("branches between blocks are not supported here: run lift-cf-to-scf first", self.function.location)
         entry = blocks[0]
         self.start = ir.InsertionPoint(next(iter(entry.operations)))
-        self.planner.find_needed(entry)
+        self.planner.needed = needed_in(entry)
         self.block(entry)
         sweep(self.function, self.done)
         for block, numbers in self.carried_arguments:

@@ -9,18 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect import tt
 from triton_spacemit.passes.facts import tensors
 from triton_spacemit.passes.facts.affine import Describer
 from triton_spacemit.passes.facts.divisibility import of_number
 from triton_spacemit.passes.facts.forms import Form
-from triton_spacemit.passes.facts.masks import DESCRIBED
 from triton_spacemit.passes.facts.nodes import Node, Nodes
 from triton_spacemit.passes.facts.order import unanswered
 from triton_spacemit.passes.facts.ranges import Range, turns
-
-CONTROL = ("scf.for", "scf.if", "scf.while")
-_ACCESSES = frozenset("tt." + name for name in "load store atomic_load atomic_store atomic_rmw atomic_cas atomic_poll".split())
+from triton_spacemit.passes.structure.needed import terminator
 
 
 @dataclass(eq=False)
@@ -68,36 +64,7 @@ class Planner:
         self.nodes = nodes
         self.describer = Describer(nodes, self)
         self.plans: dict[ir.Operation, Plan] = {}
-        self.needed: set[ir.Value] = set()
-
-    def find_needed(self, entry: ir.Block) -> None:
-        """Find the integer tensors in control flow that addresses or masks are computed from; the others are data and left alone."""
-        work: list[ir.Value] = []
-        controls = _collect(entry, work)
-        seen: set[ir.Value] = set()
-        while controls and work:
-            value = work.pop()
-            if value in seen or not isinstance(value.type, ir.RankedTensorType):
-                continue
-            seen.add(value)
-            if isinstance(value, ir.OpResult):
-                op = value.owner.operation
-                number = value.result_number
-                if op.name in DESCRIBED:
-                    work.extend(op.operands)
-                elif op.name not in CONTROL:
-                    continue
-                else:
-                    self.needed.add(value)
-                    work.extend(_sources(op, number, leaving=True))
-            else:
-                op = value.owner.owner.operation
-                if op.name not in CONTROL:
-                    continue
-                self.needed.add(value)
-                number = value.arg_number
-                after = op.name == "scf.while" and value.owner == op.regions[1].blocks[0]
-                work.extend(_sources(op, number - 1 if op.name == "scf.for" else number, leaving=after))
+        self.needed: set[ir.Value] = set()  # integer tensors in control flow that accesses need
 
     def carries(self, *values: ir.Value) -> bool:
         """Whether a value, known by these names, is a tensor of pointers, or of integers that accesses need."""
@@ -120,7 +87,7 @@ class Planner:
             return []
         if op.name == "scf.if":
             carried = [number for number, result in enumerate(op.results) if self.carries(result)]
-            return [_terminator(region.blocks[0]).operands[number] for region in op.regions for number in carried]
+            return [terminator(region.blocks[0]).operands[number] for region in op.regions for number in carried]
         block = op.regions[0].blocks[0]
         arguments, values = list(block.arguments), list(op.operands)
         if op.name == "scf.for":
@@ -139,7 +106,7 @@ class Planner:
         plan, forms = Plan(op, 3), self.describer.forms
         body = op.regions[0].blocks[0]
         arguments, results, initial = list(body.arguments)[1:], list(op.results), list(op.operands)[3:]
-        yielded = list(_terminator(body).operands)
+        yielded = list(terminator(body).operands)
         for number, argument in enumerate(arguments):
             if self.carries(argument, results[number]):
                 plan.entering[number] = plan.leaving[number] = Carried(["offset"])
@@ -175,7 +142,7 @@ class Planner:
         for number, result in enumerate(op.results):
             if not self.carries(result):
                 continue
-            first, second = (self.describer.describe(_terminator(region.blocks[0]).operands[number]) for region in op.regions)
+            first, second = (self.describer.describe(terminator(region.blocks[0]).operands[number]) for region in op.regions)
             carried = plan.leaving[number] = Carried()
             self._widen(carried, first, second)
             self.describer.forms[result], carried.outer_slots = self._assume(first, carried, result, op)
@@ -184,7 +151,7 @@ class Planner:
     def _plan_while(self, op: ir.Operation) -> Plan:
         plan, forms = Plan(op, 0), self.describer.forms
         before, after = (region.blocks[0] for region in op.regions)
-        initial, passed, yielded = list(op.operands), list(_terminator(before).operands)[1:], list(_terminator(after).operands)
+        initial, passed, yielded = list(op.operands), list(terminator(before).operands)[1:], list(terminator(after).operands)
         plan.entering = {n: Carried(["offset"]) for n, argument in enumerate(before.arguments) if self.carries(argument)}
         plan.leaving = {n: Carried(["offset"]) for n, argument in enumerate(after.arguments) if self.carries(argument, op.results[n])}
         starts = {number: self.describer.describe(initial[number]) for number in plan.entering}
@@ -302,36 +269,3 @@ def _stands_in(value: ir.Value, op: ir.Operation) -> bool:
         parent = place.parent
         place = parent.operation if parent is not None else None
     return False
-
-
-def _terminator(block: ir.Block) -> ir.Operation:
-    return block.operations[len(block.operations) - 1].operation
-
-
-def _sources(op: ir.Operation, number: int, leaving: bool) -> list[ir.Value]:
-    """The values that flow into result `number` (`leaving`) or into what enters the op with that number, and its other names."""
-    blocks = [region.blocks[0] for region in op.regions if region.blocks]
-    if op.name == "scf.for":
-        return [op.operands[number + 3], _terminator(blocks[0]).operands[number], op.results[number], blocks[0].arguments[number + 1]]
-    if op.name == "scf.if":
-        return [_terminator(block).operands[number] for block in blocks]
-    if leaving:
-        return [_terminator(blocks[0]).operands[number + 1], op.results[number], blocks[1].arguments[number]]
-    return [op.operands[number], _terminator(blocks[1]).operands[number]]
-
-
-def _collect(block: ir.Block, work: list[ir.Value]) -> bool:
-    """Add the pointers and masks of all accesses to `work`; whether there is control flow."""
-    controls = False
-    for view in block.operations:
-        op = view.operation
-        name = op.name
-        if name in _ACCESSES:
-            pointer, _, mask, _ = tt.access_operands(op)
-            work += [pointer] if mask is None else [pointer, mask]
-        elif name in CONTROL:
-            controls = True
-        for region in op.regions:
-            for inner in region.blocks:
-                controls |= _collect(inner, work)
-    return controls

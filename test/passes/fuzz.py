@@ -20,7 +20,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect import tt_verifier
 from triton_spacemit.dialect.context import shared_context
 from triton_spacemit.dialect.errors import LoweringError
-from triton_spacemit.passes import opt, ttir_text
+from triton_spacemit.passes import opt, opt_input, ttir_text
 
 ROOT = Path(__file__).parents[1]
 STAGES = ["--until=structure", "--until=smt", "--until=loops", "--until=elementwise", "--until=llvm", "--to=llir", "--to=asm"]
@@ -132,7 +132,7 @@ def outcome(text: str, arguments: list[str]) -> str:
 def main() -> None:
     first, count, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     current = folder / "current.mlir"
-    opt.make_context = shared_context  # a fresh one for each mutant takes longer than most mutants
+    opt_input.make_context = shared_context  # a fresh one for each mutant takes longer than most mutants
     for number in range(first, first + count):
         text, arguments = mutant(number)
         current.write_text(f"// {' '.join(arguments)}\n{text}")

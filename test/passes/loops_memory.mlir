@@ -296,3 +296,56 @@ func.func @poison(%x: !llvm.ptr) {
   "xsmt.descriptor_store"(%x, %c, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
   return
 }
+
+// -----
+
+// The main part of a block with a lower bound is for where it does not cut the block; so is that of a mask that a scalar makes true everywhere.
+// CHECK-LABEL: func.func @conditions
+func.func @conditions(%x: !llvm.ptr, %y: !llvm.ptr, %low: i64, %n: i64, %whole: i1, %seed: i32) {
+  // CHECK: %[[UNCUT:.*]] = arith.cmpi sle, %arg2, %c0_i64
+  // CHECK: %[[END:.*]] = arith.select %[[UNCUT]], %arg3, %c0_i64
+  // CHECK: %[[ALL:.*]] = arith.select %arg4, %c1024_i64, %c0_i64
+  // CHECK: arith.minsi %{{.*}}, %[[ALL]]
+  // CHECK: %[[MAIN:.*]] = arith.andi %{{.*}}, %c-[[W:[0-9]+]]_i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[MAIN]] step %c[[W]]_i64
+  // CHECK: llvm.load
+  // CHECK: llvm.store
+  // CHECK: scf.for {{.*}} = %[[MAIN]] to %c1024_i64 step %c[[W]]_i64
+  // CHECK: llvm.intr.masked.load
+  // CHECK: arith.ori
+  // CHECK: llvm.intr.masked.store
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  %a = "xsmt.descriptor_load"(%x, %c1, %low, %n) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %i = "tt.make_range"() {start = 0 : i32, end = 1024 : i32} : () -> tensor<1024xi32>
+  %s = "tt.splat"(%seed) : (i32) -> tensor<1024xi32>
+  %rest = arith.cmpi slt, %s, %i : tensor<1024xi32>
+  %all = "tt.splat"(%whole) : (i1) -> tensor<1024xi1>
+  %mask = arith.ori %all, %rest : tensor<1024xi1>
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c1024, %mask) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64, tensor<1024xi1>) -> ()
+  return
+}
+
+// -----
+
+// A disjunction of two blocks is a mask in every turn: there is no other loop.
+// CHECK-LABEL: func.func @disjunction
+func.func @disjunction(%y: !llvm.ptr, %m: i32, %n: i32) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  %i = "tt.make_range"() {start = 0 : i32, end = 1024 : i32} : () -> tensor<1024xi32>
+  %s = "tt.splat"(%m) : (i32) -> tensor<1024xi32>
+  %t = "tt.splat"(%n) : (i32) -> tensor<1024xi32>
+  %a = arith.cmpi slt, %s, %i : tensor<1024xi32>
+  %b = arith.cmpi slt, %t, %i : tensor<1024xi32>
+  %either = arith.ori %a, %b : tensor<1024xi1>
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c1024_i64
+  // CHECK: llvm.intr.masked.store
+  // CHECK-NOT: scf.for
+  // CHECK: return
+  %v = arith.constant dense<1.0> : tensor<1024xf32>
+  "xsmt.descriptor_store"(%y, %v, %c1, %c0, %c1024, %either) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64, tensor<1024xi1>) -> ()
+  return
+}

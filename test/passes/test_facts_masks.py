@@ -83,6 +83,20 @@ def test_dimensions(last_value: LastValue) -> None:
     assert text(masks_of(value).bounds(value)) == bounds + " unless (<= (wide %1) 2147483632): (broadcast (expand_dims arith.cmpi))"
 
 
+def test_nothing_is_lost(last_value: LastValue) -> None:
+    """A mask that is false by a constant stays false where the dimension of its bound goes."""
+    body = '%z = arith.constant dense<false> : tensor<1x8xi1>\n%r = "tt.reshape"(%z) : (tensor<1x8xi1>) -> tensor<8xi1>'
+    value = last_value(body, ARGUMENTS)
+    assert text(masks_of(value).bounds(value)) == "none..none tt.reshape"
+
+
+def test_wide_scalars(last_value: LastValue) -> None:
+    """A comparison of scalars of 64 bits is one, however large they are."""
+    body = '%a = "tt.splat"(%n) : (i64) -> tensor<8xi64>\n%b = "tt.splat"(%m) : (i64) -> tensor<8xi64>\n'
+    value = last_value(body + "%r = arith.cmpi slt, %a, %b : tensor<8xi64>", "%n: i64, %m: i64")
+    assert text(masks_of(value).bounds(value)) == "none..none (< %0 %1)"
+
+
 def test_prefixes(last_value: LastValue) -> None:
     """Only a mask that is true up to one bound, and false behind it, is a prefix; under a condition where it may wrap around."""
     value = last_value(RANGE + LIMIT + compare("slt"), ARGUMENTS)

@@ -35,9 +35,47 @@ def opt(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_neither_triton_nor_torch_is_imported() -> None:
-    code = "import sys, triton_spacemit.passes.opt, triton_spacemit.passes.structure; print({'triton', 'torch'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+HEAVY = {"torch_mlir", "numpy", "triton", "torch", "llvmlite"}  # as a rule half of the time that the tool takes, or more
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a run of the tool has imported at its end."""
+    code = f"""
+import sys
+from triton_spacemit.passes import opt
+try:
+    opt.main({list(arguments)!r})
+except SystemExit:
+    pass
+print("\\n" + " ".join(sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", code], input=MLIR, capture_output=True, text=True, check=True)
+    return set(run.stdout.rpartition("\n\n")[2].split())
+
+
+MLIR = """
+func.func @f(%x: !llvm.ptr, %y: f32) {
+  llvm.store %y, %x : f32, !llvm.ptr
+  return
+}
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--list-passes"], ["--help-pass", "loops"], ["--until=nowhere"]])
+def test_help_needs_no_compiler(arguments: list[str]) -> None:
+    modules = imported(*arguments)
+    assert not HEAVY & modules
+    assert len([name for name in modules if name.startswith("triton_spacemit.")]) < 12
+
+
+def test_a_run_imports_its_own_passes_alone() -> None:
+    modules = imported("--structure")
+    assert {"torch_mlir", "triton_spacemit.passes.structure"} <= modules
+    assert not {"triton", "torch", "llvmlite", "triton_spacemit.passes.loops", "triton_spacemit.passes.expand_math"} & modules
+
+
+def test_without_code_generation_llvm_is_not_imported() -> None:
+    assert not {"triton", "torch", "llvmlite"} & imported("--chip=x60", "--until=elementwise")
 
 
 @pytest.mark.parametrize("seed", range(4))
