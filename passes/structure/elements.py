@@ -3,7 +3,6 @@
 from torch_mlir import ir
 
 from triton_spacemit.dialect.predicates import IntPredicate, attribute_of
-from triton_spacemit.passes.facts import tensors
 from triton_spacemit.passes.structure.function import Function
 
 
@@ -47,10 +46,6 @@ def in_memory(f: Function, type_: ir.Type) -> ir.Type:
     """What LLVM loads and stores for a scalar type: bytes for i1 and eight-bit floats, which it does not know."""
     narrow = type_ == f.nodes.i1 or (not isinstance(type_, ir.IntegerType) and str(type_).startswith("f8"))
     return f.nodes.i8 if narrow else type_
-
-
-def pointers_as_integers(f: Function, value: ir.Value, op: ir.Operation) -> ir.Value:
-    return f.emit(tensors.addresses_of(f.describer, f.describer.describe(value), op))
 
 
 def is_true(mask: ir.Value) -> bool:
