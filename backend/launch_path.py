@@ -1,8 +1,8 @@
 """Triton's own part of a launch: mistakes named by kernel and argument, and a launch without what nobody sees.
 
-`kernel[grid](...)` is `KernelInterface.__getitem__`, then `JITFunction.run`. For each device, `run` asks the function once for what
-`create_binder` makes: the kernels compiled so far, their keys, and the binder, which binds and specialises the arguments. Then at every
-launch it looks the kernel up by `compute_cache_key`, asks it for its `launch_metadata` and calls the launcher.
+`kernel[grid](...)` is `KernelInterface.__getitem__`, then `JITFunction.run`. For each device, a function has the kernels compiled so far,
+their keys, and the binder, which binds and specialises the arguments. At every launch `run` looks the kernel up by `compute_cache_key`,
+compiles it by `_do_compile` if need be, asks it for its `launch_metadata` and calls the launcher.
 """
 
 import functools
@@ -32,27 +32,26 @@ class LaunchedKernel(CompiledKernel):
         return None
 
 
-class Kernels(dict[str, Any]):
-    """Key to kernel of this backend, as `JITFunction.run` looks them up."""
-
-    def __setitem__(self, key: str, kernel: Any) -> None:
-        if type(kernel) is CompiledKernel:  # else one that is still being compiled, which is stored again when it is done
-            kernel.__class__ = LaunchedKernel
-        super().__setitem__(key, kernel)
-
-
 class Keys(dict[Any, str]):
     """Specialisation and options to the key of a kernel of this backend."""
 
 
-def create_binder(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """What stands for `JITFunction.create_binder`: kernels and keys of this backend are in dictionaries of classes of their own."""
+def do_compile(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What stands for `JITFunction._do_compile`: kernels of this backend, and the keys of its functions, are of classes of their own.
 
-    def create_binder(self: Any) -> Any:
-        kernels, keys, target, backend, binder = made = original(self)
-        return (Kernels(kernels), Keys(keys), target, backend, binder) if target.backend == "cpu" else made
+    A function makes the dictionary of its keys by a method that it was bound to when it was defined, which may be long before this.
+    """
 
-    return create_binder
+    def _do_compile(self: Any, key: str, signature: Any, device: Any, *rest: Any) -> Any:
+        kernel = original(self, key, signature, device, *rest)
+        kernels, keys, target, backend, binder = self.device_caches[device]
+        if target.backend == "cpu" and type(keys) is not Keys:
+            self.device_caches[device] = kernels, Keys(keys), target, backend, binder
+        if target.backend == "cpu" and type(kernel) is CompiledKernel:  # else one that is still being compiled
+            kernel.__class__ = LaunchedKernel
+        return kernel
+
+    return _do_compile
 
 
 def compute_cache_key(original: Callable[..., str]) -> Callable[..., str]:

@@ -128,9 +128,9 @@ PATCHES = (
     Patch(
         LAUNCH,
         "triton.runtime.jit:JITFunction",
-        "create_binder",
-        "self",
-        f"{_OURS}.launch_path:create_binder",
+        "_do_compile",
+        "self, key, signature, device, constexprs, options, attrs, warmup",
+        f"{_OURS}.launch_path:do_compile",
         COMFORT,
         "Half a microsecond of every launch: no record of it is made for hooks where there are none. What a launch asks the driver and the "
         "compiler for does not lead to the kernel that makes the record.",

@@ -11,7 +11,7 @@ import torch
 import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from triton.compiler import ASTSource, CompiledKernel
 from triton.runtime import jit
 
 from triton_spacemit.backend import launch_path, patches, set_device
@@ -135,7 +135,11 @@ def test_kernels_for_gpus_come_out_the_same(original, target, monkeypatch, tmp_p
 def test_launches_of_other_backends_go_the_way_they_went(original, monkeypatch):
     """Binders, keys and kernels are Triton's own, and a mistake is reported as Triton reports it."""
     made = ({}, {}, GPUS[0], None, None)
-    assert launch_path.create_binder(lambda function: made)(copy_kernel) is made
+    function, kernel = SimpleNamespace(device_caches={0: made}), object.__new__(CompiledKernel)
+    kernel.module = None
+    assert launch_path.do_compile(lambda *arguments: kernel)(function, "key", {}, 0) is kernel
+    assert type(kernel) is CompiledKernel
+    assert function.device_caches[0] is made
     patches.apply(patches.LAUNCH)
     keys: dict[object, str] = {}
     assert jit.compute_cache_key(keys, [("*fp32", "D")], {"num_warps": 4}) == "[('*fp32', 'D')]{'num_warps': 4}"
@@ -144,6 +148,28 @@ def test_launches_of_other_backends_go_the_way_they_went(original, monkeypatch):
     monkeypatch.setattr(triton.runtime.driver, "_active", other)
     with pytest.raises(ZeroDivisionError):
         copy_kernel[(1,)](None)
+
+
+EARLY = """
+import torch, triton, triton.language as tl
+
+@triton.jit
+def copy_kernel(x, y):
+    tl.store(y, tl.load(x))
+
+x, y = torch.ones(1), torch.zeros(1)
+kernels = [copy_kernel[(1,)](x, y) for _ in range(3)]
+(caches,) = copy_kernel.device_caches.values()
+print(y.item(), len(set(kernels)), type(kernels[0]).__name__, type(caches[1]).__name__, len(caches[1]))
+"""
+
+
+def test_functions_from_before_the_driver_are_served_too(tmp_path):
+    """Triton binds a method of theirs when they are defined."""
+    (tmp_path / "early.py").write_text(EARLY)
+    environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, tmp_path / "early.py"], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1.0", "1", "LaunchedKernel", "Keys", "2"]  # a key for the first launch, one for the others
 
 
 def test_an_unexpected_triton_is_named_and_only_the_row_is_missing(original, monkeypatch):
