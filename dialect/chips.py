@@ -65,6 +65,27 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class MatrixTile:
+    """An instruction that adds the product of a tile of A and a tile of B to a tile of sums.
+
+    form: how it is programmed, a key of `FORMS` in passes/loops/selection.py. m, n, k: the tile of sums has m rows and n columns, and
+    gains k products each; n is 0 where a tile has as many columns as a group of vector registers has lanes. left, right, sums: types of
+    the elements, as MLIR writes them. instruction: LLVM's intrinsic. cost: the time of one instruction on a register of sums, in that
+    of a vector instruction.
+    """
+
+    form: str
+    m: int
+    n: int
+    k: int
+    left: str
+    right: str
+    sums: str
+    instruction: str
+    cost: float = 1.0
+
+
+@dataclass(frozen=True)
 class Chip:
     """One compilation target.
 
@@ -79,7 +100,7 @@ class Chip:
     scaled_addresses: an address that is a register plus a multiple of another (else a constant distance is the cheap one).
     maximum_skips_nan: a maximum and a minimum that are the number where the other operand is NaN (else the second operand).
     streaming_stores: stores past the caches.
-    quads, pairs: the sum of four products of bytes (AVX-512 VNNI), or of two of bfloat16 (AVX-512 BF16), added to 32 bits.
+    matrix: multiply-adds of products; every chip has, besides, those that LLVM makes of vectors of a fixed length.
 
     What costs more, or less, than one would think:
     in_order: instructions start in the order of the code, so that operands are to be loaded well before they are used.
@@ -110,8 +131,7 @@ class Chip:
     scaled_addresses: bool = False
     maximum_skips_nan: bool = False
     streaming_stores: bool = False
-    quads: bool = False
-    pairs: bool = False
+    matrix: tuple[MatrixTile, ...] = ()
 
     in_order: bool = False
     slow_division: bool = False
@@ -133,6 +153,20 @@ class Chip:
         return self.vlen * registers // max(bits, 8)
 
 
+def _multiply_add(instruction: str, factor: str, sums: str) -> MatrixTile:
+    """RISC-V's product of a scalar and a vector of factors, added to a vector of sums."""
+    return MatrixTile("active-vectors", 1, 0, 1, factor, factor, sums, f"llvm.riscv.{instruction}")
+
+
+_FACTORS = (
+    _multiply_add("vfmacc", "f32", "f32"),
+    _multiply_add("vfmacc", "f64", "f64"),
+    _multiply_add("vwmacc", "i16", "i32"),
+    _multiply_add("vmacc", "i32", "i32"),
+)
+FLOAT16_FACTORS = (_multiply_add("vfmacc", "f16", "f16"), _multiply_add("vfwmacc", "f16", "f32"))  # of Zvfh
+BFLOAT16_FACTORS = (_multiply_add("vfwmaccbf16", "bf16", "f32"),)  # of Zvfbfwma
+
 # What all cores with RISC-V's V extension have in common. A core of which it is not known is taken to run in order.
 RISCV = Chip(
     name="riscv",
@@ -146,6 +180,7 @@ RISCV = Chip(
     strided_accesses=True,
     narrow_gathers=True,
     maximum_skips_nan=True,
+    matrix=_FACTORS,
     in_order=True,
     scheduling_model=False,
 )
@@ -158,6 +193,7 @@ _X60 = replace(
     arch_ids=("0x503C",),
     marchid=0x8000000058000001,
     native_float16=True,
+    matrix=_FACTORS + FLOAT16_FACTORS,
     scheduling_model=True,
 )
 _RVA23 = "+m,+a,+f,+d,+c,+v,+zba,+zbb,+zbs,+zfh,+zfhmin,+zfa,+zicond,+zvfh,+zvfhmin,+zvbb,+zvfbfmin,+zvfbfwma,+unaligned-scalar-mem,-relax"
@@ -170,6 +206,7 @@ _X100 = replace(
     marchid=0x8000000058000002,
     native_float16=True,
     native_bfloat16=True,
+    matrix=_FACTORS + FLOAT16_FACTORS + BFLOAT16_FACTORS,
 )
 
 CHIPS = {

@@ -5,7 +5,13 @@ import platform
 from pathlib import Path
 
 from triton_spacemit.dialect import riscv_cores
-from triton_spacemit.dialect.chips import Chip, Costs
+from triton_spacemit.dialect.chips import Chip, Costs, MatrixTile
+
+# By LLVM's name of the feature: sums of four products of bytes, the left ones unsigned, and of two of bfloat16.
+_X86_TILES = {
+    "avx512vnni": MatrixTile("unsigned-grouped-vectors", 1, 16, 4, "i8", "i8", "i32", "llvm.x86.avx512.vpdpbusd.512"),
+    "avx512bf16": MatrixTile("grouped-vectors", 1, 16, 2, "bf16", "bf16", "f32", "llvm.x86.avx512bf16.dpbf16ps.512"),
+}
 
 
 @functools.cache
@@ -35,8 +41,7 @@ def _x86_chip() -> Chip:
         native_float16=features.get("avx512fp16", False),
         scaled_addresses=True,
         streaming_stores=True,
-        quads=features.get("avx512vnni", False),
-        pairs=features.get("avx512bf16", False),
+        matrix=tuple(tile for feature, tile in _X86_TILES.items() if features.get(feature, False)),
         slow_division=True,
         slow_subnormals=True,
         division_traps=True,

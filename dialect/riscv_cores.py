@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from triton_spacemit.dialect.chips import CHIPS, RISCV, Chip
+from triton_spacemit.dialect.chips import BFLOAT16_FACTORS, CHIPS, FLOAT16_FACTORS, RISCV, Chip
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,17 @@ def chip_of(core: Core) -> Chip:
     names = [*(name for name in _NAMED if name in core.extensions), f"zvl{core.vlen}b"]
     if _UNALIGNED in core.extensions:
         names.append(_UNALIGNED)
+    has_float16, has_bfloat16 = {"zfh", "zvfh"} <= core.extensions, "zvfbfwma" in core.extensions
+    factors = (FLOAT16_FACTORS if has_float16 else ()) + (BFLOAT16_FACTORS if has_bfloat16 else ())
     return replace(
         RISCV,
         name="host",
         features=",".join(["+" + name for name in names] + ["-relax"]),
         vlen=core.vlen,
         marchid=core.marchid,
-        native_float16={"zfh", "zvfh"} <= core.extensions,
-        native_bfloat16="zvfbfwma" in core.extensions,
+        native_float16=has_float16,
+        native_bfloat16=has_bfloat16,
+        matrix=RISCV.matrix + factors,
     )
 
 

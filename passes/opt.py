@@ -117,6 +117,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--chip", default=None, help="target: host, " + ", ".join(CHIPS) + " (default: what the input says, or host)")
     parser.add_argument("--split-input-file", action="store_true", help="treat parts separated by // ----- as modules of their own")
     parser.add_argument("--verify-diagnostics", action="store_true", help="check that just the expected-error {{...}} comments come true")
+    parser.add_argument("--remarks", action="store_true", help="print what passes chose and why, such as a product's tile")
     dumps = "print the module {} each pass, to standard error"
     for when in ("before", "after"):
         names = (f"--mlir-print-ir-{when}-all", "--print-ir-after-all") if when == "after" else (f"--mlir-print-ir-{when}-all",)

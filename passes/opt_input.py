@@ -1,6 +1,7 @@
 """What triton-spacemit-opt does with one module of its input: parse, run passes, verify after each, print."""
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.dialect.context import make_context
 from triton_spacemit.dialect.errors import LoweringError, from_mlir
 from triton_spacemit.dialect.module import chip_of, set_chip
-from triton_spacemit.passes import ttir_text
+from triton_spacemit.passes import remarks, ttir_text
 from triton_spacemit.passes.diagnostics import Diagnostic, Failed, diagnostic_at
 
 
@@ -22,6 +23,9 @@ def process(text: str, file: str, options: argparse.Namespace, diagnostics: list
     def collect(diagnostic: ir.Diagnostic) -> bool:
         diagnostics.append(diagnostic_at(diagnostic.severity.name.lower(), diagnostic.message, diagnostic.location, file))
         return True
+
+    def remark(location: ir.Location, message: str) -> None:
+        diagnostics.append(diagnostic_at("remark", message, location, file))
 
     context = make_context()
     with context, ir.Location.unknown():
@@ -38,7 +42,8 @@ def process(text: str, file: str, options: argparse.Namespace, diagnostics: list
                 _check_roundtrip(module)
             if options.chip is not None:
                 set_chip(module, options.chip)
-            _run_steps(module, options)
+            with remarks.heard(remark) if options.remarks else contextlib.nullcontext():
+                _run_steps(module, options)
             module.operation.verify()
             if options.to in ("llir", "asm"):
                 return _generated(module, options.to, options.chip)

@@ -7,7 +7,7 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.dot import accumulating, lower_accumulating
+from triton_spacemit.passes.loops.chunks import accumulating, lower_accumulating
 from triton_spacemit.passes.loops.elementwise import shape_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor

@@ -84,7 +84,7 @@ def test_bfloat16(target: str, sizes: tuple[int, int, int], transposed: tuple[bo
 
 @pytest.mark.parametrize(("chip", "instruction"), [("host", "vdpbf16ps"), ("a100", "vfwmaccbf16.vf")])
 def test_instruction(cache: None, chip: str, instruction: str) -> None:
-    if chip == "host" and not get_chip("host").pairs:
+    if chip == "host" and not any(tile.left == "bf16" for tile in get_chip("host").matrix):
         pytest.skip("this machine has no AVX-512 BF16")
     with knobs.scope():
         set_device(*("host", None) if chip == "host" else ("null", chip))

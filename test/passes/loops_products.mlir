@@ -265,7 +265,7 @@ func.func @hints(%x: !llvm.ptr, %z: !llvm.ptr) {
   %c64 = arith.constant 64 : i64
   // CHECK: scf.for {{.*}} to %c64_i64 step %c8_i64
   // CHECK: scf.for {{.*}} to %c64_i64 step %c2_i64
-  // CHECK: scf.for {{.*}} -> (vector<[2]xf32>, vector<[2]xf32>, !llvm.ptr, vector<[2]xf32>, vector<[2]xf32>)
+  // CHECK: scf.for {{.*}} -> (vector<[2]xf32>, vector<[2]xf32>, vector<[2]xf32>, vector<[2]xf32>, !llvm.ptr, !llvm.ptr, !llvm.ptr)
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
   %d = "tt.dot"(%a, %a, %zero) {xsmt.mr = 2 : i32, xsmt.nr = 9 : i32} : (tensor<64x64xf32>, tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>

@@ -1,0 +1,154 @@
+"""The loop over k of one register tile."""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.micro_tile import MicroTile
+from triton_spacemit.passes.loops.views import View
+
+
+@dataclass(eq=False)
+class Carried:
+    """What loops over steps and turns carry: the sums of each row of units, and for each column of units what is summed up of B
+    beside them, and B's last two words where registers are tied to values."""
+
+    sums: list[list[Emitted]]
+    beside: list[list[Emitted]]
+    words: list[list[Emitted]]
+
+    def flat(self) -> list[Emitted]:
+        return [value for values in (*self.sums, *self.beside, *self.words) for value in values]
+
+    def filled(self, values: list[Emitted]) -> "Carried":
+        """The same with other values."""
+        rest = iter(values)
+        return Carried(*([[next(rest) for _ in part] for part in parts] for parts in (self.sums, self.beside, self.words)))
+
+
+@dataclass(eq=False)
+class Steps:
+    """The steps over k of a register tile in one turn: `rows_a` and `columns_b` are where the words of its units begin in memory."""
+
+    low: Lowering
+    unit: MicroTile
+    left: View
+    right: View
+    rows_a: list[Emitted]
+    columns_b: list[Emitted]
+
+    def run(self, inner: Emitted, unroll: int, carried: Carried) -> Carried:
+        """`inner` steps: a loop that takes `unroll` at a time, and shorter ones for the rest."""
+        b, part = self.low.b, self.low.chip.costs.tile_part
+        places = self.places()
+        done = b.constant(0)
+        for count in [unroll, *([part] if unroll > 2 * part else []), 1]:
+            end = self._multiple(inner, count)
+            body = functools.partial(self._turn, count, carried)
+            values, _ = b.for_loop(done, end, count, [*carried.flat(), *places], body)
+            carried, places = carried.filled(values), values[len(values) - len(places) :]
+            done = end
+        return carried
+
+    def _turn(self, count: int, shape: Carried, k: Emitted, values: list[Emitted]) -> list[Emitted]:
+        carried = shape.filled(values)
+        places = self.steps(count, k, carried, values[len(carried.flat()) :])
+        return [*carried.flat(), *places]
+
+    def _multiple(self, number: Emitted, count: int) -> Emitted:
+        """The largest multiple of `count`, a power of two, that is not above `number`."""
+        b = self.low.b
+        if count == 1:
+            return number
+        return b.op("arith.andi", b.i64, [number, b.constant(-count)]) if number.constant is None else b.constant(number.constant & -count)
+
+    def places(self) -> list[Emitted]:
+        """Pointers that move with the steps."""
+        return []
+
+    def steps(self, count: int, k: Emitted, carried: Carried, places: list[Emitted]) -> list[Emitted]:
+        """`count` steps from `k` on, which change `carried`; gives the places behind them."""
+        b, unit = self.low.b, self.unit
+        for u in range(count):
+            rights = []
+            for column, start in enumerate(self.columns_b):
+                place = b.offset(start, b.mul(b.add(k, b.constant(u)), self.right.strides[-2]), self.right.element)
+                rights.append(unit.load_right(place))
+                carried.beside[column] = unit.seen(rights[-1], carried.beside[column])
+            for r, sums in enumerate(carried.sums):
+                left = self.left_word(k, u, r)
+                carried.sums[r] = [unit.multiply_add(left, right, total) for right, total in zip(rights, sums, strict=True)]
+        return []
+
+    def left_word(self, k: Emitted, u: int, r: int) -> Emitted:
+        """What is loaded of A for row `r` of units at step `k + u`."""
+        b = self.low.b
+        pointer = b.offset(self.rows_a[r], b.mul(b.add(k, b.constant(u)), self.left.strides[-1]), self.left.element)
+        return self.unit.load_left(pointer)
+
+
+class StepsAhead(Steps):
+    """The same for an in-order core: behind each multiplication stands one load of what the next step multiplies.
+
+    The loops carry the places of the next words. Where registers are tied to values, a word of B goes where the last but one was.
+    """
+
+    def places(self) -> list[Emitted]:
+        # a constant distance would be added up from the loop's start, in two instructions once it is too large for one
+        self.distance = self.low.b.opaque(self.right.strides[-2])
+        return [*self.columns_b, *self.rows_a]
+
+    def steps(self, count: int, k: Emitted, carried: Carried, places: list[Emitted]) -> list[Emitted]:
+        b, unit, across = self.low.b, self.unit, len(self.columns_b)
+        places = [b.freeze(place) for place in places]  # else loop passes compute them anew just before each load
+        columns, rows = places[:across], Rows(self.low, self.left, places[across:])
+        rights = [self._right(place, words) for place, words in zip(columns, carried.words, strict=True)]
+        lefts = [unit.load_left(rows.at(r, 0)) for r in range(len(self.rows_a))]
+        for u in range(count):
+            columns = [b.offset(place, self.distance, self.right.element) for place in columns]
+            following = self._loads(columns, rows, carried, u + 1) if u + 1 < count else iter(())
+            loaded: list[Emitted] = []
+            for c, right in enumerate(rights):
+                carried.beside[c] = unit.seen(right, carried.beside[c])
+            for left, sums in zip(lefts, carried.sums, strict=True):
+                for c, right in enumerate(rights):
+                    sums[c] = unit.multiply_add(left, right, sums[c])
+                    loaded += itertools.islice(following, 1)
+            loaded += following
+            rights, lefts = loaded[:across], loaded[across:]
+        return [*columns, *(rows.at(r, count) for r in range(len(self.rows_a)))]
+
+    def _loads(self, columns: list[Emitted], rows: "Rows", carried: Carried, u: int) -> Iterator[Emitted]:
+        """The words of step `u`, each loaded when it is asked for: a word of A comes a row behind the multiplication that reads the
+        register of the one before."""
+        for place, words in zip(columns, carried.words, strict=True):
+            yield self._right(place, words)
+        for r in range(len(self.rows_a)):
+            yield self.unit.load_left(rows.at(r, u))
+
+    def _right(self, place: Emitted, words: list[Emitted]) -> Emitted:
+        """The word at `place`, in the register of the first of the last two `words`, where there are any."""
+        word = self.unit.load_right(place, words[0] if words else None)
+        if words:
+            words[:] = [words[1], word]
+        return word
+
+
+class Rows:
+    """Pointers into rows of words of A, at the first of some steps."""
+
+    def __init__(self, low: Lowering, view: View, starts: list[Emitted]) -> None:
+        self.b, self.distance, self.element = low.b, view.strides[-1], view.element
+        self.known = [[start] for start in starts]  # by row, then by step
+
+    def at(self, r: int, u: int) -> Emitted:
+        """The word of row `r` at step `u`: at an immediate distance from the first where that is constant, else from the one before."""
+        pointers = self.known[r]
+        if self.distance.constant is not None:
+            return self.b.offset(pointers[0], self.b.constant(u * self.distance.constant), self.element)
+        while len(pointers) <= u:
+            pointers.append(self.b.offset(pointers[-1], self.distance, self.element))
+        return pointers[u]
