@@ -56,7 +56,7 @@ def test_every_in_order_tile_is_here() -> None:
 
 
 def code_of(assembly: str, instruction: str) -> tuple[str, int]:
-    """The loop with most multiplications: each as M, each load of an operand as L, what else there is left out; and how often it uses the stack."""
+    """The loop with most multiplications: each as M, each load of an operand as L; how often it uses the stack."""
     loop = max(loops(assembly), key=lambda body: sum(name == instruction for name, _ in body))
     stack = [at for _, at in loop if "(sp)" in at]
     return "".join("M" if name == instruction else "L" if LOAD.fullmatch(name) and at not in stack else "" for name, at in loop), len(stack)

@@ -11,11 +11,11 @@ func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
   // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c60_i64 step %c6_i64
   // CHECK: arith.muli %[[ROW]], %arg3
   // CHECK: %[[A:.*]] = llvm.getelementptr %arg0[
-  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for %[[K:.*]] = %c0_i64 to %c64_i64 step %c16_i64 {{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
+  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for {{.*}} = %c0_i64 to %c64_i64 step %c16_i64 {{.*}}%[[PLACE:arg[0-9]+]] = %[[A]]{{[,)]}}{{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
   // CHECK: %[[P:.*]] = llvm.freeze
+  // CHECK: %[[R:.*]] = llvm.freeze %[[PLACE]]
   // CHECK: %[[V:.*]] = llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[P]],
-  // CHECK: llvm.getelementptr %[[A]][%[[K]]]
-  // CHECK: %[[E:.*]] = llvm.load {{.*}} -> f32
+  // CHECK: %[[E:.*]] = llvm.load %[[R]] {{.*}} -> f32
   // CHECK: %[[NEXT:.*]] = llvm.getelementptr %[[P]][%{{.*}}]
   // CHECK: llvm.call_intrinsic "llvm.riscv.vfmacc"(%{{.*}}, %[[E]], %[[V]],
   // CHECK-NEXT: llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[NEXT]],
