@@ -26,8 +26,9 @@ out = torch.empty_like(x)
 def ours():
     scale[(4,)](x, out, 1000, BLOCK=256)
 
-def theirs():
-    torch.mul(x, 2, out=out)
+def twenty():
+    for _ in range(20):
+        ours()
 """
 
 
@@ -44,11 +45,11 @@ def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_times_on_the_host(folder: Path) -> None:
-    run = bench(folder, "benched.py:ours", "--against", "benched.py:theirs", "--threads", "1", "--seconds", "0.05", "--json")
+    run = bench(folder, "benched.py:ours", "--against", "benched.py:twenty", "--threads", "1", "--seconds", "0.05", "--json")
     result = json.loads(run.stdout)
     assert result["device"] == result["chip"] == "host"
     assert 0 < result["ours_ms"]["minimum"] <= result["ours_ms"]["median"]
-    assert result["times_as_fast"] == pytest.approx(result["against_ms"]["minimum"] / result["ours_ms"]["minimum"])
+    assert 5 < result["times_as_fast"] < 80  # against what does the same twenty times
 
 
 @pytest.mark.qemu
