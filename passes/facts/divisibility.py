@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.facts.induction import advance_of, loop_of
 from triton_spacemit.passes.facts.nodes import Node
 from triton_spacemit.passes.facts.order import unanswered
 
@@ -32,7 +33,6 @@ _RULES: dict[str, _Rule] = {
     "arith.index_cast": _least,
     "arith.andi": max,
 }
-_LOOPS = ("scf.for", "xsmt.parallel")
 
 
 def of_number(number: int) -> int:
@@ -82,8 +82,9 @@ class Divisibility:
         return _of_op(op.name, [self._values[operand] for operand in _needs(value)])
 
     def _of_argument(self, value: ir.Value) -> int:
-        if loop_of(value) is not None:
-            return min(self._values[operand] for operand in _needs(value))
+        needed = _needs(value)
+        if needed:
+            return min(self._values[other] for other in needed)
         owner = value.owner.owner.operation
         if owner.name == "func.func" and "arg_attrs" in owner.attributes:
             attributes = owner.attributes["arg_attrs"][value.arg_number]
@@ -92,20 +93,15 @@ class Divisibility:
         return 1
 
 
-def loop_of(value: ir.Value) -> ir.Operation | None:
-    """The loop whose index `value` is."""
-    if isinstance(value, ir.OpResult) or value.arg_number != 0:
-        return None
-    owner = value.owner.owner.operation
-    return owner if owner.name in _LOOPS else None
-
-
 def _needs(value: ir.Value) -> list[ir.Value]:
+    """The scalars whose divisors decide that of `value`: of what a loop advances, the start and the step."""
     if isinstance(value, ir.OpResult):
         op = value.owner.operation
         return list(op.operands) if op.name in _RULES else []
-    loop = loop_of(value)
-    return [loop.operands[0], loop.operands[2]] if loop is not None else []
+    loop, advance = loop_of(value), advance_of(value)
+    if loop is not None:
+        return [loop.operands[0], loop.operands[2]]
+    return [advance.start, advance.step] if advance is not None else []
 
 
 def _of_op(name: str, divisors: Sequence[int]) -> int:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.facts.divisibility import MOST, Divisibility, loop_of
+from triton_spacemit.passes.facts.divisibility import MOST, Divisibility
+from triton_spacemit.passes.facts.induction import advance_of, loop_of
 from triton_spacemit.passes.facts.nodes import Node
 from triton_spacemit.passes.facts.order import unanswered
 
@@ -158,11 +159,16 @@ class Ranges:
         return _of_op(op.name, ranges, [operand.type for operand in op.operands], value.type)
 
     def _of_argument(self, value: ir.Value) -> Range:
-        every, bounds = signed(_bits(value.type)), _needs(value)
-        if not bounds or "unsignedCmp" in loop_of(value).attributes:
+        every, needed = signed(_bits(value.type)), [self._values[other] for other in _needs(value)]
+        if not needed or "unsignedCmp" in value.owner.owner.operation.attributes:
             return every
-        lower, upper = (self._values[bound] for bound in bounds)
-        return Range(lower.low, max(upper.high - 1, lower.low))
+        if loop_of(value) is not None:
+            lower, upper = needed
+            return Range(lower.low, max(upper.high - 1, lower.low))
+        start, by, *bounds = needed
+        most = turns(*bounds)
+        found = every if most is None else start.plus(by.times(Range(0, most - 1)))
+        return found if found.within(every) else every
 
     def _node_rule(self, node: Node) -> Range:
         if node.constant is not None:
@@ -184,12 +190,14 @@ def _bits(type_: ir.Type) -> int:
 
 
 def _needs(value: ir.Value) -> list[ir.Value]:
-    """The scalars whose ranges decide that of `value`: of a loop's index, its bounds."""
+    """The scalars whose ranges decide that of `value`: of a loop's index, its bounds; of what a loop advances, start and step as well."""
     if isinstance(value, ir.OpResult):
         op = value.owner.operation
         return list(op.operands) if op.name in _RULES or op.name == "arith.extui" else []
-    loop = loop_of(value)
-    return list(loop.operands)[:2] if loop is not None else []
+    loop, advance = loop_of(value), advance_of(value)
+    if loop is not None:
+        return list(loop.operands)[:2]
+    return [advance.start, advance.step, *advance.bounds] if advance is not None else []
 
 
 def _of_op(name: str, ranges: Sequence[Range], operands: Sequence[ir.Type], result: ir.Type) -> Range:

@@ -83,6 +83,35 @@ def test_indices_of_loops(last_value: LastValue, loop: tuple, range_: Range, div
     assert Ranges().of(result) == ALL  # what a loop carries may be anything
 
 
+ADVANCED = """%lower = arith.constant 0 : i32
+%step = arith.constant {step} : i32
+%first = arith.constant {first} : i32
+%more = arith.constant {more} : i32
+%r = scf.for %i = %lower to %n step %step iter_args(%a = %first) -> (i32) : i32 {{
+  %b = arith.{op} %a, {by} : i32
+  scf.yield %b : i32
+}}"""
+
+
+@pytest.mark.parametrize(
+    ("loop", "range_", "divisor"),
+    [
+        ({"step": 64, "first": 0, "more": 64, "op": "addi", "by": "%more"}, Range(0, 2**31 - 64), 64),
+        ({"step": 64, "first": 32, "more": 16, "op": "addi", "by": "%more"}, Range(32, 2**29 - 16 + 32), 16),
+        ({"step": 1, "first": 0, "more": -1, "op": "addi", "by": "%more"}, Range(-(2**31) + 2, 0), 1),
+        # as many turns times as much wrap around, or anything may be added, or it is something else that is done
+        ({"step": 64, "first": 0, "more": 128, "op": "addi", "by": "%more"}, Range(-(2**31), 2**31 - 128), 128),
+        ({"step": 64, "first": 0, "more": 64, "op": "addi", "by": "%n"}, ALL, 1),
+        ({"step": 64, "first": 0, "more": 64, "op": "muli", "by": "%more"}, ALL, 1),
+    ],
+)
+def test_what_loops_advance(last_value: LastValue, loop: dict, range_: Range, divisor: int) -> None:
+    result = last_value(ADVANCED.format(**loop))
+    carried = result.owner.operation.regions[0].blocks[0].arguments[1]
+    assert Divisibility().of(carried) == divisor
+    assert Ranges().of(carried) == range_
+
+
 def number(name: str, value: int, type_: str = "i32") -> str:
     return f"%{name} = arith.constant {value} : {type_}\n"
 
