@@ -220,6 +220,8 @@ class RowReduction:
                 return None
             stored.append((tensor, padding.number))
             found.append(padding)
+        if any(padding.greater for padding in found) and self.extent <= 2 * self.width:
+            return None  # deciding it costs as much as the vector that it may save
         limits = [limit for padding in found for limit in ends(low, padding, self.extent, self.at(outer, low.zero))]
         if not limits:
             return None
