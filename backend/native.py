@@ -22,7 +22,7 @@ from triton import knobs
 
 from triton_spacemit.backend import folders
 from triton_spacemit.backend.errors import DeviceError
-from triton_spacemit.dialect import abi
+from triton_spacemit.dialect import abi, ime
 
 _SOURCES = Path(__file__).parent / "runtime"
 _SHARED = ("pool.c", "team.c", "services.c", "externals.c")
@@ -70,7 +70,8 @@ def host_library() -> Path:
 @functools.cache
 def guest_program() -> Path:
     """The static riscv64 program that runs kernels under QEMU."""
-    return _build("guest", ("guest.c", *_SHARED), ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64+v", "-static"))
+    sources = ("guest.c", "vectors.c", "ime.c", *_SHARED)
+    return _build("guest", sources, ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64+v", "-static"))
 
 
 def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:
@@ -78,8 +79,9 @@ def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:
         compiler = version("ziglang")
     except PackageNotFoundError:
         raise DeviceError(f"building {name} needs the compiler of the Python package ziglang: pip install ziglang") from None
-    if (_SOURCES / "abi.h").read_text() != abi.header():
-        raise DeviceError(f"{_SOURCES / 'abi.h'} is not that of this compiler (dialect/abi.py): run `make docs`")
+    for header, definition in (("abi.h", abi), ("ime_table.h", ime)):
+        if (_SOURCES / header).read_text() != definition.header():
+            raise DeviceError(f"{_SOURCES / header} is not that of this compiler ({definition.__name__}): run `make docs`")
     flags = (*flags, "-std=gnu11", "-O2", "-Wall", "-s")
     digest = hashlib.sha256(repr((compiler, flags, sources)).encode())
     for source in (*sources, *sorted(path.name for path in _SOURCES.glob("*.h"))):

@@ -101,6 +101,7 @@ class Chip:
     maximum_skips_nan: a maximum and a minimum that are the number where the other operand is NaN (else the second operand).
     streaming_stores: stores past the caches.
     matrix: multiply-adds of products; every chip has, besides, those that LLVM makes of vectors of a fixed length.
+    ime: the generation of SpacemiT's matrix instructions (dialect/ime.py); 0 for none.
 
     What costs more, or less, than one would think:
     in_order: instructions start in the order of the code, so that operands are to be loaded well before they are used.
@@ -132,6 +133,7 @@ class Chip:
     maximum_skips_nan: bool = False
     streaming_stores: bool = False
     matrix: tuple[MatrixTile, ...] = ()
+    ime: int = 0
 
     in_order: bool = False
     slow_division: bool = False
@@ -194,6 +196,7 @@ _X60 = replace(
     marchid=0x8000000058000001,
     native_float16=True,
     matrix=_FACTORS + FLOAT16_FACTORS,
+    ime=1,
     scheduling_model=True,
 )
 _RVA23 = "+m,+a,+f,+d,+c,+v,+zba,+zbb,+zbs,+zfh,+zfhmin,+zfa,+zicond,+zvfh,+zvfhmin,+zvbb,+zvfbfmin,+zvfbfwma,+unaligned-scalar-mem,-relax"
@@ -207,6 +210,7 @@ _X100 = replace(
     native_float16=True,
     native_bfloat16=True,
     matrix=_FACTORS + FLOAT16_FACTORS + BFLOAT16_FACTORS,
+    ime=1,
 )
 
 CHIPS = {
@@ -215,7 +219,7 @@ CHIPS = {
         _X60,
         replace(_X60, name="a60", arch_ids=("0xA03C",), marchid=0x8000000041000001),
         _X100,
-        replace(_X100, name="a100", features=_RVA23 + ",+zvl1024b", vlen=1024, arch_ids=("0xA064",), marchid=0x8000000041000002),
+        replace(_X100, name="a100", features=_RVA23 + ",+zvl1024b", vlen=1024, arch_ids=("0xA064",), marchid=0x8000000041000002, ime=2),
     )
 }
 

@@ -15,9 +15,10 @@ from typing import Protocol, cast
 from triton_spacemit.backend.devices import Clock, get_device
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import active_target
+from triton_spacemit.dialect import ime
 
 _EXECUTED = re.compile(rb"Trace [^\[]*\[[0-9a-f]+/([0-9a-f]+)/")
-_TRANSLATED = re.compile(rb"0x([0-9a-f]+):\s+[0-9a-f]+\s+(\S+)\s*([^\n]*)")
+_TRANSLATED = re.compile(rb"0x([0-9a-f]+):\s+([0-9a-f]+)\s+(\S+)\s*([^\n]*)")
 _LMUL = re.compile(r"\bm(f?)([1248])\b")
 _WHOLE_REGISTERS = re.compile(r"v(?:[ls]|mv)(\d)re?\d*")
 _WIDENING = ("vw", "vfw", "vn", "vfn")
@@ -67,8 +68,10 @@ class ExecutionLog:
                         self._lmul = lmul
                     self._executed[place, self._lmul] += 1
                 elif translated := _TRANSLATED.match(line):
-                    mnemonic = translated[2].decode()
-                    self._translated[translated[1].lstrip(b"0")] = mnemonic, lmul_of(mnemonic, translated[3].decode())
+                    place, word, name, operands = translated.groups()
+                    matrix = ime.decode(int(word, 16))  # which QEMU has no name for
+                    mnemonic = matrix.instruction.mnemonic if matrix else name.decode()
+                    self._translated[place.lstrip(b"0")] = mnemonic, lmul_of(mnemonic, operands.decode())
 
     def close(self) -> Counts:
         """The counts, when every process that writes has ended."""

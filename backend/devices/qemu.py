@@ -39,6 +39,7 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject
 from triton_spacemit.backend.native import guest_program
+from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.abi import STATUS
 from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import CHIPS, Chip
@@ -99,7 +100,7 @@ class QemuDevice:
 
     def command(self, *options: str) -> list[str]:
         """The command that starts a guest, with more options for QEMU."""
-        return [find_qemu(), "-cpu", f"max,vlen={self.chip.vlen}", *options, str(guest_program())]
+        return [find_qemu(), "-cpu", f"max,vlen={self.chip.vlen}", *options, str(guest_program()), str(self.chip.ime)]
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
@@ -242,7 +243,7 @@ class QemuDevice:
             raise DeviceError(f"kernel {kernel.name!r}: {_timeout_text(seconds)}") from None
 
     def _raise_fault(self, session: _Session, guest: Guest, kernel: QemuKernel, seconds: float) -> NoReturn:
-        number, _, address, counter, return_address, *program = guest.control.answers[:8]
+        number, _, address, counter, return_address, *program, rule, word = guest.control.answers[:10]
         if number == 0:
             raise AddressTaken
         start, end = session.placed[kernel]
@@ -256,6 +257,7 @@ class QemuDevice:
             text = f"{_timeout_text(seconds)}; it was {where}"
         else:
             detail = f" at address {address:#x}" if number in (signal.SIGSEGV, signal.SIGBUS) else ""
+            detail = f": {ime.explain(word, rule)}" if rule else detail
             text = f"{_KINDS[signal.Signals(number)]} ({signal.Signals(number).name}){detail}, {where}"
         ids = tuple(ctypes.c_int32(part & 0xFFFFFFFF).value for part in program)
         raise DeviceError(f"kernel {kernel.name!r}, program {ids}: {text}") from None

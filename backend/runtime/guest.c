@@ -1,8 +1,9 @@
 // The persistent riscv64 program that runs kernels for a host process, under QEMU.
 //
-// usage: guest FD. FD is a file that host and guest share: its first bytes are the control block below, and the memory that both see at
-// address A lies at offset A. Guest and host take turns: the guest reports an event and sleeps until the host answers it; the answer to READY
-// and DONE is the next command. Kernels are mapped from the file too, each at an address that was never used before.
+// usage: guest GENERATION FD. FD is a file that host and guest share: its first bytes are the control block below, and the memory that both
+// see at address A lies at offset A. Guest and host take turns: the guest reports an event and sleeps until the host answers it; the answer
+// to READY and DONE is the next command. Kernels are mapped from the file too, each at an address that was never used before.
+// GENERATION is that of the chip's matrix instructions, 0 for none: QEMU takes them for illegal ones, and the signal's handler carries them out.
 // A kernel's access to memory that is not mapped is an event as well: the host may answer with that memory of its own process.
 // Standard input is a pipe that the host holds open; its end means that the host is gone.
 #define _GNU_SOURCE
@@ -18,7 +19,9 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "ime.h"
 #include "runtime.h"
+#include "vectors.h"
 
 enum { CONTROL_BYTES = 1 << 20, TEXT_BYTES = 1 << 17, SIGNAL_STACK_BYTES = 1 << 16 };
 enum { READY = 1, DONE, PRINT, PAGE, FAULT };           // events
@@ -39,6 +42,7 @@ typedef struct Control {
 static Control *control;
 static int file;
 static int paging;
+static int generation;
 static pthread_mutex_t speaking = PTHREAD_MUTEX_INITIALIZER;
 
 static void futex(_Atomic uint32_t *word, int operation, uint32_t value) { syscall(SYS_futex, word, operation, value, NULL, NULL, 0); }
@@ -79,10 +83,27 @@ static int fetch_page(uint64_t address) {
   return (int)answer;
 }
 
-static void on_signal(int signal, siginfo_t *info, void *frame) {
+// The instruction at an address, and 0 where there is a short one: it may be the last of its page.
+static uint32_t word_at(uint64_t address) {
+  uint16_t first;
+  uint32_t word = 0;
+  memcpy(&first, (const void *)address, sizeof first);
+  if ((first & 3) == 3) memcpy(&word, (const void *)address, sizeof word);
+  return word;
+}
+
+void on_signal(int signal, siginfo_t *info, void *frame, const VectorState *state) {
   Context *context = current_context();
   if (signal == SIGUSR1 && !context) {
     signal_busy_thread(SIGUSR1);
+    return;
+  }
+  // Registers of a RISC-V signal frame: the program counter, then x1 (the return address) and on.
+  uint64_t *registers = (uint64_t *)&((ucontext_t *)frame)->uc_mcontext;
+  uint32_t word = signal == SIGILL ? word_at(registers[0]) : 0;
+  int rule = word ? emulate_ime(word, generation, state) : IME_OTHER;
+  if (rule == IME_DONE) {
+    registers[0] += sizeof word;
     return;
   }
   uint64_t address = (uint64_t)info->si_addr;
@@ -90,11 +111,10 @@ static void on_signal(int signal, siginfo_t *info, void *frame) {
   if (signal == SIGSEGV && info->si_code == SEGV_MAPERR && context && paging) answer = fetch_page(address);
   if (answer == MAP_IT || answer == TRY_AGAIN) return;
   pthread_mutex_lock(&speaking);
-  // Registers of a RISC-V signal frame: the program counter, then x1 (the return address) and on.
-  const uint64_t *registers = (const uint64_t *)&((ucontext_t *)frame)->uc_mcontext;
   uint64_t *out = control->out;
   out[0] = answer == TAKEN ? 0 : (uint64_t)signal, out[1] = (uint64_t)info->si_code, out[2] = address, out[3] = registers[0], out[4] = registers[1];
   for (int i = 0; i < 3; i++) out[5 + i] = context ? (uint64_t)context->program_id[i] : UINT64_MAX;
+  out[8] = rule == IME_OTHER ? 0 : (uint64_t)rule, out[9] = word;
   tell_host(FAULT);
   _exit(1);  // the kernel may have written anywhere: the host starts a fresh guest
 }
@@ -162,15 +182,17 @@ static void list_externals(void) {
 }
 
 int main(int count, char **values) {
-  if (count != 2) return 2;
-  file = atoi(values[1]);
+  if (count != 3) return 2;
+  generation = atoi(values[1]);
+  file = atoi(values[2]);
   control = mmap(NULL, CONTROL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   if (control == MAP_FAILED) return 3;
   pthread_t watcher;
   if (pthread_create(&watcher, NULL, watch_host, NULL)) return 4;
   on_thread_start = use_signal_stack;
   use_signal_stack();
-  struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+  struct sigaction action = {.sa_sigaction = enter_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+  sigaddset(&action.sa_mask, SIGUSR1);  // it asks where the kernel is, not where a handler is
   const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGUSR1};
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
   for (uint32_t event = READY;; event = DONE) {

@@ -346,6 +346,22 @@ def test_loops_are_listed_with_those_in_them() -> None:
     assert [(loop.header[-1], loop.depth) for loop in function.nest()] == [("5", 1), ("9", 1), ("2", 2), ("7", 2)]
 
 
+def test_words_of_matrix_instructions_have_their_names() -> None:
+    words = ".word 0xe251382b", ".insn 4, 0xE704BE2B  # a comment", ".insn 0xc22fb02b", ".4byte 0x9e62412b"
+    body = "".join(f"\t{word}\n" for word in words)
+    assembly = f"\t.text\nk:\n# %bb.0:\n\tvsetvli\tt0, zero, e8, m1, ta, ma\n{body}"
+    text, (function,) = read_assembly(assembly, read_llvm("")[1], get_chip("a100"))
+    assert text.lines[2:] == [
+        "    smt.vmadot   v16, v2, v5    # 0xe251382b",
+        "    smt.vmadot3  v28, v8, v16    # 0xe704be2b",
+        "    smt.vmadot   v0, v31, v2, i4    # 0xc22fb02b",
+        "    .word        0x9e62412b",
+    ]
+    found = mix(function.instructions(), get_chip("a100"))
+    assert found.by_kind == {"vector setup": 1.0, "vector integer": 3.0, "scalar integer": 1.0}
+    assert found.vector_registers == len({0, 1, 2, 5, 8, 9, 16, 17, 28, 29, 31})
+
+
 def test_functions_of_a_program_with_threads() -> None:
     _, functions = read_assembly("\t.text\na:\n# %bb.0:\n\tret\nb:\n# %bb.0:\n\tret\n", read_llvm("")[1], get_chip("x60"))
     assert [(type(f), f.name, len(f.instructions())) for f in functions] == [(Function, "a", 1), (Function, "b", 1)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from triton_spacemit.backend.devices.counting import lmul_of
 from triton_spacemit.backend.tools.inspector.locations import Chain, DebugInfo, Text, unescaped
+from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.chips import Chip
 
 _FILE = re.compile(r'\s+\.file\s+(\d+) "((?:[^"\\]|\\.)*)"(?: "((?:[^"\\]|\\.)*)")?')
@@ -19,6 +20,8 @@ _HEADER = re.compile(r"=>\s*This (?:Inner )?Loop Header: Depth=(\d+)")
 _PARENT = re.compile(r"Parent Loop (\w+) Depth=(\d+)")
 _INSIDE = re.compile(r"in Loop: Header=(\w+) Depth=(\d+)")
 _DATA = re.compile(r"\s+\.(byte|half|short|word|long|quad|zero|ascii|asciz|p2align|dword|2byte|4byte|8byte|space)\b")
+# Words in code, as assembly has instructions that LLVM has no name for.
+_WORD = re.compile(r"\s+\.(?:word|long|4byte|insn(?:\s+4,)?)\s+(0x[0-9a-fA-F]+|\d+)\s*(?:#.*)?$")
 _INSTRUCTION = re.compile(r"\s+([a-z][\w.]*)\s*([^#]*?)\s*(?:#\s*(.*))?$")
 
 
@@ -122,10 +125,12 @@ class _Reader:
             self._label(match[1], line)
         elif line.lstrip().startswith("#"):
             self._comment(line)
+        elif self.is_code and (match := _WORD.match(line)):
+            self._word(int(match[1], 0))
         elif not self.is_code and _DATA.match(line) and not line.lstrip().startswith(".p2align"):
             self.text.add("    " + " ".join(line.partition("#")[0].split()))
         elif (match := _INSTRUCTION.match(line)) and self.is_code and not match[1].startswith("."):
-            self._instruction(match)
+            self._instruction(match[1], " ".join(match[2].split()), match[3] or "")
 
     def _place(self, match: re.Match[str]) -> Chain:
         file, number, column, comment = match.groups()
@@ -165,8 +170,12 @@ class _Reader:
         elif match := _INSIDE.search(line):
             self.block.loop = ".L" + match[1]
 
-    def _instruction(self, match: re.Match[str]) -> None:
-        mnemonic, operands, comment = match[1], " ".join(match[2].split()), match[3] or ""
+    def _word(self, word: int) -> None:
+        decoded = ime.decode(word)
+        mnemonic, _, operands = str(decoded or f".word {word:#010x}").partition(" ")
+        self._instruction(mnemonic, operands, f"{word:#010x}" if decoded else "")
+
+    def _instruction(self, mnemonic: str, operands: str, comment: str) -> None:
         shown = f"    {mnemonic:<12} {operands}".rstrip() + (f"    # {comment}" if comment else "")
         if self.block is not None:
             self.block.instructions.append(Instruction(mnemonic, operands, comment, len(self.text.lines)))

@@ -23,7 +23,7 @@ def kind(instruction: Instruction, chip: Chip) -> str:
     name, operands = instruction.mnemonic, instruction.operands
     if not chip.is_riscv:
         return _x86_kind(name, operands)
-    if name.startswith("v"):
+    if name.startswith(("v", "smt.v")):
         if name.startswith("vset"):
             return "vector setup"
         if _RISCV_VECTOR_MEMORY.match(name):
@@ -102,6 +102,8 @@ def _group(instruction: Instruction, position: int) -> int:
     name, lmul = instruction.mnemonic, instruction.lmul
     if match := re.match(r"v(?:[ls]|mv)(\d)r", name):
         return int(match[1])
+    if match := re.match(r"smt\.vmadot(\d?)", name):
+        return 2 if position == 0 or position == 1 and match[1] else 1
     if re.match(r"vm[a-z]+\.(mm?|v)$", name) or (position == 0 and re.match(r"vmf?s?(eq|ne|lt|le|gt|ge|sbf|sif|sof)", name)):
         return 1  # a mask
     if "red" in name and position != 1 or re.match(r"vf?mv\.\w\.[sxf]$", name) and not name.startswith(("vmv.v", "vfmv.v")):

@@ -1,0 +1,11 @@
+// SpacemiT's matrix instructions, carried out by software where the machine has none.
+#pragma once
+#include <stdint.h>
+
+#include "vectors.h"
+
+enum { IME_DONE = 0, IME_OTHER = -1 };  // results beside the rules in ime_table.h
+
+// Carry out the instruction with this word, on a core with this generation of the unit (0 where it has none). The result is IME_DONE,
+// IME_OTHER where the word is no such instruction, or the rule that it breaks, and then nothing is changed.
+int emulate_ime(uint32_t word, int generation, const VectorState *state);
