@@ -64,11 +64,10 @@ class Facts:
         form = self.rows.describe(value) if op is not None else None
         if form is None or form.rest is not None:
             return None
-        extents = [self._node(end) for end in wanted]
-        needed = [self.rows.conditions(check, op, extents) for check in form.checks]
-        condition = None
-        for node in (node for found in needed for node in found):
-            condition = self.b.both(condition, self.emit(node))
+        extents, condition = [self._node(end) for end in wanted], None
+        for check in form.checks:
+            for node in self.rows.conditions(check, op, extents) or ():
+                condition = self.b.both(condition, self.emit(node))
         return Linear(self.emit(form.offset), [self.emit(stride) for stride in form.strides], condition)
 
     def _node(self, emitted: Emitted) -> Node:

@@ -143,3 +143,44 @@ def test_rows(target: str, first: int, rows: int) -> None:
     rows_kernel[(1,)](x, out, first, rows, 50, M=16, N=64)
     mask = torch.from_numpy(wrapped(first + np.arange(16).astype(object)) < rows)[:, None] & (torch.arange(64) < 50)
     assert torch.equal(out, torch.where(mask, x + 1, 0))
+
+
+@triton.jit
+def remainders_kernel(x_ptr, y_ptr, out_ptr, first, rows, N: tl.constexpr):
+    """Rows of an operand that lie beside each other only where nothing wraps around, the remainder or the sum."""
+    i = tl.arange(0, N)
+    places = ((first + i) % rows)[:, None] * N + i[None, :]
+    y = tl.load(y_ptr + i[:, None] * N + i[None, :])
+    tl.store(out_ptr + i[:, None] * N + i[None, :], tl.dot(tl.load(x_ptr + places), y))
+
+
+@pytest.mark.parametrize("first", [0, 5, 30, 2**31 - 10, 2**31 - 16, -3])
+def test_rows_of_products(target: str, first: int) -> None:
+    rows, size = 37, 16
+    x, y = torch.randn(2 * rows, size, generator=torch.Generator().manual_seed(0)), torch.eye(size)
+    out = torch.empty(size, size)
+    remainders_kernel[(1,)](x[rows:], y, out, first, rows, N=size)  # a remainder has the sign of its number
+    places = np.fmod(wrapped(first + np.arange(size).astype(object)).astype(np.int64), rows)
+    assert torch.equal(out, x[rows + torch.from_numpy(places)])
+
+
+@triton.jit
+def smallest(x, i, y, j):
+    left = (x > y) | ((x == y) & (i < j))
+    return tl.where(left, x, y), tl.where(left, i, j)
+
+
+@triton.jit
+def choices_kernel(x_ptr, out_ptr, seed, N: tl.constexpr):
+    i = tl.arange(0, N)
+    _, place = tl.reduce((tl.load(x_ptr + i), i + seed), 0, smallest)
+    tl.store(out_ptr, place)
+
+
+@pytest.mark.parametrize(("seed", "place"), [(0, 3), (2**31 - 100, -(2**31)), (2**31 - N, 2**31 - N + 3)])
+def test_indices_of_a_choice(target: str, seed: int, place: int) -> None:
+    """Of equal elements the one with the least index, which is not the first where indices wrap around."""
+    x, out = torch.zeros(N), torch.zeros(1, dtype=torch.int32)
+    x[3:] = 1
+    choices_kernel[(1,)](x, out, seed, N=N)
+    assert out.item() == place
