@@ -40,6 +40,7 @@ pytest: qemu browser
 # What is generated from docstrings and definitions; tests fail where it is stale.
 docs: $(VENV)/installed
 	$(BIN)/python -m triton_spacemit.dialect.abi > backend/runtime/abi.h
+	$(BIN)/python -m triton_spacemit.backend.protocol > backend/runtime/protocol.h
 	$(BIN)/python -m triton_spacemit.dialect.ime > backend/runtime/ime_table.h
 	$(BIN)/python -m triton_spacemit.dialect.reference > docs/dialect.md
 	$(BIN)/python -m triton_spacemit.passes.reference > docs/passes.md

@@ -20,11 +20,13 @@ from pathlib import Path
 
 from triton import knobs
 
-from triton_spacemit.backend import folders
+from triton_spacemit.backend import folders, protocol
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.dialect import abi, ime
 
 _SOURCES = Path(__file__).parent / "runtime"
+#: Headers that are written from a module, which has their text.
+_WRITTEN = {"abi.h": abi, "ime_table.h": ime, "protocol.h": protocol}
 _SHARED = ("pool.c", "team.c", "services.c", "externals.c")
 
 
@@ -79,9 +81,9 @@ def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:
         compiler = version("ziglang")
     except PackageNotFoundError:
         raise DeviceError(f"building {name} needs the compiler of the Python package ziglang: pip install ziglang") from None
-    for header, definition in (("abi.h", abi), ("ime_table.h", ime)):
-        if (_SOURCES / header).read_text() != definition.header():
-            raise DeviceError(f"{_SOURCES / header} is not that of this compiler ({definition.__name__}): run `make docs`")
+    for written, definition in _WRITTEN.items():
+        if (_SOURCES / written).read_text() != definition.header():
+            raise DeviceError(f"{_SOURCES / written} is not what {definition.__name__} defines: run `make docs`")
     flags = (*flags, "-std=gnu11", "-O2", "-Wall", "-s")
     digest = hashlib.sha256(repr((compiler, flags, sources)).encode())
     for source in (*sources, *sorted(path.name for path in _SOURCES.glob("*.h"))):

@@ -9,6 +9,7 @@ compiled for or a later one. Any other change makes that version `OLDEST` as wel
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 VERSION = 1
 OLDEST = 1
@@ -39,7 +40,7 @@ class Field:
     @property
     def size(self) -> int:
         """Bytes of one value; types without a size of their own are pointers."""
-        return _BYTES.get(self.type, _POINTER_BYTES)
+        return _BYTES.get(self.type.removeprefix("_Atomic "), _POINTER_BYTES)
 
     @property
     def declaration(self) -> str:
@@ -88,6 +89,17 @@ class Struct:
         """Bytes in all."""
         last, alignment = self.fields[-1], max(field.size for field in self.fields)
         return -(-(self.offset(last.name) + last.size * last.count) // alignment) * alignment
+
+    def as_ctypes(self) -> Any:
+        """The same as a class of ctypes."""
+        import ctypes
+
+        known = {"char": ctypes.c_char, "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64}
+        fields: list[tuple[str, Any]] = []
+        for field in self.fields:
+            type_: Any = known.get(field.type.removeprefix("_Atomic "), ctypes.c_void_p)
+            fields.append((field.name, type_ * field.count if field.count > 1 else type_))
+        return type(self.name, (ctypes.Structure,), {"_fields_": fields})
 
     def definition(self) -> str:
         """The struct in C, each field with its offset and what it is, and an assertion of every offset."""

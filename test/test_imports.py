@@ -23,7 +23,7 @@ ROWS = {
     "backend": (
         ("errors", "folders", "options", "devices"),  # `devices/__init__.py` is the protocol of all devices
         ("knobs",),
-        ("elf", "loader", "native"),
+        ("elf", "loader", "native", "protocol"),
         ("devices.*",),
         ("language*", "frontend*", "assembly", "cache", "overrides", "launch_path", "launcher"),
         ("patches",),

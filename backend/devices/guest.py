@@ -1,7 +1,7 @@
 """The host's end of the guest process: starting and ending it, taking turns with it, and the memory that both see.
 
 The shared file is sparse: what host and guest see at address A lies at offset A, so that a pointer means the same on both sides and
-nothing has to be allocated. The layout of the control block is that of `Control` in runtime/guest.c.
+nothing has to be allocated. What both say is in protocol.py.
 """
 
 import ctypes
@@ -17,12 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.backend.protocol import CONTROL, CONTROL_BYTES, TEXT_BYTES, Command, Event
 
-READY, DONE, PRINT, PAGE_FAULT, FAULT = 1, 2, 3, 4, 5
-MAP, UNMAP, LAUNCH, EXTERNALS = 1, 2, 3, 4
-# What the guest is to do about a page that it misses.
-UNKNOWN, MAP_IT, TRY_AGAIN = 0, 1, 2
-_TEXT_BYTES, _CONTROL_BYTES, _FILE_BYTES = 1 << 17, 1 << 20, 1 << 47
+_FILE_BYTES = 1 << 47
 _FUTEX = 202 if platform.machine() in ("x86_64", "AMD64") else 98
 _WAIT, _WAKE = 0, 1
 _PUNCH_HOLE_KEEP_SIZE = 3
@@ -44,16 +41,7 @@ class GuestTimeout(DeviceError):
     """The guest did not answer in time."""
 
 
-class _Control(ctypes.Structure):
-    _fields_ = (
-        ("event_bell", ctypes.c_uint32),
-        ("command_bell", ctypes.c_uint32),
-        ("event", ctypes.c_uint32),
-        ("command", ctypes.c_uint32),
-        ("operands", ctypes.c_uint64 * 16),
-        ("answers", ctypes.c_uint64 * 16),
-        ("text", ctypes.c_char * _TEXT_BYTES),
-    )
+_Control = CONTROL.as_ctypes()
 
 
 class _Timespec(ctypes.Structure):
@@ -70,7 +58,7 @@ class Guest:
     def __init__(self, command: Sequence[str], pass_fds: Sequence[int] = ()) -> None:
         self.file = os.memfd_create("triton-spacemit")
         os.ftruncate(self.file, _FILE_BYTES)
-        self._memory = mmap.mmap(self.file, _CONTROL_BYTES)
+        self._memory = mmap.mmap(self.file, CONTROL_BYTES)
         self.control = _Control.from_buffer(self._memory)
         self._rows = ctypes.sizeof(_Control)
         self._event_seen = 0
@@ -110,7 +98,7 @@ class Guest:
 
     def tell(self, command: int, *operands: int, payload: bytes = b"") -> None:
         """Answer the last event: with a command, where that was READY or DONE."""
-        if len(payload) > _CONTROL_BYTES - self._rows:
+        if len(payload) > CONTROL_BYTES - self._rows:
             raise DeviceError(f"{len(payload)} bytes of arguments are more than the guest takes")
         self._memory[self._rows : self._rows + len(payload)] = payload
         self.control.command = command
@@ -142,14 +130,14 @@ class Guest:
 
     def _do(self, command: int, *operands: int, payload: bytes = b"") -> None:
         self.tell(command, *operands, payload=payload)
-        if self.wait(time.monotonic() + 60) != DONE:
+        if self.wait(time.monotonic() + 60) != Event.DONE:
             raise GuestDied(f"the guest failed between launches: {self._error_text()}")
 
     def _list_externals(self) -> dict[str, int]:
-        self._do(EXTERNALS)
+        self._do(Command.EXTERNALS)
         count = self.control.answers[0]
         start = _Control.text.offset
-        names = self._memory[start : start + _TEXT_BYTES].split(b"\0")[:count]
+        names = self._memory[start : start + TEXT_BYTES].split(b"\0")[:count]
         addresses = (ctypes.c_uint64 * count).from_buffer_copy(self._memory, self._rows)
         return {name.decode(): address for name, address in zip(names, addresses, strict=True)}
 
@@ -157,7 +145,7 @@ class Guest:
         """Map (start, end, rights) of the shared file in the guest. Raises AddressTaken where one cannot be."""
         if ranges:
             rows = [value for start, end, rights in ranges for value in (start, end - start, rights, private)]
-            self._do(MAP, len(ranges), payload=bytes((ctypes.c_uint64 * len(rows))(*rows)))
+            self._do(Command.MAP, len(ranges), payload=bytes((ctypes.c_uint64 * len(rows))(*rows)))
             if self.control.answers[0]:
                 raise AddressTaken
 
@@ -165,7 +153,7 @@ class Guest:
         """Unmap (start, end) in the guest and free the memory behind it."""
         if ranges:
             rows = [value for start, end in ranges for value in (start, end - start)]
-            self._do(UNMAP, len(ranges), payload=bytes((ctypes.c_uint64 * len(rows))(*rows)))
+            self._do(Command.UNMAP, len(ranges), payload=bytes((ctypes.c_uint64 * len(rows))(*rows)))
             for start, end in ranges:
                 _libc.fallocate(self.file, _PUNCH_HOLE_KEEP_SIZE, ctypes.c_long(start), ctypes.c_long(end - start))
 

@@ -18,17 +18,7 @@ from triton_spacemit.dialect.chips import Chip
 _READ, _WRITE, _EXECUTE, _PRIVATE_ANONYMOUS = 1, 2, 4, 0x22
 
 
-_CTYPES: dict[str, Any] = {"int32_t": ctypes.c_int32, "uint64_t": ctypes.c_uint64, "char": ctypes.c_char}
-
-
-def structure(struct: abi.Struct) -> Any:
-    """The class of a struct of the ABI."""
-    types = [_CTYPES.get(field.type, ctypes.c_void_p) for field in struct.fields]
-    fields = [(field.name, type_ * field.count if field.count > 1 else type_) for field, type_ in zip(struct.fields, types, strict=True)]
-    return type(struct.name, (ctypes.Structure,), {"_fields_": fields})
-
-
-Program, Failure = structure(abi.PROGRAM), structure(abi.FAILURE)
+Program, Failure = abi.PROGRAM.as_ctypes(), abi.FAILURE.as_ctypes()
 
 
 class _External(ctypes.Structure):

@@ -20,14 +20,6 @@ from triton_spacemit.backend.devices import Clock, Signature
 from triton_spacemit.backend.devices.counting import Counts, ExecutionLog
 from triton_spacemit.backend.devices.find_qemu import find_qemu
 from triton_spacemit.backend.devices.guest import (
-    DONE,
-    FAULT,
-    LAUNCH,
-    MAP_IT,
-    PAGE_FAULT,
-    PRINT,
-    TRY_AGAIN,
-    UNKNOWN,
     AddressTaken,
     Guest,
     GuestDied,
@@ -39,6 +31,7 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject
 from triton_spacemit.backend.native import guest_program
+from triton_spacemit.backend.protocol import Command, Event, Page
 from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.abi import STATUS
 from triton_spacemit.dialect.artifact import Artifact
@@ -163,7 +156,7 @@ class QemuDevice:
                 self._map_tensors(session, guest, mirror)
                 entry = self._place(session, guest, kernel)
                 threads = session.threads or knobs.num_threads
-                guest.tell(LAUNCH, entry, kernel.scratch_bytes, len(slots), *grid, threads, mirror.reaches, payload=slots)
+                guest.tell(Command.LAUNCH, entry, kernel.scratch_bytes, len(slots), *grid, threads, mirror.reaches, payload=slots)
                 self._serve(session, guest, kernel, mirror)
             except AddressTaken:
                 session.close()
@@ -225,18 +218,18 @@ class QemuDevice:
         seconds = knobs.timeout
         deadline = time.monotonic() + seconds if seconds > 0 else None
         try:
-            while (event := guest.wait(deadline)) != DONE:
-                if event == PRINT:
+            while (event := guest.wait(deadline)) != Event.DONE:
+                if event == Event.PRINT:
                     guest.print_text()
                     guest.tell(0)
-                elif event == PAGE_FAULT:
+                elif event == Event.PAGE_FAULT:
                     guest.tell(0, *_page(mirror, guest.control.answers[0]))
-                elif event == FAULT:
+                elif event == Event.FAULT:
                     self._raise_fault(session, guest, kernel, seconds)
         except GuestTimeout:
             guest.interrupt()
             try:
-                if guest.wait(time.monotonic() + 2) == FAULT:
+                if guest.wait(time.monotonic() + 2) == Event.FAULT:
                     self._raise_fault(session, guest, kernel, seconds)
             except (GuestTimeout, GuestDied):
                 pass
@@ -275,9 +268,9 @@ class QemuDevice:
 def _page(mirror: Mirror, address: int) -> tuple[int, ...]:
     """The answer to a page that the guest misses: what to do, start, size and rights."""
     if mirror.has(address):
-        return TRY_AGAIN, 0, 0, 0
+        return Page.TRY_AGAIN, 0, 0, 0
     page = mirror.fetch(address)
-    return (MAP_IT, page[0], page[1] - page[0], page[2]) if page else (UNKNOWN, 0, 0, 0)
+    return (Page.MAP_IT, page[0], page[1] - page[0], page[2]) if page else (Page.UNKNOWN, 0, 0, 0)
 
 
 def _timeout_text(seconds: float) -> str:

@@ -20,34 +20,26 @@
 #include <unistd.h>
 
 #include "ime.h"
+#include "protocol.h"
 #include "runtime.h"
 #include "vectors.h"
 
-enum { CONTROL_BYTES = 1 << 20, TEXT_BYTES = 1 << 17, SIGNAL_STACK_BYTES = 1 << 16 };
-enum { READY = 1, DONE, PRINT, PAGE, FAULT };           // events
-enum { MAP = 1, UNMAP, LAUNCH, EXTERNALS };              // commands
-enum { UNKNOWN = 0, MAP_IT, TRY_AGAIN, TAKEN };          // answers to PAGE; TAKEN is the guest's own: QEMU itself lies there
-enum { OPERANDS = 16 };
-
-// Mirrored by `_Control` in devices/qemu.py.
-typedef struct Control {
-  _Atomic uint32_t event_bell, command_bell;
-  uint32_t event, command;
-  uint64_t in[OPERANDS];   // of the command or answer
-  uint64_t out[OPERANDS];  // of the event
-  char text[TEXT_BYTES];   // of the event, with its length in `out[0]`
-  uint64_t arguments[];    // of LAUNCH; rows of MAP and UNMAP; addresses of EXTERNALS
-} Control;
+enum { SIGNAL_STACK_BYTES = 1 << 16 };
+enum { TAKEN = TRY_AGAIN + 1 };  // besides the host's answers to PAGE_FAULT: QEMU itself lies there
 
 static Control *control;
 static int file;
+
+// What lies behind the control block.
+static uint64_t *rows(void) { return (uint64_t *)(control + 1); }
+
 static int paging;
 static int generation;
 static pthread_mutex_t speaking = PTHREAD_MUTEX_INITIALIZER;
 
 static void futex(_Atomic uint32_t *word, int operation, uint32_t value) { syscall(SYS_futex, word, operation, value, NULL, NULL, 0); }
 
-// Report an event and wait for the host's answer, which the caller finds in `control->in`. The caller holds `speaking`.
+// Report an event and wait for the host's answer, which the caller finds in `control->operands`. The caller holds `speaking`.
 static void tell_host(uint32_t event) {
   uint32_t seen = atomic_load(&control->command_bell);
   control->event = event;
@@ -61,7 +53,7 @@ void write_output(const char *text, size_t size) {
   while (size) {
     size_t part = size < TEXT_BYTES ? size : TEXT_BYTES;
     memcpy(control->text, text, part);
-    control->out[0] = part;
+    control->answers[0] = part;
     tell_host(PRINT);
     text += part, size -= part;
   }
@@ -75,10 +67,10 @@ static int map_range(uint64_t start, uint64_t size, int rights, int flags) {
 // Ask for the host's own memory around an address and map it. Two threads may miss the same page: the second only has to try again.
 static int fetch_page(uint64_t address) {
   pthread_mutex_lock(&speaking);
-  control->out[0] = address;
-  tell_host(PAGE);
-  uint64_t answer = control->in[0], start = control->in[1], size = control->in[2];
-  if (answer == MAP_IT && !map_range(start, size, (int)control->in[3], MAP_SHARED)) answer = TAKEN;
+  control->answers[0] = address;
+  tell_host(PAGE_FAULT);
+  uint64_t answer = control->operands[0], start = control->operands[1], size = control->operands[2];
+  if (answer == MAP_IT && !map_range(start, size, (int)control->operands[3], MAP_SHARED)) answer = TAKEN;
   pthread_mutex_unlock(&speaking);
   return (int)answer;
 }
@@ -111,7 +103,7 @@ void on_signal(int signal, siginfo_t *info, void *frame, const VectorState *stat
   if (signal == SIGSEGV && info->si_code == SEGV_MAPERR && context && paging) answer = fetch_page(address);
   if (answer == MAP_IT || answer == TRY_AGAIN) return;
   pthread_mutex_lock(&speaking);
-  uint64_t *out = control->out;
+  uint64_t *out = control->answers;
   out[0] = answer == TAKEN ? 0 : (uint64_t)signal, out[1] = (uint64_t)info->si_code, out[2] = address, out[3] = registers[0], out[4] = registers[1];
   for (int i = 0; i < 3; i++) out[5 + i] = context ? (uint64_t)context->program_id[i] : UINT64_MAX;
   out[8] = rule == IME_OTHER ? 0 : (uint64_t)rule, out[9] = word;
@@ -135,10 +127,10 @@ static void *watch_host(void *unused) {
 
 // Rows of start, size, rights and whether the mapping is private (a kernel's image).
 static void map_ranges(void) {
-  const uint64_t *row = control->arguments;
-  for (uint64_t i = 0; i < control->in[0]; i++, row += 4) {
+  const uint64_t *row = rows();
+  for (uint64_t i = 0; i < control->operands[0]; i++, row += 4) {
     if (!map_range(row[0], row[1], (int)row[2], row[3] ? MAP_PRIVATE : MAP_SHARED)) {
-      control->out[0] = (uint64_t)errno;
+      control->answers[0] = (uint64_t)errno;
       return;
     }
     if (row[2] & PROT_EXEC) __builtin___clear_cache((char *)row[0], (char *)row[0] + row[1]);
@@ -146,29 +138,29 @@ static void map_ranges(void) {
 }
 
 static void unmap_ranges(void) {
-  const uint64_t *row = control->arguments;
-  for (uint64_t i = 0; i < control->in[0]; i++, row += 2) munmap((void *)row[0], row[1]);
+  const uint64_t *row = rows();
+  for (uint64_t i = 0; i < control->operands[0]; i++, row += 2) munmap((void *)row[0], row[1]);
 }
 
 static void launch(void) {
   uint64_t in[OPERANDS];
-  memcpy(in, control->in, sizeof in);  // events of the launch use the control block
+  memcpy(in, control->operands, sizeof in);  // events of the launch use the control block
   uint64_t *arguments = malloc(in[2] ? in[2] : 1);
   if (!arguments) {
-    control->out[0] = NO_MEMORY;
+    control->answers[0] = NO_MEMORY;
     return;
   }
-  memcpy(arguments, control->arguments, in[2]);
+  memcpy(arguments, rows(), in[2]);
   Program program = {(Kernel)in[0], in[1]};
   paging = in[7] != 0;
   uint64_t result = (uint64_t)run_grid(&program, arguments, (int32_t)in[3], (int32_t)in[4], (int32_t)in[5], (int32_t)in[6]);
   free(arguments);
   if (result == FAILED) {
     const Failure *failure = last_failure();
-    for (int i = 0; i < 3; i++) control->out[1 + i] = (uint64_t)failure->program_id[i];
+    for (int i = 0; i < 3; i++) control->answers[1 + i] = (uint64_t)failure->program_id[i];
     strcpy(control->text, failure->message);
   }
-  control->out[0] = result;
+  control->answers[0] = result;
 }
 
 static void list_externals(void) {
@@ -176,9 +168,9 @@ static void list_externals(void) {
   uint64_t count = 0;
   for (const External *row = externals; row->name; row++, count++) {
     text = stpcpy(text, row->name) + 1;
-    control->arguments[count] = (uint64_t)row->address;
+    rows()[count] = (uint64_t)row->address;
   }
-  control->out[0] = count;
+  control->answers[0] = count;
 }
 
 int main(int count, char **values) {
@@ -199,7 +191,7 @@ int main(int count, char **values) {
     pthread_mutex_lock(&speaking);
     tell_host(event);
     pthread_mutex_unlock(&speaking);
-    control->out[0] = 0;
+    control->answers[0] = 0;
     switch (control->command) {
       case MAP: map_ranges(); break;
       case UNMAP: unmap_ranges(); break;

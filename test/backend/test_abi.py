@@ -2,33 +2,33 @@
 
 import ctypes
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from triton_spacemit.backend import native
-from triton_spacemit.backend.devices.host import structure
+from triton_spacemit.backend import native, protocol
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.dialect import abi
 
 RUNTIME = Path(native.__file__).parent / "runtime"
 
 
-def test_the_header_is_not_stale() -> None:
-    assert (RUNTIME / "abi.h").read_text() == abi.header(), "backend/runtime/abi.h is stale: run `make docs`"
+@pytest.mark.parametrize(("name", "module"), [("abi.h", abi), ("protocol.h", protocol)])
+def test_the_headers_are_not_stale(name: str, module: ModuleType) -> None:
+    assert (RUNTIME / name).read_text() == module.header(), f"backend/runtime/{name} is stale: run `make docs`"
 
 
 def test_a_stale_header_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(abi, "VERSION", abi.VERSION + 1)
     native.host_library.cache_clear()
-    with pytest.raises(DeviceError, match=r"abi\.h is not that of this compiler"):
+    with pytest.raises(DeviceError, match=r"abi\.h is not what triton_spacemit\.dialect\.abi defines"):
         native.host_library()
 
 
-@pytest.mark.parametrize("struct", [abi.CONTEXT, abi.SERVICES, abi.PROGRAM, abi.FAILURE], ids=lambda struct: struct.name)
+@pytest.mark.parametrize("struct", [abi.CONTEXT, abi.SERVICES, abi.PROGRAM, abi.FAILURE, protocol.CONTROL], ids=lambda struct: struct.name)
 def test_ctypes_lays_it_out_alike(struct: abi.Struct) -> None:
-    made = structure(struct)
+    made = struct.as_ctypes()
     assert {name: getattr(made, name).offset for name in struct.offsets()} == struct.offsets()
     assert ctypes.sizeof(made) == struct.size
 
@@ -39,7 +39,7 @@ def test_fields_behind_smaller_ones_are_aligned() -> None:
     )
     assert struct.offsets() == {"a": 0, "b": 4, "c": 8, "d": 16}
     assert struct.size == 24
-    made = structure(replace(struct, fields=struct.fields))
+    made = struct.as_ctypes()
     assert ctypes.sizeof(made) == 24
 
 
