@@ -28,7 +28,7 @@ class Linear:
 
 
 class Facts:
-    """Answers about one function. `values` gives the new code's value of a scalar, and the scalar that a block repeats."""
+    """Answers about one function. `scalar` gives the new code's value of a scalar, `repeated` the one that a block repeats."""
 
     def __init__(self, builder: Builder, scalar: Callable[[ir.Value], Emitted], repeated: Callable[[ir.Value], Emitted | None]) -> None:
         self.b = builder

@@ -376,3 +376,62 @@ func.func @replicated(%x: !llvm.ptr, %y: !llvm.ptr) {
   "xsmt.descriptor_store"(%y, %w, %c128, %c1, %c0, %c0, %c64, %c128) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x128xf32>, i64, i64, i64, i64, i64, i64) -> ()
   return
 }
+
+// -----
+
+// A row that is filled up with -inf ends at its bound, less its maximum too, if that is greater than -inf.
+// CHECK-LABEL: func.func @exponentials
+func.func @exponentials(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %infinite = arith.constant 0xFF800000 : f32
+  // CHECK: scf.for
+  // CHECK: vector.reduction <maxnumf>
+  // CHECK: %[[NUMBER:.*]] = arith.cmpf ogt, %[[MAX:.*]], %{{.*}} : f32
+  // CHECK: %[[END:.*]] = arith.select %[[NUMBER]], %arg2, %c1024_i64
+  // CHECK: %[[STOP:.*]] = arith.minsi %[[END]], %c1024_i64
+  // CHECK: scf.for {{.*}} to %[[STOP]] step
+  // CHECK: math.exp
+  // CHECK: vector.reduction <add>
+  %v = "xsmt.descriptor_load"(%x, %c1, %c0, %n, %infinite) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1>} : (!llvm.ptr, i64, i64, i64, f32) -> tensor<1024xf32>
+  %m = "tt.reduce"(%v) <{axis = 0 : i32}> ({
+  ^bb0(%a: f32, %b: f32):
+    %r = arith.maxnumf %a, %b : f32
+    "tt.reduce.return"(%r) : (f32) -> ()
+  }) : (tensor<1024xf32>) -> f32
+  %s = "tt.splat"(%m) : (f32) -> tensor<1024xf32>
+  %d = arith.subf %v, %s : tensor<1024xf32>
+  %e = math.exp %d : tensor<1024xf32>
+  %t = "tt.reduce"(%e) <{axis = 0 : i32}> ({
+  ^bb0(%a: f32, %b: f32):
+    %r = arith.addf %a, %b : f32
+    "tt.reduce.return"(%r) : (f32) -> ()
+  }) : (tensor<1024xf32>) -> f32
+  llvm.store %t, %y : f32, !llvm.ptr
+  return
+}
+
+// -----
+
+// Less another number for each element, any of which may be -inf or NaN, it does not end there.
+// CHECK-LABEL: func.func @differences
+func.func @differences(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  %infinite = arith.constant 0xFF800000 : f32
+  // CHECK-NOT: arith.cmpf
+  // CHECK: scf.for {{.*}} to %c1024_i64 step
+  // CHECK: vector.reduction <add>
+  %v = "xsmt.descriptor_load"(%x, %c1, %c0, %n, %infinite) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1>} : (!llvm.ptr, i64, i64, i64, f32) -> tensor<1024xf32>
+  %w = "xsmt.descriptor_load"(%y, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %d = arith.subf %v, %w : tensor<1024xf32>
+  %e = math.exp %d : tensor<1024xf32>
+  %t = "tt.reduce"(%e) <{axis = 0 : i32}> ({
+  ^bb0(%a: f32, %b: f32):
+    %r = arith.addf %a, %b : f32
+    "tt.reduce.return"(%r) : (f32) -> ()
+  }) : (tensor<1024xf32>) -> f32
+  llvm.store %t, %y : f32, !llvm.ptr
+  return
+}
