@@ -26,6 +26,7 @@ class Costs:
     computing_group: the same for a loop that computes much.
     stack_bytes: a buffer up to this size is an alloca, which LLVM can keep in registers; a larger one lies in scratch memory.
     loop_elements: from so many elements on, a value that is broadcast is worth a loop of its own.
+    reduced_in_turns: from so many elements of a row on, combining lanes in every turn of a loop costs less than the block in memory.
 
     Products (docs/loops.md):
     tile_group: registers of a vector of sums. tile_unroll, tile_unroll_long: steps of k in one turn of a tile's loop, and from
@@ -52,6 +53,7 @@ class Costs:
     computing_group: int = 2
     stack_bytes: int = 2048
     loop_elements: int = 4
+    reduced_in_turns: int = 64
 
     tile_group: int = 4
     tile_unroll: int = 16

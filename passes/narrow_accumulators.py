@@ -22,12 +22,11 @@ func.func @sum(%x: tensor<128xf32>, %first: index, %last: index, %step: index) -
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.module import operations
+from triton_spacemit.dialect.module import chip_of, operations
 from triton_spacemit.dialect.tt import combining_op
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.rewriting import carrying, create, last_of, only_user
 
-_SHORT = 64  # along the reduced dimension: below, combining lanes in every turn costs more than the block in memory
 # Functions that give their start back, taken any number of times; others have to start at what does not change a result.
 _IDEMPOTENT = {f"arith.{name}" for name in "maxnumf minnumf maximumf minimumf maxsi minsi maxui minui andi ori".split()}
 _FROM_ZERO = {"arith.addf", "arith.addi", "arith.xori"}
@@ -35,15 +34,17 @@ _FROM_ZERO = {"arith.addf", "arith.addi", "arith.xori"}
 
 def narrow_accumulators(module: ir.Module) -> None:
     """Run the pass on `module`."""
+    least = chip_of(module).costs.reduced_in_turns
     with module.context:
         for loop in operations(module.operation, "scf.for"):
-            found = {number: reduction for number in range(len(loop.results)) if (reduction := _reduction(loop, number)) is not None}
+            numbers = range(len(loop.results))
+            found = {number: reduction for number in numbers if (reduction := _reduction(loop, number, least)) is not None}
             if found:
                 _narrow(loop, found)
 
 
-def _reduction(loop: ir.Operation, number: int) -> ir.Operation | None:
-    """The reduction that alone reads the carried block `number`, where each turn does the same to it."""
+def _reduction(loop: ir.Operation, number: int, least: int) -> ir.Operation | None:
+    """The reduction of at least `least` elements that alone reads the carried block `number`, where each turn does the same to it."""
     result, body = loop.results[number], loop.regions[0].blocks[0]
     if not isinstance(result.type, ir.RankedTensorType):
         return None
@@ -54,7 +55,7 @@ def _reduction(loop: ir.Operation, number: int) -> ir.Operation | None:
     if update.name != kind or last_of(body).operands[number] != update.results[0] or only_user(update.results[0]) is None:
         return None
     type_, start = result.type, constant_of(loop.operands[3 + number])
-    if start is None or type_.shape[reduction.attributes["axis"].value] < _SHORT or type_.element_type.width < 32:
+    if start is None or type_.shape[reduction.attributes["axis"].value] < least or type_.element_type.width < 32:
         return None
     return reduction if kind in _IDEMPOTENT or (kind in _FROM_ZERO and start.value == 0) else None
 

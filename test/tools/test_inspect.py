@@ -211,7 +211,11 @@ def test_every_stage_leads_back_to_the_source(inspected: tuple[Kernel, Stages], 
 def test_the_tiles_of_a_product_lead_to_its_line(program: Path) -> None:
     kernel = find_kernel(f"{program}:product", "*fp32:16, *fp32:16, *fp32:16, i32", ["BLOCK=32"], "x60")
     assert kernel.constants == {"BLOCK": 32}
-    text = collect(kernel).panes[-1].text
+    stages = collect(kernel)
+    (tile,) = stages.tiles
+    assert tile.startswith("product of 32 x 32 and 32 x 32: llvm.riscv.vfmacc of f32, ")
+    assert describe(kernel, stages, None)["launch"]["Tiles"] == tile
+    text = stages.panes[-1].text
     products = {place[-1][:2] for line, place in zip(text.lines, text.places, strict=True) if "vfmacc.vf" in line}
     assert products == {(str(program), line_of(program, "tl.dot("))}
 

@@ -79,6 +79,8 @@ def _launch(kernel: Kernel, stages: Stages, chip: Chip) -> dict[str, str]:
     if kernel.constants:
         constants = {name: getattr(value, "__name__", value) for name, value in kernel.constants.items()}
         shown["Constants"] = "\n".join(f"{name} = {value}" for name, value in constants.items())
+    if stages.tiles:
+        shown["Tiles"] = "\n".join(stages.tiles)
     scratch = metadata["shared"] if metadata["shared"] > 1 else 0  # it is never 0 in the metadata
     shown["Scratch"] = f"{scratch:,} bytes a program"
     shown["Object"] = f"{stages.object_bytes:,} bytes"

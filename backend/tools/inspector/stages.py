@@ -25,7 +25,7 @@ class Pane:
 
 @dataclass
 class Stages:
-    """What there is to see of a kernel. kernel_place: where its function begins."""
+    """What there is to see of a kernel. kernel_place: where its function begins. tiles: the tile of each product, and why it has that."""
 
     kernel_place: Chain = ()
     panes: list[Pane] = field(default_factory=list)
@@ -33,15 +33,17 @@ class Stages:
     times_ms: dict[str, float] = field(default_factory=dict)
     object_bytes: int = 0
     notes: list[str] = field(default_factory=list)
+    tiles: list[str] = field(default_factory=list)
 
 
 def collect(kernel: Kernel) -> Stages:
     """Every stage of `kernel`. What the cache does not hold is lowered again from its TTIR, which the cached texts are checked against."""
-    from triton_spacemit.passes import codegen
+    from triton_spacemit.passes import codegen, remarks
 
     chip = get_chip(kernel.chip)
     result = Stages()
-    texts = _lower(kernel, {})
+    with remarks.heard(lambda _, text: result.tiles.append(text)):
+        texts = _lower(kernel, {})
     result.times_ms = {}
     _lower(kernel, result.times_ms)  # a second time: the first also imports modules, which takes longer than the stages do
 
