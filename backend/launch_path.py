@@ -42,8 +42,8 @@ def do_compile(original: Callable[..., Any]) -> Callable[..., Any]:
     A function makes the dictionary of its keys by a method that it was bound to when it was defined, which may be long before this.
     """
 
-    def _do_compile(self: Any, key: str, signature: Any, device: Any, *rest: Any) -> Any:
-        kernel = original(self, key, signature, device, *rest)
+    def _do_compile(self: Any, key: str, signature: Any, device: Any, *rest: Any, **named: Any) -> Any:
+        kernel = original(self, key, signature, device, *rest, **named)
         kernels, keys, target, backend, binder = self.device_caches[device]
         if target.backend == "cpu" and type(keys) is not Keys:
             self.device_caches[device] = kernels, Keys(keys), target, backend, binder

@@ -195,3 +195,22 @@ def test_aggregates_and_constexpr_functions():
     out = torch.arange(8.0)
     aggregate_kernel[(1,)](out, 3)
     assert torch.equal(out, (torch.arange(8.0) + 1) * 2 + 3)
+
+
+def test_a_kernel_is_loaded_before_its_first_launch():
+    """From what a hook was told of it when it was compiled, as services do when they start."""
+
+    @triton.jit
+    def fill(out, n, BLOCK: tl.constexpr):
+        i = tl.arange(0, BLOCK)
+        tl.store(out + i, n, i < n)
+
+    told = []
+    with knobs.runtime.scope():
+        knobs.runtime.jit_cache_hook = lambda compile, **_: told.append(compile["specialization_data"])
+        fill[(1,)](torch.zeros(8), 5, BLOCK=8)
+    fill.device_caches.clear()
+    out = torch.zeros(8)
+    kernel = fill.preload(told[0])
+    assert fill[(1,)](out, 5, BLOCK=8) is kernel
+    assert out.tolist() == [5, 5, 5, 5, 5, 0, 0, 0]
