@@ -3,7 +3,7 @@
 Known ones are remembered; others follow from the op that gives the block, where that works element by element, by rows or by columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch_mlir import ir
 
@@ -64,27 +64,29 @@ class Matrices:
     def derived(self, op: ir.Operation) -> ir.Value | None:
         """The matrix of an op's result from the matrices of its operands; None where it does not follow from them."""
         type_ = op.results[0].type
-        if rank(type_) != 4:
+        rule = _RULES.get(op.name)
+        if rule is None and op.name.startswith(("arith.", "math.")):
+            rule = Matrices._elementwise
+        return None if rule is None or rank(type_) != 4 else rule(self, op, matrix_type(type_))
+
+    def _constant(self, op: ir.Operation, target: ir.Type) -> ir.Value | None:
+        value = op.attributes["value"]
+        if not value.is_splat:
             return None
-        name, target = op.name, matrix_type(type_)
-        if name == "arith.constant":
-            value = op.attributes["value"]
-            if not value.is_splat:
-                return None
-            return create(name, [], target, op, {"value": ir.DenseElementsAttr.get_splat(target, value.get_splat_value())})
-        if name == "tt.splat":
-            return create(name, op.operands, target, op)
-        if name.startswith(("arith.", "math.")) or name in ELEMENTWISE:
-            operands = [self.of(operand) if rank(operand.type) == 4 else operand for operand in op.operands]
-            return _recreate(op, operands, target)
-        if name == "tt.broadcast":
-            return self._broadcast(op, target)
-        if name == "tt.trans" and list(op.attributes["order"]) in ([1, 0, 3, 2], [0, 1, 2, 3]):
-            order = ir.DenseI32ArrayAttr.get(list(op.attributes["order"])[:2])
-            return create(name, [self.of(op.operands[0])], target, op, {"order": order})
-        if name in ("tt.reshape", "tt.expand_dims"):
-            return self._reshape(op, target)
-        return None
+        return create(op.name, [], target, op, {"value": ir.DenseElementsAttr.get_splat(target, value.get_splat_value())})
+
+    def _splat(self, op: ir.Operation, target: ir.Type) -> ir.Value:
+        return create(op.name, op.operands, target, op)
+
+    def _elementwise(self, op: ir.Operation, target: ir.Type) -> ir.Value:
+        return _recreate(op, [self.of(operand) if rank(operand.type) == 4 else operand for operand in op.operands], target)
+
+    def _trans(self, op: ir.Operation, target: ir.Type) -> ir.Value | None:
+        """Tiles and the elements of each are transposed alike."""
+        order = list(op.attributes["order"])
+        if order not in ([1, 0, 3, 2], [0, 1, 2, 3]):
+            return None
+        return create(op.name, [self.of(op.operands[0])], target, op, {"order": ir.DenseI32ArrayAttr.get(order[:2])})
 
     def _broadcast(self, op: ir.Operation, target: ir.Type) -> ir.Value | None:
         """Rows, columns or single elements spread over the whole matrix; not over part of a tile or of the tiles."""
@@ -101,6 +103,18 @@ class Matrices:
         if rows * row != 1 and columns * column != 1:
             return None
         return create("tt.reshape", [op.operands[0]], target, op)
+
+
+# What gives the matrix of an op's result; all ops of arith and math besides work element by element.
+_RULES: dict[str, Callable[[Matrices, ir.Operation, ir.Type], ir.Value | None]] = {
+    "arith.constant": Matrices._constant,
+    "tt.splat": Matrices._splat,
+    "tt.broadcast": Matrices._broadcast,
+    "tt.trans": Matrices._trans,
+    "tt.reshape": Matrices._reshape,
+    "tt.expand_dims": Matrices._reshape,
+    **dict.fromkeys(ELEMENTWISE, Matrices._elementwise),
+}
 
 
 def packed(matrix: ir.Value, type_: ir.Type, at: ir.Operation) -> ir.Value:
