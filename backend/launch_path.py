@@ -72,6 +72,11 @@ def compute_cache_key(original: Callable[..., str]) -> Callable[..., str]:
     return compute_cache_key
 
 
+def read_once(original: Any) -> Any:
+    """The value of a setting that `JITFunction.run` would read from the environment at each launch."""
+    return original.get()
+
+
 def getitem(original: Callable[..., Any]) -> Callable[..., Any]:
     """What stands for `KernelInterface.__getitem__`: the same, and mistakes are explained where our driver is the active one."""
 
