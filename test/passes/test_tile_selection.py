@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from triton_spacemit.dialect.chips import CHIPS, Chip, MatrixTile
+from triton_spacemit.dialect.chips import CHIPS, Chip, MatrixTile, get_chip
 from triton_spacemit.passes.loops.micro_tile import Request
-from triton_spacemit.passes.loops.selection import Candidate, candidates, chosen, described
+from triton_spacemit.passes.loops.selection import FORMS, Candidate, candidates, chosen, described
 
 X86 = Chip(
     name="avx512",
@@ -69,6 +69,11 @@ def test_refused(chip: Chip, request_: Request, refusal: str) -> None:
     assert refusal in found[0].refusal
     assert chosen(found).row.form == "vectors"
     assert chosen(found).rows * chosen(found).columns > 0
+
+
+@pytest.mark.parametrize("name", [*CHIPS, "host"])
+def test_every_row_has_a_form(name: str) -> None:
+    assert {row.form for row in get_chip(name).matrix} <= set(FORMS)
 
 
 def test_by_cost() -> None:
