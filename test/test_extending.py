@@ -20,7 +20,7 @@ pytestmark = pytest.mark.qemu  # the new chip's code is run
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, its text, and the last file that the prose before it names."""
+    """A fenced block: its language, its text, and the file that a line of its own before it names."""
 
     language: str
     text: str
@@ -30,7 +30,7 @@ class Block:
 def blocks(page: str) -> Iterator[Block]:
     path = ""  # a fence ends with as many ticks as it starts with: a docstring with a fence in it stands between longer ones
     for prose, _, language, text in re.findall(r"(.*?)^(````*)(\w+)\n(.*?)^\2$", page, re.DOTALL | re.MULTILINE):
-        named = re.findall(r"`([\w/.]+\.\w+)`", prose)
+        named = re.findall(r"^`([\w/.]+)`:$", prose, re.MULTILINE)
         path = named[-1] if named else path
         yield Block(language, text, path)
 
