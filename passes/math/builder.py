@@ -343,17 +343,18 @@ def walk(module: ir.Module, visit: Callable[[ir.Operation, ir.Block, dict], None
 
     `entry` (its first block) and `constants` are the function's, as `Builder` takes them. `visit` may erase the op and add ops around it.
     """
+    for view in module.body.operations:
+        function = view.operation
+        if not function.regions or not function.regions[0].blocks:
+            continue
+        ops: list[ir.Operation] = []
 
-    def walk_regions(parent: ir.Operation, entry: ir.Block, constants: dict) -> None:
-        for region in parent.regions:
-            for block in region.blocks:
-                for op in list(block.operations):
-                    op = op.operation
-                    if op.regions:
-                        walk_regions(op, entry, constants)
-                    visit(op, entry, constants)
+        def collect(op: ir.Operation, ops: list[ir.Operation] = ops) -> ir.WalkResult:
+            ops.append(op)
+            return ir.WalkResult.ADVANCE
 
-    for function in module.body.operations:
-        function = function.operation
-        if function.regions and function.regions[0].blocks:
-            walk_regions(function, function.regions[0].blocks[0], {})
+        function.walk(collect)
+        entry = function.regions[0].blocks[0]
+        constants: dict = {}
+        for op in ops[:-1]:  # the last one is the function
+            visit(op, entry, constants)
