@@ -59,12 +59,12 @@ class UnsignedGroupedVectors(GroupedVectors):
             shape=tensor.shape, element=b.i8, origin=tensor.origin, sources=((tensor, (0, 1)),), cost=cost, compute=compute, always=True
         )
 
-    def beside(self) -> list[Emitted]:
+    def corrections(self) -> list[Emitted]:
         return [self.zero()]
 
-    def seen(self, right: Emitted, beside: list[Emitted]) -> list[Emitted]:
+    def add_corrections(self, right: Emitted, corrections: list[Emitted]) -> list[Emitted]:
         all_128 = self.low.b.constant(-0x7F7F7F80, self.low.b.i32)
-        return [self.multiply_add(all_128, right, beside[0])]
+        return [self.multiply_add(all_128, right, corrections[0])]
 
-    def finished(self, sums: Emitted, beside: list[Emitted]) -> Emitted:
-        return self.low.b.op("arith.subi", self.sums, [sums, beside[0]])
+    def finished(self, sums: Emitted, corrections: list[Emitted]) -> Emitted:
+        return self.low.b.op("arith.subi", self.sums, [sums, corrections[0]])

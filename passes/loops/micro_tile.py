@@ -123,14 +123,14 @@ class MicroTile(ABC):
         """What takes the place of B's last two columns of units before there are any, where registers are tied to values."""
         return []
 
-    def beside(self) -> list[Emitted]:
-        """What is summed up of B for a column of units, beside its sums: at the start,"""
+    def corrections(self) -> list[Emitted]:
+        """What a form adds up of B for a column of units, to put its sums right at the end: the values that it starts with."""
         return []
 
-    def seen(self, right: Emitted, beside: list[Emitted]) -> list[Emitted]:
-        """after a step,"""
-        return beside
+    def add_corrections(self, right: Emitted, corrections: list[Emitted]) -> list[Emitted]:
+        """The corrections of a column of units after a step that multiplied `right`."""
+        return corrections
 
-    def finished(self, sums: Emitted, beside: list[Emitted]) -> Emitted:
-        """and how it changes the sums at the end."""
+    def finished(self, sums: Emitted, corrections: list[Emitted]) -> Emitted:
+        """The sums of a unit behind the last step, put right by the corrections of its column."""
         return sums

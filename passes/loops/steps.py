@@ -13,20 +13,20 @@ from triton_spacemit.passes.loops.views import View
 
 @dataclass(eq=False)
 class Carried:
-    """What loops over steps and turns carry: the sums of each row of units, and for each column of units what is summed up of B
-    beside them, and B's last two words where registers are tied to values."""
+    """What loops over steps and turns carry: the sums of each row of units, and for each column of units its corrections, and the last
+    two words of B where registers are tied to values."""
 
     sums: list[list[Emitted]]
-    beside: list[list[Emitted]]
+    corrections: list[list[Emitted]]
     words: list[list[Emitted]]
 
     def flat(self) -> list[Emitted]:
-        return [value for values in (*self.sums, *self.beside, *self.words) for value in values]
+        return [value for values in (*self.sums, *self.corrections, *self.words) for value in values]
 
     def filled(self, values: list[Emitted]) -> "Carried":
         """The same with other values."""
         rest = iter(values)
-        return Carried(*([[next(rest) for _ in part] for part in parts] for parts in (self.sums, self.beside, self.words)))
+        return Carried(*([[next(rest) for _ in part] for part in parts] for parts in (self.sums, self.corrections, self.words)))
 
 
 @dataclass(eq=False)
@@ -77,7 +77,7 @@ class Steps:
             for column, start in enumerate(self.columns_b):
                 place = b.offset(start, b.mul(b.add(k, b.constant(u)), self.right.strides[-2]), self.right.element)
                 rights.append(unit.load_right(place))
-                carried.beside[column] = unit.seen(rights[-1], carried.beside[column])
+                carried.corrections[column] = unit.add_corrections(rights[-1], carried.corrections[column])
             for r, sums in enumerate(carried.sums):
                 left = self.left_word(k, u, r)
                 carried.sums[r] = [unit.multiply_add(left, right, total) for right, total in zip(rights, sums, strict=True)]
@@ -112,7 +112,7 @@ class StepsAhead(Steps):
             following = self._loads(columns, rows, carried, u + 1) if u + 1 < count else iter(())
             loaded: list[Emitted] = []
             for c, right in enumerate(rights):
-                carried.beside[c] = unit.seen(right, carried.beside[c])
+                carried.corrections[c] = unit.add_corrections(right, carried.corrections[c])
             for left, sums in zip(lefts, carried.sums, strict=True):
                 for c, right in enumerate(rights):
                     sums[c] = unit.multiply_add(left, right, sums[c])

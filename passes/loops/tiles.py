@@ -134,15 +134,15 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
         return (StepsAhead if unit.in_order else Steps)(low, unit, left, right, *places).run(inner, unroll, carried)
 
     start = [[unit.zero() if turns.begin_at_zero else unit.load_sums(pointers) for pointers in row] for row in rows_c]
-    carried = Carried(start, [unit.beside() for _ in across], [unit.placeholders() for _ in across])
+    carried = Carried(start, [unit.corrections() for _ in across], [unit.placeholders() for _ in across])
     if turns.count is None:
         carried = turn(None, carried)
     else:
         values, _ = low.b.for_loop(low.b.constant(0), turns.count, 1, carried.flat(), lambda i, v: turn(i, carried.filled(v)).flat())
         carried = carried.filled(values)
     for row, sums in zip(rows_c, carried.sums, strict=True):
-        for pointers, value, beside in zip(row, sums, carried.beside, strict=True):
-            unit.store_sums(pointers, unit.finished(value, beside))
+        for pointers, value, corrections in zip(row, sums, carried.corrections, strict=True):
+            unit.store_sums(pointers, unit.finished(value, corrections))
 
 
 def unit_rows(low: Lowering, product: Product, place: Place, unit: MicroTile) -> list[list[list[Emitted]]]:
