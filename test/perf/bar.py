@@ -28,14 +28,14 @@ BAR = {
     "x60 sum": (652, 1456),
     "x60 argmax": (1084, 2752),
     "x60 transpose": (3167, 4706),
-    "x60 product f32": (19762, 42769),
-    "x60 product f16": (19732, 40525),
-    "x60 product bf16": (21869, 47052),
-    "x60 product int8": (20947, 43614),
-    "x60 attention": (41808, 85504),
+    "x60 product f32": (18922, 41737),
+    "x60 product f16": (18942, 39671),
+    "x60 product bf16": (22425, 47416),
+    "x60 product int8": (21693, 44296),
+    "x60 attention": (38770, 82464),
     "a100 softmax": (2484, 4148),
-    "a100 product f32": (10495, 14231),
-    "a100 product bf16": (10504, 13958),
+    "a100 product f32": (9600, 13320),
+    "a100 product bf16": (9604, 13058),
 }
 
 Prepared = tuple[kernels.Launch, torch.Tensor, torch.Tensor, object]  # a launch, its output, what is expected and its bound
