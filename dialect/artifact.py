@@ -7,7 +7,7 @@ which devices, bundles and boards read. `readelf -n` shows it.
 
 import json
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from triton_spacemit.dialect.abi import VERSION
 
@@ -36,10 +36,6 @@ class Artifact:
     concurrent: bool = False
     abi: int = VERSION
     binary: bytes = field(default=b"", repr=False)
-
-    def with_binary(self, binary: bytes) -> "Artifact":
-        """The same with the object `binary`."""
-        return replace(self, binary=binary)
 
     def attributes(self) -> dict[str, str]:
         """Attributes for the kernel's LLVM function; neither names nor values have spaces or quotes."""
