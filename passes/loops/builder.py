@@ -54,13 +54,11 @@ class Builder:
             self.f16 = ir.F16Type.get()
             self.bf16 = ir.BF16Type.get()
             self.f32 = ir.F32Type.get()
-            self.f64 = ir.F64Type.get()
             self.ptr = ir.Type.parse("!llvm.ptr")
             self.dynamic = ir.DenseI32ArrayAttr.get([-(2**31)])
             self.no_flags = ir.Attribute.parse("#arith.overflow<none>")
             self.nsw = ir.Attribute.parse("#arith.overflow<nsw>")
         self._vectors: dict = {}
-        self._types: dict = {}
 
     # Types
 
