@@ -13,7 +13,7 @@ demo: qemu
 
 test: lint types lit pytest
 
-# What takes minutes and is not in `make test`: all values of float32, more of torch.compile.
+# What takes minutes and is not in `make test`: all values of float32, more of torch.compile, thousands of random kernels.
 slow: qemu
 	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
 

@@ -110,6 +110,18 @@ def _checked_sum(self, input):
     return self.to_tensor(result, input.dtype)
 
 
+def _min_max(original: Callable) -> Callable:
+    def min_max(self, input, val_reduce_op, idx_reduce_op=None):
+        value = input[0] if isinstance(input, tuple) else input
+        if value.dtype != tl.bfloat16:
+            return original(self, input, val_reduce_op, idx_reduce_op)
+        wide = self.to_tensor(from_bfloat16(value.handle.data), tl.float32)
+        best, index = original(self, wide, val_reduce_op, idx_reduce_op)
+        return self.to_tensor(to_bfloat16(best.handle.data), tl.bfloat16), index
+
+    return min_max
+
+
 def changes() -> list[Change]:
     """Owner, name and what takes its place."""
     builder, reduce, scan = interpreter.InterpreterBuilder, interpreter.ReduceOps, interpreter.ScanOps
@@ -124,5 +136,6 @@ def changes() -> list[Change]:
         (builder, "create_dot", _dot),
         (reduce, "generic_reduce", _reduce_by_halves),
         (reduce, "sum", _checked_sum),
+        (reduce, "min_max", _min_max(reduce.min_max)),
         (scan, "generic_scan", _scan_by_doubling),
     ]

@@ -97,6 +97,7 @@ def _statement(draft: Draft) -> None:
     table: dict[Callable[[Draft], object], float] = {
         _make: 8,
         memory_ops.store: 3,
+        _update: 1.5,
         memory_ops.store_scalar: 0.3,
         memory_ops.atomic: 0.4,
         _region: 3.5 if draft.depth < DEEPEST and draft.turns < MOST_TURNS else 0,
@@ -105,11 +106,20 @@ def _statement(draft: Draft) -> None:
     draft.weighted(table)(draft)
 
 
+def _update(draft: Draft) -> None:
+    """Change memory in place: what was loaded goes back to where it was loaded from, or something else goes there where it was positive."""
+    loaded = draft.pick(lambda v: bool(v.shape) and v.origin is not None and v.memory is not None and not v.approximate)
+    if not loaded or draft.roles[loaded.memory] != "data":
+        loaded = memory_ops.load(draft, draft.choice(draft.shapes), role="data")
+    new = draft.weighted({elementwise.binary: 2, elementwise.with_constant: 2})(draft, loaded) or loaded
+    memory_ops.store(draft, new, into=loaded)
+
+
 def _assign(draft: Draft) -> None:
     """Give a value that a loop or branch may replace its next content."""
     target = draft.choice([v for v in draft.values if v.replaceable])
     # What is derived from the old content and used after the new one has taken its place needs a copy, or must come first.
-    view = _view(draft, target) if target.shape and draft.chance(0.4) else None
+    view = _view(draft, target) if target.shape and draft.chance(0.6) else None
     made = None
     found = [v for v in draft.values if v is not target and v.shape == target.shape and v.approximate == target.approximate]
     if found and draft.chance(0.35):
@@ -122,7 +132,7 @@ def _assign(draft: Draft) -> None:
             return
     made.used += 1
     draft.body.append(Line(f"{target.name} = {made.name}"))
-    if view and draft.chance(0.6):
+    if view and draft.chance(0.8):
         memory_ops.store(draft, view)
 
 
@@ -151,7 +161,7 @@ def _next(draft: Draft, target: Value) -> Value | None:
     if not shape:
         table |= {"gather": 0, "scan": 0, "load": 0, "where": 0, "reduce": 3}
     if len(shape) == 2 and target.dtype in ("float32", "int32"):
-        table["dot"] = 6
+        table["dot"] = 9
     if len(shape) == 2 and shape[0] == shape[1]:
         table["transpose"] = 2
     if target.dtype == "int1":
@@ -195,11 +205,11 @@ def _carry(draft: Draft) -> list[Value]:
     for _ in range(draft.choice((1, 1, 2, 3))):
         value = draft.pick(lambda v: not v.approximate and not v.index and not v.replaceable)
         square = [shape for shape in draft.shapes if len(shape) == 2 and shape[0] == shape[1]]
-        if square and draft.chance(0.2):
+        if square and draft.chance(0.35):
             value = memory_ops.load(draft, square[0], draft.choice(("float32", "float32", "int32")))
         if not value or value in chosen:
             continue
-        if value.shape and draft.chance(0.3):
+        if value.shape and draft.chance(0.4):
             value = _view(draft, value) or value
         elif draft.chance(0.4):
             text = value.name if draft.chance(0.5) or value.dtype == "int1" else f"{value.name} + {'0.0' if value.is_float else '0'}"

@@ -43,8 +43,13 @@ def _along(draft: Draft, extent: Extent) -> str:
     return f"{chain} {draft.choice(COMPARISONS[:6])} {limit}"
 
 
-def mask(draft: Draft, shape: Shape) -> Value:
-    """A mask of this shape, new or one of the scope."""
+def mask(draft: Draft, shape: Shape, prefix: bool = False) -> Value:
+    """A mask of this shape, new or one of the scope; a `prefix` is of the usual form, of the rows' first elements."""
+    if prefix:
+        text = f"{arange(draft, shape[-1])} < {bound(draft, draft.extent(shape[-1]))}"
+        if len(shape) > 1:
+            text = f"tl.broadcast_to(({text}){along(len(shape) - 1, len(shape))}, {shape_text(shape)})"
+        return draft.emit(text, shape, "int1", "m")
     old = draft.pick(lambda v: v.dtype == "int1" and same_shape(v.shape, shape))
     if old and draft.chance(0.35):
         return old

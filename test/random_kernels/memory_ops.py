@@ -4,6 +4,7 @@ from random_kernels.draft import Draft
 from random_kernels.masks import compared, mask
 from random_kernels.places import places
 from random_kernels.program import SIZES, Pointer
+from random_kernels.shapes import transpose
 from random_kernels.values import FLOATS, INTEGERS, STORED, Offsets, Shape, Value, same_shape
 
 TYPES = {
@@ -66,15 +67,15 @@ def _shifted(draft: Draft, offsets: Offsets) -> Offsets:
     return new
 
 
-def load(draft: Draft, shape: Shape, dtype: str | None = None, padded: bool = False) -> Value:
+def load(draft: Draft, shape: Shape, dtype: str | None = None, padded: bool = False, role: str = "") -> Value:
     """A block from memory. One that is `padded` has a mask, and most often an infinity or NaN where that is not set."""
-    at = pointer(draft, draft.weighted({"data": 3, "input": 2}), dtype)
+    at = pointer(draft, role or draft.weighted({"data": 3, "input": 2}), dtype)
     offsets = some_offsets(draft, shape, False)
     address, kind = _address(draft, at, offsets)
     is_float, special = kind in FLOATS, draft.program.storages[at.storage].fill == "special"
     text = address
     if padded or draft.chance(0.5):
-        text += f", mask={mask(draft, shape).name}"
+        text += f", mask={mask(draft, shape, prefix=padded and draft.chance(0.7)).name}"
         if padded or draft.chance(0.8):
             other = draft.weighted({"0": 4, "1": 1, "special": (20 if padded else 3) if is_float else 0, "block": 1, "scalar": 1})
             if other == "special":
@@ -115,7 +116,8 @@ def _stored(draft: Draft, value: Value, dtype: str, role: str) -> Value:
     return value
 
 
-def store(draft: Draft, value: Value | None = None, plain: bool = False) -> None:
+def store(draft: Draft, value: Value | None = None, plain: bool = False, into: Value | None = None) -> None:
+    """A store of `value`: a `plain` one is of a result, one `into` a value goes to the places where that was loaded from."""
     value = value or draft.pick(lambda v: bool(v.shape))
     if not value:
         return
@@ -133,7 +135,7 @@ def store(draft: Draft, value: Value | None = None, plain: bool = False) -> None
         same = [p for p in others if p.storage == value.memory and draft.roles[p.storage] == "data"]
         if plain and (not fitting or draft.chance(0.7)):
             at = draft.pointer(draft.storage("int8" if value.dtype == "int1" else value.dtype, "output"))
-        elif same and draft.chance(0.5):
+        elif same and (into or draft.chance(0.5)):
             at = draft.choice(same)
             if draft.chance(0.35):  # another argument that points to the same
                 at = draft.pointer(at.storage, at.dtype, at.offset)
@@ -141,16 +143,17 @@ def store(draft: Draft, value: Value | None = None, plain: bool = False) -> None
             at = draft.choice(fitting) if fitting and draft.chance(0.75) else pointer(draft, role, want)
             if draft.program.storages[at.storage].approximate:
                 at = draft.pointer(draft.storage(want or draft.weighted(TYPES), role))
-    offsets = _store_places(draft, value, plain)
+    offsets = _store_places(draft, value, plain, into)
     address, kind = _address(draft, at, offsets)
     if kind in FLOATS or value.is_float or value.dtype == "int1":
         made = _stored(draft, value, kind, role)
     else:
         made = draft.cast(value, kind) if draft.chance(0.6) else value
     text = f"{address}, {made.name}"
-    if draft.chance(0.05) and not plain:
+    masked = draft.chance(0.15 if plain else 0.5)
+    if draft.chance(0.15 if masked else 0.03) and not plain:
         text = f"{address}, {draft.choice((0, 1, 7))}"
-    if draft.chance(0.15 if plain else 0.5):
+    if masked:
         text += f", mask={_store_mask(draft, value.shape, at.storage).name}"
     draft.line(f"tl.store({text})")
 
@@ -160,12 +163,14 @@ def _store_mask(draft: Draft, shape: Shape, storage: int) -> Value:
     read = draft.pick(lambda v: v.memory == storage and v.shape == shape and not v.approximate) if draft.chance(0.35) else None
     if not read:
         return mask(draft, shape)
+    if len(shape) == 2 and shape[0] == shape[1] and draft.chance(0.5):
+        read = transpose(draft, read) or read
     return read if read.dtype == "int1" else draft.emit(compared(draft, read), shape, "int1", "m")
 
 
-def _store_places(draft: Draft, value: Value, plain: bool) -> Offsets:
+def _store_places(draft: Draft, value: Value, plain: bool, into: Value | None) -> Offsets:
     """Where lanes share a place they must store the same: what was loaded there, changed lane by lane."""
-    if value.origin and draft.chance(0.6) and not plain:
+    if value.origin and draft.chance(0.95 if into else 0.6) and not plain:
         for offsets in draft.offsets:
             if offsets.name == value.origin and same_shape(offsets.shape, value.shape):
                 return offsets

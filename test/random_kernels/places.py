@@ -70,7 +70,12 @@ def index_along(draft: Draft, extent: Extent, fancy: float) -> tuple[str, int, i
         return f"({text} // 2)", 0, (count - 1) // 2, count == 1
     times = draft.choice((1, 1, 3))
     bits = draft.choice([bits for bits in (8, 16, 32) if times * count <= 1 << (bits - 1)])
-    return f"({text}.to(tl.int64) * {(1 << bits) + times}).to(tl.int{bits})", 0, times * (count - 1), True
+    return (
+        f"({text}.to(tl.int64) * {(1 << bits) + times}).to(tl.int{bits}){'.to(tl.int32)' if bits < 32 else ''}",
+        0,
+        times * (count - 1),
+        True,
+    )
 
 
 def _strides(draft: Draft, shape: Shape) -> list[tuple[str, int]]:
@@ -105,7 +110,7 @@ def places(draft: Draft, shape: Shape, store: bool) -> Offsets:
         injective &= apart
         factor, number = strides[dim]
         if draft.chance(0.25):
-            chosen = draft.weighted({"same": 5, "zero": 0.6 if store else 4, "negative": 1, "one": 0.3 if store else 1, "large": 1})
+            chosen = draft.weighted({"same": 5, "zero": 0.6 if store else 6, "negative": 1, "one": 0.3 if store else 1, "large": 1})
             number = {"same": number, "zero": 0, "negative": -number, "one": 1, "large": number + 61}[chosen]
             injective &= chosen in ("same", "negative") or draft.extent(extent) == 1 or chosen == "large" and dim == 0
             factor = draft.scalar(number)
@@ -128,10 +133,16 @@ def places(draft: Draft, shape: Shape, store: bool) -> Offsets:
         number = draft.choice((1, 2, draft.size(shape), 16))
         terms.append(f"{index.name} * {number}")
         low, high = low + min(index.low * number, 0), high + max(index.high * number, 0)
-    name = draft.name("o")
-    draft.line(f"{name} = {' + '.join(terms)}")
+    name, text = draft.name("o"), " + ".join(terms)
     offsets = Offsets(name, shape, low, high, injective)
-    draft.offsets.append(offsets)
+    if draft.chance(0.06):
+        narrow = [
+            t for t, most in (("uint8", 255), ("int16", 2**15 - 1), ("uint16", 2**16 - 1)) if high <= most and (low >= 0 or t == "int16")
+        ]
+        text = f"({text}).to(tl.{draft.choice(narrow)})" if narrow and low > -(2**15) else text
+    else:
+        draft.offsets.append(offsets)
+    draft.line(f"{name} = {text}")
     return offsets
 
 

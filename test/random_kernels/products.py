@@ -64,7 +64,7 @@ def exponentials(draft: Draft) -> Value | None:
             b = draft.emit(f"tl.{draft.choice(('max', 'max', 'min', 'sum'))}({a.name}, {axis}, keep_dims=True)", shape, "float32",
                            bound=a.bound * draft.extent(a.shape[axis]), special=a.special)  # fmt: skip
         if b is None or draft.chance(0.3):
-            b = load(draft, a.shape, "float32")
+            b = load(draft, a.shape, "float32", padded=draft.chance(0.5))
         b = draft.fit(draft.cast(b, "float32"), 20.0)
         sign = draft.weighted({"-": 5, "+": 1})
         a = draft.emit(f"{a.name} {sign} {b.name}", a.shape, "float32", bound=a.bound + b.bound, special=a.special or b.special)

@@ -105,7 +105,8 @@ def scan(draft: Draft, a: Value | None = None) -> Value | None:
 
 
 def sort(draft: Draft) -> Value | None:
-    a = draft.pick(lambda v: bool(v.shape) and exact(v) and draft.size(v.shape) <= 512 and v.dtype not in ("uint64", "float64"))
+    """The interpreter makes float32 of bfloat16 here."""
+    a = draft.pick(lambda v: bool(v.shape) and exact(v) and draft.size(v.shape) <= 512 and v.dtype not in ("bfloat16", "uint64", "float64"))
     if not a:
         return None
     if a.special:

@@ -19,7 +19,7 @@ EXACT = {"float16": 2.0**11, "bfloat16": 2.0**8, "float32": 2.0**24, "float64": 
 #: What a float buffer that is both read and written holds at most, and so what is loaded from it.
 STORED = {"float16": 8.0, "bfloat16": 8.0, "float32": 16.0, "float64": 16.0}
 #: What a float that a loop carries, or that a branch may replace, holds at most.
-CARRIED = {"float16": 64.0, "bfloat16": 32.0, "float32": 4096.0, "float64": 4096.0}
+CARRIED = {"float16": 64.0, "bfloat16": 32.0, "float32": 2.0**16, "float64": 2.0**20}
 
 
 @dataclass
