@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.identity import identity
 from triton_spacemit.dialect.values import producer_of
 
 # Triton's ops that may go where nothing uses them. MLIR does not know their effects, as they are not registered, and keeps them.
@@ -92,13 +93,13 @@ def is_pure(op: ir.Operation) -> bool:
     return all(inner.name.endswith(".return") or is_pure(inner) for inner in bodies)
 
 
-def sweep(root: ir.Operation, replaced: Collection[ir.Operation] = ()) -> None:
-    """Erase what nothing uses in `root`, users first: pure ops, and those in `replaced`."""
+def sweep(root: ir.Operation, replaced: Collection[int] = ()) -> None:
+    """Erase what nothing uses in `root`, users first: pure ops, and those whose identity is in `replaced`."""
     for region in root.regions:
         for block in region.blocks:
             for view in reversed(list(block.operations)):
                 op = view.operation
-                if is_unused(op) and (op in replaced or is_pure(op)):
+                if is_unused(op) and (is_pure(op) or identity(op) in replaced):
                     op.erase()
                 elif op.regions:
                     sweep(op, replaced)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch_mlir import ir
 
 from triton_spacemit.dialect import tt
+from triton_spacemit.dialect.identity import identity
 from triton_spacemit.passes.facts.masks import Bounds
 from triton_spacemit.passes.facts.nodes import Node
 from triton_spacemit.passes.structure.elements import as_bool, as_bytes, is_true, splatted, zeros
@@ -58,7 +59,7 @@ def store(f: Function, op: ir.Operation) -> None:
             value = f.addresses(value, op)
         attributes = {"streams": ir.UnitAttr.get()} if tt.streams(op) else {}
         access(f, op, ("xsmt.descriptor_store", "xsmt.scatter"), pointer, [as_bytes(f, op, value)], mask, [], None, attributes)
-    f.done.add(op)
+    f.done.add(identity(op))
 
 
 def atomic(f: Function, op: ir.Operation) -> None:
@@ -83,7 +84,7 @@ def atomic(f: Function, op: ir.Operation) -> None:
     if op.results:
         f.replace(op, new)
     else:
-        f.done.add(op)
+        f.done.add(identity(op))
 
 
 def poll(f: Function, op: ir.Operation) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.identity import identity
 from triton_spacemit.passes.facts import tensors
 from triton_spacemit.passes.structure.function import Function
 from triton_spacemit.passes.structure.merges import Carried, Plan, sides
@@ -29,7 +30,7 @@ def control(f: Function, op: ir.Operation) -> None:
         f.retype(result)
     types = [result.type for result in kept] + [slot.type for carried in plan.leaving.values() for slot in carried.outer_slots]
     new = f.create(op.name, operands, types, ir.InsertionPoint(op), op.location, attributes, regions=len(op.regions))
-    f.planner.plans[new] = Plan(new, plan.fixed)  # what it still carries itself is left alone
+    f.planner.plans[identity(new)] = Plan(new, plan.fixed)  # what it still carries itself is left alone
     for region, target in zip(op.regions, new.regions, strict=True):
         for block in list(region.blocks):
             block.append_to(target)
@@ -52,7 +53,7 @@ def control(f: Function, op: ir.Operation) -> None:
         slot.value = result
     for number in plan.leaving:
         rematerialize(f, op.results[number], op)
-    f.done.add(op)
+    f.done.add(identity(op))
 
 
 def carry(f: Function, values: Sequence[ir.Value], carried: dict[int, Carried], op: ir.Operation) -> list[ir.Value]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
+from triton_spacemit.dialect.identity import identity
 from triton_spacemit.passes.facts import tensors
 from triton_spacemit.passes.facts.affine import Describer
 from triton_spacemit.passes.facts.masks import DESCRIBED, Masks
@@ -28,7 +29,7 @@ class Function:
         self.describer: Describer = self.planner.describer
         self.masks = Masks(self.describer)
         self.replaced: dict[ir.Value, ir.Value] = {}
-        self.done: set[ir.Operation] = set()
+        self.done: set[int] = set()  # identities of ops that others stand for by now
         self.constants: dict[ir.Attribute, ir.Value] = {}
         self.null: ir.Value | None = None
         self.carried_arguments: list[tuple[ir.Block, list[int]]] = []
@@ -109,7 +110,7 @@ class Function:
         self.replaced[old] = new
         if old.type == new.type or not isinstance(old.type, ir.RankedTensorType):  # addresses do not take the place of pointers
             old.replace_all_uses_with(new)
-        self.done.add(op)
+        self.done.add(identity(op))
 
     def block(self, block: ir.Block) -> None:
         for argument in block.arguments:

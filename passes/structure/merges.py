@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.identity import identity
 from triton_spacemit.passes.facts import tensors
 from triton_spacemit.passes.facts.affine import Describer
 from triton_spacemit.passes.facts.divisibility import of_number
@@ -63,7 +64,7 @@ class Planner:
     def __init__(self, nodes: Nodes) -> None:
         self.nodes = nodes
         self.describer = Describer(nodes, self)
-        self.plans: dict[ir.Operation, Plan] = {}
+        self.plans: dict[int, Plan] = {}  # by the identity of the op
         self.needed: set[ir.Value] = set()  # integer tensors in control flow that accesses need
 
     def carries(self, *values: ir.Value) -> bool:
@@ -72,18 +73,18 @@ class Planner:
         return bool(shape) and (pointee is not None or (bool(bits) and any(value in self.needed for value in values)))
 
     def plan(self, op: ir.Operation) -> Plan:
-        plan = self.plans.get(op)
+        plan = self.plans.get(identity(op))
         if plan is None:
             plan = {"scf.for": self._plan_for, "scf.if": self._plan_if, "scf.while": self._plan_while}[op.name](op)
             for carried in (plan.entering, plan.leaving):
                 for number in [number for number, how in carried.items() if how.plain]:
                     del carried[number]
-            self.plans[op] = plan
+            self.plans[identity(op)] = plan
         return plan
 
     def starts(self, op: ir.Operation) -> list[ir.Value]:
         """What the plan of `op` describes first: the values that enter a loop, or that the sides of a branch end with."""
-        if op in self.plans:
+        if identity(op) in self.plans:
             return []
         if op.name == "scf.if":
             carried = [number for number, result in enumerate(op.results) if self.carries(result)]
