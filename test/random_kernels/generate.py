@@ -109,7 +109,7 @@ def _statement(draft: Draft) -> None:
 def _update(draft: Draft) -> None:
     """Change memory in place: what was loaded goes back to where it was loaded from, or something else goes there where it was positive."""
     loaded = draft.pick(lambda v: bool(v.shape) and v.origin is not None and v.memory is not None and not v.approximate)
-    if not loaded or draft.roles[loaded.memory] != "data":
+    if not loaded or draft.roles[loaded.memory] != "data" or draft.chance(0.6):
         loaded = memory_ops.load(draft, draft.choice(draft.shapes), role="data")
     new = draft.weighted({elementwise.binary: 2, elementwise.with_constant: 2})(draft, loaded) or loaded
     memory_ops.store(draft, new, into=loaded)

@@ -151,16 +151,16 @@ def store(draft: Draft, value: Value | None = None, plain: bool = False, into: V
         made = draft.cast(value, kind) if draft.chance(0.6) else value
     text = f"{address}, {made.name}"
     masked = draft.chance(0.15 if plain else 0.5)
-    if draft.chance(0.15 if masked else 0.03) and not plain:
+    if draft.chance((0.5 if into else 0.15) if masked else 0.03) and not plain:
         text = f"{address}, {draft.choice((0, 1, 7))}"
     if masked:
-        text += f", mask={_store_mask(draft, value.shape, at.storage).name}"
+        text += f", mask={_store_mask(draft, value.shape, at.storage, 0.7 if into else 0.35).name}"
     draft.line(f"tl.store({text})")
 
 
-def _store_mask(draft: Draft, shape: Shape, storage: int) -> Value:
+def _store_mask(draft: Draft, shape: Shape, storage: int, often: float) -> Value:
     """Now and then a condition on what was loaded from the very memory that is stored to."""
-    read = draft.pick(lambda v: v.memory == storage and v.shape == shape and not v.approximate) if draft.chance(0.35) else None
+    read = draft.pick(lambda v: v.memory == storage and v.shape == shape and not v.approximate) if draft.chance(often) else None
     if not read:
         return mask(draft, shape)
     if len(shape) == 2 and shape[0] == shape[1] and draft.chance(0.5):
