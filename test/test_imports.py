@@ -31,6 +31,12 @@ ROWS = {
         ("",),  # `backend/__init__.py`, which has `set_device`
         ("tools*",),
     ),
+    "ops": (
+        ("registry", "launching", "operands"),
+        ("*",),  # kernels, wrappers and choices of blocks
+        ("library",),
+        ("",),
+    ),
 }
 
 #: Heavy packages, and the modules of `dialect` and `passes` that may import them.

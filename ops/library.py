@@ -1,0 +1,112 @@
+"""Registration with PyTorch: operators of the table in place of PyTorch's CPU kernels, and back.
+
+What is replaced is the kernel of an `aten` overload for dense tensors on the CPU, below autograd: PyTorch's derivative formulas call the
+backward overloads of the same table; its shape functions (fake tensors, `torch.compile`, `meta`) stay as they are.
+"""
+
+import functools
+import importlib
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.library import Library, get_kernel
+
+from triton_spacemit.ops.registry import by_name
+
+_CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+
+_registered: dict[str, dict[str, Library]] = {}  # operator to the registrations of its overloads
+_left: Counter[str] = Counter()
+_lock = threading.RLock()
+
+
+def _implementation(place: str) -> Callable[..., Any]:
+    module, _, function = place.partition(":")
+    return getattr(importlib.import_module(f"triton_spacemit.ops.{module}"), function)
+
+
+def _with_pytorch_behind(overload: str, implementation: Callable[..., Any]) -> Callable[..., Any]:
+    """`implementation`, and PyTorch's own kernel where that answers `NotImplemented`."""
+    call_pytorch = functools.partial(get_kernel(f"aten::{overload}", "CPU").call_boxed, _CPU)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = implementation(*args, **kwargs)
+        if result is NotImplemented:
+            _left[overload] += 1
+            return call_pytorch(*args, **kwargs)
+        return result
+
+    return call
+
+
+def _resolve(names: Iterable[str]) -> list[str]:
+    """The operators to act on: all where no name is given. Raises ValueError for a name that is none."""
+    known = by_name()
+    chosen = list(dict.fromkeys(names)) or list(known)
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise ValueError(f"no such operator: {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+    return chosen
+
+
+def enable(*names: str) -> None:
+    """Let the named operators (no names: all) run here for tensors on the CPU, until they are disabled. Enabling twice is enabling once.
+
+    Raises ValueError for a name that is not in the table; then nothing has changed.
+    """
+    chosen = _resolve(names)
+    operators = by_name()
+    with _lock:
+        for name in chosen:
+            if name in _registered:
+                continue
+            overloads = {overload: _implementation(place) for overload, place in operators[name].overloads.items()}
+            libraries = _registered[name] = {}
+            with warnings.catch_warnings():
+                # PyTorch says once a process that a kernel of its own is replaced, which is what was asked for.
+                warnings.filterwarnings("ignore", "Warning only once for all operators", UserWarning)
+                for overload, implementation in overloads.items():
+                    library = libraries[overload] = Library("aten", "IMPL")
+                    library.impl(overload, _with_pytorch_behind(overload, implementation), "CPU", allow_override=True)
+
+
+def disable(*names: str) -> None:
+    """Let PyTorch's own kernels run again for the named operators (no names: all).
+
+    PyTorch does not guard its kernels against this: no other thread may be calling the operators. Raises ValueError for a name that is
+    not in the table.
+    """
+    chosen = _resolve(names)
+    with _lock:
+        for name in chosen:
+            for library in _registered.pop(name, {}).values():
+                library._destroy()
+
+
+@contextmanager
+def enabled(*names: str) -> Iterator[None]:
+    """The named operators (no names: all) run here inside the `with` block; behind it, those that did before it."""
+    with _lock:
+        new = [name for name in _resolve(names) if name not in _registered]
+    enable(*names)
+    try:
+        yield
+    finally:
+        if new:
+            disable(*new)
+
+
+def active() -> tuple[str, ...]:
+    """The operators that run here."""
+    with _lock:
+        return tuple(_registered)
+
+
+def left_to_pytorch() -> dict[str, int]:
+    """How many calls of each overload PyTorch's own kernel answered while the operator was enabled: other dtypes, and mistakes."""
+    return dict(_left)

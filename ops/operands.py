@@ -1,0 +1,20 @@
+"""What all operators ask of the tensors they are given, and how results get into tensors that the caller has."""
+
+from collections.abc import Set
+from typing import Any
+
+import torch
+
+
+def computed(dtypes: Set[torch.dtype], *tensors: torch.Tensor) -> bool:
+    """Whether every tensor lies on the CPU and is of one of `dtypes`."""
+    return all(tensor.dtype in dtypes and tensor.is_cpu for tensor in tensors)
+
+
+def into(out: torch.Tensor, result: Any) -> Any:
+    """`out` with the value of `result`, resized as PyTorch does it; `NotImplemented` where `result` is, or `out` is of another dtype."""
+    if result is NotImplemented or out.dtype != result.dtype or not out.is_cpu:
+        return NotImplemented
+    if out.shape != result.shape:
+        torch._prims_common.wrappers._maybe_resize_out(out, result.shape)
+    return out.copy_(result)
