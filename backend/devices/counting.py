@@ -20,15 +20,18 @@ from triton_spacemit.dialect import ime
 _EXECUTED = re.compile(rb"Trace [^\[]*\[[0-9a-f]+/([0-9a-f]+)/")
 _TRANSLATED = re.compile(rb"0x([0-9a-f]+):\s+([0-9a-f]+)\s+(\S+)\s*([^\n]*)")
 _LMUL = re.compile(r"\bm(f?)([1248])\b")
+_PLAIN_ACCESS = re.compile(r"v([ls])(s(?=e)|ux|ox)?(e(?:i)?\d+(?:ff)?\.v)")
 _WHOLE_REGISTERS = re.compile(r"v(?:[ls]|mv)(\d)re?\d*")
-_WIDENING = ("vw", "vfw", "vn", "vfn")
+_SEGMENTS = re.compile(r"v[ls](?:s|ux|ox)?seg([2-8])")
+_TWICE_AS_WIDE = re.compile(r"v(?:f?w|f?ncvt|nclip|nsr[la])")  # widening and narrowing instructions; not vfnmadd, vnmsac and their like
 
 
 @dataclass
 class Counts:
     """What the launches of a block executed in their kernels; functions of the runtime that kernels call are not in it.
 
-    weighted: every vector instruction counts as the registers it works on (LMUL, at least 1; twice for widening and narrowing ones).
+    weighted: every vector instruction counts as the registers it works on (LMUL, at least 1; twice for widening and narrowing ones; once
+    a field for loads and stores of segments).
     """
 
     instructions: int = 0
@@ -43,7 +46,22 @@ def weight(mnemonic: str, lmul: float) -> float:
         return 1.0
     if whole := _WHOLE_REGISTERS.match(mnemonic):
         return float(whole[1])
-    return max(lmul, 1.0) * (2.0 if mnemonic.startswith(_WIDENING) else 1.0)
+    if segments := _SEGMENTS.match(mnemonic):
+        return max(lmul, 1.0) * int(segments[1])
+    return max(lmul, 1.0) * (2.0 if _TWICE_AS_WIDE.match(mnemonic) else 1.0)
+
+
+def with_segments(mnemonic: str, word: int) -> str:
+    """The name of a load or store of segments, which QEMU calls by that of a plain one: `vle32.v` of four fields is `vlseg4e32.v`.
+
+    Source: the encoding of vector loads and stores in the RISC-V "V" extension; bits 31 to 29 are the number of fields less one.
+    """
+    fields, mode, unit = (word >> 29) + 1, word >> 26 & 3, word >> 20 & 31
+    whole_registers = mode == 0 and unit == 8
+    if fields == 1 or whole_registers or not (plain := _PLAIN_ACCESS.fullmatch(mnemonic)):
+        return mnemonic
+    direction, kind, rest = plain.groups("")
+    return f"v{direction}{kind}seg{fields}{rest}"
 
 
 class ExecutionLog:
@@ -70,7 +88,7 @@ class ExecutionLog:
                 elif translated := _TRANSLATED.match(line):
                     place, word, name, operands = translated.groups()
                     matrix = ime.decode(int(word, 16))  # which QEMU has no name for
-                    mnemonic = matrix.instruction.mnemonic if matrix else name.decode()
+                    mnemonic = matrix.instruction.mnemonic if matrix else with_segments(name.decode(), int(word, 16))
                     self._translated[place.lstrip(b"0")] = mnemonic, lmul_of(mnemonic, operands.decode())
 
     def close(self) -> Counts:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from kernels.handwritten import INCREMENT, compiled, launch
 
-from triton_spacemit.backend.devices.counting import count, weight
+from triton_spacemit.backend.devices.counting import count, weight, with_segments
 from triton_spacemit.backend.devices.host import HostDevice
 from triton_spacemit.backend.devices.qemu import QemuDevice
 from triton_spacemit.backend.errors import DeviceError
@@ -52,12 +52,55 @@ def test_vector_instructions_weigh_their_registers(qemu: QemuDevice, lanes: int)
         ("vadd.vv", 0.5, 1),
         ("vwadd.vv", 2, 4),
         ("vfncvt.f.f.w", 1, 2),
+        ("vnclip.wi", 1, 2),
+        ("vnsra.wv", 0.5, 2),
+        ("vfnmsac.vf", 4, 4),
+        ("vfnmadd.vv", 2, 2),
+        ("vnmsub.vx", 2, 2),
+        ("vlseg4e32.v", 2, 8),
+        ("vssseg2e8.v", 0.5, 2),
+        ("vluxseg3ei16.v", 1, 3),
         ("vl4re32.v", 1, 4),
         ("vs1r.v", 8, 1),
     ],
 )
 def test_weights(mnemonic: str, lmul: float, expected: float) -> None:
     assert weight(mnemonic, lmul) == expected
+
+
+def test_segments_have_their_name_and_weight(qemu: QemuDevice) -> None:
+    kernel = compiled(
+        qemu,
+        """
+  %x = load <16 x float>, ptr %p1
+  %even = shufflevector <16 x float> %x, <16 x float> poison, <8 x i32> <i32 0, i32 2, i32 4, i32 6, i32 8, i32 10, i32 12, i32 14>
+  %odd = shufflevector <16 x float> %x, <16 x float> poison, <8 x i32> <i32 1, i32 3, i32 5, i32 7, i32 9, i32 11, i32 13, i32 15>
+  %sum = fadd <8 x float> %even, %odd
+  store <8 x float> %sum, ptr %p0
+  ret void
+""",
+    )
+    data, out = torch.arange(16.0), torch.zeros(8)
+    counts = count(lambda: launch(qemu, kernel, out, data))
+    assert torch.equal(out, data[::2] + data[1::2])
+    assert counts.weighted_by_mnemonic["vlseg2e32.v"] == 2
+    assert "vle32.v" not in counts.by_mnemonic
+
+
+@pytest.mark.parametrize(
+    ("word", "mnemonic", "expected"),
+    [
+        (0x02056407, "vle32.v", "vle32.v"),
+        (0x22056407, "vle32.v", "vlseg2e32.v"),
+        (0xE2056407, "vle32.v", "vlseg8e32.v"),
+        (0x2AB56407, "vlse32.v", "vlsseg2e32.v"),
+        (0x66856427, "vsuxei32.v", "vsuxseg4ei32.v"),
+        (0x62856407, "vl4re32.v", "vl4re32.v"),
+        (0x02B50533, "mul", "mul"),
+    ],
+)
+def test_names_of_segments(word: int, mnemonic: str, expected: str) -> None:
+    assert with_segments(mnemonic, word) == expected
 
 
 def test_launches_after_counting_use_the_usual_guest(qemu: QemuDevice) -> None:
