@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 BENCH ?=
 
-.PHONY: demo test slow bench lint types lit pytest docs qemu browser clean
+.PHONY: demo test slow bench bench-ops lint types lit pytest docs qemu browser clean
 
 demo: qemu
 	$(BIN)/python test/demo.py
@@ -20,6 +20,10 @@ slow: qemu
 # Table, plot and JSON in build/bench; options in BENCH, such as BENCH='--quick --rows softmax'.
 bench: qemu
 	PYTHONPATH=test $(BIN)/python -m perf $(BENCH)
+
+# Operators of the library beside PyTorch's, one thread and two; options in BENCH, such as BENCH='--rows gelu --write'.
+bench-ops: $(VENV)/installed
+	PYTHONPATH=test $(BIN)/python -m perf.operators $(BENCH)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

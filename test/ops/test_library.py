@@ -6,30 +6,10 @@ import threading
 
 import pytest
 import torch
-from triton import knobs
 
 from triton_spacemit import ops
 from triton_spacemit.ops.library import _implementation
 from triton_spacemit.ops.registry import OPERATORS
-
-
-@pytest.fixture(autouse=True)
-def undone():
-    yield
-    ops.disable()
-
-
-@pytest.fixture
-def launches():
-    """The names of the kernels launched during a test."""
-    names = []
-
-    def note(metadata):
-        names.append(metadata.get()["name"])
-
-    knobs.runtime.launch_enter_hook.add(note)
-    yield names
-    knobs.runtime.launch_enter_hook.remove(note)
 
 
 def test_what_is_enabled_runs_here_and_no_longer_when_disabled(launches):

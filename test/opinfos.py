@@ -1,0 +1,133 @@
+"""PyTorch's own descriptions of its operators (OpInfos), for the operators of our registry: samples, mistakes, and how results compare.
+
+An operator belongs to the OpInfos of its name, with or without `nn.functional.`; `OTHER_NAMES` has those that differ.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.testing._internal.opinfo.core import OpInfo, SampleInput
+from torch.utils import _pytree as pytree
+
+from triton_spacemit import ops
+from triton_spacemit.ops.registry import OPERATORS, Operator
+
+#: Operators to the names of their OpInfos (`name` or `name.variant`).
+OTHER_NAMES: dict[str, tuple[str, ...]] = {}
+
+#: Operators that no OpInfo describes, to the file whose tests do.
+DESCRIBED_ELSEWHERE: dict[str, str] = {}
+
+#: Operators to the largest error relative to float64 results, in units in the last place of the dtype, where the usual bounds do not hold.
+TOLERANCES: dict[str, dict[str, float]] = {}
+
+
+@functools.cache
+def _by_name() -> dict[str, list[OpInfo]]:
+    found: dict[str, list[OpInfo]] = {}
+    for info in op_db:
+        for name in {info.name, f"{info.name}.{info.variant_test_name}".removesuffix(".")}:
+            found.setdefault(name, []).append(info)
+    return found
+
+
+def infos(operator: Operator) -> list[OpInfo]:
+    """The OpInfos of an operator."""
+    names = OTHER_NAMES.get(operator.name, (operator.name, f"nn.functional.{operator.name}"))
+    return list(itertools.chain.from_iterable(_by_name().get(name, []) for name in names))
+
+
+def dtypes(operator: Operator, info: OpInfo) -> list[torch.dtype]:
+    """The dtypes that both the row and the OpInfo list."""
+    supported = info.supported_dtypes("cpu")
+    return [dtype for dtype in (getattr(torch, name) for name in operator.dtypes) if dtype in supported]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a test is about: an operator, one of its OpInfos, a dtype."""
+
+    operator: Operator
+    info: OpInfo
+    dtype: torch.dtype
+
+    def __str__(self) -> str:
+        variant = f"-{self.info.variant_test_name}" if self.info.variant_test_name else ""
+        return f"{self.operator.name}-{self.info.name}{variant}-{str(self.dtype).removeprefix('torch.')}"
+
+    def samples(self, most: int | None, requires_grad: bool = False) -> list[SampleInput]:
+        """Samples of one seed: `most`, spread over the simple ones; where it is None, all, and those of PyTorch's reference tests too."""
+        torch.manual_seed(0)
+        if most is None:
+            return list(self.info.reference_inputs("cpu", self.dtype, requires_grad=requires_grad))
+        simple = list(self.info.sample_inputs("cpu", self.dtype, requires_grad=requires_grad))
+        return simple[:: max(1, -(-len(simple) // most))]
+
+
+def subjects(which: Callable[[Operator, OpInfo, torch.dtype], bool]) -> list[Any]:
+    """pytest's parameters: every subject; those that `which` leaves out are run by `-m slow` only."""
+    return [
+        pytest.param(Subject(operator, info, dtype), id=str(Subject(operator, info, dtype)), marks=() if usual else pytest.mark.slow)
+        for operator in OPERATORS
+        for info in infos(operator)
+        for dtype in dtypes(operator, info)
+        for usual in (which(operator, info, dtype),)
+    ]
+
+
+@dataclass
+class Outcome:
+    """What a call came to: its result, or the error it raised."""
+
+    result: Any = None
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, call: Callable[..., Any], *args: Any, **kwargs: Any) -> "Outcome":
+        try:
+            return cls(call(*args, **kwargs))
+        except Exception as error:
+            return cls(error=error)
+
+
+def tensors(*values: Any) -> Iterator[torch.Tensor]:
+    """The tensors in nested containers."""
+    return (leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, torch.Tensor))
+
+
+def outside(operator: Operator, *values: Any) -> bool:
+    """Whether a call of these arguments may be left to PyTorch: a tensor or number of a type that the operator's row does not have."""
+    listed = {getattr(torch, name) for name in operator.dtypes} | {torch.bool, torch.int64}
+    leaves = pytree.tree_leaves(values)
+    return any(isinstance(leaf, complex) or isinstance(leaf, torch.Tensor) and leaf.dtype not in listed for leaf in leaves)
+
+
+def assert_same(operator: Operator, ours: Outcome, eager: Outcome) -> None:
+    """The results agree in type, shape, strides and, within the operator's tolerance, in value; or the errors are of one type."""
+    if ours.error is not None or eager.error is not None:
+        assert type(ours.error) is type(eager.error), f"ours: {ours.error!r}, PyTorch's: {eager.error!r}"
+        return
+    mine, theirs = list(tensors(ours.result)), list(tensors(eager.result))
+    assert len(mine) == len(theirs)
+    for our, their in zip(mine, theirs, strict=True):
+        assert our.requires_grad == their.requires_grad
+        tolerance = TOLERANCES.get(operator.name, {}).get(str(their.dtype).removeprefix("torch."))
+        allowed = {} if tolerance is None else {"rtol": tolerance * torch.finfo(their.dtype).eps, "atol": torch.finfo(their.dtype).tiny}
+        torch.testing.assert_close(our, their, equal_nan=True, check_stride=True, **allowed)
+
+
+def run_here(operator: Operator, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Outcome:
+    """The outcome with the operator enabled. Fails where PyTorch answered a call that is the operator's to answer."""
+    before = ops.left_to_pytorch()
+    with ops.enabled(operator.name):
+        outcome = Outcome.of(call, *args, **kwargs)
+    left = {name: count for name, count in ops.left_to_pytorch().items() if count != before.get(name, 0)}
+    if left and outcome.error is None and not outside(operator, args, kwargs):
+        pytest.fail(f"left to PyTorch: {left}")
+    return outcome

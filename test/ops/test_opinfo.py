@@ -1,0 +1,142 @@
+"""Every operator of the registry on the samples of its OpInfos: values, types, strides, in place, `out`, gradients and mistakes as PyTorch's.
+
+`-m slow` takes all dtypes and PyTorch's reference samples (broadcasts, odd strides, extreme values); without it there are float32 and
+bfloat16, and a few samples of each.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from opinfos import DESCRIBED_ELSEWHERE, Outcome, Subject, assert_same, infos, run_here, subjects, tensors
+from torch.testing._internal.opinfo.core import OpInfo
+
+from triton_spacemit.ops.registry import OPERATORS, Operator
+
+_FEW = 8
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:An output with one or more elements was resized"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+def _usual(operator: Operator, info: OpInfo, dtype: torch.dtype) -> bool:
+    floats = [name for name in operator.dtypes if getattr(torch, name).is_floating_point]
+    return dtype is (torch.float32 if floats else getattr(torch, operator.dtypes[0]))
+
+
+def _usual_or_narrow(operator: Operator, info: OpInfo, dtype: torch.dtype) -> bool:
+    return _usual(operator, info, dtype) or dtype is torch.bfloat16
+
+
+ALL = subjects(_usual_or_narrow)
+WITH_OUT = subjects(_usual)
+DIFFERENTIABLE = [each for each in subjects(_usual) if each.values[0].dtype in each.values[0].info.supported_backward_dtypes("cpu")]
+
+
+def _most(request: pytest.FixtureRequest) -> int | None:
+    return None if request.node.get_closest_marker("slow") or "slow" in request.config.option.markexpr else _FEW
+
+
+def _clone(value: Any) -> Any:
+    """The same values and strides in other memory."""
+    return torch.utils._pytree.tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf, value)
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
+def test_every_operator_is_described(operator):
+    assert bool(infos(operator)) != (operator.name in DESCRIBED_ELSEWHERE)
+
+
+@pytest.mark.parametrize("subject", ALL)
+def test_forward(subject, request, host, launches):
+    samples = subject.samples(_most(request))
+    for sample in samples:
+        arguments = (sample.input, *sample.args)
+        eager = Outcome.of(subject.info.op, *arguments, **sample.kwargs)
+        assert_same(subject.operator, run_here(subject.operator, subject.info.op, *arguments, **sample.kwargs), eager)
+    assert launches or all(tensor.numel() == 0 for sample in samples for tensor in tensors(sample.input)), "no kernel was launched"
+
+
+@pytest.mark.parametrize("subject", [each for each in ALL if each.values[0].info.inplace_variant is not None])
+def test_in_place(subject, request, host):
+    for sample in subject.samples(_most(request)):
+        in_place = subject.info.inplace_variant
+        ours, theirs = _clone(sample.input), _clone(sample.input)
+        eager = Outcome.of(in_place, theirs, *sample.args, **sample.kwargs)
+        outcome = run_here(subject.operator, in_place, ours, *sample.args, **sample.kwargs)
+        assert_same(subject.operator, outcome, eager)
+        assert outcome.error is not None or outcome.result is ours
+        # What is an error leaves the tensor alone.
+        assert_same(subject.operator, Outcome(ours), Outcome(theirs))
+
+
+def _outs(result: torch.Tensor) -> list[Callable[[], torch.Tensor]]:
+    """Makers of tensors to write a result into: of its shape, of other strides, too small, and of other types."""
+    other_dtype = torch.float64 if result.dtype != torch.float64 else torch.float32
+    return [
+        lambda: torch.zeros_like(result),
+        lambda: torch.zeros(*result.shape, 2, dtype=result.dtype)[..., 1],
+        lambda: torch.zeros(0, dtype=result.dtype),
+        lambda: torch.zeros_like(result, dtype=other_dtype),
+        lambda: torch.zeros_like(result, dtype=torch.int32),
+    ]
+
+
+@pytest.mark.parametrize("subject", [each for each in WITH_OUT if each.values[0].info.supports_out])
+def test_out(subject, request, host):
+    for sample in subject.samples(_most(request) and 2):
+        arguments = (sample.input, *sample.args)
+        result = Outcome.of(subject.info.op, *arguments, **sample.kwargs).result
+        if not isinstance(result, torch.Tensor):
+            continue
+        for make in _outs(result):
+            ours, theirs = make(), make()
+            eager = Outcome.of(subject.info.op, *arguments, **sample.kwargs, out=theirs)
+            outcome = run_here(subject.operator, subject.info.op, *arguments, **sample.kwargs, out=ours)
+            assert_same(subject.operator, outcome, eager)
+            assert outcome.error is not None or outcome.result is ours
+            assert_same(subject.operator, Outcome(ours), Outcome(theirs))
+
+
+def _gradients(subject: Subject, sample: Any, run: Callable[..., Outcome]) -> Outcome:
+    """Of a weighted sum of all results with respect to all inputs that ask for it."""
+
+    def compute() -> Any:
+        results = [result for result in tensors(subject.info.op(sample.input, *sample.args, **sample.kwargs)) if result.requires_grad]
+        generator = torch.Generator().manual_seed(1)
+        weights = [torch.randn(result.shape, generator=generator, dtype=result.dtype) for result in results]
+        inputs = [tensor for tensor in tensors(sample.input, sample.args, sample.kwargs) if tensor.requires_grad]
+        return torch.autograd.grad(results, inputs, weights, allow_unused=True) if results else ()
+
+    return run(compute)
+
+
+@pytest.mark.parametrize("subject", DIFFERENTIABLE)
+def test_gradients(subject, request, host):
+    for sample in subject.samples(_most(request), requires_grad=True):
+        ours = _gradients(subject, sample, lambda compute: run_here(subject.operator, compute))
+        assert_same(subject.operator, ours, _gradients(subject, sample, Outcome.of))
+
+
+@pytest.mark.parametrize("subject", [each for each in subjects(_usual) if each.values[0].info.error_inputs_func is not None])
+def test_mistakes(subject, host):
+    for mistake in subject.info.error_inputs("cpu"):
+        sample = mistake.sample_input
+        eager = Outcome.of(subject.info.op, sample.input, *sample.args, **sample.kwargs)
+        ours = run_here(subject.operator, subject.info.op, sample.input, *sample.args, **sample.kwargs)
+        assert_same(subject.operator, ours, eager)
+        assert str(ours.error) == str(eager.error)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("subject", WITH_OUT)
+def test_on_an_emulated_x60(subject, x60):
+    for sample in subject.samples(2):
+        if sum(tensor.numel() for tensor in tensors(sample.input, sample.args)) > 2000:
+            continue
+        arguments = (sample.input, *sample.args)
+        eager = Outcome.of(subject.info.op, *arguments, **sample.kwargs)
+        assert_same(subject.operator, run_here(subject.operator, subject.info.op, *arguments, **sample.kwargs), eager)

@@ -1,0 +1,5 @@
+"""The rows of `make bench-ops`, a module for each family of operators."""
+
+from perf.operator_rows import products
+
+ROWS = [*products.ROWS]
