@@ -24,10 +24,10 @@ from triton_spacemit.backend import folders, protocol
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.dialect import abi, ime
 
-_SOURCES = Path(__file__).parent / "runtime"
+SOURCES = Path(__file__).parent / "runtime"
 #: Headers that are written from a module, which has their text.
 _WRITTEN = {"abi.h": abi, "ime_table.h": ime, "protocol.h": protocol}
-_SHARED = ("pool.c", "team.c", "services.c", "externals.c")
+_SHARED = ("pool.c", "team.c", "services.c", "externals.c", "bfloat16.c")
 
 
 def cache_dir() -> Path:
@@ -82,12 +82,12 @@ def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:
     except PackageNotFoundError:
         raise DeviceError(f"building {name} needs the compiler of the Python package ziglang: pip install ziglang") from None
     for written, definition in _WRITTEN.items():
-        if (_SOURCES / written).read_text() != definition.header():
-            raise DeviceError(f"{_SOURCES / written} is not what {definition.__name__} defines: run `make docs`")
+        if (SOURCES / written).read_text() != definition.header():
+            raise DeviceError(f"{SOURCES / written} is not what {definition.__name__} defines: run `make docs`")
     flags = (*flags, "-std=gnu11", "-O2", "-Wall", "-s")
     digest = hashlib.sha256(repr((compiler, flags, sources)).encode())
-    for source in (*sources, *sorted(path.name for path in _SOURCES.glob("*.h"))):
-        digest.update((_SOURCES / source).read_bytes())
+    for source in (*sources, *sorted(path.name for path in SOURCES.glob("*.h"))):
+        digest.update((SOURCES / source).read_bytes())
     file = f"{digest.hexdigest()[:20]}-{name}"
     usual = _usual_dir() / "native" / file
     if _is_whole(usual):  # also where nothing more could be written
@@ -97,7 +97,7 @@ def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:
     with locked(folder):
         if not _is_whole(path):
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                build([str(_SOURCES / source) for source in sources], flags, Path(work) / name)
+                build([str(SOURCES / source) for source in sources], flags, Path(work) / name)
                 content = (Path(work) / name).read_bytes()
             folders.write(path, content, durable=True)
             path.chmod(stat.S_IRWXU)
@@ -121,8 +121,14 @@ def _is_whole(path: Path) -> bool:
 
 def build(sources: list[str], flags: tuple[str, ...], output: Path) -> None:
     """Compile and link C files. Raises DeviceError with what the compiler says."""
-    command = [sys.executable, "-m", "ziglang", "cc", *flags, *sources, "-lpthread", "-lm", "-o", str(output)]
-    zig = {"ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(cache_dir() / "zig")}
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **zig}, cwd=output.parent, check=False)
+    zig("cc", *flags, *sources, "-lpthread", "-lm", "-o", str(output), work=output.parent)
+
+
+def zig(tool: str, *arguments: str, work: Path) -> None:
+    """Run a tool of zig's (`cc`, `ar`) in the folder `work`. Raises DeviceError with what it says where it fails."""
+    folder = str(cache_dir() / "zig")
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}
+    command = [sys.executable, "-m", "ziglang", tool, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=work, check=False)
     if result.returncode:
-        raise DeviceError(f"building {output.name} with ziglang failed:\n{result.stderr.strip()}")
+        raise DeviceError(f"`zig {tool}` for {arguments[-1]} failed:\n{result.stderr.strip()}")

@@ -4,6 +4,7 @@ import functools
 import re
 import struct
 import threading
+from dataclasses import replace
 
 import llvmlite.binding as llvm
 from torch_mlir import ir
@@ -92,13 +93,16 @@ def _pattern(kind: str, sign: str | None, special: str | None, payload: str | No
     return f"0x{pattern:016X}"
 
 
-def compile_object(text: str, chip: Chip | None = None) -> bytes:
+def compile_object(text: str, chip: Chip | None = None, symbol: str | None = None) -> bytes:
     """A relocatable ELF object for `chip`, or for the one that the kernel names, with a note of what the kernel's attributes say of it.
 
+    symbol: what the kernel is called in it, where not as in `text`.
     Raises ValueError where `text` is not valid LLVM IR, or is for another chip.
     """
     with _lock:
         module = _Module(text, chip)
+        if symbol is not None:
+            module.rename(symbol)
         module.add_note()
         return module.machine().emit_object(module.optimised())
 
@@ -145,6 +149,13 @@ class _Module:
         """What generates the code, in the order that the kernel asks for."""
         llvm.set_option("", f"-enable-misched={int(self.options.reorder)}")  # of the process: there is none of a function
         return self.compiler.machine
+
+    def rename(self, symbol: str) -> None:
+        """Call the kernel `symbol`."""
+        if self.artifact is None:
+            raise ValueError("there is no kernel in this LLVM IR")
+        self.module.get_function(self.artifact.name).name = symbol
+        self.artifact = replace(self.artifact, name=symbol)
 
     def add_note(self) -> None:
         """Have the object describe the kernel, where that is known."""

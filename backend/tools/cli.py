@@ -5,6 +5,7 @@ import sys
 
 from triton_spacemit.backend import patches
 from triton_spacemit.backend.tools import bench
+from triton_spacemit.backend.tools.aot import command as aot
 from triton_spacemit.backend.tools.inspector import command as inspect
 
 
@@ -24,6 +25,7 @@ def main() -> int:
     """Run the subcommand that the command line names; its result is the exit code."""
     parser = argparse.ArgumentParser(prog="triton-spacemit", description="Tools of the Triton backend for SpacemiT's CPUs.")
     commands = parser.add_subparsers(required=True, metavar="command")
+    aot.add_parser(commands)
     bench.add_parser(commands)
     inspect.add_parser(commands)
     shown = commands.add_parser("patches", help="what is changed in Triton", description="What this backend changes in Triton, and why.")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from triton_spacemit.backend.errors import DeviceError, OptionError
 from triton_spacemit.backend.tools import mca
-from triton_spacemit.backend.tools.inspector.kernels import UnknownKernelError, find_kernel
+from triton_spacemit.backend.tools.inspector.kernels import find_kernel
+from triton_spacemit.backend.tools.kernel_files import UnknownKernelError
 from triton_spacemit.dialect.chips import CHIPS
 
 _EPILOG = """\

@@ -1,0 +1,39 @@
+// Kernels compiled ahead of time: what a launch is told, and what it says.
+#pragma once
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// What a function of a bundle returns.
+enum {
+  TS_OK = 0,
+  TS_FAILED = 1,      // an assertion failed, or threads waited for each other in vain
+  TS_NO_MEMORY = 2,
+  TS_WRONG_CHIP = 3,  // the library is for another processor than this one
+  TS_BAD_GRID = 4,    // an extent is negative or above 2^31 - 1, or there are too many programs
+};
+
+// How to run a kernel; NULL stands for all defaults. `{0}` initialises it.
+typedef struct ts_launch {
+  int32_t threads;        // that the grid is spread over; 0: as many as this process has cores
+  int32_t program_id[3];  // after TS_FAILED: the program that failed
+  char message[4000];     // after a result other than TS_OK: why
+} ts_launch;
+
+// For functions of bundles:
+
+typedef struct ts_kernel {
+  void (*code)(const uint64_t *slots, void *context);
+  uint64_t scratch_bytes;
+} ts_kernel;
+
+// Runs a kernel on a grid. One launch at a time runs in a process; others wait.
+int ts_run(ts_launch *how, const ts_kernel *kernel, const uint64_t *slots, int64_t x, int64_t y, int64_t z);
+// Notes why a launch was not begun, and returns `result`.
+int ts_refuse(ts_launch *how, int result, const char *message);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,249 @@
+"""The C of a bundle: a header for its users, and functions that choose a variant, fill slots and launch."""
+
+from collections.abc import Mapping, Sequence
+
+from triton_spacemit.backend.tools.aot.names import spelled
+from triton_spacemit.backend.tools.aot.variants import FLOATS, Condition, Function, Variant
+from triton_spacemit.dialect.chips import Chip
+
+_C_TYPES = {
+    "i1": "bool",
+    "u1": "bool",
+    "i8": "int8_t",
+    "i16": "int16_t",
+    "i32": "int32_t",
+    "i64": "int64_t",
+    "u8": "uint8_t",
+    "u16": "uint16_t",
+    "u32": "uint32_t",
+    "u64": "uint64_t",
+    "fp32": "float",
+    "f32": "float",
+    "fp64": "double",
+}
+#: Types that C has no name for, as the integers that hold their bits behind a pointer; numbers of these types are passed as float.
+_BITS = {"fp16": "uint16_t", "bf16": "uint16_t"}
+
+#: x86-64 features by LLVM's name: the leaf and subleaf of cpuid, the register (0 eax, 1 ebx, 2 ecx, 3 edx) and the bit.
+#: Source: Intel's Software Developer's Manual, volume 2A, CPUID.
+_CPUID = {
+    "avx": (1, 0, 2, 28),
+    "avx2": (7, 0, 1, 5),
+    "avx512bf16": (7, 1, 0, 5),
+    "avx512bw": (7, 0, 1, 30),
+    "avx512dq": (7, 0, 1, 17),
+    "avx512f": (7, 0, 1, 16),
+    "avx512fp16": (7, 0, 3, 23),
+    "avx512vbmi": (7, 0, 2, 1),
+    "avx512vl": (7, 0, 1, 31),
+    "avx512vnni": (7, 0, 2, 11),
+    "avxvnni": (7, 1, 0, 4),
+    "bmi2": (7, 0, 1, 8),
+    "f16c": (1, 0, 2, 29),
+    "fma": (1, 0, 2, 12),
+}
+
+
+def header(name: str, functions: Sequence[Function]) -> str:
+    """The header of the bundle `name`."""
+    prototypes = "\n".join(f"{_comment(function)}{_prototype(function)};\n" for function in functions)
+    return f"""// Kernels compiled ahead of time. Functions return TS_OK or another result of triton_spacemit.h.
+#pragma once
+#include <stdbool.h>
+
+#include "triton_spacemit.h"
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+// Whether this processor can run the library's code; the functions below say TS_WRONG_CHIP where it cannot.
+bool {name}_fits(void);
+
+{prototypes}
+#ifdef __cplusplus
+}}
+#endif
+"""
+
+
+def source(name: str, functions: Mapping[str, tuple[Function, Sequence[Variant]]], chip: Chip) -> str:
+    """The C file of the bundle `name` for `chip`."""
+    bodies = "\n".join(_function(name, function, variants, chip) for function, variants in functions.values())
+    fits = _fits_riscv(name, chip) if chip.is_riscv else _fits_x86(name, chip)
+    return f'#include "{name}.h"\n{_ARITHMETIC}\n{fits}\n{bodies}'
+
+
+def _prototype(function: Function) -> str:
+    parameters = ", ".join(["ts_launch *how", *(_declaration(name, kind) for name, kind in function.parameters.items())])
+    return f"int {function.name}({parameters})"
+
+
+def _declaration(parameter: str, kind: str) -> str:
+    name = spelled(parameter)
+    if kind.startswith("**"):
+        return f"void **{name}"
+    if kind.startswith("*"):
+        return f"{_C_TYPES.get(kind[1:]) or _BITS.get(kind[1:], 'uint8_t')} *{name}"
+    return f"{_C_TYPES.get(kind, 'float')} {name}"
+
+
+def _comment(function: Function) -> str:
+    constants = ", ".join(f"{name} = {value}" for name, value in function.constants.items())
+    pointers = {name: kind[1:] for name, kind in function.parameters.items() if kind.startswith("*")}
+    bits = [f"{spelled(name)}: bits of {kind}" for name, kind in pointers.items() if kind not in _C_TYPES and not kind.startswith("*")]
+    lines = [f"{function.jit.__name__}{f' with {constants}' if constants else ''}, on a grid of {function.grid.text}.", *bits]
+    return "".join(f"// {line}\n" for line in lines)
+
+
+def _condition(condition: Condition, kind: str) -> str:
+    name = spelled(condition.argument)
+    if condition.is_one:
+        return f"{name} == 1"
+    if kind.startswith("*"):
+        return f"((uintptr_t){name} & 15) == 0"
+    return f"{name} % 16 == 0"
+
+
+def _slot(parameter: str, kind: str) -> str:
+    """The eight bytes of an argument: a pointer, an integer (low bytes), or the bits of a float in its own type (low bytes)."""
+    name = spelled(parameter)
+    if kind.startswith("*"):
+        return f"(uint64_t)(uintptr_t){name}"
+    if kind in FLOATS:
+        return f"ts_bits_{'fp32' if kind == 'f32' else kind}({name})"
+    return f"(uint64_t){name}"
+
+
+def _function(bundle: str, function: Function, variants: Sequence[Variant], chip: Chip) -> str:
+    externs = "\n".join(f"extern void {variant.symbol}(const uint64_t *slots, void *context);" for variant in variants)
+    x, y, z = function.grid.c()
+    branches = []
+    for variant in variants:
+        test = " && ".join(_condition(condition, function.parameters[condition.argument]) for condition in variant.conditions)
+        slots = ", ".join(_slot(name, function.parameters[name]) for name in variant.arguments)
+        branches.append(f"""  {f"if ({test}) " if test else ""}{{
+    static const ts_kernel ts_code = {{{variant.symbol}, {variant.artifact.scratch_bytes}}};
+    const uint64_t ts_slots[] = {{{slots or "0"}}};
+    return ts_run(how, &ts_code, ts_slots, ts_x, ts_y, ts_z);
+  }}""")
+    chosen = "\n".join(branches)
+    return f"""{externs}
+
+{_prototype(function)} {{
+  if (!{bundle}_fits()) return ts_refuse(how, TS_WRONG_CHIP, "{bundle}: this library is for the chip {chip.name}, which this is not");
+  int ts_bad = 0;
+  const int64_t ts_x = {x}, ts_y = {y}, ts_z = {z};
+  if (ts_bad) return ts_refuse(how, TS_BAD_GRID, "{function.name}: the grid divides by zero, or exceeds 64 bits");
+{chosen}
+}}
+"""
+
+
+def _fits_x86(name: str, chip: Chip) -> str:
+    enabled = {feature[1:] for feature in chip.features.split(",") if feature.startswith("+")}
+    needed: dict[tuple[int, int], list[int]] = {}
+    for feature in sorted(enabled & _CPUID.keys()):
+        leaf, subleaf, register, bit = _CPUID[feature]
+        needed.setdefault((leaf, subleaf), [0, 0, 0, 0])[register] |= 1 << bit
+    rows = "".join(f"{{{leaf}, {subleaf}, {{{', '.join(map(hex, masks))}}}}}, " for (leaf, subleaf), masks in needed.items())
+    # State that the system saves: 6 for AVX, 0xe0 besides for AVX-512.
+    saved = (6 if "avx" in enabled else 0) | (0xE0 if "avx512f" in enabled else 0)
+    return f"""#include <cpuid.h>
+
+// What the processor has, and the system keeps registers of, against what the code was compiled for.
+bool {name}_fits(void) {{
+  static const struct {{ unsigned leaf, subleaf, needed[4]; }} rows[] = {{{rows}{{0, 0, {{0, 0, 0, 0}}}}}};
+  static int known;  // 1: it fits, 2: it does not; the same whoever writes it
+  if (__atomic_load_n(&known, __ATOMIC_RELAXED)) return known == 1;
+  int fits = 1;
+  unsigned have[4];
+  for (unsigned i = 0; rows[i].leaf; i++) {{
+    if (!__get_cpuid_count(rows[i].leaf, rows[i].subleaf, &have[0], &have[1], &have[2], &have[3])) fits = 0;
+    for (int r = 0; fits && r < 4; r++) fits = (have[r] & rows[i].needed[r]) == rows[i].needed[r];
+  }}
+  if (fits && {saved}) {{
+    unsigned low, high;
+    __get_cpuid(1, &have[0], &have[1], &have[2], &have[3]);
+    if (!(have[2] >> 27 & 1)) {{
+      fits = 0;
+    }} else {{
+      __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+      fits = (low & {saved}u) == {saved}u;
+    }}
+  }}
+  __atomic_store_n(&known, fits ? 1 : 2, __ATOMIC_RELAXED);
+  return fits;
+}}
+"""
+
+
+def _fits_riscv(name: str, chip: Chip) -> str:
+    marchid = f"UINT64_C(0x{chip.marchid:x})" if chip.marchid else "0"
+    return f"""#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// Vectors of the right length, and the core of that number where the system tells one: `riscv_hwprobe` knows keys by number, 1 is marchid.
+bool {name}_fits(void) {{
+  static int known;  // 1: it fits, 2: it does not; the same whoever writes it
+  if (__atomic_load_n(&known, __ATOMIC_RELAXED)) return known == 1;
+  int fits = getauxval(AT_HWCAP) >> ('v' - 'a') & 1;
+  if (fits) {{
+    unsigned long bytes;
+    __asm__(".option push\\n.option arch, +v\\ncsrr %0, vlenb\\n.option pop" : "=r"(bytes));
+    fits = bytes * 8 == {chip.vlen};
+  }}
+  struct {{ int64_t key; uint64_t value; }} marchid = {{1, 0}};
+  if (fits && !syscall(258, &marchid, 1, 0, 0, 0) && marchid.key == 1) {{
+    // 0 is what emulators have; SpacemiT's own numbers all have the top bit set.
+    fits = !(marchid.value >> 63) || marchid.value == {marchid} || marchid.value == UINT64_MAX;
+  }}
+  __atomic_store_n(&known, fits ? 1 : 2, __ATOMIC_RELAXED);
+  return fits;
+}}
+"""
+
+
+_ARITHMETIC = """#include <stdint.h>
+#include <string.h>
+
+// Steps of grids and the bits of numbers; not every bundle uses all.
+#define TS_STEP static inline __attribute__((unused)) int64_t
+
+TS_STEP ts_add(int64_t a, int64_t b, int *bad) { int64_t r; return *bad |= __builtin_add_overflow(a, b, &r), r; }
+TS_STEP ts_subtract(int64_t a, int64_t b, int *bad) { int64_t r; return *bad |= __builtin_sub_overflow(a, b, &r), r; }
+TS_STEP ts_multiply(int64_t a, int64_t b, int *bad) { int64_t r; return *bad |= __builtin_mul_overflow(a, b, &r), r; }
+TS_STEP ts_floor_divide(int64_t a, int64_t b, int *bad) {
+  if (b == 0 || (a == INT64_MIN && b == -1)) return *bad = 1, 0;
+  return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
+TS_STEP ts_remainder(int64_t a, int64_t b, int *bad) {
+  int64_t quotient = ts_floor_divide(a, b, bad);
+  return *bad ? 0 : a - quotient * b;
+}
+TS_STEP ts_ceiling_divide(int64_t a, int64_t b, int *bad) { return ts_subtract(0, ts_floor_divide(ts_subtract(0, a, bad), b, bad), bad); }
+TS_STEP ts_minimum(int64_t a, int64_t b, int *bad) { return (void)bad, a < b ? a : b; }
+TS_STEP ts_maximum(int64_t a, int64_t b, int *bad) { return (void)bad, a > b ? a : b; }
+
+static inline __attribute__((unused)) uint64_t ts_bits_fp64(double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+static inline __attribute__((unused)) uint64_t ts_bits_fp32(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+static inline __attribute__((unused)) uint64_t ts_bits_fp16(float value) {
+  _Float16 half = (_Float16)value;
+  uint16_t bits;
+  memcpy(&bits, &half, sizeof bits);
+  return bits;
+}
+static inline __attribute__((unused)) uint64_t ts_bits_bf16(float value) {
+  uint32_t bits = (uint32_t)ts_bits_fp32(value);
+  return value != value ? bits >> 16 | 0x40 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+"""

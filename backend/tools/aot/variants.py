@@ -1,0 +1,139 @@
+"""What is asked for, and its kernels compiled: functions of a bundle, each with variants for arguments that allow faster code.
+
+A variant holds where all its conditions do: an argument is divisible by 16, or is 1. The last variant of every function has none.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from triton_spacemit.backend.tools.aot.grid import Grid, parse
+from triton_spacemit.backend.tools.aot.names import RESERVED
+from triton_spacemit.backend.tools.kernel_files import UnknownKernelError, arguments_of, kernel_of, load
+from triton_spacemit.dialect.artifact import Artifact
+
+INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
+FLOATS = ("fp16", "bf16", "fp32", "f32", "fp64")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One kernel as the user asks for it.
+
+    place: FILE.py:KERNEL. signature: Triton's ahead-of-time convention, `*fp32:16, i32, 1024`; constants: NAME=VALUE. grid: one to three
+    expressions. name: of the C function (default: the kernel's).
+    """
+
+    place: str
+    signature: str
+    grid: str
+    constants: tuple[str, ...] = ()
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What an argument has to be: divisible by 16 (for a pointer its address), or 1."""
+
+    argument: str
+    is_one: bool
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A compiled kernel. arguments: the names of those that have a slot. symbol: of its code."""
+
+    conditions: tuple[Condition, ...]
+    arguments: tuple[str, ...]
+    symbol: str
+    artifact: Artifact
+
+
+@dataclass
+class Function:
+    """A C function.
+
+    parameters: name to Triton's type of each runtime argument. specialisations: conditions and constants of each variant.
+    """
+
+    name: str
+    jit: Any
+    place: str
+    parameters: dict[str, str]
+    constants: dict[str, Any]
+    grid: Grid
+    specialisations: list[tuple[tuple[Condition, ...], dict[str, Any]]] = field(default_factory=list)
+
+
+def functions_of(requests: Iterable[Request]) -> list[Function]:
+    """The functions of a bundle; requests with the same name are variants of one. Raises UnknownKernelError."""
+    modules: dict[Path, Any] = {}
+    found: dict[str, Function] = {}
+    for request in requests:
+        file, separator, kernel = request.place.rpartition(":")
+        if not separator or not file.endswith(".py"):
+            raise UnknownKernelError(f"{request.place}: name a kernel as FILE.py:KERNEL")
+        path = Path(file)
+        module = modules[path] if path in modules else modules.setdefault(path, load(path))
+        jit = kernel_of(module, path, kernel)
+        # Hints become conditions, so the argument itself stays one of the function's.
+        plain = ",".join(part.partition(":")[0] for part in request.signature.split(","))
+        types, constants, _ = arguments_of(jit, module, plain, request.constants)
+        hinted, ones, hints = arguments_of(jit, module, request.signature, request.constants)
+        parameters = {name: kind for name, kind in types.items() if kind != "constexpr"}
+        conditions = [Condition(name, is_one=True) for name in parameters if hinted[name] == "constexpr"]
+        conditions += [Condition(jit.arg_names[number], is_one=False) for (number,) in hints]
+        for condition in conditions:
+            _check(request, condition, parameters[condition.argument])
+        name = request.name or kernel
+        if not name.isidentifier() or not name.isascii() or name in RESERVED or name.startswith("ts_"):
+            raise UnknownKernelError(f"{name!r} is no name for a C function")
+        grid = parse(request.grid, frozenset(key for key, kind in parameters.items() if kind in INTEGERS), constants)
+        new = Function(name, jit, request.place, parameters, constants, grid)
+        function = found.setdefault(name, new)
+        if (function.jit, function.parameters, function.constants, function.grid) != (jit, parameters, constants, grid):
+            raise UnknownKernelError(
+                f"two requests for the function {name!r} differ in more than hints (:16, :1): give one of them another name"
+            )
+        specialisation = (tuple(conditions), ones)
+        if specialisation not in function.specialisations:
+            function.specialisations.append(specialisation)
+    for function in found.values():
+        if all(conditions for conditions, _ in function.specialisations):
+            function.specialisations.append(((), function.constants))
+        function.specialisations.sort(key=lambda specialisation: -len(specialisation[0]))
+    return list(found.values())
+
+
+def _check(request: Request, condition: Condition, kind: str) -> None:
+    if condition.is_one and kind not in INTEGERS:
+        raise UnknownKernelError(f"{request.place}: :1 is for an integer, {condition.argument} is {kind}")
+    if not condition.is_one and kind not in INTEGERS and not kind.startswith("*"):
+        raise UnknownKernelError(f"{request.place}: :16 is for a pointer or an integer, {condition.argument} is {kind}")
+
+
+def compile_variants(function: Function, chip: str) -> list[Variant]:
+    """The function's variants for `chip`, in the order in which they are tried. Raises Triton's CompilationError."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from triton_spacemit.backend.elf import ElfObject
+    from triton_spacemit.dialect.chips import get_chip
+    from triton_spacemit.passes import codegen
+
+    variants = []
+    for number, (conditions, constants) in enumerate(function.specialisations):
+        types = {name: function.parameters.get(name, "constexpr") for name in function.jit.arg_names}
+        types |= {name: "constexpr" for name in constants}
+        hints = {(function.jit.arg_names.index(c.argument),): [["tt.divisibility", 16]] for c in conditions if not c.is_one}
+        source = ASTSource(fn=function.jit, signature=types, constexprs=constants, attrs=hints)
+        compiled = triton.compile(source, target=GPUTarget("cpu", chip, 32))
+        symbol = f"{function.name}__{number}"
+        binary = codegen.compile_object(compiled.asm["llir"], get_chip(chip), symbol)
+        slots = tuple(name for name in function.jit.arg_names if types[name] != "constexpr")
+        variants.append(Variant(conditions, slots, symbol, ElfObject(binary, symbol).artifact()))
+    return variants
+
+
