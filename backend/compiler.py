@@ -6,6 +6,7 @@ Everything heavy is imported inside functions: Triton imports this module while 
 import functools
 import gc
 import hashlib
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +34,9 @@ class SpacemitBackend(BaseBackend):
 
     def __init__(self, target: GPUTarget) -> None:
         super().__init__(target)
+        program = getattr(sys.modules.get("__main__"), "__spec__", None)
+        if program is not None and program.name == "triton.tools.compile":
+            raise OptionError("triton.tools.compile writes C for the drivers of GPUs; for this backend there is `triton-spacemit aot`")
         patches.apply(patches.COMPILE)
         self.chip = str(target.arch) or active_target()[1]
 

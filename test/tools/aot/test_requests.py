@@ -1,5 +1,6 @@
 """What `triton-spacemit aot` is asked for: what it refuses, and lists recorded from a program."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -132,3 +133,12 @@ def test_a_program_that_launches_nothing(monkeypatch: pytest.MonkeyPatch, capsys
 )
 def test_grids(text: str, values: dict[str, int], extents: tuple[int, ...]):
     assert parse(text, frozenset(values), {"BLOCK": 16, "KIND": "x"}).evaluate(values) == extents
+
+
+def test_tritons_own_tool_names_this_one():
+    signature = ("--signature", "*fp32, *fp32, *fp32, i32, 256", "--grid", "1,1,1", "--kernel-name", "add")
+    for target in ((), ("--target", "cpu:x60:32")):
+        command = [sys.executable, "-m", "triton.tools.compile", str(PROGRAM), *signature, *target]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 1
+        assert result.stderr.splitlines()[-1].endswith("for this backend there is `triton-spacemit aot`")
