@@ -6,6 +6,8 @@ machine that this process runs on is a chip too, described by `dialect/hosts.py`
 
 from dataclasses import dataclass, replace
 
+from triton_spacemit.dialect import ime
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -87,6 +89,9 @@ class MatrixTile:
     cost: float = 1.0
 
 
+IME = "ime"  # the form of SpacemiT's matrix instructions
+
+
 @dataclass(frozen=True)
 class Chip:
     """One compilation target.
@@ -152,6 +157,10 @@ class Chip:
         """Whether its assembly is RISC-V's: for what reads or names instructions."""
         return self.triple.startswith("riscv64")
 
+    def without_ime(self) -> "Chip":
+        """The same without SpacemiT's matrix instructions."""
+        return replace(self, ime=0, matrix=tuple(tile for tile in self.matrix if tile.form != IME))
+
     def lanes(self, bits: int, registers: int = 1) -> int:
         """Elements of `bits` bits (8, 16, 32 or 64) in a group of `registers` vector registers."""
         return self.vlen * registers // max(bits, 8)
@@ -170,6 +179,18 @@ _FACTORS = (
 )
 FLOAT16_FACTORS = (_multiply_add("vfmacc", "f16", "f16"), _multiply_add("vfwmacc", "f16", "f32"))  # of Zvfh
 BFLOAT16_FACTORS = (_multiply_add("vfwmaccbf16", "bf16", "f32"),)  # of Zvfbfwma
+
+
+
+def _matrix_instructions(vlen: int) -> tuple[MatrixTile, ...]:
+    """Those of bytes. One starts every second cycle: 1.8 to 1.9 cycles each are reported of the X60."""
+    tile = ime.TILES[vlen, 8]
+    return tuple(
+        MatrixTile(IME, tile.m, tile.n, tile.k, "i8" if row.left else "ui8", "i8" if row.right else "ui8", "i32", row.mnemonic, 2.0)
+        for row in ime.INSTRUCTIONS
+        if row.bits == 8 and not row.slide
+    )
+
 
 # What all cores with RISC-V's V extension have in common. A core of which it is not known is taken to run in order.
 RISCV = Chip(
@@ -197,7 +218,7 @@ _X60 = replace(
     arch_ids=("0x503C",),
     marchid=0x8000000058000001,
     native_float16=True,
-    matrix=_FACTORS + FLOAT16_FACTORS,
+    matrix=_FACTORS + FLOAT16_FACTORS + _matrix_instructions(256),
     ime=1,
     scheduling_model=True,
 )
@@ -211,7 +232,7 @@ _X100 = replace(
     marchid=0x8000000058000002,
     native_float16=True,
     native_bfloat16=True,
-    matrix=_FACTORS + FLOAT16_FACTORS + BFLOAT16_FACTORS,
+    matrix=_FACTORS + FLOAT16_FACTORS + BFLOAT16_FACTORS + _matrix_instructions(256),
     ime=1,
 )
 
@@ -221,7 +242,16 @@ CHIPS = {
         _X60,
         replace(_X60, name="a60", arch_ids=("0xA03C",), marchid=0x8000000041000001),
         _X100,
-        replace(_X100, name="a100", features=_RVA23 + ",+zvl1024b", vlen=1024, arch_ids=("0xA064",), marchid=0x8000000041000002, ime=2),
+        replace(
+            _X100,
+            name="a100",
+            features=_RVA23 + ",+zvl1024b",
+            vlen=1024,
+            arch_ids=("0xA064",),
+            marchid=0x8000000041000002,
+            matrix=_FACTORS + FLOAT16_FACTORS + BFLOAT16_FACTORS + _matrix_instructions(1024),
+            ime=2,
+        ),
     )
 }
 

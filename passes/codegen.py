@@ -12,6 +12,7 @@ from torch_mlir.dialects import llvm as llvm_dialect
 
 from triton_spacemit.dialect.artifact import NOTE_SECTION, PREFIX, Artifact
 from triton_spacemit.dialect.chips import Chip, get_chip
+from triton_spacemit.passes import matrix_words
 from triton_spacemit.passes.codegen_options import CodegenOptions
 
 _lock = threading.Lock()  # LLVM's target machines are not safe to share between threads
@@ -25,7 +26,7 @@ def llvm_ir(module: ir.Module) -> str:
 
 
 # The newer LLVM names the pointer's type in RISC-V's loads and stores.
-_POINTER = re.compile(r"(@llvm\.riscv\.v[ls]e\.nxv\w+)\.p0(?=\.i64\b)")
+_POINTER = re.compile(r"(@llvm\.riscv\.v(?:[ls]e|[ls]uxei)\.nxv\w+)\.p0(?=\.)")
 
 # torch-mlir's LLVM writes float constants in a newer form than llvmlite's LLVM reads: `+qnan`, `f0x7F7FFFFF`, and decimals that are exact
 # only in the constant's own type, which is the last type named before them. They become bit patterns, which both agree on.
@@ -104,7 +105,8 @@ def compile_object(text: str, chip: Chip | None = None, symbol: str | None = Non
         if symbol is not None:
             module.rename(symbol)
         module.add_note()
-        return module.machine().emit_object(module.optimised())
+        binary = module.machine().emit_object(module.optimised())
+        return matrix_words.in_object(binary) if module.has_matrix_words else binary
 
 
 def assembly(text: str, chip: Chip | None = None, comments: bool = False) -> str:
@@ -114,7 +116,8 @@ def assembly(text: str, chip: Chip | None = None, comments: bool = False) -> str
         machine = module.machine()
         machine.set_asm_verbosity(comments)
         try:
-            return machine.emit_assembly(module.optimised())
+            code = machine.emit_assembly(module.optimised())
+            return matrix_words.in_assembly(code) if module.has_matrix_words else code
         finally:
             machine.set_asm_verbosity(False)
 
@@ -144,6 +147,7 @@ class _Module:
         if self.artifact is not None and chip is not None and self.artifact.chip != chip.name:
             raise ValueError(f"kernel {name!r} is LLVM IR for chip {self.artifact.chip!r}, and is to be compiled for {chip.name!r}")
         self.compiler = _compiler(chip or get_chip(self.artifact.chip))
+        self.has_matrix_words = matrix_words.CARRIER in text
 
     def machine(self) -> llvm.TargetMachine:
         """What generates the code, in the order that the kernel asks for."""
@@ -197,7 +201,8 @@ class _Compiler:
         target = llvm.Target.from_triple(chip.triple)
         abi = {"abiname": chip.abi} if chip.abi else {}
         model = "medium" if chip.abi else "small"
-        self.machine = target.create_target_machine(cpu=chip.cpu, features=chip.features, opt=3, reloc="pic", codemodel=model, **abi)
+        features = f"{chip.features},+{matrix_words.FEATURE}" if chip.ime else chip.features
+        self.machine = target.create_target_machine(cpu=chip.cpu, features=features, opt=3, reloc="pic", codemodel=model, **abi)
         self.triple, self.layout = chip.triple, str(self.machine.target_data)
         # The function pipeline only: the loops are vectors already, and the one call in a module is inlined first.
         options = llvm.create_pipeline_tuning_options(speed_level=3)

@@ -7,6 +7,7 @@ from triton_spacemit.passes.intrinsics import intrinsic
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.micro_tile import Request
+from triton_spacemit.passes.loops.tensors import Buffer
 from triton_spacemit.passes.loops.vectors import Vectors, holds
 
 _DYNAMIC_ROUNDING, _UNDISTURBED = 7, 0
@@ -22,16 +23,16 @@ class ActiveVectors(Vectors):
 
     in_order = True
 
-    def __init__(self, low: Lowering, row: MatrixTile, stored: ir.Type, columns: int, active: Emitted | None) -> None:
-        super().__init__(low, row, stored, columns, None)
+    def __init__(self, low: Lowering, row: MatrixTile, target: Buffer, tile: tuple[int, int], active: Emitted | None) -> None:
+        super().__init__(low, row, target, tile, None)
         scale = low.chip.vlen // 64  # LLVM's vscale
         factor = self.right
         self.held = ir.IntegerType.get_signless(16) if factor == low.b.bf16 else factor  # legalize-floats gives bfloat16 the type i16
         self.vector = {
-            type_: ir.VectorType.get([columns // scale], type_, scalable=[True], loc=low.b.location)
-            for type_ in (factor, self.held, self.sums, stored)
+            type_: ir.VectorType.get([self.n // scale], type_, scalable=[True], loc=low.b.location)
+            for type_ in (factor, self.held, self.sums, self.stored)
         }
-        self.active = low.b.cast_index(active or low.b.constant(columns), low.b.i64)
+        self.active = low.b.cast_index(active or low.b.constant(self.n), low.b.i64)
         self.instruction = row.instruction
 
     @classmethod

@@ -140,13 +140,17 @@ class Builder:
 
     def iota(self, width: int, type_: ir.Type) -> Emitted:
         """The vector 0, 1, .. width - 1."""
-        key = ("iota", width, type_)
+        return self.numbers(range(width), type_)
+
+    def numbers(self, values: Sequence[int], type_: ir.Type) -> Emitted:
+        """A vector of integers."""
+        key = ("numbers", tuple(values), type_)
         known = self.scopes[0].known
         if key not in known:
-            vector = self.vector_type(type_, width)
-            attribute = ir.DenseElementsAttr.get([ir.IntegerAttr.get(type_, i) for i in range(width)], vector)
+            vector = self.vector_type(type_, len(values))
+            attribute = ir.DenseElementsAttr.get([ir.IntegerAttr.get(type_, value) for value in values], vector)
             known[key] = self.constant_attribute(attribute, vector)
-            known[key].width = width
+            known[key].width = len(values)
         return known[key]
 
     # Integer arithmetic on i64 scalars, folded where constant

@@ -128,7 +128,7 @@ class Accumulation:
     def _slot(self, layout: Layout, turn: Emitted, tensor: Tensor) -> Buffer:
         """Room for the copy of an operand in one turn of a chunk."""
         b = self.low.b
-        whole = operand_buffer(self.low, (self.per_chunk, *layout.words(tensor.shape)), layout.word)
+        whole = operand_buffer(self.low, layout, tensor.shape, (self.per_chunk,))
         base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
         return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
 

@@ -9,6 +9,7 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import total_cost
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.panels import copy_panels
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Computed, Coordinate, Coordinates, Loaded, Tensor, bits, stored_type
 from triton_spacemit.passes.loops.views import View
 
@@ -44,10 +45,10 @@ def pack(low: Lowering, tensor: Tensor, buffer: Buffer) -> None:
         low.storage.write_all([(tensor, buffer)])
 
 
-def copy_words(low: Lowering, layout: Layout, tensor: Tensor, buffer: Buffer) -> None:
-    """Copy the whole of a matrix into a buffer of words."""
+def copy_words(low: Lowering, layout: Layout, tensor: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
+    """Copy a matrix into a buffer of words: at least those that have any of the `wanted` first rows and columns."""
     if layout.across > 1:
-        _copy_blocks(low, layout, tensor, buffer)
+        copy_panels(low, layout, tensor, buffer, wanted)
     elif layout.is_left:  # the words of a row, one behind the other, are the row
         strides, stored = (buffer.strides[0] * layout.depth, 1), stored_type(low.b, tensor.element)
         low.storage.write_all([(tensor, replace(buffer, shape=tensor.shape, strides=strides, element=tensor.element, stored=stored))])
@@ -56,28 +57,6 @@ def copy_words(low: Lowering, layout: Layout, tensor: Tensor, buffer: Buffer) ->
         if load is not None and load.access.strides[-1].constant != 1:
             low.storage.materialise(tensor)  # along rows
         low.storage.write_all([(_rows_joined(low, tensor, layout.depth), buffer)])
-
-
-def _copy_blocks(low: Lowering, layout: Layout, tensor: Tensor, buffer: Buffer) -> None:
-    """Word by word, and in each by what it has of a row of A or a column of B."""
-    b, across, depth = low.b, layout.across, layout.depth
-    size = across * depth
-    row, column = (stride * size for stride in buffer.strides)
-    shape, strides = (*buffer.shape, across, depth), (row, column, depth, 1)
-    access = low.memory.buffer_access(Buffer(buffer.base, shape, strides, tensor.element, stored_type(b, tensor.element)), tensor.origin)
-
-    def part(word: Coordinate, inside: Coordinate, count: int) -> Coordinate:
-        return Coordinate(b.add(b.mul(word.start, b.constant(count)), inside.start), inside.width)
-
-    def body(at: Coordinates) -> None:
-        first, second, line, step = at
-        if layout.is_left:
-            place = part(first, line, across), part(second, step, depth)
-        else:
-            place = part(first, step, depth), part(second, line, across)
-        low.memory.store(access, low.evaluate(tensor, place), at)
-
-    low.nests.nest(shape, 3, depth if depth > 1 else 0, body)
 
 
 def _rows_joined(low: Lowering, tensor: Tensor, count: int) -> Tensor:

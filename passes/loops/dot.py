@@ -32,7 +32,7 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
     inner = inner_limit(low, product, left, right)
     operands = []
     for tensor, layout in ((left, product.left), (right, product.right)):
-        slot = functools.partial(operand_buffer, low, layout.words(tensor.shape), layout.word)
+        slot = functools.partial(operand_buffer, low, layout, tensor.shape)
         operands.append(locate(low, product, layout, tensor, inner, slot))
     a, b = operands
     steps = tile_steps(low, product, inner)

@@ -8,15 +8,15 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import total_cost
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.micro_tile import Request
-from triton_spacemit.passes.loops.tensors import Computed, Coordinates, Tensor
+from triton_spacemit.passes.loops.tensors import Buffer, Computed, Coordinates, Tensor
 from triton_spacemit.passes.loops.vectors import Vectors
 
 
 class GroupedVectors(Vectors):
     """A word of A, and each of B, is 32 bits: two or four steps of k. bfloat16's (`vdpbf16ps`) takes subnormal numbers for zeros."""
 
-    def __init__(self, low: Lowering, row: MatrixTile, stored: ir.Type, columns: int, active: Emitted | None) -> None:
-        super().__init__(low, row, stored, columns, None)
+    def __init__(self, low: Lowering, row: MatrixTile, target: Buffer, tile: tuple[int, int], active: Emitted | None) -> None:
+        super().__init__(low, row, target, tile, None)
         self.factors = ir.VectorType.get([self.k * self.n], self.left, loc=low.b.location)
         self.left = self.right = low.b.i32
         self.instruction = row.instruction

@@ -12,7 +12,8 @@ class Layout:
     """An operand as a matrix of words, row by row: what a micro-tile loads of A at once, or a lane of B, is one word or several words.
 
     A word holds `across` rows of A (columns of B) by `depth` steps of k: each of these rows (columns) has its steps side by side, and
-    lies behind the one before. Words are integers where they hold more than one element.
+    lies behind the one before. Words are integers where they hold more than one element. Of A the words of a row lie side by side; of B
+    those of a row as well, or with `by_column` those of a column.
     """
 
     is_left: bool  # of A, whose last dimension is k; else of B, whose last but one is
@@ -20,6 +21,7 @@ class Layout:
     depth: int
     element: ir.Type
     adjacent: bool  # words along the last dimension have to lie side by side
+    by_column: bool = False
 
     @property
     def word(self) -> ir.Type:

@@ -11,7 +11,12 @@ from triton_spacemit.dialect.chips import Chip, MatrixTile
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Tensor
+from triton_spacemit.passes.loops.tensors import Buffer, Tensor
+
+
+def factor(type_: str) -> ir.Type:
+    """The type of values that are read as `type_`: that integers are unsigned is known to who reads them."""
+    return ir.Type.parse(type_.removeprefix("u"))
 
 
 def width(type_: str) -> int:
@@ -23,7 +28,7 @@ def width(type_: str) -> int:
 
 @dataclass(frozen=True)
 class Request:
-    """What a product asks of its tiles. Types are written as MLIR does.
+    """What a product asks of its tiles. Types are written as MLIR does, `ui8` for bytes that are unsigned.
 
     left, right: of the operands. sums: that in which they are added up. stored: of the result in memory. most_rows, most_columns: how
     large a register tile may be. exact: it has no rows that the result does not have.
@@ -48,15 +53,20 @@ class MicroTile(ABC):
     A form of micro-tile is a class. Its class methods say, before there is any code, whether it is legal, how large a register tile of
     its units is, what that costs and how operands lie. An object emits the code of the units of one register tile, each of which is a
     value: of sums, of what is loaded of A for a row of units, and of B for a column of units.
+
+    A word in memory may serve several rows (columns) of units that lie side by side: then one load brings the operands of them all.
     """
 
     in_order: ClassVar[bool] = False  # whether operands are to be loaded among the multiplications of the step before
+    immediates: ClassVar[bool] = True  # whether a load of A takes a constant distance from a pointer
+    left_steps: ClassVar[int] = 1  # steps of k, a power of two, that one load of A may bring
+    most_steps: ClassVar[int] = 1 << 30  # in one turn of a loop
 
-    def __init__(self, low: Lowering, row: MatrixTile, stored: ir.Type, columns: int, active: Emitted | None) -> None:
-        """For register tiles of `columns` columns, of which only the first `active` (None: all) are wanted."""
-        self.low = low
-        self.m, self.n, self.k = row.m, row.n or columns, row.k
-        self.sums, self.stored = ir.Type.parse(row.sums), stored
+    def __init__(self, low: Lowering, row: MatrixTile, target: Buffer, tile: tuple[int, int], active: Emitted | None) -> None:
+        """For register tiles of `target`, of so many rows and columns; of these only the first `active` (None: all) are wanted."""
+        self.low, self.target = low, target
+        self.m, self.n, self.k = row.m, row.n or tile[1], row.k
+        self.sums, self.stored = ir.Type.parse(row.sums), target.stored
 
     # -- the choice of a tile
 
@@ -78,8 +88,8 @@ class MicroTile(ABC):
     @classmethod
     def layouts(cls, chip: Chip, row: MatrixTile, request: Request) -> tuple[Layout, Layout]:
         """How A and B lie in memory."""
-        left = Layout(True, row.m, row.k, ir.Type.parse(row.left), False)
-        return left, Layout(False, max(1, row.n), row.k, ir.Type.parse(row.right), True)
+        left = Layout(True, row.m, row.k, factor(row.left), False)
+        return left, Layout(False, max(1, row.n), row.k, factor(row.right), True)
 
     @classmethod
     def narrower(cls, chip: Chip, columns: int) -> int:
@@ -107,12 +117,20 @@ class MicroTile(ABC):
     # -- steps
 
     @abstractmethod
-    def load_left(self, pointer: Emitted) -> Emitted:
-        """The `m` rows of A of `k` steps whose word is at `pointer`."""
+    def load_left(self, pointer: Emitted, steps: int = 1) -> Emitted:
+        """The word of A at `pointer`, and those of the next `steps` - 1."""
 
     @abstractmethod
     def load_right(self, pointer: Emitted, previous: Emitted | None = None) -> Emitted:
-        """`n` columns of B of `k` steps; in the register of `previous`, where that is given and registers are tied to values."""
+        """The word of B at `pointer`; in the register of `previous`, where that is given and registers are tied to values."""
+
+    def left_words(self, loaded: Emitted, step: int) -> list[Emitted]:
+        """Of what was loaded of A, that of the step of this number for each of the rows of units."""
+        return [loaded]
+
+    def right_words(self, loaded: Emitted) -> list[Emitted]:
+        """Of what was loaded of B, that for each of the columns of units."""
+        return [loaded]
 
     @abstractmethod
     def multiply_add(self, left: Emitted, right: Emitted, sums: Emitted) -> Emitted: ...

@@ -58,8 +58,18 @@ def tile_steps(low: Lowering, product: Product, inner: Emitted) -> Emitted:
     return b.op("arith.shrui", b.i64, [rounded, b.constant(depth.bit_length() - 1)])
 
 
-def operand_buffer(low: Lowering, shape: tuple[int, ...], word: ir.Type) -> Buffer:
-    """Room for a copy of an operand; rows whose starts would meet in few sets of a cache lie a cache line further apart."""
+def operand_buffer(low: Lowering, layout: Layout, shape: tuple[int, ...], turns: tuple[int, ...] = ()) -> Buffer:
+    """Room for the words of a copy of an operand of `shape`, for so many turns."""
+    *others, rows, columns = (*turns, *layout.words(shape))
+    if not layout.by_column:
+        return matrix_buffer(low, (*others, rows, columns), layout.word)
+    buffer = matrix_buffer(low, (*others, columns, rows), layout.word)
+    *strides, column, row = buffer.strides
+    return replace(buffer, shape=(*others, rows, columns), strides=(*strides, row, column))
+
+
+def matrix_buffer(low: Lowering, shape: tuple[int, ...], word: ir.Type) -> Buffer:
+    """Room for matrices; rows whose starts would meet in few sets of a cache lie a cache line further apart."""
     line = LINE * 8 // bits(word)
     padded = shape[-1] if line == 0 or shape[-1] % (4 * line) else shape[-1] + line
     buffer = low.storage.allocate((*shape[:-1], padded), word)
@@ -82,7 +92,7 @@ def locate(low: Lowering, product: Product, layout: Layout, tensor: Tensor, inne
 
     def copy(tensor: Tensor) -> None:
         with low.storage.region():
-            copy_words(low, layout, source(low, converted(low, tensor, layout.element)), buffer)
+            copy_words(low, layout, source(low, converted(low, tensor, layout.element)), buffer, wanted)
 
     copy_from(low, tensor, in_place(low, tensor, wanted), wanted, copy, copy)
     return Operand(view_of(low, buffer, layout.word), True)

@@ -31,9 +31,9 @@ class Product:
     wanted_rows: Emitted
     wanted_columns: Emitted
 
-    def units(self, low: Lowering, columns: int, active: Emitted | None) -> MicroTile:
-        """The micro-tile of register tiles of `columns` columns, of which `active` (None: all) are wanted."""
-        return self.tile.form(low, self.tile.row, self.target.stored, columns, active)
+    def units(self, low: Lowering, tile: tuple[int, int], active: Emitted | None) -> MicroTile:
+        """The micro-tile of register tiles of so many rows and columns, of which `active` (None: all) columns are wanted."""
+        return self.tile.form(low, self.tile.row, self.target, tile, active)
 
 
 def make_product(

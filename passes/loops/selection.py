@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from triton_spacemit.dialect.chips import Chip, MatrixTile
 from triton_spacemit.passes.loops.active_vectors import ActiveVectors
 from triton_spacemit.passes.loops.grouped_vectors import GroupedVectors, UnsignedGroupedVectors
+from triton_spacemit.passes.loops.ime_tiles import ImeTiles
 from triton_spacemit.passes.loops.micro_tile import MicroTile, Request, width
 from triton_spacemit.passes.loops.vectors import Vectors
 
@@ -18,6 +19,7 @@ FORMS: dict[str, type[MicroTile]] = {
     "vectors": Vectors,
     "active-vectors": ActiveVectors,
     "grouped-vectors": GroupedVectors,
+    "ime": ImeTiles,
     "unsigned-grouped-vectors": UnsignedGroupedVectors,
 }
 
@@ -73,8 +75,10 @@ def takes(factor: str, element: str) -> bool:
     """
     if factor == element:
         return True
-    wider = width(element) < width(factor)
-    return wider and (element[0] == "i") == (factor[0] == "i") and (factor[0] == "i" or width(factor) >= 32)
+    whole = [type_.lstrip("u").startswith("i") for type_ in (element, factor)]
+    if width(element) >= width(factor) or whole[0] != whole[1]:
+        return False
+    return not factor.startswith("u") if whole[1] else width(factor) >= 32
 
 
 def _assessed(chip: Chip, row: MatrixTile, request: Request) -> Candidate:

@@ -13,8 +13,8 @@ from triton_spacemit.passes.loops.views import View
 
 @dataclass(eq=False)
 class Carried:
-    """What loops over steps and turns carry: the sums of each row of units, and for each column of units its corrections, and the last
-    two words of B where registers are tied to values."""
+    """What loops over steps and turns carry: the sums of each row of units; for each column of units its corrections; for each column of
+    words the last two of B, where registers are tied to values."""
 
     sums: list[list[Emitted]]
     corrections: list[list[Emitted]]
@@ -31,7 +31,7 @@ class Carried:
 
 @dataclass(eq=False)
 class Steps:
-    """The steps over k of a register tile in one turn: `rows_a` and `columns_b` are where the words of its units begin in memory."""
+    """The steps over k of a register tile in one turn: `rows_a` and `columns_b` are where its rows and columns of words begin in memory."""
 
     low: Lowering
     unit: MicroTile
@@ -73,21 +73,18 @@ class Steps:
         """`count` steps from `k` on, which change `carried`; gives the places behind them."""
         b, unit = self.low.b, self.unit
         for u in range(count):
-            rights = []
-            for column, start in enumerate(self.columns_b):
-                place = b.offset(start, b.mul(b.add(k, b.constant(u)), self.right.strides[-2]), self.right.element)
-                rights.append(unit.load_right(place))
-                carried.corrections[column] = unit.add_corrections(rights[-1], carried.corrections[column])
-            for r, sums in enumerate(carried.sums):
-                left = self.left_word(k, u, r)
-                carried.sums[r] = [unit.multiply_add(left, right, total) for right, total in zip(rights, sums, strict=True)]
+            step, rights = b.add(k, b.constant(u)), []
+            for start in self.columns_b:
+                rights += unit.right_words(unit.load_right(b.offset(start, b.mul(step, self.right.strides[-2]), self.right.element)))
+            for column, right in enumerate(rights):
+                carried.corrections[column] = unit.add_corrections(right, carried.corrections[column])
+            rows = iter(carried.sums)
+            for start in self.rows_a:
+                pointer = b.offset(start, b.mul(step, self.left.strides[-1]), self.left.element)
+                for left in unit.left_words(unit.load_left(pointer), 0):
+                    sums = next(rows)
+                    sums[:] = [unit.multiply_add(left, right, total) for right, total in zip(rights, sums, strict=True)]
         return []
-
-    def left_word(self, k: Emitted, u: int, r: int) -> Emitted:
-        """What is loaded of A for row `r` of units at step `k + u`."""
-        b = self.low.b
-        pointer = b.offset(self.rows_a[r], b.mul(b.add(k, b.constant(u)), self.left.strides[-1]), self.left.element)
-        return self.unit.load_left(pointer)
 
 
 class StepsAhead(Steps):
@@ -99,35 +96,40 @@ class StepsAhead(Steps):
     def places(self) -> list[Emitted]:
         # a constant distance would be added up from the loop's start, in two instructions once it is too large for one
         self.distance = self.low.b.opaque(self.right.strides[-2])
+        self.along = self.left.strides[-1] if self.unit.immediates else self.low.b.opaque(self.left.strides[-1])
         return [*self.columns_b, *self.rows_a]
 
     def steps(self, count: int, k: Emitted, carried: Carried, places: list[Emitted]) -> list[Emitted]:
         b, unit, across = self.low.b, self.unit, len(self.columns_b)
         places = [b.freeze(place) for place in places]  # else loop passes compute them anew just before each load
-        columns, rows = places[:across], Rows(self.low, self.left, places[across:])
+        together = min(count, unit.left_steps)
+        columns, rows = places[:across], Rows(self.low, self.left, places[across:], b.mul(self.along, b.constant(together)))
         rights = [self._right(place, words) for place, words in zip(columns, carried.words, strict=True)]
-        lefts = [unit.load_left(rows.at(r, 0)) for r in range(len(self.rows_a))]
+        lefts = [unit.load_left(rows.at(r, 0), together) for r in range(len(self.rows_a))]
         for u in range(count):
             columns = [b.offset(place, self.distance, self.right.element) for place in columns]
-            following = self._loads(columns, rows, carried, u + 1) if u + 1 < count else iter(())
+            following = self._loads(columns, rows, carried, u + 1, together) if u + 1 < count else iter(())
             loaded: list[Emitted] = []
-            for c, right in enumerate(rights):
+            words = [word for right in rights for word in unit.right_words(right)]
+            for c, right in enumerate(words):
                 carried.corrections[c] = unit.add_corrections(right, carried.corrections[c])
-            for left, sums in zip(lefts, carried.sums, strict=True):
-                for c, right in enumerate(rights):
+            units = [word for left in lefts for word in unit.left_words(left, u % together)]
+            for left, sums in zip(units, carried.sums, strict=True):
+                for c, right in enumerate(words):
                     sums[c] = unit.multiply_add(left, right, sums[c])
                     loaded += itertools.islice(following, 1)
             loaded += following
-            rights, lefts = loaded[:across], loaded[across:]
-        return [*columns, *(rows.at(r, count) for r in range(len(self.rows_a)))]
+            rights, lefts = loaded[:across], loaded[across:] or lefts
+        return [*columns, *(rows.at(r, count // together) for r in range(len(self.rows_a)))]
 
-    def _loads(self, columns: list[Emitted], rows: "Rows", carried: Carried, u: int) -> Iterator[Emitted]:
+    def _loads(self, columns: list[Emitted], rows: "Rows", carried: Carried, u: int, together: int) -> Iterator[Emitted]:
         """The words of step `u`, each loaded when it is asked for: a word of A comes a row behind the multiplication that reads the
-        register of the one before."""
+        register of the one before. Those of A come for so many steps `together`."""
         for place, words in zip(columns, carried.words, strict=True):
             yield self._right(place, words)
-        for r in range(len(self.rows_a)):
-            yield self.unit.load_left(rows.at(r, u))
+        if u % together == 0:
+            for r in range(len(self.rows_a)):
+                yield self.unit.load_left(rows.at(r, u // together), together)
 
     def _right(self, place: Emitted, words: list[Emitted]) -> Emitted:
         """The word at `place`, in the register of the first of the last two `words`, where there are any."""
@@ -138,17 +140,18 @@ class StepsAhead(Steps):
 
 
 class Rows:
-    """Pointers into rows of words of A, at the first of some steps."""
+    """Pointers into rows of words of A: at the first of some steps, and on at a `distance`."""
 
-    def __init__(self, low: Lowering, view: View, starts: list[Emitted]) -> None:
-        self.b, self.distance, self.element = low.b, view.strides[-1], view.element
-        self.known = [[start] for start in starts]  # by row, then by step
+    def __init__(self, low: Lowering, view: View, starts: list[Emitted], distance: Emitted) -> None:
+        self.b, self.distance, self.element = low.b, distance, view.element
+        self.known = [[start] for start in starts]  # by row, then by load
 
-    def at(self, r: int, u: int) -> Emitted:
-        """The word of row `r` at step `u`: at an immediate distance from the first where that is constant, else from the one before."""
+    def at(self, r: int, number: int) -> Emitted:
+        """The place of the load of this number of row `r`: at an immediate distance from the first where that is constant, else from the
+        one before."""
         pointers = self.known[r]
         if self.distance.constant is not None:
-            return self.b.offset(pointers[0], self.b.constant(u * self.distance.constant), self.element)
-        while len(pointers) <= u:
+            return self.b.offset(pointers[0], self.b.constant(number * self.distance.constant), self.element)
+        while len(pointers) <= number:
             pointers.append(self.b.offset(pointers[-1], self.distance, self.element))
-        return pointers[u]
+        return pointers[number]

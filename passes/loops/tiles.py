@@ -120,21 +120,22 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
     The tile of C is in registers, unit by unit. Rows behind the wanted ones read the last wanted row of A; what they give lands behind
     C's rows, where every buffer has room.
     """
-    unit = product.units(low, place.columns, place.active)
+    unit = product.units(low, (place.rows, place.columns), place.active)
     if unit.in_order:
         low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()
     rows_c = unit_rows(low, product, place, unit)
     rows_a = rows_of_a(low, product, place, turns)
-    unroll = math.gcd(product.inner // unit.k, most_unrolled)
+    unroll = math.gcd(product.inner // unit.k, min(most_unrolled, unit.most_steps))
     across = range(place.columns // unit.n)
+    words = range(0, place.columns, max(unit.n, product.right.across))
 
     def turn(number: Emitted | None, carried: Carried) -> Carried:
         left, right, inner = turns.operands(number)
-        places = words_of_a(low, place, left, rows_a), words_of_b(low, product, place, right, [c * unit.n for c in across])
+        places = words_of_a(low, place, left, rows_a), words_of_b(low, product, place, right, words)
         return (StepsAhead if unit.in_order else Steps)(low, unit, left, right, *places).run(inner, unroll, carried)
 
     start = [[unit.zero() if turns.begin_at_zero else unit.load_sums(pointers) for pointers in row] for row in rows_c]
-    carried = Carried(start, [unit.corrections() for _ in across], [unit.placeholders() for _ in across])
+    carried = Carried(start, [unit.corrections() for _ in across], [unit.placeholders() for _ in words])
     if turns.count is None:
         carried = turn(None, carried)
     else:
@@ -181,11 +182,11 @@ def words_of_a(low: Lowering, place: Place, view: View, rows: list[Emitted]) -> 
     return [b.offset(base, b.mul(row, view.strides[-2]), view.element) for row in rows]
 
 
-def words_of_b(low: Lowering, product: Product, place: Place, view: View, columns: list[int]) -> list[Emitted]:
-    """Where the words of these columns of the register tile begin."""
+def words_of_b(low: Lowering, product: Product, place: Place, view: View, columns: range) -> list[Emitted]:
+    """Where the words that begin at these columns of the register tile are."""
     b, base, across = low.b, view.base, product.right.across
     for index, stride in zip(place.batch, view.strides, strict=False):
         base = b.offset(base, b.mul(index, stride), view.element)
     first = place.column if across == 1 else b.op("arith.divui", b.i64, [place.column, b.constant(across)])
-    base = b.offset(base, first, view.element)
-    return [b.offset(base, b.constant(column // across), view.element) for column in columns]
+    base = b.offset(base, b.mul(first, view.strides[-1]), view.element)
+    return [b.offset(base, b.mul(b.constant(column // across), view.strides[-1]), view.element) for column in columns]

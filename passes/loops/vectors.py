@@ -9,13 +9,14 @@ from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.micro_tile import MicroTile, Request, width
 from triton_spacemit.passes.loops.storage import ROOM
+from triton_spacemit.passes.loops.tensors import Buffer
 
 
 class Vectors(MicroTile):
     """LLVM's own vectors, for all types and sizes; where only some columns are wanted, B is loaded under a mask."""
 
-    def __init__(self, low: Lowering, row: MatrixTile, stored: ir.Type, columns: int, active: Emitted | None) -> None:
-        super().__init__(low, row, stored, columns, active)
+    def __init__(self, low: Lowering, row: MatrixTile, target: Buffer, tile: tuple[int, int], active: Emitted | None) -> None:
+        super().__init__(low, row, target, tile, active)
         b = low.b
         self.width = self.n if self.n > 1 else 0
         self.left, self.right = ir.Type.parse(row.left), ir.Type.parse(row.right)
@@ -79,7 +80,7 @@ class Vectors(MicroTile):
         else:
             self.low.memory.scalar_store(rows[0], value)
 
-    def load_left(self, pointer: Emitted) -> Emitted:
+    def load_left(self, pointer: Emitted, steps: int = 1) -> Emitted:
         return self.low.memory.scalar_load(pointer, self.left, None, None, self.low.b.depth)
 
     def load_right(self, pointer: Emitted, previous: Emitted | None = None) -> Emitted:
