@@ -85,7 +85,7 @@ class SpacemitBackend(BaseBackend):
         from triton_spacemit.backend.frontend.bridge import to_torch_mlir
         from triton_spacemit.backend.frontend.diagnostics import compilation_errors
         from triton_spacemit.dialect.chips import get_chip
-        from triton_spacemit.dialect.module import set_chip, set_fp_fusion, set_slots
+        from triton_spacemit.dialect.module import set_allow_ime, set_chip, set_fp_fusion, set_slots
         from triton_spacemit.passes import pipeline
 
         metadata["name"] = module.get_entry_func_name()
@@ -93,6 +93,8 @@ class SpacemitBackend(BaseBackend):
             lowered = to_torch_mlir(module)
             set_chip(lowered, get_chip(self.chip))
             set_fp_fusion(lowered, metadata["enable_fp_fusion"])
+            if not metadata["allow_ime"]:
+                set_allow_ime(lowered, False)
             set_slots(lowered)
             pipeline.run(lowered, until="structure")
             return _text(lowered)

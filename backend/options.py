@@ -13,9 +13,13 @@ from triton_spacemit.dialect.chips import get_chip
 
 @dataclass(frozen=True)
 class Options:
-    """What `kernel[grid](..., option=value)` takes. Those that only steer a GPU's occupancy are accepted and change nothing."""
+    """What `kernel[grid](..., option=value)` takes. Those that only steer a GPU's occupancy are accepted and change nothing.
+
+    allow_ime: whether products may use the chip's matrix instructions, where it has them.
+    """
 
     arch: str
+    allow_ime: bool = True
     num_warps: int = 4
     num_ctas: int = 1
     num_stages: int = 3

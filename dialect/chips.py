@@ -181,7 +181,6 @@ FLOAT16_FACTORS = (_multiply_add("vfmacc", "f16", "f16"), _multiply_add("vfwmacc
 BFLOAT16_FACTORS = (_multiply_add("vfwmaccbf16", "bf16", "f32"),)  # of Zvfbfwma
 
 
-
 def _matrix_instructions(vlen: int) -> tuple[MatrixTile, ...]:
     """Those of bytes. One starts every second cycle: 1.8 to 1.9 cycles each are reported of the X60."""
     tile = ime.TILES[vlen, 8]
@@ -235,6 +234,16 @@ _X100 = replace(
     matrix=_FACTORS + FLOAT16_FACTORS + BFLOAT16_FACTORS + _matrix_instructions(256),
     ime=1,
 )
+_A100 = replace(
+    _X100,
+    name="a100",
+    features=_RVA23 + ",+zvl1024b",
+    vlen=1024,
+    arch_ids=("0xA064",),
+    marchid=0x8000000041000002,
+    matrix=_FACTORS + FLOAT16_FACTORS + BFLOAT16_FACTORS + _matrix_instructions(1024),
+    ime=2,
+)
 
 CHIPS = {
     chip.name: chip
@@ -242,16 +251,7 @@ CHIPS = {
         _X60,
         replace(_X60, name="a60", arch_ids=("0xA03C",), marchid=0x8000000041000001),
         _X100,
-        replace(
-            _X100,
-            name="a100",
-            features=_RVA23 + ",+zvl1024b",
-            vlen=1024,
-            arch_ids=("0xA064",),
-            marchid=0x8000000041000002,
-            matrix=_FACTORS + FLOAT16_FACTORS + BFLOAT16_FACTORS + _matrix_instructions(1024),
-            ime=2,
-        ),
+        _A100,
     )
 }
 

@@ -17,6 +17,7 @@ SCRATCH = "xsmt.scratch_bytes"
 CONCURRENT = "xsmt.concurrent"  # one program uses several threads
 SCHEDULED = "xsmt.scheduled"  # the code has register tiles whose instructions stand in the order in which the chip should start them
 FP_FUSION = "xsmt.fp_fusion"  # absent means yes
+ALLOW_IME = "xsmt.allow_ime"  # absent means yes
 
 
 _watched: ContextVar[set[str] | None] = ContextVar("watched", default=None)
@@ -41,15 +42,22 @@ def _attributes(module: ir.Module, asked: str) -> ir.OpAttributeMap:
 
 
 def chip_of(module: ir.Module) -> Chip:
-    """The chip that `module` is compiled for; the host where it names none."""
+    """The chip that `module` is compiled for, with what of it may be used; the host where it names none."""
     attributes = _attributes(module, CHIP)
-    return get_chip(attributes[CHIP].value if CHIP in attributes else "host")
+    chip = get_chip(attributes[CHIP].value if CHIP in attributes else "host")
+    return chip if ALLOW_IME not in attributes or attributes[ALLOW_IME].value else chip.without_ime()
 
 
 def set_chip(module: ir.Module, chip: Chip) -> None:
     """Say that `module` is compiled for `chip`."""
     with module.context:
         module.operation.attributes[CHIP] = ir.StringAttr.get(chip.name)
+
+
+def set_allow_ime(module: ir.Module, allow: bool) -> None:
+    """Say whether the chip's matrix instructions may be used."""
+    with module.context:
+        module.operation.attributes[ALLOW_IME] = ir.BoolAttr.get(allow)
 
 
 def say(module: ir.Module, attribute: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError, from_mlir
-from triton_spacemit.dialect.module import CHIP, CONCURRENT, FP_FUSION, SCHEDULED, SCRATCH, SLOTS
+from triton_spacemit.dialect.module import ALLOW_IME, CHIP, CONCURRENT, FP_FUSION, SCHEDULED, SCRATCH, SLOTS
 from triton_spacemit.dialect.xsmt import HINTS
 
 # Names of ops: `arith.*` stands for all of `arith`.
@@ -87,7 +87,7 @@ class State:
         return allowed is not None and (not allowed or element in allowed)
 
 
-_OF_INPUT = frozenset({CHIP, FP_FUSION, SLOTS})
+_OF_INPUT = frozenset({ALLOW_IME, CHIP, FP_FUSION, SLOTS})
 _OF_LOOPS = _OF_INPUT | {SCRATCH, SCHEDULED, CONCURRENT}
 _HINTS = frozenset(f"xsmt.{hint}" for hint in HINTS)
 

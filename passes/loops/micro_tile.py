@@ -61,6 +61,7 @@ class MicroTile(ABC):
     immediates: ClassVar[bool] = True  # whether a load of A takes a constant distance from a pointer
     left_steps: ClassVar[int] = 1  # steps of k, a power of two, that one load of A may bring
     most_steps: ClassVar[int] = 1 << 30  # in one turn of a loop
+    joins: ClassVar[bool] = False  # whether loops carry the sums of a row of units as one value
 
     def __init__(self, low: Lowering, row: MatrixTile, target: Buffer, tile: tuple[int, int], active: Emitted | None) -> None:
         """For register tiles of `target`, of so many rows and columns; of these only the first `active` (None: all) are wanted."""
@@ -135,7 +136,15 @@ class MicroTile(ABC):
     @abstractmethod
     def multiply_add(self, left: Emitted, right: Emitted, sums: Emitted) -> Emitted: ...
 
-    # -- what else a loop over k carries
+    # -- what a loop over k carries
+
+    def joined(self, row: list[Emitted]) -> list[Emitted]:
+        """The sums of a row of units as what a loop carries: one value where the form `joins`."""
+        return row
+
+    def separated(self, values: list[Emitted]) -> list[Emitted]:
+        """The sums of a row of units in such values."""
+        return values
 
     def placeholders(self) -> list[Emitted]:
         """What takes the place of B's last two columns of units before there are any, where registers are tied to values."""

@@ -109,7 +109,8 @@ class Panels:
                     place = Coordinate(b.add(b.mul(number, b.constant(depth)), b.constant(i)))
                     vectors.append(b.broadcast(low.evaluate(self.tensor, self._at(lines, place)), across))
                 panel = b.op("arith.shrui", b.i64, [lines.start, b.constant(across.bit_length() - 1)])
-                low.memory.contiguous_store(self._word(panel, number), self._interleaved(vectors), None, self.tensor.element)
+                lanes = self._interleaved(vectors)
+                low.memory.contiguous_store(self._word(panel, number), lanes, None, b.element(lanes))
                 return []
 
             low.nests.vector_loop(self.tensor.shape[self.lines], across, [], word, self.wanted_lines)
@@ -122,9 +123,10 @@ class Panels:
         size = b.element(vectors[0]).width
         while len(vectors) > _SEGMENTS:  # neighbours become lanes of twice the width
             size *= 2
+            wider = b.vector_type(ir.IntegerType.get_signless(size), vectors[0].width)
             pairs = [self._joined(vectors[i : i + 2]) for i in range(0, len(vectors), 2)]
-            type_ = b.vector_type(ir.IntegerType.get_signless(size), pairs[0].width // 2)
-            vectors = [Emitted(b.create("llvm.bitcast", [type_], [p.value], depth=p.depth).results[0], p.depth, p.width // 2) for p in pairs]
+            casts = [b.create("llvm.bitcast", [wider], [pair.value], depth=pair.depth).results[0] for pair in pairs]
+            vectors = [Emitted(cast, pair.depth, pair.width // 2) for cast, pair in zip(casts, pairs, strict=True)]
         return self._joined(vectors)
 
     def _joined(self, vectors: list[Emitted]) -> Emitted:

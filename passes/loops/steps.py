@@ -16,17 +16,20 @@ class Carried:
     """What loops over steps and turns carry: the sums of each row of units; for each column of units its corrections; for each column of
     words the last two of B, where registers are tied to values."""
 
+    unit: MicroTile
     sums: list[list[Emitted]]
     corrections: list[list[Emitted]]
     words: list[list[Emitted]]
 
     def flat(self) -> list[Emitted]:
-        return [value for values in (*self.sums, *self.corrections, *self.words) for value in values]
+        joined = [self.unit.joined(row) for row in self.sums]
+        return [value for values in (*joined, *self.corrections, *self.words) for value in values]
 
     def filled(self, values: list[Emitted]) -> "Carried":
         """The same with other values."""
         rest = iter(values)
-        return Carried(*([[next(rest) for _ in part] for part in parts] for parts in (self.sums, self.corrections, self.words)))
+        sums = [self.unit.separated([next(rest) for _ in (row[:1] if self.unit.joins else row)]) for row in self.sums]
+        return Carried(self.unit, sums, *([[next(rest) for _ in part] for part in parts] for parts in (self.corrections, self.words)))
 
 
 @dataclass(eq=False)

@@ -135,7 +135,7 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
         return (StepsAhead if unit.in_order else Steps)(low, unit, left, right, *places).run(inner, unroll, carried)
 
     start = [[unit.zero() if turns.begin_at_zero else unit.load_sums(pointers) for pointers in row] for row in rows_c]
-    carried = Carried(start, [unit.corrections() for _ in across], [unit.placeholders() for _ in words])
+    carried = Carried(unit, start, [unit.corrections() for _ in across], [unit.placeholders() for _ in words])
     if turns.count is None:
         carried = turn(None, carried)
     else:

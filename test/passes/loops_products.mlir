@@ -172,7 +172,9 @@ func.func @half(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
 
 // -----
 
+// Bytes where the chip's matrix instructions may not be used.
 // CHECK-LABEL: func.func @bytes
+module attributes {xsmt.allow_ime = false} {
 func.func @bytes(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
@@ -186,6 +188,7 @@ func.func @bytes(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
   %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<16x16xi8>, tensor<16x32xi8>, tensor<16x32xi32>) -> tensor<16x32xi32>
   "xsmt.descriptor_store"(%z, %d, %c32, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x32xi32>, i64, i64, i64, i64, i64, i64) -> ()
   return
+}
 }
 
 // -----

@@ -38,7 +38,6 @@ def choice(chip: Chip, request: Request) -> Candidate:
         ("x60", "f16 f16 f16 f16", "vfmacc", "f16"),
         ("x60", "bf16 bf16 f32 f32", "vfmacc", "f32"),  # held as float32
         ("a100", "bf16 bf16 f32 f32", "vfwmaccbf16", "bf16"),
-        ("a100", "i8 i8 i32 i32", "vwmacc", "i16"),  # held as int16
         ("a100", "i32 i32 i32 i32", "vmacc", "i32"),
         ("a100", "f64 f64 f64 f64", "vfmacc", "f64"),
         ("a100", "f8E5M2 f8E4M3FN f32 f32", "vfmacc", "f32"),
@@ -48,6 +47,48 @@ def test_by_types(chip: str, types: str, instruction: str, factor: str) -> None:
     left, right, sums, stored = types.split()
     row = choice(CHIPS[chip], replace(FLOATS, left=left, right=right, sums=sums, stored=stored)).row
     assert (row.instruction, row.left, row.sums) == (f"llvm.riscv.{instruction}", factor, sums)
+
+
+@pytest.mark.parametrize("chip", ["x60", "x100", "a100"])
+def test_matrix_instructions(chip: str) -> None:
+    """Bytes of either sign have an instruction each; without them they are held as int16."""
+    units = {"x60": (4, 4, 8), "x100": (4, 4, 8), "a100": (8, 8, 16)}[chip]
+    for left, right, name in (("i8", "i8", ""), ("ui8", "ui8", "u"), ("ui8", "i8", "us"), ("i8", "ui8", "su")):
+        request = replace(BYTES, left=left, right=right)
+        found = choice(CHIPS[chip], request)
+        assert (found.row.instruction, found.row.m, found.row.n, found.row.k) == (f"smt.vmadot{name}", *units)
+        assert (found.rows, found.columns) == (2 * units[0], 4 * units[1])
+        without = choice(CHIPS[chip].without_ime(), request).row
+        assert (without.instruction, without.left) == ("llvm.riscv.vwmacc", "i16")
+
+
+@pytest.mark.parametrize(
+    ("request_", "tile"),
+    [
+        (BYTES, (8, 16)),
+        (replace(BYTES, rows=12), (4, 16)),
+        (replace(BYTES, columns=24), (8, 8)),
+        (replace(BYTES, most_rows=7, most_columns=9), (4, 8)),
+        (replace(BYTES, rows=2), None),
+        (replace(BYTES, columns=18), None),
+        (replace(BYTES, inner=4), None),
+        (replace(BYTES, most_columns=3), None),
+        (replace(BYTES, batched=True), None),
+        (replace(BYTES, stored="i64"), None),
+    ],
+)
+def test_matrix_tiles(request_: Request, tile: tuple[int, int] | None) -> None:
+    """Register tiles divide the block and keep to the hints; what no instruction's tile divides gets vectors."""
+    found = choice(CHIPS["x60"], request_)
+    assert (found.row.form == "ime") == (tile is not None)
+    assert tile in (None, (found.rows, found.columns))
+
+
+def test_matrix_tiles_of_other_registers() -> None:
+    """A tile of registers of 256 bits is none of longer ones."""
+    found = candidates(replace(CHIPS["x60"], vlen=512), BYTES)
+    (refusal,) = [candidate.refusal for candidate in found if candidate.row.instruction == "smt.vmadot"]
+    assert refusal == "cores with registers of 512 bits have no such tile"
 
 
 @pytest.mark.parametrize(
