@@ -38,7 +38,7 @@ class env_seconds(env_base[float, float]):  # noqa: N801, named as Triton's own
 class spacemit_knobs(base_knobs):  # noqa: N801
     """device: where kernels run. chip: what they are compiled for (None: the device's default). threads: size of the pool a grid is
     spread over (0: every core that this process may use). qemu: path of qemu-riscv64 (None: found). timeout: seconds after which
-    a launch under QEMU is stopped (0: never).
+    a launch is stopped (0: never).
     """
 
     device: env_str = env_str("TRITON_SPACEMIT_DEVICE", "host")

@@ -246,12 +246,12 @@ class KernelObject:
 
     def line_of(self, offset: int) -> str | None:
         """`file:line` of the code at `offset` in the image, if the object has a line table."""
-        import io
-
-        from elftools.elf.elffile import ELFFile
-
         best: tuple[int, str] | None = None
         try:
+            import io
+
+            from elftools.elf.elffile import ELFFile
+
             dwarf = ELFFile(io.BytesIO(self._with_debug_relocated())).get_dwarf_info(relocate_dwarf_sections=False)
             for unit in dwarf.iter_CUs():
                 program = dwarf.line_program_for_CU(unit)
@@ -262,7 +262,7 @@ class KernelObject:
                     if start <= offset - self.text < end and (best is None or start >= best[0]) and line:
                         name = files[file - first].name
                         best = start, f"{name.decode() if isinstance(name, bytes) else name}:{line}"
-        except Exception:  # a broken line table, of which any part may be anything, must not hide the fault that it was read for
+        except Exception:  # a broken table, of which any part may be anything, or an interpreter that ends, must not hide the fault
             return None
         return best[1] if best else None
 

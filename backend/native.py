@@ -27,7 +27,7 @@ from triton_spacemit.dialect import abi, ime
 SOURCES = Path(__file__).parent / "runtime"
 #: Headers that are written from a module, which has their text.
 _WRITTEN = {"abi.h": abi, "ime_table.h": ime, "protocol.h": protocol}
-_SHARED = ("pool.c", "team.c", "services.c", "externals.c", "bfloat16.c")
+_SHARED = ("pool.c", "team.c", "services.c", "externals.c", "bfloat16.c", "memory.c", "signal_stack.c")
 
 
 def cache_dir() -> Path:
@@ -66,7 +66,7 @@ def host_library() -> Path:
     target = {"x86_64": "x86_64-linux-gnu.2.17", "riscv64": "riscv64-linux-gnu.2.35"}.get(machine)
     if target is None:
         raise DeviceError(f"the host device runs on x86-64 and riscv64, not on {machine}")
-    return _build("host.so", ("host.c", *_SHARED), ("-target", target, "-shared", "-fPIC"))
+    return _build("host.so", ("host.c", "guard.c", "watch.c", *_SHARED), ("-target", target, "-shared", "-fPIC"))
 
 
 @functools.cache

@@ -21,7 +21,7 @@ MAX_THREADS = 1024  # of a launch
 FAILURE_BYTES = 4000  # of a launch's failure, with its end
 
 #: What a launch returns.
-STATUS = {"OK": 0, "FAILED": 1, "NO_MEMORY": 2}
+STATUS = {"OK": 0, "FAILED": 1, "NO_MEMORY": 2, "FAULTED": 3, "TIMED_OUT": 4, "INTERRUPTED": 5}
 
 # Bytes of C's types, which are as many as their alignment.
 _BYTES = {"char": 1, "int32_t": 4, "uint32_t": 4, "int64_t": 8, "uint64_t": 8}
@@ -174,13 +174,27 @@ SERVICES = Struct(
 PROGRAM = Struct(
     "Program",
     "A kernel that is ready to run.",
-    (Field("kernel", "Kernel"), Field("scratch_bytes", "uint64_t", "Of each thread that runs programs.")),
+    (
+        Field("kernel", "Kernel"),
+        Field("scratch_bytes", "uint64_t", "Of each thread that runs programs."),
+        Field("code", "const void *", "Where its code lies."),
+        Field("code_bytes", "uint64_t"),
+    ),
 )
 
 FAILURE = Struct(
     "Failure",
     "Why a launch failed, and the program that said so.",
-    (Field("program_id", "int32_t", count=3), Field("message", "char", count=FAILURE_BYTES)),
+    (
+        Field("program_id", "int32_t", "All -1 where it is not known.", count=3),
+        Field("message", "char", "Of FAILED.", count=FAILURE_BYTES),
+        Field("signal", "int32_t", "Of FAULTED, with the signal's code."),
+        Field("code", "int32_t"),
+        Field("address", "uint64_t", "That was accessed, of FAULTED."),
+        Field("place", "uint64_t", "In the kernel's code, of FAULTED and TIMED_OUT; 0 where it is not known."),
+        Field("stack_bytes", "uint64_t", "What the thread's stack has, of a fault at its end; else 0."),
+        Field("raised", "void *", "Of INTERRUPTED: the exception that a handler of signals has raised, as PyErr_Fetch gives it.", count=3),
+    ),
 )
 
 _HEADER = """\

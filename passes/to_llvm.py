@@ -29,6 +29,8 @@ PIPELINE = (
 )
 
 
+# A large frame is touched page by page: one that has no room meets the end of the stack, not what lies beyond.
+PROBES = {"probe-stack": "inline-asm"}
 SHORT = 300  # ops of the LLVM dialect
 LOOPS = ("scf.for", "scf.while")
 
@@ -38,6 +40,9 @@ def to_llvm(module: ir.Module) -> None:
     nested = _has_nested_loops(module)
     with module.context:
         name = add_entry(module)
+        for function in module.body.operations:
+            if function.name == "func.func" and function.regions[0].blocks:
+                _add_attributes(function, LLVM_ATTRIBUTES, PROBES)
     run_upstream(module, PIPELINE, "cannot lower to LLVM")
     if not nested and _is_short(module):
         with module.context:

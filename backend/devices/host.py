@@ -1,11 +1,19 @@
-"""The device that runs kernels in this process: code is mapped from the object, tensors stay in place."""
+"""The device that runs kernels in this process: code is mapped from the object, tensors stay in place.
 
+A fault in a kernel's code ends its launch, and so does a timeout, or an exception that a handler of one of this process's signals raises
+meanwhile (`runtime/guard.c`). Python runs such handlers in the main thread, so an interrupt ends a launch there; as with an endless loop in
+Python, it does not reach launches of other threads.
+"""
+
+import atexit
 import ctypes
 import functools
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 from triton_spacemit.backend.devices import Clock, Signature
+from triton_spacemit.backend.devices.faults import ended, fault_text, place_text, timeout_text
 from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
@@ -25,15 +33,44 @@ class _External(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("address", ctypes.c_void_p))
 
 
+_Timeout = ctypes.CFUNCTYPE(ctypes.c_double)
+
+
+class _Python(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("ensure", "release", "check_signals", "fetch")),
+        ("timeout", _Timeout),
+        ("main_thread", ctypes.c_uint64),
+    )
+
+
+@_Timeout
+def _timeout() -> float:
+    """Seconds that a launch may take. What is wrong with the setting is raised by whoever reports that the time is over."""
+    try:
+        return knobs.timeout
+    except RuntimeError:
+        return 1e-9
+
+
+def _install_guard(library: ctypes.CDLL) -> None:
+    """Have kernels that fault or do not end fail their launch."""
+    api, names = ctypes.pythonapi, ("PyGILState_Ensure", "PyGILState_Release", "PyErr_CheckSignals", "PyErr_Fetch")
+    functions = (ctypes.cast(getattr(api, name), ctypes.c_void_p) for name in names)
+    library.install_guard(ctypes.byref(_Python(*functions, _timeout, threading.main_thread().ident or 0)))
+    atexit.register(library.leave_python)
+
+
 class HostKernel:
     """A kernel in this process's memory."""
 
-    def __init__(self, name: str, address: int, size: int, entry: int, scratch_bytes: int, concurrent: bool) -> None:
-        self.name = name
-        self.concurrent = concurrent
+    def __init__(self, object_: KernelObject, address: int, artifact: Artifact) -> None:
+        self.name = artifact.name
+        self.concurrent = artifact.concurrent
+        self.object = object_
         self.address = address
-        self.size = size
-        self.program = Program(address + entry, scratch_bytes)
+        self.size = object_.size
+        self.program = Program(address + object_.entry, artifact.scratch_bytes, address, object_.code_end)
         self.reference = ctypes.addressof(self.program)
 
 
@@ -70,7 +107,9 @@ class HostDevice:
         self._run_one.argtypes = self._run.argtypes[:2]
         library.last_failure.restype = ctypes.POINTER(Failure)
         self._last_failure = library.last_failure
+        self._stand_first = library.stand_first
         self._externals = _read_externals(library)
+        _install_guard(library)
 
     def load(self, artifact: Artifact) -> HostKernel:
         name = artifact.name
@@ -91,7 +130,8 @@ class HostDevice:
         except DeviceError:
             libc.munmap(address, object_.size)
             raise
-        return HostKernel(name, address, object_.size, object_.entry, artifact.scratch_bytes, artifact.concurrent)
+        self._stand_first()
+        return HostKernel(object_, address, artifact)
 
     def unload(self, kernel: HostKernel) -> None:
         if kernel.address:
@@ -110,5 +150,16 @@ class HostDevice:
         if status == abi.STATUS["NO_MEMORY"]:
             raise DeviceError(f"kernel {kernel.name!r}: no memory for {kernel.program.scratch_bytes} bytes of scratch a thread")
         failure = self._last_failure().contents
-        message = failure.message.decode(errors="replace")
-        raise DeviceError(f"kernel {kernel.name!r}, program {tuple(failure.program_id)}: {message}")
+        if status == abi.STATUS["INTERRUPTED"]:
+            ctypes.pythonapi.PyErr_Restore(*(ctypes.c_void_p(value) for value in failure.raised))  # raises it
+        place = failure.place - kernel.address if failure.place else None
+        if status == abi.STATUS["FAULTED"]:
+            text = fault_text(failure.signal, failure.address, failure.code)
+            if failure.stack_bytes:
+                text += f": the kernel needs more than the {failure.stack_bytes} bytes of its thread's stack"
+            text += f", {place_text(kernel.object, place)}"
+        elif status == abi.STATUS["TIMED_OUT"]:
+            text = timeout_text(knobs.timeout) + (f"; it was {place_text(kernel.object, place)}" if failure.place else "")
+        else:
+            text = failure.message.decode(errors="replace")
+        raise ended(kernel.name, tuple(failure.program_id), text)

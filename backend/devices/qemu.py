@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from triton_spacemit.backend.devices import Clock, Signature
 from triton_spacemit.backend.devices.counting import Counts, ExecutionLog
+from triton_spacemit.backend.devices.faults import ended, fault_text, place_text, timeout_text
 from triton_spacemit.backend.devices.find_qemu import find_qemu
 from triton_spacemit.backend.devices.guest import (
     AddressTaken,
@@ -41,12 +42,6 @@ from triton_spacemit.dialect.chips import CHIPS, Chip
 CODE_BASE, CODE_BYTES = 1 << 36, 1 << 36
 _FAILED, _NO_MEMORY = STATUS["FAILED"], STATUS["NO_MEMORY"]
 _ATTEMPTS = 8
-_KINDS = {
-    signal.SIGSEGV: "invalid memory access",
-    signal.SIGBUS: "memory access that the machine refuses",
-    signal.SIGILL: "illegal instruction",
-    signal.SIGFPE: "arithmetic fault",
-}
 
 
 class QemuKernel:
@@ -233,7 +228,7 @@ class QemuDevice:
                     self._raise_fault(session, guest, kernel, seconds)
             except (GuestTimeout, GuestDied):
                 pass
-            raise DeviceError(f"kernel {kernel.name!r}: {_timeout_text(seconds)}") from None
+            raise DeviceError(f"kernel {kernel.name!r}: {timeout_text(seconds)}") from None
 
     def _raise_fault(self, session: _Session, guest: Guest, kernel: QemuKernel, seconds: float) -> NoReturn:
         number, _, address, counter, return_address, *program, rule, word = guest.control.answers[:10]
@@ -242,25 +237,19 @@ class QemuDevice:
         start, end = session.placed[kernel]
         # Outside of the kernel it is in a function that the kernel called, memcpy for one: the call is what the user knows.
         place = counter if start <= counter < end else return_address - 1
-        where = f"at {place - start:#x} in its code" if start <= place < end else "outside of its code"
-        line = kernel.object.line_of(place - start) if start <= place < end else None
-        if line:
-            where = f"at {line}"
+        where = place_text(kernel.object, place - start if start <= place < end else None)
         if number == signal.SIGUSR1:
-            text = f"{_timeout_text(seconds)}; it was {where}"
+            text = f"{timeout_text(seconds)}; it was {where}"
         else:
-            detail = f" at address {address:#x}" if number in (signal.SIGSEGV, signal.SIGBUS) else ""
-            detail = f": {ime.explain(word, rule)}" if rule else detail
-            text = f"{_KINDS[signal.Signals(number)]} ({signal.Signals(number).name}){detail}, {where}"
-        ids = tuple(ctypes.c_int32(part & 0xFFFFFFFF).value for part in program)
-        raise DeviceError(f"kernel {kernel.name!r}, program {ids}: {text}") from None
+            text = f"{fault_text(number, address, detail=f': {ime.explain(word, rule)}' if rule else '')}, {where}"
+        raise ended(kernel.name, tuple(ctypes.c_int32(part & 0xFFFFFFFF).value for part in program), text) from None
 
     def _finish(self, guest: Guest, kernel: QemuKernel, mirror: Mirror) -> None:
         result, *program = guest.control.answers[:4]
         message = guest.control.text.decode(errors="replace") if result == _FAILED else ""
         mirror.copy_out()
         if result == _FAILED:
-            raise DeviceError(f"kernel {kernel.name!r}, program {tuple(program)}: {message}")
+            raise ended(kernel.name, tuple(program), message)
         if result == _NO_MEMORY:
             raise DeviceError(f"kernel {kernel.name!r}: no memory in the guest for {kernel.scratch_bytes} bytes of scratch a thread")
 
@@ -271,7 +260,3 @@ def _page(mirror: Mirror, address: int) -> tuple[int, ...]:
         return Page.TRY_AGAIN, 0, 0, 0
     page = mirror.fetch(address)
     return (Page.MAP_IT, page[0], page[1] - page[0], page[2]) if page else (Page.UNKNOWN, 0, 0, 0)
-
-
-def _timeout_text(seconds: float) -> str:
-    return f"still running after {seconds:g} seconds (TRITON_SPACEMIT_TIMEOUT), and was stopped"

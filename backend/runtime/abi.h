@@ -6,7 +6,7 @@
 enum { ABI_VERSION = 1, ABI_OLDEST = 1 };
 enum { MAX_THREADS = 1024, SCRATCH_ALIGNMENT = 64 };
 enum { BARRIER_BYTES = 64, FAILURE_BYTES = 4000 };
-enum { OK = 0, FAILED = 1, NO_MEMORY = 2 };  // of a launch
+enum { OK = 0, FAILED = 1, NO_MEMORY = 2, FAULTED = 3, TIMED_OUT = 4, INTERRUPTED = 5 };  // of a launch
 
 typedef struct Services Services;
 typedef struct Barrier Barrier;
@@ -76,16 +76,40 @@ typedef struct Program {
   Kernel kernel;
   // Of each thread that runs programs.
   uint64_t scratch_bytes;
+  // Where its code lies.
+  const void *code;
+  uint64_t code_bytes;
 } Program;
 _Static_assert(offsetof(Program, kernel) == 0, "Program.kernel");
 _Static_assert(offsetof(Program, scratch_bytes) == 8, "Program.scratch_bytes");
-_Static_assert(sizeof(Program) == 16, "Program");
+_Static_assert(offsetof(Program, code) == 16, "Program.code");
+_Static_assert(offsetof(Program, code_bytes) == 24, "Program.code_bytes");
+_Static_assert(sizeof(Program) == 32, "Program");
 
 // Why a launch failed, and the program that said so.
 typedef struct Failure {
+  // All -1 where it is not known.
   int32_t program_id[3];
+  // Of FAILED.
   char message[4000];
+  // Of FAULTED, with the signal's code.
+  int32_t signal;
+  int32_t code;
+  // That was accessed, of FAULTED.
+  uint64_t address;
+  // In the kernel's code, of FAULTED and TIMED_OUT; 0 where it is not known.
+  uint64_t place;
+  // What the thread's stack has, of a fault at its end; else 0.
+  uint64_t stack_bytes;
+  // Of INTERRUPTED: the exception that a handler of signals has raised, as PyErr_Fetch gives it.
+  void *raised[3];
 } Failure;
 _Static_assert(offsetof(Failure, program_id) == 0, "Failure.program_id");
 _Static_assert(offsetof(Failure, message) == 12, "Failure.message");
-_Static_assert(sizeof(Failure) == 4012, "Failure");
+_Static_assert(offsetof(Failure, signal) == 4012, "Failure.signal");
+_Static_assert(offsetof(Failure, code) == 4016, "Failure.code");
+_Static_assert(offsetof(Failure, address) == 4024, "Failure.address");
+_Static_assert(offsetof(Failure, place) == 4032, "Failure.place");
+_Static_assert(offsetof(Failure, stack_bytes) == 4040, "Failure.stack_bytes");
+_Static_assert(offsetof(Failure, raised) == 4048, "Failure.raised");
+_Static_assert(sizeof(Failure) == 4072, "Failure");

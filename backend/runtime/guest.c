@@ -20,11 +20,11 @@
 #include <unistd.h>
 
 #include "ime.h"
+#include "pool.h"
 #include "protocol.h"
-#include "runtime.h"
+#include "signal_stack.h"
 #include "vectors.h"
 
-enum { SIGNAL_STACK_BYTES = 1 << 16 };
 enum { TAKEN = TRY_AGAIN + 1 };  // besides the host's answers to PAGE_FAULT: QEMU itself lies there
 
 static Control *control;
@@ -84,10 +84,29 @@ static uint32_t word_at(uint64_t address) {
   return word;
 }
 
+// A guest has one launch at a time, and the host watches over it.
+void launch_begins(Pool *pool) {}
+void launch_ends(Pool *pool) {}
+int must_poll(void) { return 0; }
+void poll_caller(Pool *pool) {}
+int output_is_ready(void) { return 1; }
+
+static _Atomic int asked;
+
+static void ask(Worker *worker, int signal) {
+  if (!atomic_exchange(&asked, 1)) pthread_kill(atomic_load(&worker->thread), signal);
+}
+
+// Have one thread that runs a program report where it is, if any does.
+static void ask_busy_thread(void) {
+  atomic_store(&asked, 0);
+  for (Pool *pool = atomic_load(&pools); pool; pool = pool->link) for_each_busy(pool, ask, SIGUSR1);
+}
+
 void on_signal(int signal, siginfo_t *info, void *frame, const VectorState *state) {
   Context *context = current_context();
   if (signal == SIGUSR1 && !context) {
-    signal_busy_thread(SIGUSR1);
+    ask_busy_thread();
     return;
   }
   // Registers of a RISC-V signal frame: the program counter, then x1 (the return address) and on.
@@ -109,11 +128,6 @@ void on_signal(int signal, siginfo_t *info, void *frame, const VectorState *stat
   out[8] = rule == IME_OTHER ? 0 : (uint64_t)rule, out[9] = word;
   tell_host(FAULT);
   _exit(1);  // the kernel may have written anywhere: the host starts a fresh guest
-}
-
-static void use_signal_stack(void) {
-  stack_t stack = {.ss_sp = malloc(SIGNAL_STACK_BYTES), .ss_size = SIGNAL_STACK_BYTES};
-  if (stack.ss_sp) sigaltstack(&stack, NULL);
 }
 
 static void *watch_host(void *unused) {
@@ -151,7 +165,7 @@ static void launch(void) {
     return;
   }
   memcpy(arguments, rows(), in[2]);
-  Program program = {(Kernel)in[0], in[1]};
+  Program program = {.kernel = (Kernel)in[0], .scratch_bytes = in[1]};
   paging = in[7] != 0;
   uint64_t result = (uint64_t)run_grid(&program, arguments, (int32_t)in[3], (int32_t)in[4], (int32_t)in[5], (int32_t)in[6]);
   free(arguments);

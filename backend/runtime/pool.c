@@ -1,6 +1,7 @@
-// A persistent pool of threads that spreads the programs of a grid.
+// Persistent pools of threads that spread the programs of a grid.
 //
-// The calling thread is thread 0 and works too. Programs are handed out in chunks by one atomic counter. A launch wakes one thread, and every
+// A launch takes a pool, or makes one where all are taken: launches of different threads do not wait for each other. The calling thread is
+// thread 0 and works too. Programs are handed out in chunks by one atomic counter. A launch wakes one thread, and every
 // thread that finds work wakes the next, so that a small grid costs its caller one system call, and a single program none. A thread
 // that comes too late finds the launch closed and sleeps again; the caller waits only for threads that have joined.
 // Threads own nothing of a launch but their place in `state`, so more of them can be started while a program waits for another.
@@ -14,41 +15,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "pool.h"
 
-enum { STACK_BYTES = 8 << 20 };
+enum { STACK_BYTES = 8 << 20, POLL_NANOSECONDS = 100000000 };
 static const uint32_t OPEN = 1u << 31;  // in `state`: threads may still join; the lower bits count those that have
 
-static struct {
-  pthread_mutex_t lock;  // held by a launch: one at a time
-  Worker *workers[MAX_THREADS];
-  int32_t num_workers;  // that exist, thread 0 included
-  const Program *program;
-  const uint64_t *arguments;
-  Failure *failure;
-  int64_t programs, chunk;
-  int32_t grid[3], threads;  // `threads` may run at a time
-  _Atomic int out_of_memory;
-  _Atomic int32_t limit __attribute__((aligned(LINE)));  // threads with this number or more end
-  _Atomic uint32_t bell;                                 // rung to wake sleeping threads
-  _Atomic uint32_t state __attribute__((aligned(LINE)));
-  _Atomic int64_t next __attribute__((aligned(LINE)));
-  _Atomic int failed __attribute__((aligned(LINE)));
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
+_Atomic(Pool *) pools;
 void (*on_thread_start)(void);
-static _Thread_local Worker *running;
-static _Thread_local Failure failure;  // of the last launch from this thread that failed
+// In the thread's own block, so that a signal handler may read it in a thread that never ran a kernel. There is little room there.
+static _Thread_local Worker *running __attribute__((tls_model("initial-exec")));
+static pthread_key_t failure;  // of the last launch from this thread that failed, in memory of its own
 
-static void futex_wait(_Atomic uint32_t *word, uint32_t value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
+static void futex_wait(_Atomic uint32_t *word, uint32_t value, const struct timespec *longest) {
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, longest, NULL, 0);
+}
 static void futex_wake(_Atomic uint32_t *word, int count) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0); }
 
-Worker *new_worker(int32_t thread) {
+Worker *new_worker(Pool *pool, int32_t thread) {
   Worker *worker = aligned_alloc(LINE, sizeof(Worker));
   if (worker) {
     memset(worker, 0, sizeof *worker);
+    worker->pool = pool;
     worker->context.thread = thread;
     worker->context.services = &services;
   }
@@ -58,6 +49,8 @@ Worker *new_worker(int32_t thread) {
 int grow_scratch(Worker *worker, uint64_t bytes) {
   if (bytes <= worker->scratch_bytes) return 1;
   free(worker->scratch);
+  worker->scratch = NULL, worker->scratch_bytes = 0;
+  if (bytes > UINT64_MAX / 2 || !has_memory(bytes)) return 0;
   bytes = (bytes + LINE - 1) / LINE * LINE;
   worker->scratch = aligned_alloc(LINE, bytes);
   worker->scratch_bytes = worker->scratch ? bytes : 0;
@@ -66,41 +59,43 @@ int grow_scratch(Worker *worker, uint64_t bytes) {
 
 // The next programs that nobody has begun, if there are any; their first one's number goes into the context.
 static int take_programs(Worker *worker) {
-  if (worker->next >= worker->end && !(any_given() && take_given(&worker->next, &worker->end))) {
-    worker->next = atomic_fetch_add_explicit(&pool.next, pool.chunk, memory_order_relaxed);
-    if (worker->next >= pool.programs) return worker->end = worker->next, 0;
-    worker->end = worker->next + pool.chunk < pool.programs ? worker->next + pool.chunk : pool.programs;
+  Pool *pool = worker->pool;
+  if (worker->next >= worker->end && !(any_given(pool) && take_given(pool, &worker->next, &worker->end))) {
+    worker->next = atomic_fetch_add_explicit(&pool->next, pool->chunk, memory_order_relaxed);
+    if (worker->next >= pool->programs) return worker->end = worker->next, 0;
+    worker->end = pool->programs - worker->next > pool->chunk ? worker->next + pool->chunk : pool->programs;
   }
-  int64_t row = worker->next / pool.grid[0];
+  uint64_t extent = (uint64_t)pool->grid[0], row = worker->next / extent;
   int32_t *id = worker->context.program_id;
-  id[0] = (int32_t)(worker->next % pool.grid[0]);
-  id[1] = (int32_t)(row % pool.grid[1]);
-  id[2] = (int32_t)(row / pool.grid[1]);
+  id[0] = (int32_t)(worker->next % extent);
+  id[1] = (int32_t)(row % (uint64_t)pool->grid[1]);
+  id[2] = (int32_t)(row / (uint64_t)pool->grid[1]);
   return 1;
 }
 
 void run_programs(Worker *worker) {
-  if (!grow_scratch(worker, pool.program->scratch_bytes)) {
-    pool.out_of_memory = 1;
-    pool.next = pool.programs;
+  Pool *pool = worker->pool;
+  const Program *program = pool->program;
+  if (!grow_scratch(worker, program->scratch_bytes)) {
+    record_failure(pool, NO_MEMORY, NULL, "");
     return;
   }
   Context *context = &worker->context;
-  memcpy(context->num_programs, pool.grid, sizeof pool.grid);
-  context->num_threads = pool.threads;
+  memcpy(context->num_programs, pool->grid, sizeof pool->grid);
+  context->num_threads = atomic_load_explicit(&pool->threads, memory_order_relaxed);
   context->scratch = worker->scratch;
   worker->next = worker->end = 0;
   worker->outer = NULL;
-  running = worker;
-  worker->busy = 1;
+  Worker *before = begin_work(worker);
   if (!_setjmp(worker->stop)) {
-    while (!has_failed() && take_programs(worker)) {
-      while (worker->next < worker->end && !has_failed()) {
+    note_stack(worker);
+    while (!has_failed(pool) && take_programs(worker)) {
+      while (worker->next < worker->end && !has_failed(pool)) {
         worker->next++;
-        pool.program->kernel(pool.arguments, context);
-        if (++context->program_id[0] == pool.grid[0]) {
+        program->kernel(pool->arguments, context);
+        if (++context->program_id[0] == pool->grid[0]) {
           context->program_id[0] = 0;
-          if (++context->program_id[1] == pool.grid[1]) {
+          if (++context->program_id[1] == pool->grid[1]) {
             context->program_id[1] = 0;
             context->program_id[2]++;
           }
@@ -111,73 +106,107 @@ void run_programs(Worker *worker) {
 #ifdef __x86_64__
   __builtin_ia32_sfence();  // stores past the caches are seen before the launch is over
 #endif
-  worker->busy = 0;
-  running = NULL;
+  end_work(worker, before);
 }
 
-int programs_left(void) { return atomic_load(&pool.next) < pool.programs; }
+int programs_left(Pool *pool) { return atomic_load(&pool->next) < pool->programs; }
 
-int32_t thread_limit(void) { return pool.threads; }
-
-int has_failed(void) { return atomic_load_explicit(&pool.failed, memory_order_relaxed); }
-
-void record_failure(const Context *context, const char *message) {
-  if (atomic_exchange(&pool.failed, 1)) return;
-  if (context) memcpy(pool.failure->program_id, context->program_id, sizeof context->program_id);
-  strncpy(pool.failure->message, message, FAILURE_BYTES - 1);
-  pool.failure->message[FAILURE_BYTES - 1] = 0;
-  pool.next = pool.programs;
+int record_failure(Pool *pool, int status, const Context *context, const char *message) {
+  int none = OK;
+  if (!atomic_compare_exchange_strong(&pool->status, &none, status)) return 0;
+  Failure *failure = &pool->failure;
+  failure->signal = failure->code = 0;
+  failure->address = failure->place = failure->stack_bytes = 0;
+  memset(failure->program_id, -1, sizeof failure->program_id);
+  if (context) memcpy(failure->program_id, context->program_id, sizeof context->program_id);
+  strncpy(failure->message, message, FAILURE_BYTES - 1);
+  failure->message[FAILURE_BYTES - 1] = 0;
+  atomic_store(&pool->next, pool->programs);
+  return 1;
 }
 
 void fail_program(Context *context, const char *message) {
-  record_failure(context, message);
-  wake_blocked();
-  _longjmp(((Worker *)context)->stop, 1);
+  Worker *worker = (Worker *)context;
+  enter_runtime(context);
+  record_failure(worker->pool, FAILED, context, message);
+  wake_blocked(worker->pool);
+  _longjmp(worker->stop, 1);
 }
 
-const Failure *last_failure(void) { return &failure; }
+void leave_runtime(Context *context) {
+  Worker *worker = (Worker *)context;
+  if (worker->knocked) {
+    worker->knocked = 0;
+    poll_caller(worker->pool);
+  }
+  if (has_failed(worker->pool)) _longjmp(worker->stop, 1);
+  atomic_signal_fence(memory_order_seq_cst);
+  worker->inside = 0;
+}
 
-Worker *set_running(Worker *worker) {
+const Failure *last_failure(void) { return pthread_getspecific(failure); }
+
+// Keep it for the calling thread. The pool's is the next launch's.
+static int keep_failure(const Failure *of_launch) {
+  Failure *own = pthread_getspecific(failure);
+  if (!own && (!(own = malloc(sizeof *own)) || pthread_setspecific(failure, own))) return 0;
+  memcpy(own, of_launch, sizeof *own);
+  return 1;
+}
+
+Worker *begin_work(Worker *worker) {
   Worker *before = running;
+  atomic_store_explicit(&worker->thread, pthread_self(), memory_order_relaxed);
+  atomic_store_explicit(&worker->busy, 1, memory_order_release);
+  atomic_signal_fence(memory_order_seq_cst);
   running = worker;
   return before;
 }
 
-Context *current_context(void) { return running ? &running->context : NULL; }
-
-void signal_busy_thread(int signal) {
-  for (int32_t i = 0; i < pool.num_workers; i++)
-    if (pool.workers[i]->busy) {
-      pthread_kill(pool.workers[i]->thread, signal);
-      return;
-    }
+void end_work(Worker *worker, Worker *before) {
+  atomic_signal_fence(memory_order_seq_cst);
+  running = before;
+  worker->inside = 0;
+  atomic_store_explicit(&worker->busy, 0, memory_order_release);
 }
 
-static int join(void) {
-  uint32_t state = atomic_load(&pool.state);
+Worker *get_running(void) { return running; }
+
+Context *current_context(void) { return running ? &running->context : NULL; }
+
+void for_each_busy(Pool *pool, void (*visit)(Worker *worker, int argument), int argument) {
+  for (int32_t i = 0; i < pool->num_workers; i++)
+    if (atomic_load_explicit(&pool->workers[i]->busy, memory_order_acquire)) visit(pool->workers[i], argument);
+  for (Worker *worker = atomic_load(&pool->team.crew); worker; worker = worker->crew)
+    if (atomic_load_explicit(&worker->busy, memory_order_acquire)) visit(worker, argument);
+}
+
+static int join(Pool *pool) {
+  uint32_t state = atomic_load(&pool->state);
   while (state & OPEN)
-    if (atomic_compare_exchange_weak(&pool.state, &state, state + 1)) return 1;
+    if (atomic_compare_exchange_weak(&pool->state, &state, state + 1)) return 1;
   return 0;
 }
 
 static void *work(void *argument) {
   Worker *worker = argument;
+  Pool *pool = worker->pool;
   if (on_thread_start) on_thread_start();
   uint32_t seen = 0;
   for (;;) {
-    uint32_t bell = atomic_load(&pool.bell);
-    if (worker->context.thread >= atomic_load(&pool.limit)) break;
+    uint32_t bell = atomic_load(&pool->bell);
+    if (worker->context.thread >= atomic_load(&pool->limit)) break;
     if (bell == seen) {
-      futex_wait(&pool.bell, seen);
+      futex_wait(&pool->bell, seen, NULL);
       continue;
     }
     seen = bell;
-    if (!join()) continue;
-    if (programs_left()) futex_wake(&pool.bell, 1);
-    enter_program();
+    if (!join(pool)) continue;
+    if (programs_left(pool)) futex_wake(&pool->bell, 1);
+    enter_program(pool);
     run_programs(worker);
-    leave_program();
-    if (atomic_fetch_sub(&pool.state, 1) == 1) futex_wake(&pool.state, 1);
+    leave_program(pool);
+    if (atomic_fetch_sub(&pool->state, 1) == 1) futex_wake(&pool->state, 1);
   }
   return NULL;
 }
@@ -186,10 +215,11 @@ int start_thread(pthread_t *thread, void *(*work)(void *), void *argument, size_
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, stack_bytes);
-  // Signals are for the threads of the process that the pool lives in, except those that a kernel's own fault raises.
+  // Signals are for the threads of the process that the pool lives in, except those that a kernel's own fault raises, and the runtime's.
   sigset_t all, old;
   sigfillset(&all);
-  sigdelset(&all, SIGSEGV), sigdelset(&all, SIGBUS), sigdelset(&all, SIGILL), sigdelset(&all, SIGFPE), sigdelset(&all, SIGUSR1);
+  const int own[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, KNOCK, SIGUSR1};
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&all, own[i]);
   pthread_sigmask(SIG_BLOCK, &all, &old);
   int started = !pthread_create(thread, &attributes, work, argument);
   pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -198,79 +228,120 @@ int start_thread(pthread_t *thread, void *(*work)(void *), void *argument, size_
 }
 
 // Start or end threads until `threads` exist; fewer where the system gives no more.
-static void resize(int32_t threads) {
-  if (threads < pool.num_workers) {
-    pool.limit = threads;
-    atomic_fetch_add(&pool.bell, 1);
-    futex_wake(&pool.bell, MAX_THREADS);
-    while (pool.num_workers > threads) {
-      Worker *worker = pool.workers[--pool.num_workers];
-      pthread_join(worker->thread, NULL);
+static void resize(Pool *pool, int32_t threads) {
+  if (threads < pool->num_workers) {
+    atomic_store(&pool->limit, threads);
+    atomic_fetch_add(&pool->bell, 1);
+    futex_wake(&pool->bell, MAX_THREADS);
+    while (pool->num_workers > threads) {
+      Worker *worker = pool->workers[--pool->num_workers];
+      pthread_join(worker->handle, NULL);
       free(worker->scratch);
       free(worker);
     }
   }
-  pool.limit = threads;
-  while (pool.num_workers < threads) {
-    Worker *worker = new_worker(pool.num_workers);
-    if (!worker || !start_thread(&worker->thread, work, worker, STACK_BYTES)) {
+  atomic_store(&pool->limit, threads);
+  while (pool->num_workers < threads) {
+    Worker *worker = new_worker(pool, pool->num_workers);
+    if (!worker || !start_thread(&worker->handle, work, worker, STACK_BYTES)) {
       free(worker);
       break;
     }
-    pool.workers[pool.num_workers++] = worker;
+    pool->workers[pool->num_workers++] = worker;
   }
 }
 
-// The child of a fork has none of its parent's threads; what they owned is left to it as garbage.
+// Make a pool without threads of what may have been another process's: what that owned is left as garbage.
+static void make_pool(Pool *pool) {
+  Pool *link = pool->link;
+  memset(pool, 0, sizeof *pool);
+  pool->link = link;
+  pthread_mutex_init(&pool->watch.lock, NULL);
+  make_team(pool);
+}
+
+// The child of a fork has none of its parent's threads.
 static void forget_threads(void) {
-  pthread_mutex_init(&pool.lock, NULL);
-  pool.num_workers = 0;
-  pool.state = 0;
+  for (Pool *pool = atomic_load(&pools); pool; pool = pool->link) make_pool(pool);
   running = NULL;
-  forget_team();
 }
 
-__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL, NULL, forget_threads); }
+__attribute__((constructor)) static void prepare(void) {
+  pthread_key_create(&failure, free);
+  pthread_atfork(NULL, NULL, forget_threads);
+}
 
-int run_grid(const Program *program, const uint64_t *arguments, int32_t x, int32_t y, int32_t z, int32_t threads) {
-  pthread_mutex_lock(&pool.lock);
-  if (!pool.num_workers) {
-    if (!(pool.workers[0] = new_worker(0))) {
-      pthread_mutex_unlock(&pool.lock);
-      return NO_MEMORY;
-    }
-    pool.num_workers = 1;
+// A pool that no launch has; NULL without memory.
+static Pool *take_pool(void) {
+  for (Pool *pool = atomic_load(&pools); pool; pool = pool->link)
+    if (!atomic_exchange(&pool->taken, 1)) return pool;
+  Pool *pool = aligned_alloc(LINE, sizeof(Pool));
+  if (!pool) return NULL;
+  pool->link = NULL;
+  make_pool(pool);
+  atomic_store(&pool->taken, 1);
+  pool->link = atomic_load(&pools);
+  while (!atomic_compare_exchange_weak(&pools, &pool->link, pool)) continue;
+  return pool;
+}
+
+// Wait until every thread that has joined the launch has left it.
+static void wait_for_threads(Pool *pool) {
+  const struct timespec poll = {0, POLL_NANOSECONDS}, *longest = must_poll() ? &poll : NULL;
+  uint32_t joined = atomic_fetch_and(&pool->state, ~OPEN) & ~OPEN;
+  for (; joined; joined = atomic_load(&pool->state)) {
+    futex_wait(&pool->state, joined, longest);
+    if (longest) poll_caller(pool);
   }
-  pool.workers[0]->thread = pthread_self();
-  pool.programs = (int64_t)x * y * z;
+}
+
+static int run(Pool *pool, const Program *program, const uint64_t *arguments, int32_t x, int32_t y, int32_t z, int32_t threads) {
+  if (!pool->num_workers) {
+    if (!(pool->workers[0] = new_worker(pool, 0))) return NO_MEMORY;
+    pool->num_workers = 1;
+  }
+  pool->programs = (uint64_t)x * (uint64_t)y * (uint64_t)z;
   threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
   // A single program leaves the pool as it is.
-  if (pool.programs > 1 && threads != pool.num_workers) resize(threads);
-  pool.threads = pool.programs > 1 ? pool.num_workers : threads;
-  pool.chunk = pool.programs / (pool.threads * 16);
-  pool.chunk = pool.chunk < 1 ? 1 : pool.chunk > 256 ? 256 : pool.chunk;
-  pool.program = program, pool.arguments = arguments, pool.failure = &failure;
-  pool.grid[0] = x, pool.grid[1] = y, pool.grid[2] = z;
-  pool.failed = pool.out_of_memory = 0;
-  pool.next = 0;
-  begin_launch();
-  enter_program();
-  if (pool.programs > 1 && pool.threads > 1) {
-    atomic_store(&pool.state, OPEN);
-    atomic_fetch_add(&pool.bell, 1);
-    futex_wake(&pool.bell, 1);
-    run_programs(pool.workers[0]);
-    leave_program();
-    uint32_t joined = atomic_fetch_and(&pool.state, ~OPEN) & ~OPEN;
-    for (; joined; joined = atomic_load(&pool.state)) futex_wait(&pool.state, joined);
-  } else {
-    run_programs(pool.workers[0]);
-    leave_program();
+  if (pool->programs > 1 && threads != pool->num_workers) resize(pool, threads);
+  if (pool->programs > 1) threads = pool->num_workers;
+  if (program->scratch_bytes > pool->workers[0]->scratch_bytes) {
+    uint64_t all;
+    if (__builtin_mul_overflow(program->scratch_bytes, (uint64_t)threads, &all) || !has_memory(all)) return NO_MEMORY;
   }
-  end_launch();
-  int result = pool.out_of_memory ? NO_MEMORY : pool.failed ? FAILED : OK;
-  pthread_mutex_unlock(&pool.lock);
-  return result;
+  atomic_store_explicit(&pool->threads, threads, memory_order_relaxed);
+  pool->chunk = pool->programs / ((uint64_t)threads * 16);
+  pool->chunk = pool->chunk < 1 ? 1 : pool->chunk > 256 ? 256 : pool->chunk;
+  pool->program = program, pool->arguments = arguments;
+  pool->grid[0] = x, pool->grid[1] = y, pool->grid[2] = z;
+  pool->failure.raised[1] = NULL;
+  atomic_store_explicit(&pool->status, OK, memory_order_relaxed);
+  atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+  launch_begins(pool);
+  begin_launch(pool);
+  enter_program(pool);
+  int together = pool->programs > 1 && threads > 1;
+  if (together) {
+    atomic_store(&pool->state, OPEN);
+    atomic_fetch_add(&pool->bell, 1);
+    futex_wake(&pool->bell, 1);
+  }
+  run_programs(pool->workers[0]);
+  leave_program(pool);
+  if (together) wait_for_threads(pool);
+  end_launch(pool);
+  launch_ends(pool);
+  int status = atomic_load(&pool->status);
+  if (pool->failure.raised[1]) status = INTERRUPTED;
+  return status == OK || keep_failure(&pool->failure) ? status : NO_MEMORY;
+}
+
+int run_grid(const Program *program, const uint64_t *arguments, int32_t x, int32_t y, int32_t z, int32_t threads) {
+  Pool *pool = take_pool();
+  if (!pool) return NO_MEMORY;
+  int status = run(pool, program, arguments, x, y, z, threads);
+  atomic_store(&pool->taken, 0);
+  return status;
 }
 
 int run_one(const Program *program, const uint64_t *arguments) { return run_grid(program, arguments, 1, 1, 1, 1); }

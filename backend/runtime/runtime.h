@@ -1,5 +1,7 @@
 // What the parts of the runtime offer each other. One source for host and guest.
 #pragma once
+#include <stdatomic.h>
+
 #include "abi.h"
 
 // A phase barrier, in the memory of the program.
@@ -15,7 +17,6 @@ int run_one(const Program *program, const uint64_t *arguments);  // a grid of on
 const Failure *last_failure(void);  // of the calling thread, after FAILED
 void fail_program(Context *context, const char *message) __attribute__((noreturn));
 Context *current_context(void);        // of the program that the calling thread runs, or null; safe in a signal handler
-void signal_busy_thread(int signal);   // sends it to one thread that runs a program, if any
 extern void (*on_thread_start)(void);  // called first on each new thread of the pool
 
 // team.c
@@ -29,6 +30,7 @@ void global_barrier(Context *, int32_t id, int64_t *handle);
 // services.c
 extern const Services services;
 void write_output(const char *text, size_t size);  // host.c and guest.c each have one; calls never overlap
+int output_is_ready(void);                         // it waits for that a moment
 
 // externals.c: what kernels may call
 typedef struct External {

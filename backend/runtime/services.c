@@ -1,12 +1,13 @@
 // What a kernel asks of its runtime while it runs: ending with a message, printing.
 #define _GNU_SOURCE
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "runtime.h"
+#include "pool.h"
 
 static pthread_mutex_t printing = PTHREAD_MUTEX_INITIALIZER;
 
@@ -48,8 +49,9 @@ static int format(char *out, size_t room, int32_t kind, int32_t bits, int32_t he
 }
 
 // One line an element, as Triton prints on a GPU: `pid (0, 0, 0) idx ( 7, 31) prefix: value`.
-static void print(Context *context, const char *prefix, int32_t type, int32_t hex, int32_t rank, const int64_t *shape, const void *data) {
-  enum { ROOM = 1 << 16 };
+static void print_operand(Context *context, const char *prefix, int32_t type, int32_t hex, int32_t rank, const int64_t *shape, const void *data) {
+  enum { ROOM = PIPE_BUF };  // what a pipe that takes anything takes whole
+  Pool *pool = ((Worker *)context)->pool;
   int32_t kind = type >> 8, bits = type & 255;
   const int32_t *id = context->program_id;
   size_t longest = strlen(prefix) + 512 + 24 * (size_t)rank, size = 0, capacity = longest > ROOM ? longest : ROOM;
@@ -73,6 +75,8 @@ static void print(Context *context, const char *prefix, int32_t type, int32_t he
     if (data) size += (size_t)format(text + size, 400, kind, bits, hex, (const char *)data + i * (bits < 8 ? 1 : bits / 8));
     text[size++] = '\n';
     if (size + longest > capacity || i + 1 == count) {
+      while (!output_is_ready() && !has_failed(pool)) poll_caller(pool);
+      if (has_failed(pool)) break;
       pthread_mutex_lock(&printing);
       write_output(text, size);
       pthread_mutex_unlock(&printing);
@@ -88,14 +92,41 @@ static int64_t nanoseconds(void) {
   return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+// What takes locks or memory for a kernel is done between `enter_runtime` and `leave_runtime`.
+#define SERVICE(name, function, parameters, arguments, ...) \
+  static void name parameters { \
+    __VA_ARGS__; \
+    enter_runtime(context); \
+    function arguments; \
+    leave_runtime(context); \
+  }
+SERVICE(print, print_operand,
+        (Context * context, const char *prefix, int32_t type, int32_t hex, int32_t rank, const int64_t *shape, const void *data),
+        (context, prefix, type, hex, rank, shape, data))
+SERVICE(parallel, run_parallel,
+        (Context * context, Body body, void *environment, int64_t begin, int64_t end, int64_t step, uint64_t scratch_bytes),
+        (context, body, environment, begin, end, step, scratch_bytes))
+// A wild barrier is the kernel's fault, and must be found before the runtime takes a lock.
+static void touch(Context *context, Barrier *barrier) {
+  Worker *worker = (Worker *)context;
+  int32_t none = -1;
+  worker->touching = 1;
+  atomic_compare_exchange_strong(&barrier->phase, &none, none);  // as good as a store
+  worker->touching = 0;
+}
+SERVICE(arrive, arrive_at, (Context * context, Barrier *barrier), (context, barrier), touch(context, barrier))
+SERVICE(wait, wait_at, (Context * context, Barrier *barrier, int32_t flag, const char *where), (context, barrier, flag, where), touch(context, barrier))
+SERVICE(expect, expect_at, (Context * context, Barrier *barrier, int32_t expected), (context, barrier, expected), touch(context, barrier))
+SERVICE(barrier_of_launch, global_barrier, (Context * context, int32_t id, int64_t *handle), (context, id, handle))
+
 const Services services = {
     .assert_failed = fail_program,
     .print = print,
     .nanoseconds = nanoseconds,
-    .parallel = run_parallel,
+    .parallel = parallel,
     .init_barriers = init_barriers,
-    .arrive = arrive_at,
-    .wait = wait_at,
-    .expect = expect_at,
-    .global_barrier = global_barrier,
+    .arrive = arrive,
+    .wait = wait,
+    .expect = expect,
+    .global_barrier = barrier_of_launch,
 };

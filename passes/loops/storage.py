@@ -32,6 +32,7 @@ from triton_spacemit.passes.loops.tensors import (
 )
 
 ALIGNMENT = SCRATCH_ALIGNMENT  # of everything that the program allocates
+LARGEST_FRAME = 1 << 18  # bytes of a function's buffers on the stack, of which threads of the runtime have a MiB or more
 ROOM = 16  # rows behind a matrix that a product's last register tile may write
 
 
@@ -46,6 +47,7 @@ class Storage:
         self.evaluator, self.nests, self.analysis, self.chip = evaluator, nests, analysis, chip
         self.b, self.memory = evaluator.b, evaluator.memory
         self.scratch, self.scratch_bytes, self.frame = scratch, 0, 0
+        self.stack_bytes = 0
         self.computes = False
         self.stored_later: dict[Tensor, Buffer | None] = {}  # blocks that the loop which first computes them also stores
         self._cover: Coordinates | None = None
@@ -108,7 +110,8 @@ class Storage:
         room = ROOM * shape[-1] if len(shape) > 1 else 0
         count = math.prod(shape) + room
         size = count * bits(stored) // 8
-        if size <= self.chip.costs.stack_bytes:
+        if size <= self.chip.costs.stack_bytes and self.stack_bytes + size <= LARGEST_FRAME:
+            self.stack_bytes += size
             name, operands = "llvm.alloca", [b.constant(1)]
             attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, count)), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
         else:
