@@ -5,10 +5,15 @@
 #include <sched.h>
 #include <string.h>
 
-#include "runtime.h"
+#include "pool.h"
 
 _Static_assert(TS_OK == OK && TS_FAILED == FAILED && TS_NO_MEMORY == NO_MEMORY, "results");
-_Static_assert(sizeof(ts_kernel) == sizeof(Program) && offsetof(ts_kernel, scratch_bytes) == offsetof(Program, scratch_bytes), "ts_kernel");
+
+// Signals are the program's own affair.
+void launch_begins(Pool *pool) {}
+void launch_ends(Pool *pool) {}
+int must_poll(void) { return 0; }
+void poll_caller(Pool *pool) {}
 
 static int32_t cores(void) {
   cpu_set_t set;
@@ -29,7 +34,8 @@ int ts_run(ts_launch *how, const ts_kernel *kernel, const uint64_t *slots, int64
     return ts_refuse(how, TS_BAD_GRID, "an extent of the grid is negative or above 2^31 - 1, or there are more than 2^63 - 1 programs");
   if (!programs) return TS_OK;
   int32_t threads = how && how->threads > 0 ? how->threads : programs > 1 ? cores() : 1;
-  int result = run_grid((const Program *)kernel, slots, (int32_t)x, (int32_t)y, (int32_t)z, threads);
+  const Program program = {.kernel = (Kernel)kernel->code, .scratch_bytes = kernel->scratch_bytes};
+  int result = run_grid(&program, slots, (int32_t)x, (int32_t)y, (int32_t)z, threads);
   if (result == TS_FAILED && how) {
     const Failure *failure = last_failure();
     memcpy(how->program_id, failure->program_id, sizeof how->program_id);

@@ -29,7 +29,7 @@ typedef struct ts_kernel {
   uint64_t scratch_bytes;
 } ts_kernel;
 
-// Runs a kernel on a grid. One launch at a time runs in a process; others wait.
+// Runs a kernel on a grid. Launches of several threads run at the same time, each on threads of its own.
 int ts_run(ts_launch *how, const ts_kernel *kernel, const uint64_t *slots, int64_t x, int64_t y, int64_t z);
 // Notes why a launch was not begun, and returns `result`.
 int ts_refuse(ts_launch *how, int result, const char *message);
