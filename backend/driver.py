@@ -1,5 +1,6 @@
 """The driver that Triton asks for devices, targets, timers and launchers."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -9,13 +10,16 @@ from triton.backends import driver as _base
 from triton.backends.compiler import GPUTarget
 
 from triton_spacemit.backend import patches
-from triton_spacemit.backend.knobs import active_index, active_target, is_selected, knobs, select_backend
+from triton_spacemit.backend.knobs import active_index, active_target, is_selected, knobs, select_backend, target_count
 
 if TYPE_CHECKING:
     import torch
 
 #: Triton wants the size of a warp; no kernel's meaning depends on it here.
 WARP_SIZE = 32
+
+#: What programs take as the sign of float8 types, without the matrix units and copies of NVIDIA's next generation. No kernel depends on it.
+COMPUTE_CAPABILITY = (8, 9)
 
 _CPP_TYPES = {
     "i1": "int8_t",
@@ -36,6 +40,30 @@ _CPP_TYPES = {
 }
 
 select_backend()
+
+
+class DeviceProperties(dict[str, Any]):
+    """What a device is: as items, which Triton reads, and as attributes, which users of PyTorch's device modules read.
+
+    max_shared_mem, multiprocessor_count, max_num_regs, max_threads_per_block, warpSize: Triton's. name, multi_processor_count, warp_size,
+    total_memory, L2_cache_size (bytes; 0 where the system does not say), major, minor: PyTorch's. vector_bits: of one register.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the cpu backend knows no device property {name!r}; it knows {', '.join(sorted(self))}") from None
+
+
+def device_index(device: "int | str | torch.device | None") -> int:
+    """Triton's number of a device: None, "cpu" and PyTorch's CPU are the active one. Raises ValueError for what is none of ours."""
+    if device is None or str(device).partition(":")[0] == "cpu":
+        return active_index()
+    active_index()  # resolves the active one, which may be the first
+    if isinstance(device, int) and 0 <= device < target_count():
+        return device
+    raise ValueError(f"device {device!r} is none of the cpu backend: it has None, 'cpu', torch.device('cpu') and numbers below {target_count()}")
 
 
 class Utils:
@@ -61,17 +89,27 @@ class Utils:
         device, function = module
         device.unload(function)
 
-    def get_device_properties(self, device: int | None = None) -> dict[str, int]:
+    def get_device_properties(self, device: "int | str | torch.device | None" = None) -> DeviceProperties:
+        """Raises ValueError for a device of another backend."""
         from triton_spacemit.dialect.chips import get_chip
 
-        return {
-            "max_shared_mem": 1 << 30,
-            "multiprocessor_count": knobs.num_threads,
-            "max_num_regs": 1 << 16,
-            "max_threads_per_block": 1 << 30,
-            "warpSize": WARP_SIZE,
-            "vector_bits": get_chip(active_target(device)[1]).vlen,
-        }
+        name, chip = active_target(device_index(device))
+        threads = knobs.num_threads
+        return DeviceProperties(
+            max_shared_mem=1 << 30,
+            multiprocessor_count=threads,
+            max_num_regs=1 << 16,
+            max_threads_per_block=1 << 30,
+            warpSize=WARP_SIZE,
+            vector_bits=get_chip(chip).vlen,
+            name=f"{chip} ({name})",
+            multi_processor_count=threads,
+            warp_size=WARP_SIZE,
+            total_memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+            L2_cache_size=max(os.sysconf("SC_LEVEL2_CACHE_SIZE"), 0) if "SC_LEVEL2_CACHE_SIZE" in os.sysconf_names else 0,
+            major=COMPUTE_CAPABILITY[0],
+            minor=COMPUTE_CAPABILITY[1],
+        )
 
 
 class Event:

@@ -100,6 +100,11 @@ def active_target(index: int | None = None) -> tuple[str, str]:
     return _targets[active_index() if index is None else index]
 
 
+def target_count() -> int:
+    """How many numbers there are."""
+    return len(_targets)
+
+
 def select_backend() -> None:
     """Let a chosen device choose our backend too, where Triton would find a GPU's beside it and refuse both."""
     if getenv("TRITON_SPACEMIT_DEVICE"):
