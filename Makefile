@@ -31,7 +31,7 @@ lint: $(VENV)/installed
 # mypy finds packages by folder: link ours together as an installation would.
 types: $(VENV)/installed
 	mkdir -p build/types/triton_spacemit
-	@for package in backend dialect passes ops; do ln -sfn ../../../$$package build/types/triton_spacemit/$$package; done
+	@for package in backend dialect passes ops ops/integrations; do ln -sfn ../../../$$package build/types/triton_spacemit/$${package##*/}; done
 	$(BIN)/mypy -p triton_spacemit
 
 lit: $(VENV)/installed

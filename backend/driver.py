@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from triton.backends import driver as _base
@@ -42,6 +43,13 @@ _CPP_TYPES = {
 select_backend()
 
 
+def _second_cache_bytes() -> int:
+    """The size of a core's second cache as Linux gives it; 0 where it does not."""
+    path = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+    text = path.read_text().strip() if path.exists() else "0"
+    return int(text.removesuffix("K")) << 10 if text.endswith("K") else int(text)
+
+
 class DeviceProperties(dict[str, Any]):
     """What a device is: as items, which Triton reads, and as attributes, which users of PyTorch's device modules read.
 
@@ -61,9 +69,9 @@ def device_index(device: "int | str | torch.device | None") -> int:
     if device is None or str(device).partition(":")[0] == "cpu":
         return active_index()
     active_index()  # resolves the active one, which may be the first
-    if isinstance(device, int) and 0 <= device < target_count():
+    if type(device) is int and 0 <= device < target_count():
         return device
-    raise ValueError(f"device {device!r} is none of the cpu backend: it has None, 'cpu', torch.device('cpu') and numbers below {target_count()}")
+    raise ValueError(f"device {device!r} is none of the cpu backend's: None, 'cpu', torch.device('cpu') and numbers below {target_count()}")
 
 
 class Utils:
@@ -106,7 +114,7 @@ class Utils:
             multi_processor_count=threads,
             warp_size=WARP_SIZE,
             total_memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-            L2_cache_size=max(os.sysconf("SC_LEVEL2_CACHE_SIZE"), 0) if "SC_LEVEL2_CACHE_SIZE" in os.sysconf_names else 0,
+            L2_cache_size=_second_cache_bytes(),
             major=COMPUTE_CAPABILITY[0],
             minor=COMPUTE_CAPABILITY[1],
         )

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("dialect", "passes", "backend", "ops")  # each imports only itself and those before it
+PACKAGES = ("dialect", "passes", "backend", "ops", "integrations")  # each imports only itself and those before it
+#: Where a package's modules are, if not in a folder of its name.
+FOLDERS = {"integrations": Path("ops", "integrations")}
 
 #: Modules of each package as patterns, in rows: a module imports those of its own row and of rows before it. `*` is what no other matches.
 ROWS = {
@@ -31,6 +33,10 @@ ROWS = {
         ("",),  # `backend/__init__.py`, which has `set_device`
         ("tools*",),
     ),
+    "integrations": (
+        ("", "*.vendor", "*.device", "*.generator", "*.cuda_names", "*.operators", "*.tuning", "*.heuristics"),
+        ("*",),
+    ),
     "ops": (
         ("registry", "launching", "operands"),
         ("*",),  # kernels, wrappers and choices of blocks
@@ -50,10 +56,13 @@ def modules() -> dict[str, ast.Module]:
     """Every module by its full name."""
     found = {}
     for package in PACKAGES:
-        for path in (ROOT / package).rglob("*.py"):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            name = ".".join(("triton_spacemit", *parts)).removesuffix(".__init__")
-            found[name] = ast.parse(path.read_text())
+        folder = ROOT / FOLDERS.get(package, package)
+        others = [ROOT / other for other in FOLDERS.values() if ROOT / other != folder]
+        for path in folder.rglob("*.py"):
+            if not any(path.is_relative_to(other) for other in others):
+                parts = path.relative_to(folder).with_suffix("").parts
+                name = ".".join(("triton_spacemit", package, *parts)).removesuffix(".__init__")
+                found[name] = ast.parse(path.read_text())
     return found
 
 

@@ -1,10 +1,13 @@
 """The driver's surface, the choice of device and chip, and how the package is found."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 import triton
 from triton.backends import backends
 from triton.backends.compiler import GPUTarget
@@ -142,8 +145,38 @@ def test_do_bench_runs_on_the_cpu():
 
 def test_properties_that_kernels_size_grids_by_are_not_zero():
     properties = driver.active.utils.get_device_properties(driver.active.get_active_torch_device().index)
-    assert all(value > 0 for value in properties.values())
+    assert all(value > 0 for name, value in properties.items() if isinstance(value, int) and name != "L2_cache_size")
     assert properties["multiprocessor_count"] == knobs.num_threads
+
+
+@pytest.mark.parametrize("name", [None, "cpu", "cpu:0", torch.device("cpu"), torch.device("cpu", 0)])
+def test_properties_of_the_active_device_by_any_name(name):
+    properties = driver.active.utils.get_device_properties(name)
+    assert properties == driver.active.utils.get_device_properties(driver.active.get_current_device())
+    assert properties.multi_processor_count == properties["multi_processor_count"] == knobs.num_threads
+    assert properties.total_memory == properties["total_memory"] > 1 << 28
+    assert properties.name == "{1} ({0})".format(*active_target())
+
+
+def test_properties_of_a_chip_by_its_number():
+    set_device("null", "a100")
+    number = driver.active.get_current_device()
+    set_device("host")
+    assert driver.active.utils.get_device_properties(number).vector_bits == 1024
+    assert driver.active.utils.get_device_properties(number).name == "a100 (null)"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", torch.device("meta"), -1, 1000, 1.0])
+def test_properties_of_other_devices(name):
+    with pytest.raises(ValueError, match="none of the cpu backend's"):
+        driver.active.utils.get_device_properties(name)
+
+
+def test_a_property_that_is_not_known_is_an_error():
+    properties = driver.active.utils.get_device_properties()
+    with pytest.raises(AttributeError, match=r"no device property 'clock_rate'.*total_memory"):
+        _ = properties.clock_rate
+    assert copy.copy(properties) == pickle.loads(pickle.dumps(properties)) == properties
 
 
 def test_cpp_types():

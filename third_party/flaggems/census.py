@@ -125,7 +125,8 @@ def _run_batch(arguments: argparse.Namespace, settings: dict[str, Any], files: l
         status = _watch(arguments, settings | own, files)
         began = [name for name, test in read([arguments.report]).items() if test["outcome"] == "died" and "ended" not in test]
         for name in began:
-            _append(arguments.report, test=name, outcome=status if status in ("hang", "memory") else "died", message=f"exit status {status}", ended=True)
+            outcome = "hang" if status == "hang" else "died"
+            _append(arguments.report, test=name, outcome=outcome, message=f"exit status {status}", ended=True)
         if not began:
             if status not in (0, 1, 5):
                 _append(arguments.report, broken=own["files"], status=str(status))
@@ -142,7 +143,7 @@ def _append(report: Path, **fields: Any) -> None:
 
 
 def _watch(arguments: argparse.Namespace, settings: dict[str, Any], files: list[Path]) -> int | str:
-    """Run pytest and end it where a test goes on past its limit in native code. Returns its status, "hang" or "memory"."""
+    """Run pytest and end it where a test goes on past its limit in native code. Returns its status, or "hang"."""
     limit = int(arguments.memory * (1 << 30))
     environment = os.environ | {
         "GEMS_CENSUS": json.dumps(settings),
@@ -150,8 +151,8 @@ def _watch(arguments: argparse.Namespace, settings: dict[str, Any], files: list[
         "OMP_NUM_THREADS": "1",
         "TRITON_SPACEMIT_THREADS": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--assert=plain", "-p", "plugin", "-p", "no:cacheprovider", "-W", "ignore"]
-    command += ["--color=no", "--ref", "cpu", *([] if arguments.full else ["--quick"])]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--assert=plain", "-p", "plugin", "-p", "no:cacheprovider"]
+    command += ["-W", "ignore", "--color=no", "--ref", "cpu", *([] if arguments.full else ["--quick"])]
     with (arguments.report.with_suffix(".log")).open("w") as log:
         process = subprocess.Popen(
             [*command, *map(str, files)],
@@ -197,8 +198,8 @@ def by_operator(tests: dict[str, dict[str, Any]], control: dict[str, dict[str, A
             entry.outcomes[test["outcome"]] += 1
             entry.launches += test.get("launches", 0)
             entry.control_passed += control.get(name, {}).get("outcome") == "passed"
-            if _failed(test) or test["outcome"] == "skipped":
-                entry.problems.append((name, test["message"])) if _failed(test) else None
+            if _failed(test):
+                entry.problems.append((name, test["message"]))
     return found
 
 
@@ -219,8 +220,8 @@ def table(tests: dict[str, dict[str, Any]], control: dict[str, dict[str, Any]], 
     operators = by_operator(tests, control)
     counts = Counter(entry.result for entry in operators.values())
     lines = [
-        f"{len(known)} operators are listed, {len(operators)} have tests that ran: " + ", ".join(f"{n} {what}" for what, n in counts.most_common()),
-        f"{len(tests)} tests: " + ", ".join(f"{n} {what}" for what, n in Counter(test["outcome"] for test in tests.values()).most_common()),
+        f"{len(known)} operators are listed, {len(operators)} have tests that ran: {_counted(counts)}",
+        f"{len(tests)} tests: {_counted(Counter(test['outcome'] for test in tests.values()))}",
     ]
     if control:
         lines.append(f"control: {sum(_failed(test) for test in control.values())} of {len(control)} fail without kernels")
@@ -234,8 +235,12 @@ def table(tests: dict[str, dict[str, Any]], control: dict[str, dict[str, Any]], 
         for fault in {fault for fault, _ in judged}:
             faults[fault] += 1
         rows += [f"| {name} | {entry.result} | {fault} | {proof} |" for fault, proof in judged]
-    lines.append("at fault: " + ", ".join(f"{fault} {n}" for fault, n in faults.most_common()))
+    lines.append(f"operators by whose fault: {_counted(faults)}")
     return "\n".join([*lines, "", "| operator | result | whose fault | proof |", "|---|---|---|---|", *rows])
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.most_common())
 
 
 if __name__ == "__main__":

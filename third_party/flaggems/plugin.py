@@ -187,7 +187,6 @@ class Plugin:
         try:
             return (yield)
         except OutOfTime as error:
-            error.with_traceback(error.__traceback__)
             raise TimeoutError(f"{error}, at {_place(error)}") from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -218,7 +217,8 @@ class Plugin:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self._write(test=Path(report.nodeid).name, outcome="failed", message=" ".join(str(report.longrepr)[-900:].split()), launches=0, seconds=0.0)
+            message = " ".join(str(report.longrepr)[-900:].split())
+            self._write(test=Path(report.nodeid).name, outcome="failed", message=message, launches=0, seconds=0.0)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._write(files=SETTINGS["files"], tests=len(session.items))

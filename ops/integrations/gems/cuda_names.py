@@ -4,13 +4,14 @@ FlagGems has a name for the type of its device, but many of its operators, and m
 tree is changed before it is compiled, so that lines and columns of messages and the sources of kernels stay the file's:
 
     x.is_cuda               x.device.type == "cpu"
-    "cuda", "cuda:0"        "cpu", as a string that stands alone
+    "cuda", "cuda:0"        "cpu", "cpu:0", as strings that stand alone; f"cuda:{n}" too
     torch.cuda              torch.cpu
     x.cuda()                x
     x.pin_memory()          x: no copy to a device follows that it would speed up, and PyTorch refuses it without an accelerator
 """
 
 import ast
+import re
 from typing import Any
 
 #: A file without these has nothing to change.
@@ -45,6 +46,6 @@ class Translator(ast.NodeTransformer):
         return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802
-        if node.value in ("cuda", "cuda:0"):
-            return ast.copy_location(ast.Constant("cpu"), node)
+        if isinstance(node.value, str) and re.fullmatch(r"cuda(:\d*)?", node.value):
+            return ast.copy_location(ast.Constant(node.value.replace("cuda", "cpu")), node)
         return node

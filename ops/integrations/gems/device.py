@@ -53,5 +53,5 @@ def synchronize(device: Any = None) -> None:
 
 
 def _is_cpu(device: Any) -> bool:
-    return device is None or (device == 0 and not isinstance(device, bool)) or str(device).partition(":")[0] == "cpu"
+    return device is None or (type(device) is int and device == 0) or str(device).partition(":")[0] == "cpu"
 

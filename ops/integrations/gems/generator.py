@@ -11,7 +11,8 @@ class PhiloxGenerator:
     """Has the methods of `torch.Generator` that FlagGems uses, and the state of CUDA's generators.
 
     State: a uint8 tensor of 16 bytes, the seed and the offset as two int64 of the machine's order. Who takes numbers reads the state and
-    writes it back with the offset advanced by as many as it took. `torch.manual_seed` seeds it; as on a GPU, `torch.set_rng_state` does not.
+    writes it back with the offset advanced by as many as it took. `torch.manual_seed` seeds it; as on a GPU, `torch.set_rng_state` has
+    no effect on it.
     """
 
     def __init__(self, seed: int) -> None:
@@ -63,8 +64,8 @@ def manual_seed(seed: int) -> None:
 def enough_numbers(original: Callable[..., tuple[int, int]]) -> Callable[..., tuple[int, int]]:
     """FlagGems' `philox_backend_seed_offset`, which reserves numbers: seed and offset at which a kernel may begin.
 
-    A kernel takes four random numbers for each counter; its caller asks for a quarter of the elements' number. Its last program, though, may
-    use only the first of the four, with as many counters as there are elements left: reserving one for each element is always enough.
+    A kernel takes four random numbers for each counter; its caller asks for a quarter of the elements' number. Its last program, though,
+    may use only the first of the four, with as many counters as there are elements left: one for each element is always enough.
     """
 
     def philox_backend_seed_offset(increment: int, generator: Any = None) -> tuple[int, int]:

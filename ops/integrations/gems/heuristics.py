@@ -1,4 +1,4 @@
-"""Blocks that FlagGems' operators compute from sizes, by the keys under which they ask; each function takes a launch's arguments by name."""
+"""Blocks that FlagGems' operators compute from sizes, by the keys under which they ask; functions take a launch's arguments by name."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ from triton import cdiv, next_power_of_2
 from triton.runtime import driver
 
 Arguments = dict[str, Any]
+Heuristics = dict[str, Callable[[Arguments], Any]]
 #: Elements of the largest block: they fit a core's first cache as float32.
 _BLOCK = 4096
 #: A row is loaded as one block up to this length; longer ones in a loop.
@@ -72,17 +73,17 @@ def _even_k(args: Arguments) -> bool:
     return args["K"] % (args["BLOCK_K"] * args["SPLIT_K"]) == 0
 
 
-_RANDOM = {"BLOCK": _at_most(1024, "N")}
-_COLUMNS = {"TILE_K": _columns, "TILE_N": _rows_of_columns, "ONE_TILE_PER_CTA": _whole_row}
-_ROWS = {"TILE_N": _row, "ONE_TILE_PER_CTA": _whole_row}
-_DIVISIBLE = {f"DIVISIBLE_{size}": _divides(f"TILE_{size}", size) for size in "MNK"}
+_RANDOM: Heuristics = {"BLOCK": _at_most(1024, "N")}
+_COLUMNS: Heuristics = {"TILE_K": _columns, "TILE_N": _rows_of_columns, "ONE_TILE_PER_CTA": _whole_row}
+_ROWS: Heuristics = {"TILE_N": _row, "ONE_TILE_PER_CTA": _whole_row}
+_DIVISIBLE: Heuristics = {f"DIVISIBLE_{size}": _divides(f"TILE_{size}", size) for size in "MNK"}
 
 
-def _attention(rows: int) -> dict[str, Callable[[Arguments], int]]:
+def _attention(rows: int) -> Heuristics:
     return {"BLOCK_M": _constant(rows), "BLOCK_N": _constant(64), "num_warps": _constant(1), "num_stages": _constant(1)}
 
 
-HEURISTICS_CONFIGS: dict[str, dict[str, Callable[[Arguments], Any]]] = {
+HEURISTICS_CONFIGS: dict[str, Heuristics] = {
     "argmax_inner": _ROWS,
     "argmax_non_inner": _COLUMNS,
     "argmin": {"BLOCK_M": _constant(4), "BLOCK_N": _at_most(1024, "N")},

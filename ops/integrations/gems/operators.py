@@ -1,8 +1,11 @@
 """Operators of FlagGems that are not its own as they stand: those that it gets wrong on every device are corrected here."""
 
+import sys
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
+import torch
 from triton import cdiv
 
 #: Kernels of `flag_gems.ops.grid_sample` that one program runs for a block of the output.
@@ -28,3 +31,26 @@ class CountedByBlocks:
             return grid[0], prod(cdiv(arguments[f"{side}_out"], arguments[f"BLOCK_{side}"]) for side in sides)
 
         return self.kernel[programs]
+
+
+def where_self_out(original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """`torch.where` by FlagGems' kernel; its own function looks for an operand that is not on the CPU, and finds none.
+
+    Raises RuntimeError, as PyTorch, for a condition that is not bool and an `out` of another type than the result's.
+    """
+    module = sys.modules[original.__module__]
+
+    def where(condition: torch.Tensor, self: Any, other: Any, out: torch.Tensor | None = None) -> torch.Tensor:
+        dtype = torch.result_type(self, other)
+        if condition.dtype != torch.bool:
+            raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}")
+        if out is not None and out.dtype != dtype:
+            raise RuntimeError(f"Expected out type to be {dtype} but got {out.dtype}")
+        operands = [condition, *(torch.as_tensor(operand).to(dtype) for operand in (self, other))]
+        if out is None:
+            out = torch.empty(torch.broadcast_shapes(*(operand.shape for operand in operands)), dtype=dtype)
+        module.where_inner.instantiate(max(operand.ndim for operand in operands))
+        module.where_inner(*operands, out0=out)
+        return out
+
+    return where

@@ -104,8 +104,9 @@ ROWS = (
         f"{_OURS}.generator.enough_numbers()",
         "Operators advance the offset by less than they use, so that draws overlap; and a generator of PyTorch's has another state.",
     ),
+    Row("flag_gems.ops.where", "where_self_out", f"{_OURS}.operators.where_self_out()", "It refuses operands that are all on the CPU."),
     *(
-        Row("flag_gems.ops.grid_sample", kernel, f"{_OURS}.operators.CountedByBlocks()", "Programs are counted by other blocks than the kernel's.")
+        Row("flag_gems.ops.grid_sample", kernel, f"{_OURS}.operators.CountedByBlocks()", "Its programs are counted by other blocks.")
         for kernel in operators.TILED_SAMPLING
     ),
 )
@@ -125,7 +126,7 @@ def _apply(row: Row) -> None:
         owner = getattr(owner, part)
     original = vars(owner).get(name, ABSENT)
     if original is ABSENT and row.module.startswith("flag_gems"):
-        warnings.warn(f"this release of FlagGems has no {row.module}.{row.name}, which is left as it is: {row.why}", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"this release of FlagGems has no {row.module}.{row.name}: {row.why}", RuntimeWarning, stacklevel=2)
         return
     replaced = row.replacement.removesuffix("()")
     replacement = _resolve(replaced)

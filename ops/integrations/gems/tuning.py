@@ -52,7 +52,11 @@ TABLE: dict[str, tuple[Blocks, ...]] = {
     # Indexed.
     "index": _INDEXED,
     "index_put": _INDEXED,
-    "index_adjacent": ({"BLOCK_SIZE0": 4, "BLOCK_SIZE1": 64}, {"BLOCK_SIZE0": 4, "BLOCK_SIZE1": 256}, {"BLOCK_SIZE0": 64, "BLOCK_SIZE1": 1}),
+    "index_adjacent": (
+        {"BLOCK_SIZE0": 4, "BLOCK_SIZE1": 64},
+        {"BLOCK_SIZE0": 4, "BLOCK_SIZE1": 256},
+        {"BLOCK_SIZE0": 64, "BLOCK_SIZE1": 1},
+    ),
     "index_select": _ROWS,
     "index_select_backward": ({"BLOCK": 256},),
     "gather": _ROWS,
@@ -115,7 +119,10 @@ TABLE: dict[str, tuple[Blocks, ...]] = {
     "conv_transpose1d": ({"BLOCK_N_OW": 32, "BLOCK_OC": 32, "BLOCK_IC": 32},),
     "fp8_fp4_mqa_logits": ({"BLOCK_M": 4, "BLOCK_N": 64, "HEAD_BLOCK": 16},),
     "fp8_mqa_logits": ({"BLOCK_M": 16, "BLOCK_N": 32, "BLOCK_D": 64},),
-    "fp8_paged_mqa_logits": ({"BLOCK_KV": 32, "BLOCK_D": 64, "NUM_D_TILES": 2, "BLOCK_H": 16}, {"BLOCK_KV": 32, "BLOCK_D": 128, "NUM_D_TILES": 1, "BLOCK_H": 16}),
+    "fp8_paged_mqa_logits": (
+        {"BLOCK_KV": 32, "BLOCK_D": 64, "NUM_D_TILES": 2, "BLOCK_H": 16},
+        {"BLOCK_KV": 32, "BLOCK_D": 128, "NUM_D_TILES": 1, "BLOCK_H": 16},
+    ),
     "fused_marlin_moe_w4a16_int4": _EXPERTS,
     "fused_marlin_moe_w4a16_int4_gemm_silu": _EXPERTS,
     "fused_marlin_moe_w4a16_mxfp4": _EXPERTS,
