@@ -29,6 +29,20 @@ class Operator:
     error: str
 
 
+_ALL = (*FLOATS, *INTEGERS, "bool")
+_SUMS = "rounding of sums of 64 in float32"
+_NONE = "none"
+
+
+def _at(module: str, functions: Mapping[str, str]) -> dict[str, str]:
+    """Overloads to functions of one module."""
+    return {overload: f"{module}:{function}" for overload, function in functions.items()}
+
+
+def _reduction(name: str, functions: Mapping[str, str], dtypes: tuple[str, ...], error: str, module: str = "sums") -> Operator:
+    return Operator(name, "Reductions", _at(f"reductions.{module}", functions), dtypes, "one kernel for all reductions", error)
+
+
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         "dot",
@@ -38,6 +52,78 @@ OPERATORS: tuple[Operator, ...] = (
         path="a sum of vectors",
         error="rounding of sums in float32",
     ),
+    _reduction("sum", {"sum.dim_IntList": "sum_", "sum.IntList_out": "sum_out"}, _ALL, _SUMS),
+    _reduction("mean", {"mean.dim": "mean", "mean.out": "mean_out"}, FLOATS, _SUMS),
+    _reduction("prod", {"prod": "prod", "prod.dim_int": "prod_dim", "prod.int_out": "prod_dim_out"}, _ALL, "rounding of products in float32"),
+    _reduction(
+        "global_avg_pool",
+        {"_adaptive_avg_pool2d": "global_avg_pool", "adaptive_avg_pool2d.out": "global_avg_pool_out"},
+        FLOATS,
+        _SUMS,
+    ),
+    _reduction("var", {"var.correction": "var", "var.correction_out": "var_out"}, FLOATS, _SUMS),
+    _reduction("std", {"std.correction": "std", "std.correction_out": "std_out"}, FLOATS, _SUMS),
+    _reduction("var_mean", {"var_mean.correction": "var_mean"}, FLOATS, _SUMS),
+    _reduction("std_mean", {"std_mean.correction": "std_mean"}, FLOATS, _SUMS),
+    _reduction(
+        "norm",
+        {
+            "linalg_vector_norm": "vector_norm",
+            "linalg_vector_norm.out": "vector_norm_out",
+            "norm.ScalarOpt_dim": "norm",
+            "norm.ScalarOpt_dim_dtype": "norm_dtype",
+            "norm.out": "norm_out",
+            "norm.dtype_out": "norm_dtype_out",
+        },
+        FLOATS,
+        _SUMS + ", and of powers",
+    ),
+    _reduction(
+        "any",
+        {
+            "any": "any_",
+            "any.all_out": "any_out",
+            "any.dim": "any_dims",
+            "any.out": "any_dims_out",
+            "any.dims": "any_dims",
+            "any.dims_out": "any_dims_out",
+        },
+        _ALL,
+        _NONE,
+    ),
+    _reduction(
+        "all",
+        {
+            "all": "all_",
+            "all.all_out": "all_out",
+            "all.dim": "all_dims",
+            "all.out": "all_dims_out",
+            "all.dims": "all_dims",
+            "all.dims_out": "all_dims_out",
+        },
+        _ALL,
+        _NONE,
+    ),
+    _reduction("count_nonzero", {"count_nonzero.dim_IntList": "count_nonzero"}, _ALL, _NONE),
+    _reduction("logsumexp", {"logsumexp": "logsumexp"}, _ALL, _SUMS + ", and of exponentials"),
+    _reduction("amax", {"amax": "amax", "amax.out": "amax_out"}, _ALL, _NONE, "extrema"),
+    _reduction("amin", {"amin": "amin", "amin.out": "amin_out"}, _ALL, _NONE, "extrema"),
+    _reduction(
+        "max",
+        {"max": "max_", "max.unary_out": "max_out", "max.dim": "max_dim", "max.dim_max": "max_dim_out"},
+        _ALL,
+        _NONE,
+        "extrema",
+    ),
+    _reduction(
+        "min",
+        {"min": "min_", "min.unary_out": "min_out", "min.dim": "min_dim", "min.dim_min": "min_dim_out"},
+        _ALL,
+        _NONE,
+        "extrema",
+    ),
+    _reduction("argmax", {"argmax": "argmax", "argmax.out": "argmax_out"}, (*FLOATS, *INTEGERS), _NONE, "extrema"),
+    _reduction("argmin", {"argmin": "argmin", "argmin.out": "argmin_out"}, (*FLOATS, *INTEGERS), _NONE, "extrema"),
 )
 
 

@@ -19,10 +19,14 @@ from triton_spacemit import ops
 from triton_spacemit.ops.registry import OPERATORS, Operator
 
 #: Operators to the names of their OpInfos (`name` or `name.variant`).
-OTHER_NAMES: dict[str, tuple[str, ...]] = {}
+OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "max": ("max.reduction_with_dim", "max.reduction_no_dim"),
+    "min": ("min.reduction_with_dim", "min.reduction_no_dim"),
+    "norm": ("linalg.vector_norm", "norm.fro", "norm.inf"),
+}
 
 #: Operators that no OpInfo describes, to the file whose tests do.
-DESCRIBED_ELSEWHERE: dict[str, str] = {}
+DESCRIBED_ELSEWHERE: dict[str, str] = {"global_avg_pool": "test/ops/test_reductions.py"}
 
 #: Operators to the largest error relative to float64 results, in units in the last place of the dtype, where the usual bounds do not hold.
 TOLERANCES: dict[str, dict[str, float]] = {}

@@ -1,0 +1,1 @@
+"""Reductions, scans, softmax, normalisations, and the losses that end in a reduction."""

@@ -1,0 +1,250 @@
+"""sum, mean, norms, products, variances, any, all, count_nonzero and logsumexp, over any dimensions."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from triton_spacemit.ops.operands import into
+from triton_spacemit.ops.reductions import kinds
+from triton_spacemit.ops.reductions.geometry import reduced_dims, result_shape
+from triton_spacemit.ops.reductions.kernel import reduce
+from triton_spacemit.ops.registry import FLOATS, INTEGERS
+
+_FLOATS = frozenset(getattr(torch, name) for name in FLOATS)
+_NUMBERS = _FLOATS | {getattr(torch, name) for name in INTEGERS}
+_ALL = _NUMBERS | {torch.bool}
+
+_NO_DEGREES = (
+    "degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel divided by output numel)."
+)
+
+Dims = Sequence[int] | int | None
+
+
+def _reduced(
+    kind: kinds.Reduction,
+    x: torch.Tensor,
+    dim: Dims,
+    keepdim: bool,
+    out_dtype: torch.dtype,
+    dtype: torch.dtype | None = None,
+    parameter: Any = None,
+) -> Any:
+    """One result over `dim`, of `out_dtype`, of `x` as `dtype`."""
+    dims = reduced_dims(x, dim)
+    if dims is None or not x.is_cpu:
+        return NotImplemented
+    out = x.new_empty(result_shape(x.shape, dims, keepdim), dtype=out_dtype)
+    reduce(kind, x, dims, out, dtype=dtype, parameter=parameter)
+    return out
+
+
+def sum_(x: torch.Tensor, dim: Dims, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
+    """The sum over `dim`; sums of integers and truth values are int64 where no dtype is given."""
+    dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
+    if dtype not in _NUMBERS or x.dtype not in _ALL:
+        return NotImplemented
+    return _reduced(kinds.SUM, x, dim, keepdim, dtype, dtype)
+
+
+def sum_out(x: torch.Tensor, dim: Dims, keepdim: bool = False, *, dtype: torch.dtype | None = None, out: torch.Tensor) -> Any:
+    """`sum_` into `out`, whose dtype it has where none is given."""
+    return into(out, sum_(x, dim, keepdim, dtype=dtype or out.dtype))
+
+
+def mean(x: torch.Tensor, dim: Dims, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
+    """The mean over `dim`, of floats: `x` or what dtype makes of it."""
+    dtype = dtype or x.dtype
+    if dtype not in _FLOATS or x.dtype not in _ALL:
+        return NotImplemented
+    return _reduced(kinds.MEAN, x, dim, keepdim, dtype, dtype)
+
+
+def mean_out(x: torch.Tensor, dim: Dims, keepdim: bool = False, *, dtype: torch.dtype | None = None, out: torch.Tensor) -> Any:
+    """`mean` into `out`, whose dtype it has where none is given."""
+    return into(out, mean(x, dim, keepdim, dtype=dtype or out.dtype))
+
+
+def global_avg_pool(x: torch.Tensor, output_size: Sequence[int]) -> Any:
+    """`adaptive_avg_pool2d` to one value of each image, [N, C, H, W] or [C, H, W]. Other sizes of the result are PyTorch's."""
+    if list(output_size) != [1, 1] or x.dim() not in (3, 4) or 0 in x.shape[1:]:
+        return NotImplemented
+    result = mean(x, (-2, -1), keepdim=True)
+    last = x.dim() == 4 and torch._prims_common.suggest_memory_format(x) is torch.channels_last
+    return result.contiguous(memory_format=torch.channels_last) if last and result is not NotImplemented else result
+
+
+def global_avg_pool_out(x: torch.Tensor, output_size: Sequence[int], *, out: torch.Tensor) -> Any:
+    """`global_avg_pool` into `out`."""
+    return into(out, global_avg_pool(x, output_size))
+
+
+def prod(x: torch.Tensor, *, dtype: torch.dtype | None = None) -> Any:
+    """The product of all elements; of integers and truth values it is int64 where no dtype is given."""
+    dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
+    if dtype not in _NUMBERS or x.dtype not in _ALL:
+        return NotImplemented
+    return _reduced(kinds.PRODUCT, x, None, False, dtype, dtype)
+
+
+def prod_dim(x: torch.Tensor, dim: int, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
+    """The product over one dimension, typed as `prod`."""
+    dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
+    if dtype not in _NUMBERS or x.dtype not in _ALL:
+        return NotImplemented
+    return _reduced(kinds.PRODUCT, x, dim, keepdim, dtype, dtype)
+
+
+def prod_dim_out(x: torch.Tensor, dim: int, keepdim: bool = False, *, dtype: torch.dtype | None = None, out: torch.Tensor) -> Any:
+    """`prod_dim` into `out`, whose dtype it has where none is given."""
+    return into(out, prod_dim(x, dim, keepdim, dtype=dtype or out.dtype))
+
+
+def _moments(
+    x: torch.Tensor, dim: Dims, correction: float | None, keepdim: bool, root: bool, with_mean: bool, dtype: torch.dtype | None = None
+) -> Any:
+    """The variance over `dim` of `x` as dtype, or its root, alone or with the mean."""
+    dims = reduced_dims(x, dim)
+    dtype = dtype or x.dtype
+    if dims is None or x.dtype not in _FLOATS or dtype not in _FLOATS or not x.is_cpu or isinstance(correction, complex):
+        return NotImplemented
+    correction = 1 if correction is None else correction
+    count = math.prod(x.shape[i] for i in dims)
+    if count <= correction:
+        warnings.warn(_NO_DEGREES, stacklevel=2)
+    shape = result_shape(x.shape, dims, keepdim)
+    variance, average = x.new_empty(shape, dtype=dtype), x.new_empty(shape, dtype=dtype)
+    reduce(kinds.VARIANCE, x, dims, variance, average, dtype=dtype, parameter=(correction, root))
+    return (variance, average) if with_mean else variance
+
+
+def var(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False) -> Any:
+    """The sum of squared distances from the mean, divided by the number of elements less `correction` (1 where it is None)."""
+    return _moments(x, dim, correction, keepdim, False, False)
+
+
+def var_out(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False, out: torch.Tensor) -> Any:
+    """`var` of `x` as `out`'s dtype, into `out`."""
+    return into(out, _moments(x, dim, correction, keepdim, False, False, out.dtype))
+
+
+def std(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False) -> Any:
+    """The root of `var`."""
+    return _moments(x, dim, correction, keepdim, True, False)
+
+
+def std_out(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False, out: torch.Tensor) -> Any:
+    """`std` of `x` as `out`'s dtype, into `out`."""
+    return into(out, _moments(x, dim, correction, keepdim, True, False, out.dtype))
+
+
+def var_mean(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False) -> Any:
+    """`var`, and the mean."""
+    return _moments(x, dim, correction, keepdim, False, True)
+
+
+def std_mean(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False) -> Any:
+    """`std`, and the mean."""
+    return _moments(x, dim, correction, keepdim, True, True)
+
+
+def vector_norm(
+    x: torch.Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Any:
+    """The norm `sum(|x| ** ord) ** (1 / ord)` over `dim`; for 0 how many are not 0, for inf and -inf the largest and the smallest of |x|."""
+    dims = reduced_dims(x, dim)
+    dtype = dtype or x.dtype
+    if dims is None or x.dtype not in _FLOATS or dtype not in _FLOATS or isinstance(ord, complex) or torch.promote_types(x.dtype, dtype) != dtype:
+        return NotImplemented
+    if (ord < 0 or ord == math.inf) and any(x.shape[i] == 0 for i in dims):
+        return NotImplemented
+    kind, parameter = {0.0: (kinds.NONZERO, None), math.inf: (kinds.MAX, "abs"), -math.inf: (kinds.MIN, "abs")}.get(ord, (kinds.NORM, ord))
+    return _reduced(kind, x, dim, keepdim, dtype, dtype, parameter)
+
+
+def vector_norm_out(
+    x: torch.Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None, out: torch.Tensor
+) -> Any:
+    """`vector_norm` into `out`."""
+    return into(out, vector_norm(x, ord, dim, keepdim, dtype=dtype))
+
+
+def norm(x: torch.Tensor, p: float | None, dim: Dims, keepdim: bool = False) -> Any:
+    """`vector_norm` with 2 where p is None."""
+    return vector_norm(x, 2 if p is None else p, dim, keepdim)
+
+
+def norm_dtype(x: torch.Tensor, p: float | None, dim: Dims, keepdim: bool, *, dtype: torch.dtype) -> Any:
+    """`norm` of `x` as dtype."""
+    return vector_norm(x, 2 if p is None else p, dim, keepdim, dtype=dtype)
+
+
+def norm_out(x: torch.Tensor, p: float | None, dim: Dims, keepdim: bool = False, *, out: torch.Tensor) -> Any:
+    """`norm` into `out`."""
+    return into(out, norm(x, p, dim, keepdim))
+
+
+def norm_dtype_out(x: torch.Tensor, p: float | None, dim: Dims, keepdim: bool, *, dtype: torch.dtype, out: torch.Tensor) -> Any:
+    """`norm_dtype` into `out`."""
+    return into(out, norm_dtype(x, p, dim, keepdim, dtype=dtype))
+
+
+def _truth_dtype(x: torch.Tensor) -> torch.dtype:
+    """That of `any` and `all`, which have kept the uint8 of older truth values."""
+    return torch.uint8 if x.dtype is torch.uint8 else torch.bool
+
+
+def any_(x: torch.Tensor) -> Any:
+    """Whether any element is not 0."""
+    return any_dims(x)
+
+
+def any_dims(x: torch.Tensor, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Whether any element over `dim` is not 0."""
+    return _reduced(kinds.ANY, x, dim, keepdim, _truth_dtype(x)) if x.dtype in _ALL else NotImplemented
+
+
+def any_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
+    """`any_` into `out`."""
+    return any_dims_out(x, out=out)
+
+
+def any_dims_out(x: torch.Tensor, dim: Dims = None, keepdim: bool = False, *, out: torch.Tensor) -> Any:
+    """`any_dims` into `out`."""
+    return into(out, any_dims(x, dim, keepdim))
+
+
+def all_(x: torch.Tensor) -> Any:
+    """Whether no element is 0."""
+    return all_dims(x)
+
+
+def all_dims(x: torch.Tensor, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Whether no element over `dim` is 0."""
+    return _reduced(kinds.ALL, x, dim, keepdim, _truth_dtype(x)) if x.dtype in _ALL else NotImplemented
+
+
+def all_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
+    """`all_` into `out`."""
+    return all_dims_out(x, out=out)
+
+
+def all_dims_out(x: torch.Tensor, dim: Dims = None, keepdim: bool = False, *, out: torch.Tensor) -> Any:
+    """`all_dims` into `out`."""
+    return into(out, all_dims(x, dim, keepdim))
+
+
+def count_nonzero(x: torch.Tensor, dim: Dims) -> Any:
+    """How many elements over `dim` are not 0, int64."""
+    return _reduced(kinds.NONZERO, x, dim, False, torch.int64) if x.dtype in _ALL else NotImplemented
+
+
+def logsumexp(x: torch.Tensor, dim: Dims, keepdim: bool = False) -> Any:
+    """`log(sum(exp(x)))` over `dim`, float32 of integers and truth values."""
+    if x.dtype not in _ALL:
+        return NotImplemented
+    dtype = x.dtype if x.dtype in _FLOATS else torch.get_default_dtype()
+    return _reduced(kinds.LOG_SUM_EXP, x, dim, keepdim, dtype, dtype)
