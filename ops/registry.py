@@ -31,6 +31,7 @@ class Operator:
 
 _ALL = (*FLOATS, *INTEGERS, "bool")
 _SUMS = "rounding of sums of 64 in float32"
+_PRODUCTS = "rounding of products in float32"
 _NONE = "none"
 
 
@@ -54,7 +55,7 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _reduction("sum", {"sum.dim_IntList": "sum_", "sum.IntList_out": "sum_out"}, _ALL, _SUMS),
     _reduction("mean", {"mean.dim": "mean", "mean.out": "mean_out"}, FLOATS, _SUMS),
-    _reduction("prod", {"prod": "prod", "prod.dim_int": "prod_dim", "prod.int_out": "prod_dim_out"}, _ALL, "rounding of products in float32"),
+    _reduction("prod", {"prod": "prod", "prod.dim_int": "prod_dim", "prod.int_out": "prod_dim_out"}, _ALL, _PRODUCTS),
     _reduction(
         "global_avg_pool",
         {"_adaptive_avg_pool2d": "global_avg_pool", "adaptive_avg_pool2d.out": "global_avg_pool_out"},

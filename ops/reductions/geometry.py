@@ -16,7 +16,7 @@ def reduced_dims(tensor: torch.Tensor, dim: int | Sequence[int] | None) -> tuple
     rank = tensor.dim()
     if rank > 64:
         return None
-    if dim is None or (type(dim) is not int and not dim):  # type: ignore[arg-type]
+    if dim is None or (type(dim) is not int and not dim):
         return tuple(range(rank))
     dims = (dim,) if type(dim) is int else tuple(dim)  # type: ignore[arg-type]
     least = -max(rank, 1)

@@ -17,9 +17,9 @@ import triton.language as tl
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.dialect.abi import MAX_THREADS
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.registry import FLOATS, INTEGERS
 from triton_spacemit.ops.reductions.geometry import Geometry, geometry
 from triton_spacemit.ops.reductions.kinds import Reduction
+from triton_spacemit.ops.registry import FLOATS, INTEGERS
 
 
 @triton.jit
@@ -83,11 +83,11 @@ def _reduce(
     state = START(KEPT, WIDE)
     for i in range(first_outer, tl.minimum(first_outer + outer_part, outer)):
         for start in range(first_inner, last_inner, INNER):
-            j = start.to(tl.int64) + tl.arange(0, INNER)
+            j = tl.cast(start, tl.int64) + tl.arange(0, INNER)
             valid = (k[:, None] < kept) & (j[None, :] < last_inner)
-            block = tl.load(rows + i.to(tl.int64) * outer_stride + j[None, :] * inner_stride, valid, OTHER)
+            block = tl.load(rows + tl.cast(i, tl.int64) * outer_stride + j[None, :] * inner_stride, valid, OTHER)
             count = tl.minimum(last_inner - start, INNER)
-            state = MERGE(state, BLOCK(block.to(CAST).to(WIDE), valid, i.to(tl.int64) * inner + start, count, PARAMETER))
+            state = MERGE(state, BLOCK(block.to(CAST).to(WIDE), valid, tl.cast(i, tl.int64) * inner + start, count, PARAMETER))
     places = tl.program_id(1).to(tl.int64) * kept + k
     if states is None:
         _store(FINISH(state, total, PARAMETER), out, second_out, places, k < kept)
@@ -119,7 +119,9 @@ def _merge(
     for part in range(parts):
         other = ()
         for i in tl.static_range(len(state)):
-            other = other + (_number(tl.load(states + (i * results + k) * parts + part, k < results, 0), state[i]),)
+            other = other + (  # type: ignore[assignment]
+                _number(tl.load(states + (i * results + k) * parts + part, k < results, 0), state[i]),
+            )
         state = MERGE(state, other)
     _store(FINISH(state, count, PARAMETER), out, second_out, k, k < results)
 
@@ -135,7 +137,7 @@ def _kernels(kind: Reduction) -> tuple[Kernel, Kernel]:
 
 
 def computed_in(dtype: torch.dtype) -> tl.dtype:
-    """The type that elements are computed in: float32, and float64 of float64; int32, and int64 of integers that are as wide as it or wider."""
+    """The type that elements are computed in: float32, and float64 of float64; int32, and int64 of int32 and int64."""
     if dtype.is_floating_point:
         return tl.float64 if dtype is torch.float64 else tl.float32
     return tl.int32 if dtype.itemsize < 4 else tl.int64
@@ -216,7 +218,10 @@ def reduce(
     parameter: Any = None,
     ordered: bool = False,
 ) -> None:
-    """Reduce `dims` of `x`, as a tensor of `dtype`, into contiguous tensors. ordered: elements are numbered in the order of the dimensions."""
+    """Reduce `dims` of `x`, as a tensor of `dtype`, into contiguous tensors.
+
+    ordered: elements are numbered in the order of the dimensions, rather than in any.
+    """
     x, shape = geometry(x, dims, ordered)
     plan = _plan(kind, shape, x.dtype, dtype or x.dtype, parameter)
     if not plan.results:

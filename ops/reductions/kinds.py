@@ -324,8 +324,8 @@ ARGMAX = Reduction(_smallest_nowhere, _argmax_block, _argmax_merge, _with_place,
 ARGMIN = Reduction(_largest_nowhere, _argmin_block, _argmin_merge, _with_place, "greatest", 3)
 
 
-# Variance: how many elements there are, their mean, and the sum of squared distances from it. Merged as in Chan, Golub and LeVeque, Updating
-# formulae and a pairwise algorithm for computing sample variances (1979).
+# Variance: how many elements there are, their mean, and the sum of squared distances from it. Merged as in Chan, Golub and LeVeque,
+# Updating formulae and a pairwise algorithm for computing sample variances (1979).
 
 
 @triton.jit

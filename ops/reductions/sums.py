@@ -73,8 +73,10 @@ def global_avg_pool(x: torch.Tensor, output_size: Sequence[int]) -> Any:
     if list(output_size) != [1, 1] or x.dim() not in (3, 4) or 0 in x.shape[1:]:
         return NotImplemented
     result = mean(x, (-2, -1), keepdim=True)
-    last = x.dim() == 4 and torch._prims_common.suggest_memory_format(x) is torch.channels_last
-    return result.contiguous(memory_format=torch.channels_last) if last and result is not NotImplemented else result
+    if result is NotImplemented or torch._prims_common.suggest_memory_format(x) is not torch.channels_last:
+        return result
+    channels = x.shape[1]
+    return result.as_strided(result.shape, (channels, 1, channels, channels))
 
 
 def global_avg_pool_out(x: torch.Tensor, output_size: Sequence[int], *, out: torch.Tensor) -> Any:
@@ -151,13 +153,13 @@ def std_mean(x: torch.Tensor, dim: Dims = None, *, correction: float | None = No
     return _moments(x, dim, correction, keepdim, True, True)
 
 
-def vector_norm(
-    x: torch.Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
-) -> Any:
-    """The norm `sum(|x| ** ord) ** (1 / ord)` over `dim`; for 0 how many are not 0, for inf and -inf the largest and the smallest of |x|."""
+def vector_norm(x: torch.Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
+    """The norm `sum(|x| ** ord) ** (1 / ord)` over `dim`; for 0 how many are not 0, for infinities the largest and the smallest of |x|."""
     dims = reduced_dims(x, dim)
     dtype = dtype or x.dtype
-    if dims is None or x.dtype not in _FLOATS or dtype not in _FLOATS or isinstance(ord, complex) or torch.promote_types(x.dtype, dtype) != dtype:
+    if dims is None or x.dtype not in _FLOATS or dtype not in _FLOATS or isinstance(ord, complex):
+        return NotImplemented
+    if torch.promote_types(x.dtype, dtype) != dtype:
         return NotImplemented
     if (ord < 0 or ord == math.inf) and any(x.shape[i] == 0 for i in dims):
         return NotImplemented
