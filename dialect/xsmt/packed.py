@@ -121,7 +121,8 @@ class Mmt4dOp(XSMT.Operation, name="mmt4d", traits=[ext.Pure]):
     """The product of packed matrices, added to the accumulator where there is one.
 
     A is `[MB, KB, mb, kb]`; B is `[KB, NB, kb, nb]`, or `[NB, KB, nb, kb]` with `transposed`; the result is `[MB, NB, mb, nb]`. Floats
-    (f16, bf16, f32) give A's element type: they are summed in f32 and rounded once. i8 gives i32.
+    (f16, bf16, f32) give A's element type: they are summed in f32 and rounded once. i8 gives i32, and so does i16, which holds bytes of
+    which some are unsigned.
 
     ```mlir
     %c = "xsmt.mmt4d"(%a, %b, %c0) {transposed = false}
@@ -145,15 +146,15 @@ class Mmt4dOp(XSMT.Operation, name="mmt4d", traits=[ext.Pure]):
         if not isinstance(transposed, ir.BoolAttr):
             return fail(op, f"transposed must be a boolean, got {transposed}")
         element = str(a.element_type)
-        if element not in ("f16", "bf16", "f32", "i8"):
-            return fail(op, f"multiplies f16, bf16, f32 and i8, not {element}")
+        if element not in ("f16", "bf16", "f32", "i8", "i16"):
+            return fail(op, f"multiplies f16, bf16, f32, i8 and i16, not {element}")
         rows, columns = shape_of(a), shape_of(b)
         if transposed.value:
             columns = [columns[d] for d in (1, 0, 3, 2)]
         if (rows[1], rows[3]) != (columns[0], columns[2]):
             return fail(op, f"cannot contract {a} with {b}")
         expected = [rows[0], columns[1], rows[2], columns[3]]
-        wanted = "i32" if element == "i8" else element
+        wanted = "i32" if element.startswith("i") else element
         if shape_of(result) != expected or str(result.element_type) != wanted:
             return fail(op, f"result must be {'x'.join(map(str, expected))}x{wanted}, got {result}")
         if start and start[0] != result:

@@ -11,6 +11,7 @@ from triton_spacemit.passes.loops.copies import copy_from, copy_wanted, copy_wor
 from triton_spacemit.passes.loops.elementwise import converted
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.narrow import as_bytes
 from triton_spacemit.passes.loops.product import Product
 from triton_spacemit.passes.loops.tensors import LINE, Buffer, Loaded, Renamed, Tensor, bits
 from triton_spacemit.passes.loops.views import View, either, in_place, view_of
@@ -87,6 +88,8 @@ def locate(low: Lowering, product: Product, layout: Layout, tensor: Tensor, inne
     wanted[len(product.batch) :] = [product.wanted_rows, inner] if layout.is_left else [inner, product.wanted_columns]
     if layout.is_plain:
         return _plain(low, product, layout, tensor, wanted, slot)
+    if layout.element == low.b.i8 and tensor.element != low.b.i8:
+        tensor = as_bytes(low, tensor)
     buffer = slot()
     source = product.tile.form.prepared_left if layout.is_left else lambda low, tensor: tensor
 

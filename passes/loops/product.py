@@ -11,6 +11,7 @@ from triton_spacemit.passes.loops.elementwise import element_of
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.micro_tile import MicroTile, Request
+from triton_spacemit.passes.loops.narrow import factor_name
 from triton_spacemit.passes.loops.selection import Candidate, candidates, chosen, described
 from triton_spacemit.passes.loops.storage import ROOM
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
@@ -47,12 +48,13 @@ def make_product(
     imprecise = dot.attribute("maxNumImpreciseAcc")
     narrow = element == b.f16 == left.element and low.chip.native_float16 and imprecise is not None and imprecise.value >= inner
     sums = element if narrow or isinstance(element, (ir.F64Type, ir.IntegerType)) else b.f32
+    factors = [factor_name(v) for v in dot.operands[:2]] if dot.name == "tt.dot" else [str(t.element) for t in (left, right)]
     request = Request(
         rows=rows,
         inner=inner,
         columns=columns,
-        left=str(left.element),
-        right=str(right.element),
+        left=factors[0],
+        right=factors[1],
         sums=str(sums),
         stored=str(target.stored),
         most_rows=hinted(dot, "mr", rows),

@@ -120,7 +120,7 @@ func.func @invalid(%m: tensor<8x8xf32>, %t: tensor<2x2x4x4xf32>, %w: tensor<3x2x
 
 // Doubles are not multiplied.
 func.func @invalid(%m: tensor<8x8xf32>, %t: tensor<2x2x4x4xf32>, %w: tensor<3x2x4x4xf32>, %d: tensor<2x2x4x4xf64>, %b: tensor<2x2x4x4xi8>, %s: f32, %i: i32, %h: i64) {
-  // expected-error@+1 {{multiplies f16, bf16, f32 and i8, not f64}}
+  // expected-error@+1 {{multiplies f16, bf16, f32, i8 and i16, not f64}}
   %0 = "xsmt.mmt4d"(%d, %d) {transposed = false} : (tensor<2x2x4x4xf64>, tensor<2x2x4x4xf64>) -> tensor<2x2x4x4xf64>
   return
 }

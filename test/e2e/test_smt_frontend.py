@@ -238,7 +238,7 @@ def misuse_kernel(x_ptr, MODE: tl.constexpr):
         ("descriptor", "a block pointer or a tensor descriptor", "smt.descriptor_load(flat, (0, 0))"),
         ("carried", "'total' cannot be carried", "for _ in smt.parallel(0, 4):"),
         ("unpacked", "a_packed must be a packed 4-D block", "smt.dot(flat, a)"),
-        ("kind", "multiplies fp16, bf16, fp32 and int8, not int16", "smt.dot(a.to(tl.int16), a.to(tl.int16))"),
+        ("kind", "multiplies fp16, bf16, fp32, int8 and uint8, not int16", "smt.dot(a.to(tl.int16), a.to(tl.int16))"),
         ("wider", "got fp16 and bf16", "smt.dot(a.to(tl.float16), a.to(tl.bfloat16))"),
         ("integers", "got int8 and fp32", "smt.dot(a.to(tl.int8), a)"),
         ("start", "out must be", "smt.dot(a, a, 0.0)"),

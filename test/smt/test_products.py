@@ -126,3 +126,42 @@ def test_narrow_by_wide(target, dtype):
     a, b, c = torch.randn(64, 64).to(dtype), torch.randn(64, 64).to(dtype), torch.empty(64, 64, dtype=dtype)
     buffered_kernel[(1,)](a, b, c, N=64)
     check(c, a.double() @ b.double() + 1)
+
+
+@triton.jit
+def signs_kernel(
+    a_ptr, b_ptr, c_ptr, M, N, K,
+    STRAIGHT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    """C = A @ B, or with B stored as its transpose."""
+    a_block = tl.make_block_ptr(a_ptr, (M, K), (K, 1), (0, 0), (BLOCK_M, BLOCK_K), (1, 0))
+    acc = smt.view(tl.zeros((BLOCK_M, BLOCK_N), tl.int32), (0, 0), (BLOCK_M, BLOCK_N), (4, 4))
+    for k in range(0, K, BLOCK_K):
+        a = smt.view(smt.descriptor_load(a_block, (0, k)), (0, 0), (BLOCK_M, BLOCK_K), (4, 8))
+        if STRAIGHT:
+            b_block = tl.make_block_ptr(b_ptr, (K, N), (N, 1), (k, 0), (BLOCK_K, BLOCK_N), (1, 0))
+            acc += smt.dot(a, smt.view(smt.descriptor_load(b_block, (0, 0)), (0, 0), (BLOCK_K, BLOCK_N), (8, 4)))
+        else:
+            b_block = tl.make_block_ptr(b_ptr, (N, K), (K, 1), (0, k), (BLOCK_N, BLOCK_K), (1, 0))
+            acc += smt.dot(a, smt.view(smt.descriptor_load(b_block, (0, 0)), (0, 0), (BLOCK_N, BLOCK_K), (4, 8)))
+    c_block = tl.make_block_ptr(c_ptr, (M, N), (N, 1), (0, 0), (BLOCK_M, BLOCK_N), (1, 0))
+    tl.store(c_block, smt.view(acc, (0, 0), (BLOCK_M, BLOCK_N), (1, 1)), boundary_check=(0, 1))
+
+
+@pytest.mark.parametrize("straight", [True, False])
+@pytest.mark.parametrize("left", [torch.int8, torch.uint8], ids=str)
+@pytest.mark.parametrize("right", [torch.int8, torch.uint8], ids=str)
+def test_bytes_of_either_sign(target, left, right, straight):
+    torch.manual_seed(2)
+    m, n, k = 29, 27, 77
+
+    def matrix(dtype, rows, columns):
+        return torch.randint(0, 256, (rows, columns), dtype=torch.uint8).view(dtype)
+
+    a, b = matrix(left, m, k), matrix(right, *((k, n) if straight else (n, k)))
+    c = torch.full((m, n), 7, dtype=torch.int32)
+    kernel = signs_kernel[(1,)](a, b, c, m, n, k, STRAIGHT=straight, BLOCK_M=32, BLOCK_N=32, BLOCK_K=32)
+    assert torch.equal(c.long(), a.long() @ (b if straight else b.T).long())
+    if target == "qemu":
+        suffix = {(True, True): "", (False, False): "u", (False, True): "us", (True, False): "su"}
+        assert f"smt.vmadot{suffix[left == torch.int8, right == torch.int8]}\t" in kernel.asm["asm"]

@@ -89,15 +89,18 @@ def view(base, offsets, shape, packed_size=None, destination=None, _semantic=Non
 def dot(a_packed, b_packed, out=None, _semantic=None, _generator=None):
     """The product of packed blocks, `[MB, KB, mb, kb]` and `[KB, NB, kb, nb]` or `[NB, KB, nb, kb]`, added to `out` if given.
 
-    The result has A's element type, int32 for int8. B may be fp32 where A is a narrower float: buffers are of fp32 unless a type is given.
+    The result has A's element type, int32 for bytes, of which either operand's may be unsigned. B may be fp32 where A is a narrower float:
+    buffers are of fp32 unless a type is given.
     """
     for name, block in (("a_packed", a_packed), ("b_packed", b_packed)):
         if not isinstance(block, core.tensor) or len(block.shape) != 4:
             raise ValueError(f"{name} must be a packed 4-D block, got {getattr(block, 'type', block)}")
     narrow = a_packed.dtype in (core.float16, core.bfloat16)
-    if not (narrow or a_packed.dtype in (core.float32, core.int8)):
-        raise ValueError(f"smt.dot multiplies fp16, bf16, fp32 and int8, not {a_packed.dtype}")
-    if a_packed.dtype != b_packed.dtype and not (narrow and b_packed.dtype == core.float32):
+    whole = a_packed.dtype in (core.int8, core.uint8)
+    if not (narrow or whole or a_packed.dtype == core.float32):
+        raise ValueError(f"smt.dot multiplies fp16, bf16, fp32, int8 and uint8, not {a_packed.dtype}")
+    both_whole = whole and b_packed.dtype in (core.int8, core.uint8)
+    if a_packed.dtype != b_packed.dtype and not both_whole and not (narrow and b_packed.dtype == core.float32):
         raise ValueError(f"a_packed and b_packed must have the same element type, got {a_packed.dtype} and {b_packed.dtype}")
     a, b = ([int(extent) for extent in block.shape] for block in (a_packed, b_packed))
     straight, transposed = (a[1], a[3]) == (b[0], b[2]), (a[1], a[3]) == (b[1], b[3])
@@ -106,13 +109,15 @@ def dot(a_packed, b_packed, out=None, _semantic=None, _generator=None):
     if straight and transposed:
         _warn_ambiguous()
     result = [a[0], b[1], a[2], b[3]] if straight else [a[0], b[0], a[2], b[2]]
-    element = core.int32 if a_packed.dtype == core.int8 else a_packed.dtype
+    element = core.int32 if whole else a_packed.dtype
     type_ = core.block_type(element, result)
     operands = [a_packed, b_packed]
     if core._unwrap_if_constexpr(out) is not None:
         if not isinstance(out, core.tensor) or out.type != type_:
             raise ValueError(f"out must be {type_}, got {getattr(out, 'type', out)}")
         operands.append(out)
+    if core.uint8 in (a_packed.dtype, b_packed.dtype):  # in the IR bytes have no sign
+        operands[:2] = [_semantic.cast(operand, core.int16) for operand in operands[:2]]
     operands = [_semantic.cast(operand, b_packed.dtype if narrow else operand.dtype) for operand in operands]
     total = core.block_type(b_packed.dtype if narrow else element, result)
     return _semantic.cast(call(_generator, "mmt4d", operands, [total], {"transposed": not straight}), element)
