@@ -35,10 +35,28 @@ class env_seconds(env_base[float, float]):  # noqa: N801, named as Triton's own
         return seconds
 
 
+class env_choice(env_base[str, str]):  # noqa: N801, named as Triton's own
+    """One of some words in the environment."""
+
+    def __init__(self, key: str, default: str, choices: tuple[str, ...]) -> None:
+        super().__init__(key)
+        self.default, self.choices = default, choices
+
+    def get(self) -> str:
+        value = getenv(self.key)
+        return self.default if value is None else self.transform(value)
+
+    def transform(self, value: str) -> str:
+        if value not in self.choices:
+            raise RuntimeError(f"Unable to use {self.key}={value}: expected {' or '.join(self.choices)}")
+        return value
+
+
 class spacemit_knobs(base_knobs):  # noqa: N801
     """device: where kernels run. chip: what they are compiled for (None: the device's default). threads: size of the pool a grid is
     spread over (0: every core that this process may use). qemu: path of qemu-riscv64 (None: found). timeout: seconds after which
-    a launch is stopped (0: never).
+    a launch is stopped (0: never). emulate: how matrix instructions run under QEMU, which has none: `trap` runs the kernel's own
+    code and its illegal instructions, `call` puts calls in their place, which takes less than half the time.
     """
 
     device: env_str = env_str("TRITON_SPACEMIT_DEVICE", "host")
@@ -46,6 +64,7 @@ class spacemit_knobs(base_knobs):  # noqa: N801
     threads: env_int = env_int("TRITON_SPACEMIT_THREADS", 0)
     qemu: env_opt_str = env_opt_str("TRITON_SPACEMIT_QEMU")
     timeout: env_seconds = env_seconds("TRITON_SPACEMIT_TIMEOUT", 300.0)
+    emulate: env_choice = env_choice("TRITON_SPACEMIT_EMULATE", "trap", ("trap", "call"))
 
     @property
     def num_threads(self) -> int:

@@ -72,7 +72,7 @@ def host_library() -> Path:
 @functools.cache
 def guest_program() -> Path:
     """The static riscv64 program that runs kernels under QEMU."""
-    sources = ("guest.c", "vectors.c", "ime.c", *_SHARED)
+    sources = ("guest.c", "vectors.c", "ime.c", "ime_call.c", *_SHARED)
     return _build("guest", sources, ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64+v", "-static"))
 
 

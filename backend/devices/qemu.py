@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from triton_spacemit.backend.devices import Clock, Signature
@@ -26,6 +27,7 @@ from triton_spacemit.backend.devices.guest import (
     GuestDied,
     GuestTimeout,
 )
+from triton_spacemit.backend.devices.ime_calls import with_calls
 from triton_spacemit.backend.devices.mirror import EXECUTE, PAGE, READ, WRITE, Mirror
 from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import DeviceError
@@ -53,17 +55,28 @@ class QemuKernel:
         self.scratch_bytes = scratch_bytes
 
 
-class _Session:
-    """A guest, started when it is needed, and what it holds."""
+@dataclass(frozen=True)
+class _Placed:
+    """Where a kernel lies in a guest, and by their offsets the instructions that stand for others of its own (`ime_calls.py`)."""
 
-    def __init__(self, start: Callable[[], Guest], threads: int | None = None) -> None:
+    start: int
+    end: int
+    stands_for: dict[int, int]
+
+
+class _Session:
+    """A guest, started when it is needed, and what it holds. emulate: how matrix instructions run, where the settings do not say it."""
+
+    def __init__(self, start: Callable[[], Guest], threads: int | None = None, emulate: str | None = None) -> None:
         self.start = start
         self.threads = threads
+        self.emulate = emulate
         self.forget()
 
     def forget(self) -> None:
         self.guest: Guest | None = None
-        self.placed: dict[QemuKernel, tuple[int, int]] = {}  # where kernels lie
+        self.emulates = self.emulate or knobs.emulate
+        self.placed: dict[QemuKernel, _Placed] = {}
         self.next_code = CODE_BASE
         self.mapped: list[tuple[int, int]] = []  # pages of tensors that are mapped
 
@@ -103,9 +116,9 @@ class QemuDevice:
 
     @contextmanager
     def session(self, start: Callable[[], Guest], threads: int) -> Iterator[None]:
-        """Run the launches of a block in a guest of their own, on `threads` threads."""
+        """Run the launches of a block in a guest of their own, on `threads` threads, and just the kernels' own code."""
         with self._lock:
-            self._session = _Session(start, threads)
+            self._session = _Session(start, threads, "trap")
             try:
                 yield
             finally:
@@ -171,6 +184,8 @@ class QemuDevice:
     def _ready_guest(self, session: _Session) -> Guest:
         if session.guest is not None and session.guest.process.poll() is not None:
             session.close()
+        if session.emulates != (session.emulate or knobs.emulate):
+            session.close()  # its kernels are of the other kind
         if session.guest is None:
             session.guest = session.start()
         if session is self._main:
@@ -178,7 +193,7 @@ class QemuDevice:
             while self._unloaded:
                 place = session.placed.pop(self._unloaded.pop(), None)
                 if place is not None:
-                    places.append(place)
+                    places.append((place.start, place.end))
             session.guest.unmap(places)
         return session.guest
 
@@ -196,17 +211,22 @@ class QemuDevice:
             object_, base = kernel.object, session.next_code
             if base + object_.size > CODE_BASE + CODE_BYTES:
                 raise AddressTaken  # a fresh guest starts over
-            image = object_.link(base, guest.externals)
-            os.pwrite(guest.file, image, base)
+            image, calls = object_.link(base, guest.externals), b""
+            stands_for: dict[int, int] = {}
+            if session.emulates == "call":
+                calls, stands_for = with_calls(image, object_.code_end, self.chip.vlen, guest.externals["ime_call"])
+            os.pwrite(guest.file, image + calls, base)
+            end = base + object_.size + -(-len(calls) // PAGE) * PAGE
             parts = (
                 (base, base + object_.code_end, READ | EXECUTE),
                 (base + object_.code_end, base + object_.readonly_end, READ),
                 (base + object_.readonly_end, base + object_.size, READ | WRITE),
+                (base + object_.size, end, READ | EXECUTE),
             )
             guest.map([part for part in parts if part[0] < part[1]], private=True)
-            session.placed[kernel] = base, base + object_.size
-            session.next_code = base + object_.size + PAGE  # a kernel that runs off its end faults
-        return session.placed[kernel][0] + kernel.object.entry
+            session.placed[kernel] = _Placed(base, end, stands_for)
+            session.next_code = end + PAGE  # a kernel that runs off its end faults
+        return session.placed[kernel].start + kernel.object.entry
 
     def _serve(self, session: _Session, guest: Guest, kernel: QemuKernel, mirror: Mirror) -> None:
         """Answer the guest until the launch is done."""
@@ -234,7 +254,9 @@ class QemuDevice:
         number, _, address, counter, return_address, *program, rule, word = guest.control.answers[:10]
         if number == 0:
             raise AddressTaken
-        start, end = session.placed[kernel]
+        placed = session.placed[kernel]
+        start, end = placed.start, placed.end
+        counter = start + placed.stands_for.get(counter - start, counter - start)
         # Outside of the kernel it is in a function that the kernel called, memcpy for one: the call is what the user knows.
         place = counter if start <= counter < end else return_address - 1
         where = place_text(kernel.object, place - start if start <= place < end else None)

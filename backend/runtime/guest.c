@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "ime.h"
+#include "ime_call.h"
 #include "pool.h"
 #include "protocol.h"
 #include "signal_stack.h"
@@ -184,12 +185,15 @@ static void list_externals(void) {
     text = stpcpy(text, row->name) + 1;
     rows()[count] = (uint64_t)row->address;
   }
+  // Not for kernels, but for what the host puts in the place of their matrix instructions.
+  text = stpcpy(text, "ime_call") + 1;
+  rows()[count++] = (uint64_t)ime_call;
   control->answers[0] = count;
 }
 
 int main(int count, char **values) {
   if (count != 3) return 2;
-  generation = atoi(values[1]);
+  ime_call_generation = generation = atoi(values[1]);
   file = atoi(values[2]);
   control = mmap(NULL, CONTROL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   if (control == MAP_FAILED) return 3;

@@ -109,6 +109,15 @@ def test_a_timeout_is_a_number_of_seconds(monkeypatch, value):
             _ = knobs.timeout
 
 
+def test_emulation_is_one_of_two(monkeypatch):
+    assert knobs.emulate == "trap"
+    monkeypatch.setenv("TRITON_SPACEMIT_EMULATE", "call")
+    assert knobs.emulate == "call"
+    monkeypatch.setenv("TRITON_SPACEMIT_EMULATE", "calls")
+    with pytest.raises(RuntimeError, match="TRITON_SPACEMIT_EMULATE=calls: expected trap or call"):
+        _ = knobs.emulate
+
+
 @pytest.mark.parametrize("value", [-1, 1025, 10**20])
 def test_a_number_of_threads_is_one_that_there_can_be(value):
     with knobs.scope():

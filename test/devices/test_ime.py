@@ -3,6 +3,7 @@
 import itertools
 import random
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from kernels.handwritten import launch
 from triton_spacemit.backend import native, set_device
 from triton_spacemit.backend.devices import get_device
 from triton_spacemit.backend.devices.counting import count
+from triton_spacemit.backend.devices.ime_calls import with_calls
 from triton_spacemit.backend.devices.qemu import QemuDevice
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
@@ -44,11 +46,14 @@ LOADS = "".join(f"  vl8re8.v v{first}, (a3)\n  add a3, a3, t1\n" for first in _E
 STORES = "".join(f"  vs8r.v v{first}, (a3)\n  add a3, a3, t1\n" for first in _EIGHTS)
 
 
-@pytest.fixture(params=CHIPS)
+@pytest.fixture(params=[(chip, emulate) for chip in CHIPS for emulate in ("trap", "call")], ids="-".join)
 def device(request: pytest.FixtureRequest) -> Iterator[QemuDevice]:
+    """Both ways of carrying the instructions out are held to the same model."""
+    chip, emulate = request.param
     with knobs.scope():
-        set_device("qemu", request.param)
-        yield get_device("qemu", request.param)
+        knobs.emulate = emulate
+        set_device("qemu", chip)
+        yield get_device("qemu", chip)
 
 
 def assembled(device: QemuDevice, bodies: dict[str, str], folder: Path) -> dict[str, Any]:
@@ -210,3 +215,19 @@ def test_they_are_counted_by_name(device: QemuDevice, tmp_path: Path) -> None:
     counts = count(lambda: launch(device, kernel, torch.from_numpy(files_of(device, 3, 0)), grid=(3, 1, 1)))
     assert (counts.by_mnemonic["smt.vmadot"], counts.by_mnemonic["smt.vmadot2u"]) == (6, 3)
     assert counts.instructions == 3 * (8 + 8 + 1 + 3 + 1 + 8 + 1)
+
+
+def test_calls_are_in_the_place_of_all_that_they_reach() -> None:
+    """A compressed instruction in front of one; one that breaks a rule, which stays; one that is too far away."""
+    end = 1 << 20
+    image = bytearray(end)
+    image[:2] = struct.pack("<H", 0x0001)  # c.nop
+    image[2:10] = struct.pack("<II", GOOD, GOOD | 1 << 7)
+    image[end - 8 : end - 4] = struct.pack("<I", GOOD)
+    near, sites = with_calls(image, end, 256, 0x1234)
+    assert list(sites.values()) == [end - 8]
+    assert struct.unpack_from("<II", image, 2) == (GOOD, GOOD | 1 << 7)
+    assert struct.unpack_from("<I", image, end - 8)[0] & 0x7F == 0x6F
+    ((illegal, _),) = sites.items()
+    assert struct.unpack_from("<I", near, illegal - end)[0] == GOOD
+    assert struct.unpack("<QQ", near[-16:]) == (0x1234, GOOD)
