@@ -26,6 +26,24 @@ def _kind(value: Any) -> Any:
     return value.dtype if value.data_ptr() & 15 == 0 else (value.dtype,)
 
 
+def launch(kernel: Any, grid: tuple[int, ...], args: tuple[Any, ...]) -> None:
+    """Launch a kernel that `function[grid](...)` returned, on three extents, with all runtime arguments."""
+    x, y, z = grid
+    runtime = knobs.runtime
+    kernel.run(
+        x,
+        y,
+        z,
+        0,
+        kernel.function,
+        kernel.packed_metadata,
+        kernel.launch_metadata(grid, 0, *args),
+        runtime.launch_enter_hook,
+        runtime.launch_exit_hook,
+        *args,
+    )
+
+
 class Kernel:
     """`function`, which takes tensors, numbers or None first, then constants (`tl.constexpr`). `constants` are the same at every launch."""
 
@@ -40,17 +58,4 @@ class Kernel:
         if kernel is None:
             self._compiled[key] = self.function[grid](*args, **self.constants, **constants)
             return
-        runtime = knobs.runtime
-        x, y, z = (*grid, 1, 1)[:3]
-        kernel.run(
-            x,
-            y,
-            z,
-            0,
-            kernel.function,
-            kernel.packed_metadata,
-            kernel.launch_metadata(grid, 0, *args),
-            runtime.launch_enter_hook,
-            runtime.launch_exit_hook,
-            *args,
-        )
+        launch(kernel, (*grid, 1, 1)[:3], args)

@@ -9,7 +9,7 @@ import importlib
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,10 +38,29 @@ def _with_pytorch_behind(overload: str, implementation: Callable[..., Any]) -> C
         result = implementation(*args, **kwargs)
         if result is NotImplemented:
             _left[overload] += 1
-            return call_pytorch(*args, **kwargs)
+            return call_pytorch(*_numbers_as_tensors(overload, args), **kwargs)
         return result
 
     return call
+
+
+def _numbers_as_tensors(overload: str, args: Sequence[Any]) -> list[Any]:
+    """The arguments as PyTorch's kernels take them.
+
+    Where a Python number stands for a tensor (`x * 2`), an implementation is given the number; a kernel of PyTorch's takes tensors only.
+    """
+    name, _, variant = overload.partition(".")
+    schema = torch._C._get_schema(f"aten::{name}", variant)
+    tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
+
+    def convert(number: Any) -> torch.Tensor:
+        dtypes = [torch.result_type(tensor, number) for tensor in tensors] or [torch.result_type(number, number)]
+        return torch.scalar_tensor(number, dtype=functools.reduce(torch.promote_types, dtypes))
+
+    return [
+        convert(arg) if isinstance(arg, int | float | complex) and str(argument.type) == "Tensor" else arg
+        for arg, argument in zip(args, schema.arguments, strict=False)
+    ]
 
 
 def _resolve(names: Iterable[str]) -> list[str]:

@@ -2,11 +2,14 @@
 
 An implementation is a function with the signature of its overload. It returns the overload's result, or `NotImplemented` where PyTorch's
 own kernel is to answer: for dtypes that its row does not list, and for arguments that are an error, so that the caller gets PyTorch's
-exception. It decides that before it writes anything.
+exception. It decides that before it writes anything. Where a caller has a Python number for a tensor (`x * 2`), the implementation is given
+the number.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from triton_spacemit.ops.elementwise.table import ROWS
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 INTEGERS = ("int8", "uint8", "int16", "int32", "int64")
@@ -125,6 +128,39 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _reduction("argmax", {"argmax": "argmax", "argmax.out": "argmax_out"}, (*FLOATS, *INTEGERS), _NONE, "extrema"),
     _reduction("argmin", {"argmin": "argmin", "argmin.out": "argmin_out"}, (*FLOATS, *INTEGERS), _NONE, "extrema"),
+    Operator(
+        "log_sigmoid",
+        "Element-wise",
+        {
+            "log_sigmoid_forward": "elementwise.pairs:log_sigmoid_forward",
+            "log_sigmoid_forward.output": "elementwise.pairs:log_sigmoid_forward_output",
+            "log_sigmoid_backward": "elementwise.overloads:log_sigmoid_backward",
+            "log_sigmoid_backward.grad_input": "elementwise.overloads:log_sigmoid_backward.grad_input",
+        },
+        FLOATS,
+        path="two loops",
+        error="2 ulp in float32",
+    ),
+    Operator(
+        "prelu",
+        "Element-wise",
+        {"_prelu_kernel": "elementwise.overloads:_prelu_kernel", "_prelu_kernel_backward": "elementwise.pairs:_prelu_kernel_backward"},
+        FLOATS,
+        path="one loop",
+        error="0.5 ulp in float32",
+    ),
+    *(
+        Operator(
+            row.name,
+            "Element-wise",
+            {overload: f"elementwise.overloads:{overload}" for part in ROWS if part.part_of == row.name for overload in part.overloads},
+            row.dtypes,
+            path="one loop",
+            error=f"{row.error:g} ulp in float32",
+        )
+        for row in ROWS
+        if row.part_of == row.name
+    ),
 )
 
 

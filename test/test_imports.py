@@ -38,7 +38,7 @@ ROWS = {
         ("*",),
     ),
     "ops": (
-        ("registry", "launching", "operands"),
+        ("registry", "launching", "operands", "elementwise.table"),
         ("*",),  # kernels, wrappers and choices of blocks
         ("library",),
         ("",),

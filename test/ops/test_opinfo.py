@@ -1,4 +1,4 @@
-"""Every operator of the registry on the samples of its OpInfos: values, types, strides, in place, `out`, gradients and mistakes as PyTorch's.
+"""Every operator of the registry on its OpInfos' samples: values, types, strides, in place, `out`, gradients and mistakes as PyTorch's.
 
 `-m slow` takes all dtypes and PyTorch's reference samples (broadcasts, odd strides, extreme values); without it there are float32 and
 bfloat16, and a few samples of each.
@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from opinfos import DESCRIBED_ELSEWHERE, Outcome, Subject, assert_same, infos, run_here, subjects, tensors
+from opinfos import DESCRIBED_ELSEWHERE, Outcome, Subject, assert_same, in_float64, infos, run_here, subjects, tensors
 from torch.testing._internal.opinfo.core import OpInfo
 
 from triton_spacemit.ops.registry import OPERATORS, Operator
 
 _FEW = 8
+
+#: PyTorch 2.13's `gelu.out` writes nothing into a tensor with gaps.
+_EAGER_LEAVES_STRIDED_OUT = ("gelu",)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:An output with one or more elements was resized"),
@@ -56,7 +59,9 @@ def test_forward(subject, request, host, launches):
     for sample in samples:
         arguments = (sample.input, *sample.args)
         eager = Outcome.of(subject.info.op, *arguments, **sample.kwargs)
-        assert_same(subject.operator, run_here(subject.operator, subject.info.op, *arguments, **sample.kwargs), eager)
+        ours = run_here(subject.operator, subject.info.op, *arguments, **sample.kwargs)
+        exact = lambda a=arguments, k=sample.kwargs: Outcome.of(subject.info.op, *in_float64(a), **in_float64(k))  # noqa: E731
+        assert_same(subject.operator, ours, eager, exact)
     assert launches or all(tensor.numel() == 0 for sample in samples for tensor in tensors(sample.input)), "no kernel was launched"
 
 
@@ -67,10 +72,12 @@ def test_in_place(subject, request, host):
         ours, theirs = _clone(sample.input), _clone(sample.input)
         eager = Outcome.of(in_place, theirs, *sample.args, **sample.kwargs)
         outcome = run_here(subject.operator, in_place, ours, *sample.args, **sample.kwargs)
-        assert_same(subject.operator, outcome, eager)
+        arguments = (sample.input, *sample.args)
+        exact = lambda a=arguments, k=sample.kwargs: Outcome.of(subject.info.op, *in_float64(a), **in_float64(k))  # noqa: E731
+        assert_same(subject.operator, outcome, eager, exact)
         assert outcome.error is not None or outcome.result is ours
         # What is an error leaves the tensor alone.
-        assert_same(subject.operator, Outcome(ours), Outcome(theirs))
+        assert_same(subject.operator, Outcome(ours), Outcome(theirs), exact)
 
 
 def _outs(result: torch.Tensor) -> list[Callable[[], torch.Tensor]]:
@@ -93,12 +100,14 @@ def test_out(subject, request, host):
         if not isinstance(result, torch.Tensor):
             continue
         for make in _outs(result):
+            if subject.operator.name in _EAGER_LEAVES_STRIDED_OUT and not make().is_contiguous():
+                continue
             ours, theirs = make(), make()
             eager = Outcome.of(subject.info.op, *arguments, **sample.kwargs, out=theirs)
             outcome = run_here(subject.operator, subject.info.op, *arguments, **sample.kwargs, out=ours)
-            assert_same(subject.operator, outcome, eager)
+            assert_same(subject.operator, outcome, eager, computed=result.dtype)
             assert outcome.error is not None or outcome.result is ours
-            assert_same(subject.operator, Outcome(ours), Outcome(theirs))
+            assert_same(subject.operator, Outcome(ours), Outcome(theirs), computed=result.dtype)
 
 
 def _gradients(subject: Subject, sample: Any, run: Callable[..., Outcome]) -> Outcome:

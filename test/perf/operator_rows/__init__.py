@@ -1,5 +1,5 @@
 """The rows of `make bench-ops`, a module for each family of operators."""
 
-from perf.operator_rows import products
+from perf.operator_rows import elementwise, products
 
-ROWS = [*products.ROWS]
+ROWS = [*elementwise.ROWS, *products.ROWS]

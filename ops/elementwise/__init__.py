@@ -1,0 +1,12 @@
+"""All element-wise operators: one table, one generator of overloads, two kernels that take the operator's function as a constant.
+
+| file | what it has |
+|---|---|
+| `table.py` | a row for each operator: overloads, dtypes, type promotion |
+| `activations.py`, `gradients.py`, `arithmetic.py`, `functions.py`, `predicates.py` | a small `@triton.jit` function for each |
+| `choices.py` | what is decided by the values of numbers, and arguments that are mistakes |
+| `types.py` | the dtype that an operator computes in, and that of its result |
+| `layout.py` | what is iterated over: broadcasting, strides of the result, dimensions that collapse |
+| `kernels.py` | the kernel for operands that lie in order, and the one for all others |
+| `overloads.py` | from a row and PyTorch's schema to the function that PyTorch calls |
+"""

@@ -1,0 +1,244 @@
+"""From a row of the table and PyTorch's schema of an overload to the function that PyTorch calls.
+
+`getattr(overloads, "add.out")` makes the function. What it does at a call: the arguments in the schema's order, the kernel of their
+dtypes, the layout, the result, the launch. It answers NotImplemented, before anything is written, where a dtype is not in the row, where
+shapes do not fit, where a result cannot be cast to the given tensor's dtype or would overwrite what is still to be read: PyTorch then says
+what is wrong.
+"""
+
+import functools
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from triton.runtime.jit import JITFunction
+
+from triton_spacemit.ops.elementwise import choices, layout
+from triton_spacemit.ops.elementwise.kernels import Compiled
+from triton_spacemit.ops.elementwise.table import ROWS, Row
+from triton_spacemit.ops.elementwise.types import TRITON, common_dtype, computed_in
+
+_NUMBERS = ("number", "Optional[number]", "float", "Optional[float]")
+_LARGEST = 3.4028235677973366e38  # what rounds to a float32
+_EXACT = 1 << 53
+_NONE = ((0.0, 0.0, 0.0), (0, 0, 0))
+_MODULES = ("activations", "gradients", "arithmetic", "functions", "predicates")
+
+
+#: What an argument is: an operand, a condition (which counts for no dtype), a number, or a word that chooses the function.
+_TENSOR, _CONDITION, _NUMBER, _MODE = "tensor", "condition", "number", "mode"
+
+
+def _role(argument: Any) -> str:
+    if "Tensor" in str(argument.type):
+        return _CONDITION if argument.name in ("condition", "mask") else _TENSOR
+    return _NUMBER if str(argument.type) in _NUMBERS or argument.name == "decimals" else _MODE
+
+
+@functools.cache
+def _functions() -> dict[str, Any]:
+    """The functions of all operators by name."""
+    modules = [importlib.import_module(f"triton_spacemit.ops.elementwise.{module}") for module in _MODULES]
+    return {name: value for module in modules for name, value in vars(module).items() if isinstance(value, JITFunction)}
+
+
+class Overload:
+    """The function of one overload. `kernels`: by dtypes, kinds of numbers and the chosen function."""
+
+    def __init__(self, row: Row, overload: str) -> None:
+        self.row = row
+        name, _, variant = overload.partition(".")
+        schema = torch._C._get_schema(f"aten::{name}", variant)
+        written = [argument for argument in schema.arguments if argument.alias_info is not None and argument.alias_info.is_write]
+        self.in_place = bool(written) and not written[0].kwarg_only
+        self.out = "" if self.in_place or not written else written[0].name
+        arguments = [argument for argument in schema.arguments if argument.name != self.out]
+        self.names = tuple(argument.name for argument in arguments)
+        self.defaults = tuple(argument.default_value for argument in arguments)
+        self.roles = tuple(_role(argument) for argument in arguments)
+        self.modes = tuple(place for place, role in enumerate(self.roles) if role is _MODE)
+        #: Where a number counts for the dtype: in a tensor's place, and beside a tensor by its name.
+        self.promoting = tuple(
+            place
+            for place, role in enumerate(self.roles)
+            if role is _TENSOR or role is _NUMBER and self.names[place] in ("self", "other", "exponent", "min", "max")
+        )
+        self.dtypes = frozenset(getattr(torch, name) for name in row.dtypes)
+        self.choose: Callable[..., Any] | None = getattr(choices, row.choose) if row.choose else None
+        self.kernels: dict[Any, tuple[Compiled, torch.dtype] | None] = {}
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        out = arguments[0] if self.in_place else named.pop(self.out) if self.out else None
+        if len(arguments) < len(self.names):
+            missing = zip(self.names[len(arguments) :], self.defaults[len(arguments) :], strict=True)
+            arguments += tuple([named.get(name, default) for name, default in missing])
+        name, operands = self.row.function, arguments
+        if self.choose is not None:
+            chosen = self.choose(name, arguments)
+            if chosen is NotImplemented:
+                return NotImplemented
+            name, operands = chosen
+        for place in self.modes:
+            name = f"{name}_{arguments[place]}".lower()
+        return self.compute(name, arguments, operands, out)
+
+    def common(self, tensors: Sequence[torch.Tensor], numbers: Sequence[Any]) -> torch.dtype:
+        """The dtype that operands are converted to."""
+        if self.row.result == "self" or not numbers and len(tensors) == 1:
+            return tensors[0].dtype
+        return common_dtype(tensors, numbers)
+
+    def compute(self, name: str, arguments: Sequence[Any], operands: Sequence[Any], out: torch.Tensor | None) -> Any:
+        """The function `name` of operands, which are the arguments without those (None) that only count for the dtype."""
+        tensors, numbers, counted, promoting = [], [], [], []
+        kinds: list[Any] = [name, out if out is None else out.dtype]
+        for place, operand in enumerate(operands):
+            role = self.roles[place]
+            if operand is None or role is _MODE:
+                continue
+            if isinstance(operand, torch.Tensor):
+                if not operand.is_cpu:
+                    return NotImplemented
+                tensors.append(operand)
+                kinds.append(operand.dtype)
+                if role is _TENSOR:
+                    counted.append(operand)
+            else:
+                numbers.append(operand)
+                kinds.append(type(operand))
+        for place in self.promoting:
+            if isinstance(arguments[place], int | float | complex):
+                promoting.append(arguments[place])
+        common = self.common(counted, promoting)
+        kinds.append(common)
+        key = tuple(kinds)
+        try:
+            found = self.kernels[key]
+        except KeyError:
+            found = self.kernels[key] = self._prepare(name, common, out, operands)
+        if found is None:
+            return NotImplemented
+        kernel, result = found
+        reals, whole = _NONE if not numbers else _split(kernel, numbers)
+        if reals is None:
+            return NotImplemented
+        return self._finish(kernel, result, out, tensors, reals, whole)
+
+    def _finish(
+        self, kernel: Compiled, result: torch.dtype, out: torch.Tensor | None, tensors: list[torch.Tensor], reals: Any, whole: Any
+    ) -> Any:
+        found = layout.find(out, tensors)
+        if found is None:
+            if out is None or any(tensor is out for tensor in tensors):
+                return NotImplemented
+            return self._resized(kernel, result, out, tensors, reals, whole)
+        if out is None:
+            out = torch.empty_strided(found.shape, found.strides, dtype=result)
+        elif found.overlaps_itself or not out.is_cpu or _overlaps(out, tensors, found.dense):
+            return NotImplemented
+        kernel.launch(found, out, tensors, reals, whole)
+        return out
+
+    def _resized(
+        self, kernel: Compiled, result: torch.dtype, out: torch.Tensor, tensors: list[torch.Tensor], reals: Any, whole: Any
+    ) -> Any:
+        """The result in a tensor of another shape, which becomes what PyTorch makes of it."""
+        found = layout.find(None, tensors)
+        if found is None or _overlaps(out, tensors, (False,) * len(found.dense)):
+            return NotImplemented
+        torch._prims_common.wrappers._maybe_resize_out(out, torch.Size(found.shape))
+        out.as_strided_(found.shape, found.strides)
+        return self._finish(kernel, result, out, tensors, reals, whole)
+
+    def _prepare(
+        self, name: str, common: torch.dtype, out: torch.Tensor | None, operands: Sequence[Any]
+    ) -> tuple[Compiled, torch.dtype] | None:
+        """The kernel, and the dtype of a new result; None where PyTorch is to answer."""
+        row, function = self.row, _functions().get(name)
+        given = [(operand, self.roles[place]) for place, operand in enumerate(operands) if operand is not None]
+        own = [operand.dtype for operand, role in given if role is _TENSOR and isinstance(operand, torch.Tensor)]
+        conditions = [operand for operand, role in given if role is _CONDITION]
+        if function is None or any(dtype not in self.dtypes for dtype in own) or any(each.dtype is not torch.bool for each in conditions):
+            return None
+        if row.same and len(set(own)) > 1:
+            return None
+        if row.result == "float" and not common.is_floating_point:
+            common = torch.get_default_dtype()
+        result = torch.bool if row.result == "bool" else common
+        if common not in self.dtypes or out is not None and not self._takes(out, result):
+            return None
+        raw = tuple(role is _CONDITION for operand, role in given if isinstance(operand, torch.Tensor))
+        slots = self._slots(operands, common)
+        if slots is None:
+            return None
+        own_math = TRITON[common] if row.stepwise else computed_in(common)
+        return Compiled(function, slots, raw, TRITON[common], own_math), result
+
+    def _takes(self, out: torch.Tensor, result: torch.dtype) -> bool:
+        """Whether the given tensor may have a result of this dtype."""
+        if self.row.exact_out and not self.in_place:
+            return out.dtype is result
+        return out.dtype in TRITON and torch.can_cast(result, out.dtype)
+
+    def _slots(self, operands: Sequence[Any], common: torch.dtype) -> tuple[str, ...] | None:
+        """Where the kernel finds each operand; None for a number that cannot be one of this dtype."""
+        slots: list[str] = []
+        tensors, reals, whole = iter("abc"), iter("xyz"), iter("ijk")
+        for place, operand in enumerate(operands):
+            if operand is None or self.roles[place] is _MODE:
+                continue
+            if isinstance(operand, torch.Tensor):
+                slots.append(next(tensors))
+                continue
+            if isinstance(operand, complex) or isinstance(operand, float) and not common.is_floating_point:
+                return None
+            slot = next(reals) if common.is_floating_point else next(whole)
+            slots.append(slot.upper() if place in self.promoting else slot)
+        return tuple(slots)
+
+
+def _split(kernel: Compiled, numbers: Sequence[Any]) -> Any:
+    """Numbers for the kernel's slots: three floating-point ones, three whole ones. (None, None) where PyTorch is to judge them."""
+    missing = 3 - len(numbers)
+    if kernel.math.is_floating():
+        limit = _LARGEST if kernel.math.primitive_bitwidth == 32 else math.inf
+        for number in numbers:
+            if abs(number) > limit and not math.isinf(number) or type(number) is int and abs(number) > _EXACT:
+                return None, None
+        return (*map(float, numbers), *(0.0,) * missing), (0, 0, 0)
+    low, high = choices.bounds(kernel.math)
+    for number in numbers:
+        if not low <= number <= high:
+            return None, None
+    return (0.0, 0.0, 0.0), (*map(int, numbers), *(0,) * missing)
+
+
+def _overlaps(out: torch.Tensor, tensors: Sequence[torch.Tensor], dense: Sequence[bool]) -> bool:
+    """Whether a dense operand shares some memory with the dense result, but not all of it in the same order."""
+    start, end, strides = 0, 0, ()
+    for tensor, is_dense in zip(tensors, dense[1:], strict=True):
+        if tensor is out or not is_dense or not dense[0]:
+            continue
+        if not start:
+            start, strides = out.data_ptr(), out.stride()
+            end = start + out.numel() * out.itemsize
+        own = tensor.data_ptr()
+        own_end = own + tensor.numel() * tensor.itemsize
+        if own == start and own_end == end:
+            if tensor.stride() != strides:
+                return True
+        elif own < end and start < own_end:
+            return True
+    return False
+
+
+_ROWS = {overload: row for row in ROWS for overload in row.overloads}
+
+
+def __getattr__(name: str) -> Any:
+    row = _ROWS.get(name)
+    if row is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return Overload(row, name)
