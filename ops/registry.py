@@ -47,15 +47,25 @@ def _reduction(name: str, functions: Mapping[str, str], dtypes: tuple[str, ...],
     return Operator(name, "Reductions", _at(f"reductions.{module}", functions), dtypes, "one kernel for all reductions", error)
 
 
+def _forms(place: str, name: str, *forms: str) -> dict[str, str]:
+    """Overloads of `aten::name` to functions of the module `place`: "" and "out" to those of that name, "_" to the one in place."""
+    functions = {"": ("", ""), "out": (".out", "_out"), "_": ("_", "_in_place")}
+    return {name + functions[form][0]: f"{place}:{name.lstrip('_')}{functions[form][1]}" for form in forms}
+
+
+_MATRICES, _VECTORS = "products.matrices", "products.vectors"
+_IN_FLOAT32 = "rounding of sums in float32; integers are exact"
+
 OPERATORS: tuple[Operator, ...] = (
-    Operator(
-        "dot",
-        "Products",
-        {"dot": "products.vectors:dot", "dot.out": "products.vectors:dot_out"},
-        FLOATS,
-        path="a sum of vectors",
-        error="rounding of sums in float32",
-    ),
+    Operator("mm", "Products", _forms(_MATRICES, "mm", "", "out"), FLOATS + INTEGERS, "a product by one of four paths", _IN_FLOAT32),
+    Operator("bmm", "Products", _forms(_MATRICES, "bmm", "", "out"), FLOATS + INTEGERS, "as mm", _IN_FLOAT32),
+    Operator("addmm", "Products", _forms(_MATRICES, "addmm", "", "out", "_"), FLOATS + INTEGERS, "as mm, in one kernel", _IN_FLOAT32),
+    Operator("baddbmm", "Products", _forms(_MATRICES, "baddbmm", "", "out", "_"), FLOATS + INTEGERS, "as mm, in one kernel", _IN_FLOAT32),
+    Operator("_int_mm", "Products", _forms(_MATRICES, "_int_mm", "", "out"), ("int8",), "as mm, with sums of int32", "exact"),
+    Operator("mv", "Products", _forms(_VECTORS, "mv", "", "out"), FLOATS + INTEGERS, "sums along rows", _IN_FLOAT32),
+    Operator("addmv", "Products", _forms(_VECTORS, "addmv", "", "out", "_"), FLOATS + INTEGERS, "as mv, in one kernel", _IN_FLOAT32),
+    Operator("dot", "Products", _forms(_VECTORS, "dot", "", "out"), FLOATS + INTEGERS, "a sum of vectors", _IN_FLOAT32),
+    Operator("vdot", "Products", {"vdot": f"{_VECTORS}:dot", "vdot.out": f"{_VECTORS}:dot_out"}, FLOATS + INTEGERS, "as dot", _IN_FLOAT32),
     _reduction("sum", {"sum.dim_IntList": "sum_", "sum.IntList_out": "sum_out"}, _ALL, _SUMS),
     _reduction("mean", {"mean.dim": "mean", "mean.out": "mean_out"}, FLOATS, _SUMS),
     _reduction("prod", {"prod": "prod", "prod.dim_int": "prod_dim", "prod.int_out": "prod_dim_out"}, _ALL, _PRODUCTS),

@@ -28,7 +28,7 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 #: Operators that no OpInfo describes, to the file whose tests do.
-DESCRIBED_ELSEWHERE: dict[str, str] = {"global_avg_pool": "test/ops/test_reductions.py"}
+DESCRIBED_ELSEWHERE: dict[str, str] = {"_int_mm": "test/ops/test_products.py", "global_avg_pool": "test/ops/test_reductions.py"}
 
 #: Operators to the largest error relative to float64 results, in units in the last place of the dtype, where the usual bounds do not hold.
 TOLERANCES: dict[str, dict[str, float]] = {}

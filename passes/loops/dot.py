@@ -12,6 +12,7 @@ from triton_spacemit.passes.loops.operands import inner_limit, locate, operand_b
 from triton_spacemit.passes.loops.product import make_product
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
 from triton_spacemit.passes.loops.tiles import Tiles, Turns
+from triton_spacemit.passes.loops.wanted import wanted
 
 LINKS = 8  # products in a row that are followed to where their result ends
 
@@ -28,7 +29,8 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
         target, at_zero = destination(low, node, [left, right]) or low.storage.allocate(shape_of(node.results[0]), element), True
     else:
         target, at_zero = result_buffer(low, node, start, [left, right])
-    product = make_product(low, node, left, right, target, (None, None))
+    needed = wanted(low, node, node.results[0]) if len(target.shape) == 2 else (None, None)
+    product = make_product(low, node, left, right, target, needed)
     inner = inner_limit(low, product, left, right)
     operands = []
     for tensor, layout in ((left, product.left), (right, product.right)):

@@ -1,0 +1,1 @@
+"""Tuning: which blocks a kernel takes for which sizes on which chip."""
