@@ -12,6 +12,7 @@ with ops.enabled("mm", "gelu"):
 Kernels run on the active device (`triton_spacemit.backend.set_device`): this machine, or an emulated SpacemiT core.
 """
 
+from triton_spacemit.ops.attention.flash import flash_attention
 from triton_spacemit.ops.library import active, disable, enable, enabled, left_to_pytorch
 
-__all__ = ["active", "disable", "enable", "enabled", "left_to_pytorch"]
+__all__ = ["active", "disable", "enable", "enabled", "flash_attention", "left_to_pytorch"]

@@ -1,0 +1,110 @@
+"""What attention is asked for, checked once for forward and backward, and the choice of blocks."""
+
+from typing import Any, NamedTuple
+
+import torch
+import triton.language as tl
+
+from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.dialect.chips import get_chip
+from triton_spacemit.ops.operands import computed
+
+_DTYPES = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
+
+
+def power_of_2(size: int) -> int:
+    """The least power of two that is at least `size`. Triton's own takes ten times as long."""
+    return 1 << (size - 1).bit_length()
+
+
+class Problem(NamedTuple):
+    """Operands of attention. `strides` are those of query, key, value and mask, four each; `group` heads of queries share one of keys."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    mask: torch.Tensor | None
+    scale: float
+    causal: bool
+
+    @property
+    def batch(self) -> int:
+        return self.query.shape[0]
+
+    @property
+    def heads(self) -> int:
+        return self.query.shape[1]
+
+    @property
+    def queries(self) -> int:
+        return self.query.shape[2]
+
+    @property
+    def keys(self) -> int:
+        return self.key.shape[2]
+
+    @property
+    def dim(self) -> int:
+        return self.query.shape[3]
+
+    @property
+    def group(self) -> int:
+        return self.heads // self.key.shape[1] if self.heads else 1
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        mask = (0, 0, 0, 0) if self.mask is None else self.mask.stride()
+        return (*self.query.stride(), *self.key.stride(), *self.value.stride(), *mask)
+
+    @property
+    def sums(self) -> torch.dtype:
+        """The dtype of sums, weights and logarithms."""
+        return torch.float64 if self.query.dtype is torch.float64 else torch.float32
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The constants of kernels that do not depend on blocks of rows."""
+        wide = tl.float64 if self.sums is torch.float64 else tl.float32
+        return {"CAUSAL": self.causal, "DIM": self.dim, "BLOCK_DIM": power_of_2(self.dim), "SUM": wide}
+
+
+def problem(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    dropout: float,
+    causal: bool,
+    mask: torch.Tensor | None,
+    scale: float | None,
+) -> Problem | None:
+    """The problem, or None where its kernels do not compute it: other dtypes, dropout, shapes that are an error."""
+    if dropout or not computed(_DTYPES, query, key, value) or not query.dtype == key.dtype == value.dtype:
+        return None
+    if not query.dim() == key.dim() == 4 or key.shape != value.shape:
+        return None
+    (batch, heads, queries, dim), (batch_of_keys, heads_of_keys, keys, dim_of_keys) = query.shape, key.shape
+    if batch != batch_of_keys or dim != dim_of_keys or not dim or not heads_of_keys or heads % heads_of_keys:
+        return None
+    if mask is not None:
+        shape = (batch, heads, queries, keys)
+        if mask.dim() not in (2, 4) or not computed(_DTYPES, mask):
+            return None
+        if any(size not in (1, wanted) for size, wanted in zip(mask.shape, shape[-mask.dim() :], strict=True)):
+            return None
+        mask = mask.expand(shape)
+    return Problem(query, key, value, mask, dim**-0.5 if scale is None else scale, causal)
+
+
+def blocks(p: Problem, backward: bool = False) -> dict[str, int]:
+    """Sizes of the blocks of queries (BLOCK_M) and of keys (BLOCK_N), as constants of the kernels.
+
+    A block of scores is 64 KiB at most, and 16 KiB on cores that run in order, whose caches are small. Blocks that the diagonal of a
+    short causal problem cuts are half in vain, so they are small too. There are at least as many programs as threads, where blocks of 16
+    queries make so many.
+    """
+    small = get_chip(active_target()[1]).in_order or p.causal and p.queries <= 512
+    rows = min(64 if small or backward else 128, power_of_2(p.queries))
+    while rows > 16 and -(-p.queries // rows) * p.heads * p.batch < knobs.num_threads:
+        rows //= 2
+    columns = min(64 if small or rows <= 16 else 128, power_of_2(p.keys))
+    return {"BLOCK_M": rows, "BLOCK_N": columns}

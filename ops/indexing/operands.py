@@ -1,0 +1,52 @@
+"""What operators at indices ask of their operands, and how those look to kernels: as blocks of three dimensions."""
+
+import torch
+
+VALUES = frozenset(
+    {torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64}
+)
+INDICES = frozenset({torch.int32, torch.int64})
+
+#: Sums of these are kept in float32 until the last term is added.
+NARROW = frozenset({torch.float16, torch.bfloat16})
+
+
+def dimension(tensor: torch.Tensor, dim: int) -> int | None:
+    """`dim` counted from the front, None where there is no such dimension; a scalar has one."""
+    dims = max(tensor.dim(), 1)
+    return dim % dims if -dims <= dim < dims else None
+
+
+def around(tensor: torch.Tensor, dim: int) -> torch.Tensor:
+    """`tensor` as (outer, size, inner) around `dim`: a view where there is one, else a copy."""
+    sizes = tensor.shape or (1,)
+    return tensor.reshape(torch.Size(sizes[:dim]).numel(), sizes[dim], torch.Size(sizes[dim + 1 :]).numel())
+
+
+def overlap(written: torch.Tensor, *read: torch.Tensor) -> bool:
+    """Whether `written` may share memory with itself or with one of `read`: PyTorch knows which cases are an error."""
+    if torch._debug_has_internal_overlap(written) == 1:
+        return True
+    start, end = _extent(written)
+    return any(start < other_end and other_start < end for other_start, other_end in map(_extent, read))
+
+
+def _extent(tensor: torch.Tensor) -> tuple[int, int]:
+    """The addresses from a tensor's first byte to behind its last one; strides are not negative."""
+    if not tensor.numel():
+        return 0, 0
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.itemsize
+
+
+def all_within(index: torch.Tensor, size: int) -> bool:
+    """Whether every index is 0 or more and below `size`."""
+    if not index.numel():
+        return True
+    low, high = torch.aminmax(index)
+    return low.item() >= 0 and high.item() < size
+
+
+def power_of_2(size: int) -> int:
+    """The least power of two that is at least `size`. Triton's own takes ten times as long."""
+    return 1 << (size - 1).bit_length()
