@@ -35,7 +35,9 @@ TOLERANCES: dict[str, dict[str, float]] = {}
 
 #: Operators whose results have an absolute error, by dtype. Scores of attention are sums of products of samples up to 9, and their rounding
 #: is a relative error of weights and of gradients, whose sums may cancel out.
-ABSOLUTE: dict[str, dict[str, float]] = {"scaled_dot_product_attention": {"float32": 2e-3, "bfloat16": 0.5, "float16": 0.1, "float64": 1e-11}}
+ABSOLUTE: dict[str, dict[str, float]] = {
+    "scaled_dot_product_attention": {"float32": 2e-3, "bfloat16": 0.5, "float16": 0.1, "float64": 1e-11}
+}
 
 
 @functools.cache
