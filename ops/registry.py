@@ -56,6 +56,17 @@ def _forms(place: str, name: str, *forms: str) -> dict[str, str]:
 _MATRICES, _VECTORS = "products.matrices", "products.vectors"
 _IN_FLOAT32 = "rounding of sums in float32; integers are exact"
 
+
+def _softmax(name: str, overload: str) -> Operator:
+    functions = {
+        overload: name,
+        f"{overload}.out": f"{name}_out",
+        f"{overload}_backward_data": f"{name}_backward",
+        f"{overload}_backward_data.out": f"{name}_backward_out",
+    }
+    return Operator(name, "Softmax", _at("reductions.softmax", functions), FLOATS, "one block a row; long rows in two passes", _SUMS)
+
+
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         "scaled_dot_product_attention",
@@ -212,6 +223,8 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _reduction("argmax", {"argmax": "argmax", "argmax.out": "argmax_out"}, (*FLOATS, *INTEGERS), _NONE, "extrema"),
     _reduction("argmin", {"argmin": "argmin", "argmin.out": "argmin_out"}, (*FLOATS, *INTEGERS), _NONE, "extrema"),
+    _softmax("softmax", "_softmax"),
+    _softmax("log_softmax", "_log_softmax"),
     Operator(
         "log_sigmoid",
         "Element-wise",

@@ -17,6 +17,7 @@ import triton.language as tl
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.dialect.abi import MAX_THREADS
 from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.reductions.blocks import power_of_four, power_of_four_within
 from triton_spacemit.ops.reductions.geometry import Geometry, geometry
 from triton_spacemit.ops.reductions.kinds import Reduction
 from triton_spacemit.ops.registry import FLOATS, INTEGERS
@@ -148,18 +149,13 @@ def _power_of_two(size: int) -> int:
     return 1 << max(size - 1, 0).bit_length()
 
 
-def _power_of_four(size: int) -> int:
-    """The least one that is `size` or more. Blocks are such, since each size of block is a compiled kernel."""
-    return 1 << ((max(size, 1) - 1).bit_length() + 1 & ~1)
-
-
 def _blocks(shape: Geometry) -> tuple[int, int]:
     """Results and elements of each that a program takes at a time. Neighbours in memory are its vectors."""
     kept, inner = shape.kept[1][0], shape.reduced[1][0]
     if shape.across:
-        return min(_power_of_four(kept), 64), min(_power_of_four(inner), 256)
-    elements = min(_power_of_four(inner), 4096)
-    return min(1 << (max(kept, 1).bit_length() - 1 & ~1), 16, 4096 // elements), elements
+        return min(power_of_four(kept), 64), min(power_of_four(inner), 256)
+    elements = min(power_of_four(inner), 4096)
+    return min(power_of_four_within(kept), 16, 4096 // elements), elements
 
 
 def _parts(shape: Geometry, programs: int, threads: int) -> tuple[int, int]:

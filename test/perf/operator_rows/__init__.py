@@ -1,5 +1,5 @@
 """The rows of `make bench-ops`, a module for each family of operators."""
 
-from perf.operator_rows import attention, elementwise, products
+from perf.operator_rows import attention, elementwise, products, reductions
 
-ROWS = [*attention.ROWS, *elementwise.ROWS, *products.ROWS]
+ROWS = [*attention.ROWS, *elementwise.ROWS, *products.ROWS, *reductions.ROWS]
