@@ -1,8 +1,8 @@
 """softmax and log_softmax over any dimension, and their backward.
 
 A program takes some rows; a row is what is along the dimension, wherever its elements lie. Rows of up to 32768 elements, 1024 where they
-are not neighbours, are one block, and their exponentials are computed once. Longer ones are gone through twice, with the largest element and
-the sum of exponentials kept up as in Milakov and Gimelshein, Online normalizer calculation for softmax (2018).
+are not neighbours, are one block, and their exponentials are computed once. Longer ones are gone through twice, with the largest element
+and the sum of exponentials kept up as in Milakov and Gimelshein, Online normalizer calculation for softmax (2018).
 """
 
 import functools

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from perf.operator_rows.row import Row
-from torch.nn import functional
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -31,7 +30,7 @@ def _backward(operator: str, shape: Sequence[int], what: str, call: Callable[...
 
 
 def _reductions() -> list[Row]:
-    calls: dict[str, Callable[..., Any]] = {"sum": torch.sum, "mean": torch.mean, "argmax": torch.argmax, "var": torch.var, "amax": torch.amax}
+    calls: dict[str, Callable[..., Any]] = {name: getattr(torch, name) for name in ("sum", "mean", "var", "amax", "argmax")}
     rows = [
         _row(name, shape, f"dim {dim}", lambda x, call=call, dim=dim: call(x, dim))
         for name, call in calls.items()
