@@ -85,7 +85,7 @@ class SpacemitBackend(BaseBackend):
         from triton_spacemit.backend.frontend.bridge import to_torch_mlir
         from triton_spacemit.backend.frontend.diagnostics import compilation_errors
         from triton_spacemit.dialect.chips import get_chip
-        from triton_spacemit.dialect.module import set_allow_ime, set_chip, set_fp_fusion, set_slots
+        from triton_spacemit.dialect.module import SANITIZE, say, set_allow_ime, set_chip, set_fp_fusion, set_slots
         from triton_spacemit.passes import pipeline
 
         metadata["name"] = module.get_entry_func_name()
@@ -96,6 +96,8 @@ class SpacemitBackend(BaseBackend):
             if not metadata["allow_ime"]:
                 set_allow_ime(lowered, False)
             set_slots(lowered)
+            if metadata["sanitize"]:
+                say(lowered, SANITIZE)
             pipeline.run(lowered, until="structure")
             return _text(lowered)
 

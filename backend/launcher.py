@@ -15,6 +15,7 @@ from typing import Any
 from triton.backends.driver import decompose_descriptor, expand_signature
 
 from triton_spacemit.backend.devices import Signature, get_device
+from triton_spacemit.backend.devices.mirror import storage_of
 from triton_spacemit.backend.errors import ArgumentError, DeviceError
 from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.dialect.abi import MAX_THREADS
@@ -40,6 +41,7 @@ _FORMATS = {
 _LARGEST_EXTENT = (1 << 31) - 1  # program ids are int32
 _LARGEST_GRID = (1 << 63) - 1  # the runtime counts programs in int64
 _CUBE_ROOT_OF_LARGEST_GRID = 1 << 21
+_LARGEST_ADDRESS = (1 << 63) - 1
 _FLOATS = ("fp16", "bf16", "fp32", "f32", "fp64")
 
 
@@ -195,6 +197,17 @@ def _cooperative(kernel: str, run: Callable[..., None]) -> Callable[..., None]:
     return run_together
 
 
+def _with_storages(pack: Callable[[tuple[Any, ...]], Any]) -> Callable[[tuple[Any, ...]], Any]:
+    """`pack`, and behind the slots two more for each pointer: where the storage around it begins and ends. An address may lead anywhere."""
+
+    def pack_all(values: tuple[Any, ...]) -> Any:
+        slots, pointers = pack(values)
+        ranges = [bound for pointer in pointers for bound in storage_of(pointer) or (0, _LARGEST_ADDRESS)]
+        return slots + struct.pack(f"<{len(ranges)}Q", *ranges), pointers
+
+    return pack_all
+
+
 class Loading:
     """A kernel between its launcher and its code: Triton makes the one, then loads the other, and lets another thread launch in between."""
 
@@ -238,6 +251,7 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
     parameters = getattr(getattr(src, "fn", None), "params", ())
     constexprs = {parameter.name for parameter in parameters if parameter.is_constexpr}
     pack, signature = make_packer(metadata.name, {str(name): kind for name, kind in src.signature.items()}, constexprs)
+    pack = _with_storages(pack) if metadata.sanitize else pack
     run = _cooperative(metadata.name, device.launch) if metadata.launch_cooperative_grid else device.launch
 
     loading = Loading()

@@ -8,6 +8,7 @@ from typing import Any
 from triton import knobs
 
 from triton_spacemit.backend.errors import OptionError
+from triton_spacemit.backend.knobs import knobs as spacemit_knobs
 from triton_spacemit.dialect.chips import get_chip
 
 
@@ -30,6 +31,7 @@ class Options:
     kpack: int = 1
     schedule_hint: str = "none"
     debug: bool = False
+    sanitize: bool = False
     sanitize_overflow: bool = True
     enable_fp_fusion: bool = True
     extern_libs: tuple[tuple[str, str], ...] = ()
@@ -66,6 +68,8 @@ def make_options(requested: dict[str, Any], chip: str) -> Options:
     """Options for `chip` from what Triton passes on; names that are no options are the caller's to refuse."""
     values = {name: value for name, value in requested.items() if name in _NAMES and value is not None}
     values.setdefault("arch", chip)
+    # Kernels that are debugged check their accesses too.
+    values.setdefault("sanitize", bool(values.get("debug")) or spacemit_knobs.sanitize)
     values["extern_libs"] = tuple(sorted(dict(values.get("extern_libs", ())).items()))
     for name in ("supported_fp8_dtypes", "deprecated_fp8_dot_operand_dtypes", "allowed_dot_input_precisions"):
         if name in values:

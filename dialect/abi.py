@@ -11,7 +11,7 @@ compiled for or a later one. Any other change makes that version `OLDEST` as wel
 from dataclasses import dataclass
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 OLDEST = 1
 
 SLOT_BYTES = 8  # of each argument
@@ -167,6 +167,13 @@ SERVICES = Struct(
             "void",
             "The launch's own barrier number `id`, as an address.",
             parameters="Context *, int32_t id, int64_t *handle",
+        ),
+        Service(
+            "out_of_bounds",
+            "void",
+            "Ends the program, as `assert_failed` does: element `index` was accessed where there are `lower` to `upper` - 1.\n"
+            "`what` is an access through a pointer, `where` its line.",
+            parameters="Context *, const char *what, const char *where, int64_t index, int64_t lower, int64_t upper",
         ),
     ),
 )

@@ -16,6 +16,8 @@ SLOTS = "xsmt.slots"  # types of the kernel's arguments as the user wrote them, 
 SCRATCH = "xsmt.scratch_bytes"
 CONCURRENT = "xsmt.concurrent"  # one program uses several threads
 SCHEDULED = "xsmt.scheduled"  # the code has register tiles whose instructions stand in the order in which the chip should start them
+SANITIZE = "xsmt.sanitize"  # the kernel is to check its accesses
+STORAGES = "xsmt.storages"  # the numbers of the pointers whose storages' beginnings and ends are the last arguments
 FP_FUSION = "xsmt.fp_fusion"  # absent means yes
 ALLOW_IME = "xsmt.allow_ime"  # absent means yes
 
@@ -107,6 +109,20 @@ def set_fp_fusion(module: ir.Module, fuse: bool) -> None:
     """Say what `fuses` asks."""
     with module.context:
         module.operation.attributes[FP_FUSION] = ir.BoolAttr.get(fuse)
+
+
+def takes_sanitize(module: ir.Module) -> bool:
+    """Whether the kernel is to check its accesses, which the module then says no longer."""
+    asked = SANITIZE in _attributes(module, SANITIZE)
+    if asked:
+        del module.operation.attributes[SANITIZE]
+    return asked
+
+
+def storages_of(module: ir.Module) -> tuple[int, ...]:
+    """The numbers of the pointers of which the kernel has the storages: two more arguments for each, in this order, at the end."""
+    attributes = _attributes(module, STORAGES)
+    return tuple(number.value for number in attributes[STORAGES]) if STORAGES in attributes else ()
 
 
 def operations(root: ir.Operation, *names: str) -> list[ir.Operation]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError, from_mlir
-from triton_spacemit.dialect.module import ALLOW_IME, CHIP, CONCURRENT, FP_FUSION, SCHEDULED, SCRATCH, SLOTS
+from triton_spacemit.dialect.module import ALLOW_IME, CHIP, CONCURRENT, FP_FUSION, SANITIZE, SCHEDULED, SCRATCH, SLOTS, STORAGES
 from triton_spacemit.dialect.xsmt import HINTS
 
 # Names of ops: `arith.*` stands for all of `arith`.
@@ -88,7 +88,8 @@ class State:
 
 
 _OF_INPUT = frozenset({ALLOW_IME, CHIP, FP_FUSION, SLOTS})
-_OF_LOOPS = _OF_INPUT | {SCRATCH, SCHEDULED, CONCURRENT}
+_OF_SMT = _OF_INPUT | {STORAGES}
+_OF_LOOPS = _OF_SMT | {SCRATCH, SCHEDULED, CONCURRENT}
 _HINTS = frozenset(f"xsmt.{hint}" for hint in HINTS)
 
 # By the stage that ends in the state.
@@ -96,12 +97,12 @@ STATES = {
     "structure": State(
         ops=(*_STRUCTURED, *_ops("xsmt", "annotation mmt4d repack")),
         types=_BLOCKS,
-        attributes={"builtin.module": _OF_INPUT},
+        attributes={"builtin.module": _OF_INPUT | {SANITIZE}},
     ),
     "smt": State(
         ops=_STRUCTURED,
         types=_BLOCKS,
-        attributes={"builtin.module": _OF_INPUT, "tt.dot": _HINTS},
+        attributes={"builtin.module": _OF_SMT, "tt.dot": _HINTS},
     ),
     "loops": State(
         ops=(*_LOOPS, "math.*", *ELEMENTWISE),

@@ -23,8 +23,9 @@ ROWS = {
         ("pipeline", "textual", "reference", "opt*"),  # these run them
     ),
     "backend": (
-        ("errors", "folders", "options", "devices"),  # `devices/__init__.py` is the protocol of all devices
+        ("errors", "folders", "devices"),  # `devices/__init__.py` is the protocol of all devices
         ("knobs",),
+        ("options",),
         ("elf", "loader", "native", "protocol"),
         ("devices.*",),
         ("language*", "frontend*", "assembly", "cache", "overrides", "launch_path", "launcher"),

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ABI_VERSION = 1, ABI_OLDEST = 1 };
+enum { ABI_VERSION = 2, ABI_OLDEST = 1 };
 enum { MAX_THREADS = 1024, SCRATCH_ALIGNMENT = 64 };
 enum { BARRIER_BYTES = 64, FAILURE_BYTES = 4000 };
 enum { OK = 0, FAILED = 1, NO_MEMORY = 2, FAULTED = 3, TIMED_OUT = 4, INTERRUPTED = 5 };  // of a launch
@@ -59,6 +59,9 @@ typedef struct Services {
   void (*expect)(Context *, Barrier *, int32_t expected);
   // The launch's own barrier number `id`, as an address.
   void (*global_barrier)(Context *, int32_t id, int64_t *handle);
+  // Ends the program, as `assert_failed` does: element `index` was accessed where there are `lower` to `upper` - 1.
+  // `what` is an access through a pointer, `where` its line.
+  void (*out_of_bounds)(Context *, const char *what, const char *where, int64_t index, int64_t lower, int64_t upper);
 } Services;
 _Static_assert(offsetof(Services, assert_failed) == 0, "Services.assert_failed");
 _Static_assert(offsetof(Services, print) == 8, "Services.print");
@@ -69,7 +72,8 @@ _Static_assert(offsetof(Services, arrive) == 40, "Services.arrive");
 _Static_assert(offsetof(Services, wait) == 48, "Services.wait");
 _Static_assert(offsetof(Services, expect) == 56, "Services.expect");
 _Static_assert(offsetof(Services, global_barrier) == 64, "Services.global_barrier");
-_Static_assert(sizeof(Services) == 72, "Services");
+_Static_assert(offsetof(Services, out_of_bounds) == 72, "Services.out_of_bounds");
+_Static_assert(sizeof(Services) == 80, "Services");
 
 // A kernel that is ready to run.
 typedef struct Program {

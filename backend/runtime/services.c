@@ -92,6 +92,13 @@ static int64_t nanoseconds(void) {
   return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+static void out_of_bounds(Context *context, const char *what, const char *where, int64_t index, int64_t lower, int64_t upper) {
+  char message[FAILURE_BYTES], has[100] = "no storage";
+  if (lower < upper) snprintf(has, sizeof has, "a storage of elements %lld to %lld", (long long)lower, (long long)upper - 1);
+  snprintf(message, sizeof message, "%s out of bounds: element %lld, and there is %s%s%s", what, (long long)index, has, *where ? ", at " : "", where);
+  fail_program(context, message);
+}
+
 // What takes locks or memory for a kernel is done between `enter_runtime` and `leave_runtime`.
 #define SERVICE(name, function, parameters, arguments, ...) \
   static void name parameters { \
@@ -129,4 +136,5 @@ const Services services = {
     .wait = wait,
     .expect = expect,
     .global_barrier = barrier_of_launch,
+    .out_of_bounds = out_of_bounds,
 };

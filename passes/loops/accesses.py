@@ -5,6 +5,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.values import producer_of
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.bounds import bounds_of
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of, own_cost, placed, total_cost
 from triton_spacemit.passes.loops.lowering import Lowering, Value
@@ -68,6 +69,7 @@ def lower_load(low: Lowering, node: Node) -> list[Value]:
     pulls = low.analysis.pulls(result)
     if not pulls:
         return [tensor]
+    bounds_of(low).check(node, access)
     low.pending.append((result, tensor))
     inside = [user for user in (low.analysis.nodes[order] for order in pulls) if user.block is not node.block]
     if access.index is not None and inside:
@@ -83,6 +85,7 @@ def lower_store(low: Lowering, node: Node) -> None:
     access = resolve(low, node, op.value.type)
     needed = [t for t in (value, access.index, access.mask) if t is not None]
     before_write(low, node, access, needed)
+    bounds_of(low).check(node, access)
     shape = value.shape
     dim, width = low.storage.vector_shape(needed, shape, [access]) if shape else (0, 0)
 
@@ -110,12 +113,14 @@ def lower_llvm_store(low: Lowering, node: Node) -> None:
     """A scalar store: one element, at a place that is not known relative to any block."""
     before_write(low, node)
     value, pointer = (low.scalar(v) for v in node.operands)
+    bounds_of(low).check_scalar(node, node.operands[1], value.value.type)
     low.memory.scalar_store(pointer, value)
 
 
 def lower_llvm_load(low: Lowering, node: Node) -> list[Value]:
     pointer = low.scalar(node.operands[0])
     volatile = "volatile_" in node.op.attributes
+    bounds_of(low).check_scalar(node, node.operands[0], node.results[0].type)
     return [low.memory.scalar_load(pointer, node.results[0].type, None, None, low.b.depth, volatile)]
 
 

@@ -8,6 +8,7 @@ from triton_spacemit.passes.loops import services
 from triton_spacemit.passes.loops.accesses import resolve
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.bounds import bounds_of
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Uniform, bits
@@ -95,6 +96,7 @@ def lower_atomic(low: Lowering, node: Node) -> list[Value]:
     op, b = node.op.opview, low.b
     access = resolve(low, node, op.value.type)
     before_write(low, node)
+    bounds_of(low).check(node, access)
     element = access.element
     operands = [op.compare, op.value] if node.name == "xsmt.atomic_cas" else [op.value]
 
@@ -133,6 +135,7 @@ def lower_atomic_poll(low: Lowering, node: Node) -> list[Value]:
     op, b = node.op.opview, low.b
     before_write(low, node)  # what it waits for, others write
     access = resolve(low, node, op.expected.type)
+    bounds_of(low).check(node, access)
     deadline = None
     if op.timeout is not None:
         deadline = b.op("arith.addi", b.i64, [services.nanoseconds(low), low.scalar(op.timeout)], depth=b.depth)

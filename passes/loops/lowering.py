@@ -1,6 +1,7 @@
 """One function's lowering: op after op, each by its row in the table of ops, with what all of them share."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch_mlir import ir
 
@@ -46,6 +47,7 @@ class Lowering:
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
         self.facts = Facts(self.b, self.scalar, self.repeated)
         self.strings: dict[str, str] = {}  # constant texts, with the names of their globals
+        self.bounds: Any = None  # the checks of accesses (`bounds.py`), once there is one
 
     def _declare(self, old: Sequence[ir.Value]) -> tuple[ir.Operation, list[Emitted]]:
         """The new function, in front of the old one, with context and scratch memory as further arguments."""

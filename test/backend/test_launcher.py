@@ -138,7 +138,7 @@ def recorder(monkeypatch):
 
 def make(arguments, chip="x60"):
     return launcher.make_launcher(
-        SimpleNamespace(signature=arguments), SimpleNamespace(name="kernel", arch=chip, launch_cooperative_grid=False)
+        SimpleNamespace(signature=arguments), SimpleNamespace(name="kernel", arch=chip, launch_cooperative_grid=False, sanitize=False)
     )
 
 

@@ -129,7 +129,8 @@ def compile_variants(function: Function, chip: str) -> list[Variant]:
         types |= {name: "constexpr" for name in constants}
         hints = {(function.jit.arg_names.index(c.argument),): [["tt.divisibility", 16]] for c in conditions if not c.is_one}
         source = ASTSource(fn=function.jit, signature=types, constexprs=constants, attrs=hints)
-        compiled = triton.compile(source, target=GPUTarget("cpu", chip, 32))
+        options = {"sanitize": False}  # a program of C knows addresses, not storages
+        compiled = triton.compile(source, target=GPUTarget("cpu", chip, 32), options=options)
         symbol = f"{function.name}__{number}"
         binary = codegen.compile_object(compiled.asm["llir"], get_chip(chip), symbol)
         slots = tuple(name for name in function.jit.arg_names if types[name] != "constexpr")
