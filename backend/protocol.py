@@ -49,6 +49,7 @@ CONTROL = Struct(
         Field("command", "uint32_t"),
         Field("operands", "uint64_t", "Of the command, or the answer to an event.", count=OPERANDS),
         Field("answers", "uint64_t", "Of the event.", count=OPERANDS),
+        Field("started", "uint32_t", "By LAUNCH: from here on, programs may have run."),
         Field("text", "char", "Of the event, with its length in the first answer.", count=TEXT_BYTES),
     ),
 )

@@ -62,6 +62,7 @@ class Guest:
         self.control = _Control.from_buffer(self._memory)
         self._rows = ctypes.sizeof(_Control)
         self._event_seen = 0
+        self.deadline: float | None = None  # of what is done between launches, by time.monotonic; else that has a minute
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as the guest
         try:
             self.process = subprocess.Popen(
@@ -116,7 +117,7 @@ class Guest:
             if self.process.poll() is not None:
                 raise GuestDied(f"the guest ended with status {self.process.returncode}: {self._error_text()}")
             if deadline is not None and time.monotonic() > deadline:
-                raise GuestTimeout("the guest does not answer")
+                raise GuestTimeout("the guest does not answer; was it stopped?")
         self._event_seen = self.control.event_bell
         return self.control.event
 
@@ -130,7 +131,7 @@ class Guest:
 
     def _do(self, command: int, *operands: int, payload: bytes = b"") -> None:
         self.tell(command, *operands, payload=payload)
-        if self.wait(time.monotonic() + 60) != Event.DONE:
+        if self.wait(self.deadline or time.monotonic() + 60) != Event.DONE:
             raise GuestDied(f"the guest failed between launches: {self._error_text()}")
 
     def _list_externals(self) -> dict[str, int]:

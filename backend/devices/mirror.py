@@ -1,8 +1,9 @@
 """The memory of a launch on a device that does not share this process's: what it needs of it, and how it gets back.
 
-The storages of the arguments are copied before a launch and copied back after it. Memory that a kernel reaches in another way (through a
-pointer in memory or an integer argument) is copied when the device asks for it, and of it, and of what lies beside the arguments on their
-pages, only the bytes that the kernel changed are written back, since this process may use their neighbours meanwhile.
+The storages of the arguments are copied before a launch and copied back after it; of a large one, what the strides of the argument reach.
+Memory that a kernel reaches in another way (the rest of a large storage, or through a pointer in memory or an integer argument) is copied when
+the device asks for it, and of it, and of what lies beside the arguments on their pages, only the bytes that the kernel changed are written
+back, since this process may use their neighbours meanwhile.
 """
 
 import ctypes
@@ -15,6 +16,7 @@ from triton_spacemit.backend.errors import DeviceError
 PAGE = 4096
 READ, WRITE, EXECUTE = 1, 2, 4  # rights of memory
 _FIRST_FETCH, _LARGEST_FETCH = 1 << 16, 1 << 26
+_LARGE = 1 << 20  # bytes of a storage
 _ADDRESS_TYPES = ("i64", "u64", "*i64", "*u64")
 
 
@@ -40,6 +42,18 @@ def storage_of(value: Any) -> tuple[int, int] | None:
         return None
     storage = tensor.untyped_storage()
     return storage.data_ptr(), storage.data_ptr() + storage.nbytes()
+
+
+def view_of(value: Any) -> tuple[int, int] | None:
+    """Start and end of what the strides of a pointer argument reach; None where that is not known."""
+    tensor: Any = value if hasattr(value, "stride") else getattr(value, "base", None)
+    if not hasattr(tensor, "stride") or not hasattr(tensor, "data_ptr"):
+        return None
+    start = tensor.data_ptr()
+    if not tensor.numel():
+        return start, start
+    last = sum((extent - 1) * stride for extent, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return start, start + (last + 1) * tensor.element_size()
 
 
 def merge(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -76,25 +90,32 @@ def _mapping_of(address: int) -> tuple[int, int, int] | None:
 class Mirror:
     """What one launch has of this process's memory.
 
-    spans: the storages of its arguments, sorted and apart. reaches: whether its kernel may get to other memory. ranges: the pages that
-    the device is to have, which grow as it fetches more.
+    spans: what it has of the storages of its arguments, sorted and apart. reaches: whether its kernel may get to other memory. pages: or
+    at least to more of a storage. ranges: the pages that the device is to have, which grow as it fetches more.
     """
 
     def __init__(self, transport: Transport, pointers: Sequence[Any], signature: Signature) -> None:
         self.transport = transport
         storages = [storage_of(pointer) for pointer in pointers]
-        self.spans = merge([storage for storage in storages if storage])
+        self.storages = merge([storage for storage in storages if storage])
+        self.spans = merge([self._span(pointer, storage) for pointer, storage in zip(pointers, storages, strict=True) if storage])
         self.reaches = None in storages or any(type_ in _ADDRESS_TYPES or type_.startswith("**") for type_ in signature.types)
+        self.pages = self.reaches or self.spans != self.storages
         self.ranges = merge([_pages(*span) for span in self.spans])
         self.fetched: list[tuple[int, int, bytes]] = []  # page ranges beside the arguments, and what they held
         self.fetch_bytes = _FIRST_FETCH
+
+    @staticmethod
+    def _span(pointer: Any, storage: tuple[int, int]) -> tuple[int, int]:
+        view = view_of(pointer) if storage[1] - storage[0] > _LARGE else None
+        return view if view is not None and storage[0] <= view[0] <= view[1] <= storage[1] else storage
 
     def copy_in(self) -> None:
         """Copy the arguments' pages to the device. Raises DeviceError where one cannot be read."""
         for start, end in self.ranges:
             if self.transport.copy_in(start, end) < end:
                 raise DeviceError(f"the memory of an argument at {start:#x} cannot be read")
-        if self.reaches:
+        if self.pages:
             for start, end in self._edges():
                 self.fetched.append((start, end, self.transport.read(start, end)))
 
@@ -115,12 +136,17 @@ class Mirror:
         """Whether the device has the memory around `address`."""
         return any(start <= address < end for start, end in self.ranges)
 
+    def _is_in_storage(self, address: int) -> bool:
+        return any(start <= address < end for start, end in self.storages)
+
     def fetch(self, address: int) -> tuple[int, int, int] | None:
         """Copy the memory around `address`: its start, end and rights; None where kernels may not get there."""
-        mapping = _mapping_of(address) if self.reaches else None
+        mapping = _mapping_of(address) if self.reaches or self._is_in_storage(address) else None
         if mapping is None:
             return None
         start = address & -PAGE
+        if not self.reaches:
+            mapping = mapping[0], _pages(*next(storage for storage in self.storages if address < storage[1]))[1], mapping[2]
         end = min([mapping[1], start + self.fetch_bytes, *(other for other, _ in self.ranges if other > start)])
         end = self.transport.copy_in(start, end) & -PAGE
         if end <= start:

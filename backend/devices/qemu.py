@@ -156,21 +156,29 @@ class QemuDevice:
             self._run(kernel, grid, slots, pointers, signature)
 
     def _run(self, kernel: QemuKernel, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
-        session = self._session
+        session, lives = self._session, 2
         for _ in range(_ATTEMPTS):
+            started, deadline = False, time.monotonic() + knobs.timeout if knobs.timeout else None
             try:
-                guest = self._ready_guest(session)
+                guest = self._ready_guest(session, deadline)
                 mirror = Mirror(guest, pointers, signature)
                 self._map_tensors(session, guest, mirror)
                 entry = self._place(session, guest, kernel)
                 threads = session.threads or knobs.num_threads
-                guest.tell(Command.LAUNCH, entry, kernel.scratch_bytes, len(slots), *grid, threads, mirror.reaches, payload=slots)
-                self._serve(session, guest, kernel, mirror)
+                guest.control.started = 0
+                guest.tell(Command.LAUNCH, entry, kernel.scratch_bytes, len(slots), *grid, threads, mirror.pages, payload=slots)
+                try:
+                    self._serve(session, guest, kernel, mirror)
+                finally:
+                    started = bool(guest.control.started)
             except AddressTaken:
                 session.close()
                 continue
             except (GuestDied, GuestTimeout) as error:
                 session.close()
+                lives -= 1
+                if isinstance(error, GuestDied) and lives and not started:
+                    continue  # it was killed between launches: nothing has run
                 raise DeviceError(f"kernel {kernel.name!r}: {error}") from None
             except BaseException:
                 # The guest is somewhere in the launch: after a fault, or because the user interrupted this process.
@@ -181,13 +189,14 @@ class QemuDevice:
             return
         raise DeviceError(f"kernel {kernel.name!r}: no guest has the addresses of the arguments free")
 
-    def _ready_guest(self, session: _Session) -> Guest:
+    def _ready_guest(self, session: _Session, deadline: float | None) -> Guest:
         if session.guest is not None and session.guest.process.poll() is not None:
             session.close()
         if session.emulates != (session.emulate or knobs.emulate):
             session.close()  # its kernels are of the other kind
         if session.guest is None:
             session.guest = session.start()
+        session.guest.deadline = deadline
         if session is self._main:
             places = []
             while self._unloaded:

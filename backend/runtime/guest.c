@@ -168,6 +168,7 @@ static void launch(void) {
   memcpy(arguments, rows(), in[2]);
   Program program = {.kernel = (Kernel)in[0], .scratch_bytes = in[1]};
   paging = in[7] != 0;
+  control->started = 1;
   uint64_t result = (uint64_t)run_grid(&program, arguments, (int32_t)in[3], (int32_t)in[4], (int32_t)in[5], (int32_t)in[6]);
   free(arguments);
   if (result == FAILED) {

@@ -21,6 +21,8 @@ typedef struct Control {
   uint64_t operands[16];
   // Of the event.
   uint64_t answers[16];
+  // By LAUNCH: from here on, programs may have run.
+  uint32_t started;
   // Of the event, with its length in the first answer.
   char text[131072];
 } Control;
@@ -30,5 +32,6 @@ _Static_assert(offsetof(Control, event) == 8, "Control.event");
 _Static_assert(offsetof(Control, command) == 12, "Control.command");
 _Static_assert(offsetof(Control, operands) == 16, "Control.operands");
 _Static_assert(offsetof(Control, answers) == 144, "Control.answers");
-_Static_assert(offsetof(Control, text) == 272, "Control.text");
-_Static_assert(sizeof(Control) == 131344, "Control");
+_Static_assert(offsetof(Control, started) == 272, "Control.started");
+_Static_assert(offsetof(Control, text) == 276, "Control.text");
+_Static_assert(sizeof(Control) == 131352, "Control");

@@ -15,10 +15,12 @@ import pytest
 import torch
 from kernels.handwritten import INCREMENT, compiled, kernel_ir, launch
 
+from triton_spacemit.backend.devices.guest import Guest
 from triton_spacemit.backend.devices.mirror import merge
 from triton_spacemit.backend.devices.qemu import QemuDevice
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.backend.protocol import Command
 from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.passes.codegen import compile_object
 
@@ -288,3 +290,99 @@ def test_no_guest_outlives_its_host(qemu: QemuDevice, end: str) -> None:
             return
         time.sleep(0.05)
     pytest.fail("the guest still runs")
+
+
+# ---- guests that stop or die, and large storages ----
+
+
+@pytest.mark.parametrize("command", [Command.MAP, Command.UNMAP, Command.LAUNCH])
+def test_a_guest_that_dies_before_a_launch_is_replaced(qemu: QemuDevice, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
+    """The launch is begun again, since nothing has run; a second death is an error."""
+    check_it_still_works(qemu)
+    tell, deaths = Guest.tell, [1]
+
+    def tell_the_dying(self: Guest, told: int, *operands: int, payload: bytes = b"") -> None:
+        if told == command and deaths[0]:
+            deaths[0] -= 1
+            self.process.kill()
+            self.process.wait()
+        tell(self, told, *operands, payload=payload)
+
+    monkeypatch.setattr(Guest, "tell", tell_the_dying)
+    check_it_still_works(qemu)
+    assert deaths == [0]
+    if command != Command.UNMAP:  # a fresh guest has nothing to unmap
+        deaths[0] = 2
+        with pytest.raises(DeviceError, match="the guest ended with status -9"):
+            check_it_still_works(qemu)
+    deaths[0] = 0
+    check_it_still_works(qemu)
+
+
+def test_a_stopped_guest_ends_by_the_timeout(qemu: QemuDevice) -> None:
+    check_it_still_works(qemu)
+    for _ in range(2):
+        assert qemu._session.guest is not None
+        os.kill(qemu._session.guest.process.pid, signal.SIGSTOP)
+        start = time.monotonic()
+        with knobs.scope():
+            knobs.timeout = 0.5
+            with pytest.raises(DeviceError, match="the guest does not answer"):
+                check_it_still_works(qemu)
+        assert time.monotonic() - start < 5
+        check_it_still_works(qemu)
+
+
+# Adds 1 to the element of %p0 that element `id` of %p1 says.
+INDEXED = """
+  %e = getelementptr i32, ptr %p1, i32 %id
+  %i = load i32, ptr %e
+  %g = getelementptr i32, ptr %p0, i32 %i
+  %v = load i32, ptr %g
+  %w = add i32 %v, 1
+  store i32 %w, ptr %g
+  ret void
+"""
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes guests are given, a number each time."""
+    counts: list[int] = []
+    copy_in = Guest.copy_in
+
+    def counted(self: Guest, start: int, end: int) -> int:
+        counts.append(end - start)
+        return copy_in(self, start, end)
+
+    monkeypatch.setattr(Guest, "copy_in", counted)
+    return counts
+
+
+def test_a_view_of_a_large_storage_is_copied_alone(qemu: QemuDevice, copied: list[int]) -> None:
+    large = torch.zeros(10_000_000, dtype=torch.int32)
+    view, index = large[5_000_000:5_001_000], torch.tensor([0, 999, 7], dtype=torch.int32)
+    launch(qemu, compiled(qemu, INDEXED), view, index, grid=(3, 1, 1))
+    assert [view[0], view[999], view[7], large.sum()] == [1, 1, 1, 3]
+    assert sum(copied) < 40_000
+    strided = large.view(1000, 10_000)[10:20, ::100]
+    copied.clear()
+    launch(qemu, compiled(qemu, INDEXED), strided, torch.tensor([0, 99_900], dtype=torch.int32), grid=(2, 1, 1))
+    assert [strided[0, 0], strided[9, 99], large.sum()] == [1, 1, 5]
+    assert sum(copied) < 450_000
+
+
+def test_the_rest_of_a_large_storage_is_there(qemu: QemuDevice) -> None:
+    """A kernel may go from a view to all of its storage, up to the storage's last byte and not beyond."""
+    large = torch.zeros(3_000_001, dtype=torch.int32)
+    places = [0, 1, 999_999, 1_000_000, 1_000_100, 1_000_101, 1_002_000, 2_999_999, 3_000_000]
+    index = torch.tensor(places, dtype=torch.int32) - 1_000_000
+    kernel = compiled(qemu, INDEXED)
+    for turn in range(3):
+        large[5] = turn
+        launch(qemu, kernel, large[1_000_000:1_000_100], index, grid=(len(places), 1, 1))
+        assert large[places].tolist() == [turn + 1] * len(places)
+        assert large.sum() == len(places) * (turn + 1) + turn
+    with pytest.raises(DeviceError, match="SIGSEGV"):
+        launch(qemu, kernel, large[1_000_000:1_000_100], torch.tensor([5_000_000], dtype=torch.int32))
+    assert large.sum() == len(places) * 3 + 2
