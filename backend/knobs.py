@@ -54,7 +54,8 @@ class env_choice(env_base[str, str]):  # noqa: N801, named as Triton's own
 
 class spacemit_knobs(base_knobs):  # noqa: N801
     """device: where kernels run. chip: what they are compiled for (None: the device's default). threads: size of the pool a grid is
-    spread over (0: every core that this process may use). qemu: path of qemu-riscv64 (None: found). timeout: seconds after which
+    spread over (0: every core that this process may use, shared with the other processes here). local_processes: how many torchrun started
+    on this machine. qemu: path of qemu-riscv64 (None: found). timeout: seconds after which
     a launch is stopped (0: never). emulate: how matrix instructions run under QEMU, which has none: `trap` runs the kernel's own
     code and its illegal instructions, `call` puts calls in their place, which takes less than half the time. sanitize: kernels that
     are compiled check each access against the storages of their arguments.
@@ -63,6 +64,7 @@ class spacemit_knobs(base_knobs):  # noqa: N801
     device: env_str = env_str("TRITON_SPACEMIT_DEVICE", "host")
     chip: env_opt_str = env_opt_str("TRITON_SPACEMIT_CHIP")
     threads: env_int = env_int("TRITON_SPACEMIT_THREADS", 0)
+    local_processes: env_int = env_int("LOCAL_WORLD_SIZE", 1)
     qemu: env_opt_str = env_opt_str("TRITON_SPACEMIT_QEMU")
     timeout: env_seconds = env_seconds("TRITON_SPACEMIT_TIMEOUT", 300.0)
     emulate: env_choice = env_choice("TRITON_SPACEMIT_EMULATE", "trap", ("trap", "call"))
@@ -74,7 +76,7 @@ class spacemit_knobs(base_knobs):  # noqa: N801
         threads = self.threads
         if not 0 <= threads <= MAX_THREADS:
             raise RuntimeError(f"Unable to use TRITON_SPACEMIT_THREADS={threads}: expected 0 to {MAX_THREADS}")
-        return threads or min(len(os.sched_getaffinity(0)), MAX_THREADS)
+        return threads or min(max(len(os.sched_getaffinity(0)) // max(self.local_processes, 1), 1), MAX_THREADS)
 
 
 knobs = spacemit_knobs()

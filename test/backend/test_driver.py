@@ -128,6 +128,17 @@ def test_a_number_of_threads_is_one_that_there_can_be(value):
             _ = knobs.num_threads
 
 
+def test_processes_on_one_machine_share_its_cores(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    with knobs.scope():
+        knobs.threads = 0
+        for processes, threads in (("1", 8), ("3", 2), ("8", 1), ("20", 1)):
+            monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+            assert knobs.num_threads == threads
+        knobs.threads = 5
+        assert knobs.num_threads == 5
+
+
 def test_a_misspelt_setting_is_named():
     code = "import warnings; warnings.simplefilter('error', RuntimeWarning); import triton; print('imported')"
     assert python(code, TRITON_SPACEMIT_THREADS="4") == "imported"
