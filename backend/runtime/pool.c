@@ -295,32 +295,34 @@ static void wait_for_threads(Pool *pool) {
   }
 }
 
-static int run(Pool *pool, const Program *program, const uint64_t *arguments, int32_t x, int32_t y, int32_t z, int32_t threads) {
+static int run(Pool *pool, const Program *program, const uint64_t *arguments, const int32_t grid[3], uint64_t first, uint64_t end,
+               int32_t threads) {
   if (!pool->num_workers) {
     if (!(pool->workers[0] = new_worker(pool, 0))) return NO_MEMORY;
     pool->num_workers = 1;
   }
-  pool->programs = (uint64_t)x * (uint64_t)y * (uint64_t)z;
+  pool->programs = end;
   threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
   // A single program leaves the pool as it is.
-  if (pool->programs > 1 && threads != pool->num_workers) resize(pool, threads);
-  if (pool->programs > 1) threads = pool->num_workers;
+  uint64_t count = end - first;
+  if (count > 1 && threads != pool->num_workers) resize(pool, threads);
+  if (count > 1) threads = pool->num_workers;
   if (program->scratch_bytes > pool->workers[0]->scratch_bytes) {
     uint64_t all;
     if (__builtin_mul_overflow(program->scratch_bytes, (uint64_t)threads, &all) || !has_memory(all)) return NO_MEMORY;
   }
   atomic_store_explicit(&pool->threads, threads, memory_order_relaxed);
-  pool->chunk = pool->programs / ((uint64_t)threads * 16);
+  pool->chunk = count / ((uint64_t)threads * 16);
   pool->chunk = pool->chunk < 1 ? 1 : pool->chunk > 256 ? 256 : pool->chunk;
   pool->program = program, pool->arguments = arguments;
-  pool->grid[0] = x, pool->grid[1] = y, pool->grid[2] = z;
+  memcpy(pool->grid, grid, sizeof pool->grid);
   pool->failure.raised[1] = NULL;
   atomic_store_explicit(&pool->status, OK, memory_order_relaxed);
-  atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+  atomic_store_explicit(&pool->next, first, memory_order_relaxed);
   launch_begins(pool);
   begin_launch(pool);
   enter_program(pool);
-  int together = pool->programs > 1 && threads > 1;
+  int together = count > 1 && threads > 1;
   if (together) {
     atomic_store(&pool->state, OPEN);
     atomic_fetch_add(&pool->bell, 1);
@@ -336,12 +338,17 @@ static int run(Pool *pool, const Program *program, const uint64_t *arguments, in
   return status == OK || keep_failure(&pool->failure) ? status : NO_MEMORY;
 }
 
-int run_grid(const Program *program, const uint64_t *arguments, int32_t x, int32_t y, int32_t z, int32_t threads) {
+int run_range(const Program *program, const uint64_t *arguments, const int32_t grid[3], uint64_t first, uint64_t end, int32_t threads) {
   Pool *pool = take_pool();
   if (!pool) return NO_MEMORY;
-  int status = run(pool, program, arguments, x, y, z, threads);
+  int status = run(pool, program, arguments, grid, first, end, threads);
   atomic_store(&pool->taken, 0);
   return status;
+}
+
+int run_grid(const Program *program, const uint64_t *arguments, int32_t x, int32_t y, int32_t z, int32_t threads) {
+  const int32_t grid[3] = {x, y, z};
+  return run_range(program, arguments, grid, 0, (uint64_t)x * (uint64_t)y * (uint64_t)z, threads);
 }
 
 int run_one(const Program *program, const uint64_t *arguments) { return run_grid(program, arguments, 1, 1, 1, 1); }

@@ -13,6 +13,7 @@ _Static_assert(sizeof(Barrier) == BARRIER_BYTES, "Barrier");
 
 // pool.c
 int run_grid(const Program *program, const uint64_t *arguments, int32_t x, int32_t y, int32_t z, int32_t threads);
+int run_range(const Program *program, const uint64_t *arguments, const int32_t grid[3], uint64_t first, uint64_t end, int32_t threads);
 int run_one(const Program *program, const uint64_t *arguments);  // a grid of one without parallel loops, with few arguments to convert
 const Failure *last_failure(void);  // of the calling thread, after FAILED
 void fail_program(Context *context, const char *message) __attribute__((noreturn));

@@ -29,6 +29,10 @@ typedef struct ts_kernel {
   uint64_t scratch_bytes;
 } ts_kernel;
 
+// The number of programs of a grid; -1 where that is no grid.
+int64_t ts_count(int64_t x, int64_t y, int64_t z);
+// Runs `count` programs of a grid from number `first` on, on the calling thread.
+int ts_run_part(ts_launch *how, const ts_kernel *kernel, const uint64_t *slots, int64_t x, int64_t y, int64_t z, int64_t first, int64_t count);
 // Runs a kernel on a grid. Launches of several threads run at the same time, each on threads of its own.
 int ts_run(ts_launch *how, const ts_kernel *kernel, const uint64_t *slots, int64_t x, int64_t y, int64_t z);
 // Notes why a launch was not begun, and returns `result`.

@@ -46,7 +46,7 @@ _CPUID = {
 
 def header(name: str, functions: Sequence[Function]) -> str:
     """The header of the bundle `name`."""
-    prototypes = "\n".join(f"{_comment(function)}{_prototype(function)};\n" for function in functions)
+    prototypes = "\n".join(_declarations(function) for function in functions)
     return f"""// Kernels compiled ahead of time. Functions return TS_OK or another result of triton_spacemit.h.
 #pragma once
 #include <stdbool.h>
@@ -74,9 +74,30 @@ def source(name: str, functions: Mapping[str, tuple[Function, Sequence[Variant]]
     return f'#include "{name}.h"\n{_ARITHMETIC}\n{fits}\n{bodies}'
 
 
+def _declarations(function: Function) -> str:
+    """The prototypes of a function: of all programs, of their number, and of some on the caller's thread."""
+    return f"""{_comment(function)}{_prototype(function)};
+// How many programs that is; -1 where it is no grid.
+{_count_prototype(function)};
+// `count` of them from number `first` on, on the calling thread. TS_FAILED where a program has threads of its own.
+{_part_prototype(function)};
+"""
+
+
+def _parameters(function: Function) -> list[str]:
+    return [_declaration(name, kind) for name, kind in function.parameters.items()]
+
+
 def _prototype(function: Function) -> str:
-    parameters = ", ".join(["ts_launch *how", *(_declaration(name, kind) for name, kind in function.parameters.items())])
-    return f"int {function.name}({parameters})"
+    return f"int {function.name}({', '.join(['ts_launch *how', *_parameters(function)])})"
+
+
+def _count_prototype(function: Function) -> str:
+    return f"int64_t {function.name}_count({', '.join(_parameters(function)) or 'void'})"
+
+
+def _part_prototype(function: Function) -> str:
+    return f"int {function.name}_programs({', '.join(['ts_launch *how', 'int64_t ts_first', 'int64_t ts_number', *_parameters(function)])})"
 
 
 def _declaration(parameter: str, kind: str) -> str:
@@ -118,6 +139,37 @@ def _slot(parameter: str, kind: str) -> str:
 def _function(bundle: str, function: Function, variants: Sequence[Variant], chip: Chip) -> str:
     externs = "\n".join(f"extern void {variant.symbol}(const uint64_t *slots, void *context);" for variant in variants)
     x, y, z = function.grid.c()
+    grid = f"""  int ts_bad = 0;
+  const int64_t ts_x = {x}, ts_y = {y}, ts_z = {z};
+"""
+    wrong_chip = f"{bundle}: this library is for the chip {chip.name}, which this is not"
+    begin = f"""  if (!{bundle}_fits()) return ts_refuse(how, TS_WRONG_CHIP, "{wrong_chip}");
+{grid}  if (ts_bad) return ts_refuse(how, TS_BAD_GRID, "{function.name}: the grid divides by zero, or exceeds 64 bits");
+"""
+    if any(variant.artifact.concurrent for variant in variants):
+        part = f'  return ts_refuse(how, TS_FAILED, "{function.name}_programs: a program of this kernel has threads of its own");'
+        unused = "".join(f"  (void){spelled(name)};\n" for name in function.parameters)
+        part = f"  (void)ts_first;\n  (void)ts_number;\n{unused}{part}\n"
+    else:
+        part = begin + _choose(function, variants, "ts_run_part(how, &ts_code, ts_slots, ts_x, ts_y, ts_z, ts_first, ts_number)")
+    # Not every argument is part of the grid.
+    unused = "".join(f"  (void){spelled(name)};\n" for name in function.parameters)
+    return f"""{externs}
+
+{_prototype(function)} {{
+{begin}{_choose(function, variants, "ts_run(how, &ts_code, ts_slots, ts_x, ts_y, ts_z)")}}}
+
+{_count_prototype(function)} {{
+{unused}{grid}  return ts_bad ? -1 : ts_count(ts_x, ts_y, ts_z);
+}}
+
+{_part_prototype(function)} {{
+{part}}}
+"""
+
+
+def _choose(function: Function, variants: Sequence[Variant], call: str) -> str:
+    """Statements that fill the slots of the first variant whose conditions hold, and return what `call` does."""
     branches = []
     for variant in variants:
         test = " && ".join(_condition(condition, function.parameters[condition.argument]) for condition in variant.conditions)
@@ -125,19 +177,10 @@ def _function(bundle: str, function: Function, variants: Sequence[Variant], chip
         branches.append(f"""  {f"if ({test}) " if test else ""}{{
     static const ts_kernel ts_code = {{{variant.symbol}, {variant.artifact.scratch_bytes}}};
     const uint64_t ts_slots[] = {{{slots or "0"}}};
-    return ts_run(how, &ts_code, ts_slots, ts_x, ts_y, ts_z);
-  }}""")
-    chosen = "\n".join(branches)
-    return f"""{externs}
-
-{_prototype(function)} {{
-  if (!{bundle}_fits()) return ts_refuse(how, TS_WRONG_CHIP, "{bundle}: this library is for the chip {chip.name}, which this is not");
-  int ts_bad = 0;
-  const int64_t ts_x = {x}, ts_y = {y}, ts_z = {z};
-  if (ts_bad) return ts_refuse(how, TS_BAD_GRID, "{function.name}: the grid divides by zero, or exceeds 64 bits");
-{chosen}
-}}
-"""
+    return {call};
+  }}
+""")
+    return "".join(branches)
 
 
 def _fits_x86(name: str, chip: Chip) -> str:

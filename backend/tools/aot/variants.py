@@ -99,6 +99,10 @@ def functions_of(requests: Iterable[Request]) -> list[Function]:
         specialisation = (tuple(conditions), ones)
         if specialisation not in function.specialisations:
             function.specialisations.append(specialisation)
+    for name in found:
+        for derived in (f"{name}_count", f"{name}_programs"):
+            if derived in found:
+                raise UnknownKernelError(f"{derived!r} is also what belongs to the function {name!r}: give one of them another name")
     for function in found.values():
         if all(conditions for conditions, _ in function.specialisations):
             function.specialisations.append(((), function.constants))

@@ -99,7 +99,19 @@ int main(void) {
   result = extents(&how, sums, 0, 5);
   fprintf(stderr, "%d %s\\n", result, how.message);
   check(add(NULL, x, y, out, LENGTH), &how), put(out, LENGTH * sizeof *out);
-  return 0;
+
+  // Two programs at a time, the last ones first.
+  float *parts = inputs(M * N, 7);
+  int64_t count = product_count(a, b, parts, M, N, K, K, N, 1);
+  for (int64_t i = (count - 1) / 2 * 2; i >= 0; i -= 2)
+    check(product_programs(&how, i, count - i < 2 ? count - i : 2, a, b, parts, M, N, K, K, N, 1), &how);
+  put(&count, sizeof count), put(parts, M * N * sizeof *parts);
+  check(product_programs(&how, count, 0, a, b, parts, M, N, K, K, N, 1), &how);
+  int refused = product_programs(&how, count - 1, 2, a, b, parts, M, N, K, K, N, 1);
+  fprintf(stderr, "%d %s\\n", refused, how.message);
+  refused = meeting_programs(&how, 0, 1, sums, 6);
+  fprintf(stderr, "%d %s\\n", refused, how.message);
+  return extents_count(sums, 0, 5) != -1;
 }
 """
 
@@ -135,6 +147,9 @@ def expected(program: object) -> bytes:
     program.meeting[(1,)](sums, 6)
     put(sums)
     add(x, y, out, LENGTH)
+    program.product[(-(-M // 16), -(-N // 16))](a, b, c, M, N, K, K, N, 1, M=16, N=16, K=16)
+    parts.append(np.int64(-(-M // 16) * -(-N // 16)).tobytes())
+    put(c)
     return b"".join(parts)
 
 
@@ -177,10 +192,12 @@ def built(bundle: Path, work: Path, *flags: str, source: str = "user.c") -> Path
 def check(command: list[str], program: object) -> None:
     """Run a program made of `USER`: its results are those of launches on the active device, and failures are reported."""
     result = subprocess.run(command, capture_output=True, timeout=300, check=False)
-    stuck, extents = result.stderr.decode().splitlines()
+    stuck, extents, programs, meeting = result.stderr.decode().splitlines()
     assert stuck.startswith("1 (0, 0, 0) deadlock: nobody is left to arrive at the barrier")
     assert "program.py:" in stuck
     assert extents == "4 extents: the grid divides by zero, or exceeds 64 bits"
+    assert programs == "4 these are no programs of the grid"
+    assert meeting == "1 meeting_programs: a program of this kernel has threads of its own"
     assert result.returncode == 0
     assert result.stdout == expected(program)
 
@@ -261,6 +278,11 @@ void add__1(const uint64_t *slots, void *context) { (void)slots, (void)context, 
 void add__2(const uint64_t *slots, void *context) { (void)slots, (void)context, tell(2); }
 #define STUB(name) void name(const uint64_t *slots, void *context) { (void)slots, (void)context; }
 STUB(product__0) STUB(product__1) STUB(numbers__0) STUB(extents__0) STUB(meeting__0) STUB(stuck__0)
+int64_t ts_count(int64_t x, int64_t y, int64_t z) { return x * y * z; }
+int ts_run_part(ts_launch *how, const ts_kernel *code, const uint64_t *slots, int64_t x, int64_t y, int64_t z, int64_t first,
+                int64_t count) {
+  return (void)first, (void)count, ts_run(how, code, slots, x, y, z);
+}
 int ts_run(ts_launch *how, const ts_kernel *kernel, const uint64_t *slots, int64_t x, int64_t y, int64_t z) {
   (void)how;
   kernel->code(slots, NULL);
