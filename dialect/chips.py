@@ -104,6 +104,7 @@ class Chip:
     active_lengths: vector operations on a number of lanes given at run time, the first ones (else only under a mask).
     strided_accesses: loads and stores of lanes that lie at a constant distance (else by a vector of addresses).
     narrow_gathers: loads of lanes of fewer than 32 bits from a vector of addresses (else one by one).
+    vector_division: division of vectors of integers (else by way of floats).
     scaled_addresses: an address that is a register plus a multiple of another (else a constant distance is the cheap one).
     maximum_skips_nan: a maximum and a minimum that are the number where the other operand is NaN (else the second operand).
     streaming_stores: stores past the caches.
@@ -136,6 +137,7 @@ class Chip:
     active_lengths: bool = False
     strided_accesses: bool = False
     narrow_gathers: bool = False
+    vector_division: bool = False
     scaled_addresses: bool = False
     maximum_skips_nan: bool = False
     streaming_stores: bool = False
@@ -203,6 +205,7 @@ RISCV = Chip(
     active_lengths=True,
     strided_accesses=True,
     narrow_gathers=True,
+    vector_division=True,
     maximum_skips_nan=True,
     matrix=_FACTORS,
     in_order=True,

@@ -19,7 +19,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "smt": ("plain-blocks", "widen-sums", "canonicalize", "cse", "sanitize"),
     "loops": ("narrow-accumulators", "loops", "canonicalize", "cse"),
-    "elementwise": ("expand-math", "legalize-floats", "retype-narrow-floats", "guard-division"),
+    "elementwise": ("expand-math", "legalize-floats", "retype-narrow-floats", "guard-division", "expand-division"),
     "llvm": ("to-llvm",),
 }
 

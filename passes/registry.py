@@ -35,6 +35,7 @@ PASSES = {
     "legalize-floats": "triton_spacemit.passes.legalize_floats:legalize_floats",
     "retype-narrow-floats": "triton_spacemit.passes.retype_narrow_floats:retype_narrow_floats",
     "guard-division": "triton_spacemit.passes.guard_division:guard_division",
+    "expand-division": "triton_spacemit.passes.expand_division:expand_division",
     "to-llvm": "triton_spacemit.passes.to_llvm:to_llvm",
 }
 

@@ -195,6 +195,10 @@ class Lanes:
             return self._op("arith.sitofp", self, kind=kind)
         return self._op("arith.extsi" if BITS[kind] > BITS[self.kind] else "arith.trunci", self, kind=kind)
 
+    def to_unsigned(self, kind: str) -> Lanes:
+        """A float cut off to an unsigned integer."""
+        return self._op("arith.fptoui", self, kind=kind)
+
     def unsigned_to(self, kind: str) -> Lanes:
         """An unsigned integer converted to `kind`."""
         return self._op("arith.uitofp" if "f" in kind else "arith.extui", self, kind=kind)

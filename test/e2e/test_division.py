@@ -54,3 +54,43 @@ def test_constant(target: str) -> None:
     out = torch.empty_like(x)
     constant_kernel[(1,)](x, out, BLOCK=4096)
     assert torch.equal(out, x / 49 + x / 8)
+
+
+@triton.jit
+def integers_kernel(x_ptr, y_ptr, quotient_ptr, rest_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x, y = tl.load(x_ptr + offsets, mask), tl.load(y_ptr + offsets, mask, other=1)
+    tl.store(quotient_ptr + offsets, x // y, mask)
+    tl.store(rest_ptr + offsets, x % y, mask)
+
+
+def _integers(dtype: np.dtype, count: int, seed: int) -> np.ndarray:
+    """Of all sizes; and the ends of the type, powers of two and of ten, products, and what lies beside them."""
+    draw, limits = np.random.default_rng(seed), np.iinfo(dtype)
+    bits = limits.bits
+    some = [0, 1, 3, 7, limits.max, limits.max // 3, *(1 << b for b in range(bits)), *(10**e for e in range(19))]
+    some += [int(a) * int(b) for a, b in draw.integers(1, 1 << (bits // 2), (50, 2))]
+    some = [(m + d) * s for m in some for d in (-1, 0, 1) for s in (1, -1)]
+    special = np.array([v for v in some if limits.min <= v <= limits.max] + [limits.min], dtype=dtype)
+    random = draw.integers(limits.min, limits.max, count, dtype=dtype, endpoint=True) >> draw.integers(0, bits, count).astype(dtype)
+    x = np.concatenate([special, random])
+    return draw.permutation(x)
+
+
+@pytest.mark.parametrize("name", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_integers(target: str, name: str) -> None:
+    dtype = np.dtype(name)
+    x, y = _integers(dtype, 20000, 0), _integers(dtype, 1000, 1)
+    y = np.resize(y, len(x))  # not in step with x
+    y[: len(y) // 4] = x[: len(y) // 4] // dtype.type(3) + dtype.type(1)  # quotients close to a whole number
+    a, b = x.astype(object), y.astype(object)
+    quotient = np.array([(abs(p) // abs(q) * (1 if (p < 0) == (q < 0) else -1)) if q else -1 for p, q in zip(a, b, strict=True)], dtype=object)
+    rest = np.array([p - r * q if q else p for p, q, r in zip(a, b, quotient, strict=True)], dtype=object)
+    modulus = 1 << np.iinfo(dtype).bits
+    want = [np.array([int(v) % modulus for v in values], dtype=np.uint64) for values in (quotient, rest)]
+    tensors = [torch.from_numpy(v) for v in (x, y, np.empty_like(x), np.empty_like(x))]
+    integers_kernel[(triton.cdiv(len(x), 1024),)](*tensors, len(x), BLOCK=1024)
+    for got, expected in zip(tensors[2:], want, strict=True):
+        wrong = (got.numpy().astype(np.uint64) & np.uint64(modulus - 1)) != expected
+        assert not wrong.any(), (x[wrong][:3], y[wrong][:3], got.numpy()[wrong][:3])
