@@ -1,5 +1,7 @@
 """Loads stay lazy until something needs them; stores act where they stand."""
 
+from collections.abc import Sequence
+
 from torch_mlir import ir
 
 from triton_spacemit.dialect.values import producer_of
@@ -9,8 +11,10 @@ from triton_spacemit.passes.loops.bounds import bounds_of
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of, own_cost, placed, total_cost
 from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.shapes import ELEMENT
 from triton_spacemit.passes.loops.streams import streams
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Loaded, Tensor, Uniform, bits
+from triton_spacemit.passes.loops.versions import in_versions
 
 
 def resolve(low: Lowering, node: Node, block: ir.Type) -> Access:
@@ -80,33 +84,43 @@ def lower_load(low: Lowering, node: Node) -> list[Value]:
 
 
 def lower_store(low: Lowering, node: Node) -> None:
-    op, b = node.op.opview, low.b
+    op = node.op.opview
     value = low.tensor(op.value)
     access = resolve(low, node, op.value.type)
     needed = [t for t in (value, access.index, access.mask) if t is not None]
     before_write(low, node, access, needed)
     bounds_of(low).check(node, access)
     shape = value.shape
-    dim, width = low.storage.vector_shape(needed, shape, [access]) if shape else (0, 0)
+    chosen = low.storage.loop_shape(needed, shape, [access]) if shape else ELEMENT
+    dim, width = chosen.dim, chosen.lanes
 
-    def body(at: Coordinates) -> None:
-        low.memory.store(access, low.evaluate(value, at), at)
+    def emit(stores: Sequence[Access]) -> list[Emitted]:
+        (target,) = stores
 
-    def limit(at: Coordinates) -> Emitted | None:
-        """Nothing is stored behind the upper bound, or at all where an outer bound does not hold."""
-        end = b.maximum(b.minimum(access.upper[dim], b.constant(shape[dim])), b.constant(0))
-        condition = None
-        for d, coordinate in enumerate(at):
-            if d != dim:
-                upper, lower = access.upper[d], access.lower[d]
-                if not (upper.constant is not None and upper.constant >= shape[d]):
-                    condition = b.both(condition, b.compare("slt", coordinate.start, upper))
-                if not (lower.constant is not None and lower.constant <= 0):
-                    condition = b.both(condition, b.compare("sle", lower, coordinate.start))
-        return end if condition is None else b.select(condition, end, b.constant(0))
+        def body(at: Coordinates) -> None:
+            low.memory.store(target, low.evaluate(value, at), at)
 
-    low.nests.nest(shape, dim, width, body, limit, streams(low, node, access, value, dim, width) if shape else None)
+        past_caches = streams(low, node, target, value, dim, width) if shape else None
+        low.nests.nest(shape, dim, width, body, lambda at: _end(low, access, dim, at), past_caches)
+        return []
+
+    in_versions(low.evaluator, chosen, needed, [access], emit)
     low.storage.settle()
+
+
+def _end(low: Lowering, access: Access, dim: int, at: Coordinates) -> Emitted:
+    """Where a row's store ends along `dim`: at the upper bound, or at once where an outer bound does not hold."""
+    b = low.b
+    end = b.maximum(b.minimum(access.upper[dim], b.constant(access.shape[dim])), b.constant(0))
+    condition = None
+    for d, coordinate in enumerate(at):
+        if d != dim:
+            upper, lower = access.upper[d], access.lower[d]
+            if not (upper.constant is not None and upper.constant >= access.shape[d]):
+                condition = b.both(condition, b.compare("slt", coordinate.start, upper))
+            if not (lower.constant is not None and lower.constant <= 0):
+                condition = b.both(condition, b.compare("sle", lower, coordinate.start))
+    return end if condition is None else b.select(condition, end, b.constant(0))
 
 
 def lower_llvm_store(low: Lowering, node: Node) -> None:

@@ -44,13 +44,41 @@ class Memory:
             raise b.fail(access.op, "has a mask that varies where its address does not")  # cannot happen: width is kept then
         if condition is not None:
             mask = b.both(mask, condition) if mask is not None else b.broadcast(condition, width)
-        if pointers is None and stride.constant == 1:
+        if pointers is not None:
+            return self.gather(pointers, access.element, width, mask, other, home)
+        if stride.constant is None:
+            return self.any_stride_load(pointer, stride, access.element, width, mask, other)
+        if stride.constant == 1:
             return self.contiguous_load(pointer, access.element, width, mask, other, home)
-        if pointers is None:
-            if self.chip.strided_accesses:
-                return self.strided_load(pointer, stride, access.element, width, mask, other, home)
-            pointers = self.lane_pointers(pointer, stride, access.element, width)
-        return self.gather(pointers, access.element, width, mask, other, home)
+        return self.strided_load(pointer, stride, access.element, width, mask, other, home)
+
+    def any_stride_load(
+        self, pointer: Emitted, stride: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None
+    ) -> Emitted:
+        """Lanes whose distance is known at run time only: neighbours where it is 1, one element where it is 0."""
+        b, types = self.b, [(element, width)]
+
+        def neighbours() -> list[Emitted]:
+            return [self.contiguous_load(pointer, element, width, mask, other, b.depth)]
+
+        def one() -> list[Emitted]:
+            if mask is None:
+                return [self.scalar_load(pointer, element, None, None, b.depth)]
+            value = self.scalar_load(pointer, element, self.any_of(mask), None, b.depth)
+            return [b.select(mask, value, b.broadcast(other or self.zero(element), width))]
+
+        def apart() -> list[Emitted]:
+            return [self.strided_load(pointer, stride, element, width, mask, other, b.depth)]
+
+        is_zero = b.compare("eq", stride, b.constant(0))
+        is_one = b.compare("eq", stride, b.constant(1))
+        return b.if_else(is_one, types, neighbours, lambda: b.if_else(is_zero, types, one, apart))[0]
+
+    def any_of(self, mask: Emitted) -> Emitted:
+        """Whether a lane is active, decided here rather than further out: few places ask."""
+        kind = ir.Attribute.parse("#vector.kind<or>")
+        found = self.b.create("vector.reduction", [self.b.i1], [mask.value], {"kind": kind}).results[0]
+        return Emitted(found, self.b.depth, 0)
 
     def as_stored(self, access: Access) -> Access:
         return replace(access, element=stored_type(self.b, access.element))
@@ -111,6 +139,8 @@ class Memory:
         self, pointer: Emitted, stride: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int
     ) -> Emitted:
         b = self.b
+        if not self.chip.strided_accesses:
+            return self.gather(self.lane_pointers(pointer, stride, element, width), element, width, mask, other, home)
         size = b.mul(stride, b.constant(bits(element) // 8))
         all_lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
         operands = [pointer, size, all_lanes, b.constant(width, b.i32)]
@@ -149,22 +179,37 @@ class Memory:
         value = b.broadcast(value, width)
         if condition is not None:
             mask = b.both(mask, condition) if mask is not None else b.broadcast(condition, width)
-        if pointers is None and stride.constant == 1:
-            self.contiguous_store(pointer, value, mask, access.element, any(coordinate.streams for coordinate in at))
+        streams = any(coordinate.streams for coordinate in at)
+        if pointers is not None:
+            self.scatter(pointers, value, mask, access.element)
+        elif stride.constant is None:
+            b.choose(
+                b.compare("eq", stride, b.constant(1)),
+                lambda: self.contiguous_store(pointer, value, mask, access.element, streams),
+                lambda: self.strided_store(pointer, stride, value, mask, access.element),
+            )
+        elif stride.constant == 1:
+            self.contiguous_store(pointer, value, mask, access.element, streams)
+        else:
+            self.strided_store(pointer, stride, value, mask, access.element)
+
+    def strided_store(self, pointer: Emitted, stride: Emitted, value: Emitted, mask: Emitted | None, element: ir.Type) -> None:
+        b = self.b
+        if not self.chip.strided_accesses:
+            self.scatter(self.lane_pointers(pointer, stride, element, value.width), value, mask, element)
             return
-        if pointers is None and self.chip.strided_accesses:
-            size = b.mul(stride, b.constant(bits(access.element) // 8))
-            lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
-            operands = [value, pointer, size, lanes, b.constant(width, b.i32)]
-            b.create("llvm.intr.experimental.vp.strided.store", [], [o.value for o in operands])
-            return
-        if pointers is None:
-            pointers = self.lane_pointers(pointer, stride, access.element, width)
-        lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
+        size = b.mul(stride, b.constant(bits(element) // 8))
+        lanes = b.broadcast(b.constant(1, b.i1), value.width) if mask is None else mask
+        operands = [value, pointer, size, lanes, b.constant(value.width, b.i32)]
+        b.create("llvm.intr.experimental.vp.strided.store", [], [o.value for o in operands])
+
+    def scatter(self, pointers: Emitted, value: Emitted, mask: Emitted | None, element: ir.Type) -> None:
+        b = self.b
+        lanes = b.broadcast(b.constant(1, b.i1), value.width) if mask is None else mask
         if self.chip.active_lengths:
             self.indexed_store(pointers, value, lanes)
             return
-        attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(access.element) // 8)}
+        attributes = {"alignment": ir.IntegerAttr.get(b.i32, bits(element) // 8)}
         b.create("llvm.intr.masked.scatter", [], [value.value, pointers.value, lanes.value], attributes)
 
     def indexed_store(self, pointers: Emitted, value: Emitted, lanes: Emitted) -> None:
@@ -210,7 +255,9 @@ class Memory:
     def scalar_store(self, pointer: Emitted, value: Emitted) -> None:
         self.b.create("llvm.store", [], [value.value, pointer.value], {"alignment": self.alignment(self.b.element(value))})
 
-    def contiguous_store(self, pointer: Emitted, value: Emitted, mask: Emitted | None, element: ir.Type, streams: bool = False) -> None:
+    def contiguous_store(
+        self, pointer: Emitted, value: Emitted, mask: Emitted | None, element: ir.Type, streams: bool = False
+    ) -> None:
         b = self.b
         if mask is None:
             attributes = {"alignment": self.alignment(element)}

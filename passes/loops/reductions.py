@@ -3,7 +3,7 @@
 A reduction that chooses, as argmax, takes one comparison a step, and keeps beside each lane's value the position of its vector.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from torch_mlir import ir
 
@@ -14,7 +14,8 @@ from triton_spacemit.passes.loops.combining import reduced
 from triton_spacemit.passes.loops.elementwise import convert, shape_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.padding import ends
-from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, Tensor
+from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor
+from triton_spacemit.passes.loops.versions import in_versions
 
 
 def lower_reduce(low: Lowering, node: Node) -> list[Value]:
@@ -67,7 +68,8 @@ class RowReduction:
         self.axis: int = group[0].node.attribute("axis").value
         self.shape = self.sources[0].shape
         self.extent = self.shape[self.axis]
-        self.dim, self.width = low.storage.vector_shape(self.sources, self.shape)
+        self.loop = low.storage.loop_shape(self.sources, self.shape)
+        self.dim, self.width = self.loop.dim, self.loop.lanes
         self.have_start = all(r.start is not None for r in group)
 
     def run(self) -> list[Value]:
@@ -75,23 +77,26 @@ class RowReduction:
         low, origin = self.low, self.group[0].node.op
         results = [v for r in self.group for v in r.node.results]
         shape = self.shape[: self.axis] + self.shape[self.axis + 1 :]
-        if not shape:
-            made: list[Value] = [convert(low, value, result.type) for result, value in zip(results, self.row(()), strict=True)]
-            low.storage.settle()
-            return made
-        buffers = [low.storage.allocate(shape, r.type.element_type) for r in results]
+        types = [] if shape else [r.type for r in results]
+        buffers = [low.storage.allocate(shape, r.type.element_type) for r in results] if shape else []
         accesses = [low.memory.buffer_access(buffer, origin) for buffer in buffers]
 
         def body(outer: Coordinates) -> None:
             for buffer, access, value in zip(buffers, accesses, self.row(outer), strict=True):
                 low.memory.store(access, convert(low, value, buffer.element), outer)
 
-        if self.dim == self.axis:
-            low.nests.nest_scalar(shape, body)
-        else:
-            low.nests.nest(shape, self.dim - (self.dim > self.axis), self.width, body)
+        def emit(_: Sequence[Access]) -> list[Emitted]:
+            if not shape:
+                return [convert(low, value, type_) for type_, value in zip(types, self.row(()), strict=True)]
+            if self.dim == self.axis:
+                low.nests.nest_scalar(shape, body)
+            else:
+                low.nests.nest(shape, self.dim - (self.dim > self.axis), self.width, body)
+            return []
+
+        scalars = in_versions(low.evaluator, self.loop, self.sources, [], emit, types)
         low.storage.settle()
-        return [low.storage.from_buffer(buffer, origin) for buffer in buffers]
+        return list(scalars) if not shape else [low.storage.from_buffer(buffer, origin) for buffer in buffers]
 
     # Values of the whole group
 

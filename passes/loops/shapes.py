@@ -20,6 +20,9 @@ class LoopShape:
     computes: bool
 
 
+ELEMENT = LoopShape(0, 0, False)  # of a block without dimensions: there is no loop
+
+
 class _Survey:
     """What a loop reads, computes and stores, as far as its shape depends on it."""
 
@@ -51,7 +54,7 @@ class _Survey:
         if isinstance(state, Stored):
             strides = state.buffer.strides
         elif isinstance(state, Loaded):
-            strides = [s.constant for s in state.access.strides]
+            strides = _likely(state.access)
             self.gathers_narrow |= bits(state.element) < 32 and state.access.index is not None
         for dim, stride in zip(follows, strides, strict=False):
             if dim is not None and state.shape[follows.index(dim)] > 1:
@@ -59,8 +62,16 @@ class _Survey:
 
     def store(self, access: Access) -> None:
         self.widest = max(self.widest, bits(access.element))
-        for dim, step in enumerate(access.strides):
-            self.score[dim] += 2 if step.constant == 1 else -2 if step.constant != 0 else 0
+        for dim, step in enumerate(_likely(access)):
+            self.score[dim] += 2 if step == 1 else -2 if step != 0 else 0
+
+
+def _likely(access: Access) -> list[int | None]:
+    """The strides that are known. One of the last dimension that is not may be 1, and counts neither way, where no other is 1."""
+    strides = [s.constant for s in access.strides]
+    if strides and strides[-1] is None and 1 not in strides:
+        strides[-1] = 0
+    return strides
 
 
 def loop_shape(

@@ -16,7 +16,7 @@ from triton_spacemit.passes.loops.analysis import Analysis, Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.evaluation import Evaluator
 from triton_spacemit.passes.loops.nests import Nests
-from triton_spacemit.passes.loops.shapes import loop_shape
+from triton_spacemit.passes.loops.shapes import ELEMENT, LoopShape, loop_shape
 from triton_spacemit.passes.loops.tensors import (
     Access,
     Buffer,
@@ -30,6 +30,7 @@ from triton_spacemit.passes.loops.tensors import (
     row_major,
     stored_type,
 )
+from triton_spacemit.passes.loops.versions import in_versions
 
 ALIGNMENT = SCRATCH_ALIGNMENT  # of everything that the program allocates
 LARGEST_FRAME = 1 << 18  # bytes of a function's buffers on the stack, of which threads of the runtime have a MiB or more
@@ -180,10 +181,15 @@ class Storage:
 
     # Loops that write blocks
 
-    def vector_shape(self, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()) -> tuple[int, int]:
-        """(dimension, lanes) of the loop over `shape` that the caller emits next."""
+    def loop_shape(self, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()) -> LoopShape:
+        """Of the loop over `shape` that the caller emits next."""
         chosen = loop_shape(self.evaluator, self.chip, tensors, shape, stores)
         self.computes |= chosen.computes
+        return chosen
+
+    def vector_shape(self, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()) -> tuple[int, int]:
+        """(dimension, lanes) of the loop over `shape` that the caller emits next."""
+        chosen = self.loop_shape(tensors, shape, stores)
         return chosen.dim, chosen.lanes
 
     def write_all(self, pairs: Sequence[tuple[Tensor, Buffer]]) -> None:
@@ -193,7 +199,8 @@ class Storage:
             self.write_transposed(*pairs[0])
             return
         accesses = [self.memory.buffer_access(buffer, tensor.origin) for tensor, buffer in pairs]
-        dim, width = self.vector_shape([t for t, _ in pairs], shape, accesses) if shape else (0, 0)
+        tensors = [t for t, _ in pairs]
+        chosen = self.loop_shape(tensors, shape, accesses) if shape else ELEMENT
 
         def body(at: Coordinates) -> None:
             with self.covering(at):
@@ -201,7 +208,11 @@ class Storage:
                 for access, value in zip(accesses, values, strict=True):
                     self.memory.store(access, value, at)
 
-        self.nests.nest(shape, dim, width, body)
+        def emit(_: Sequence[Access]) -> list[Emitted]:
+            self.nests.nest(shape, chosen.dim, chosen.lanes, body)
+            return []
+
+        in_versions(self.evaluator, chosen, tensors, [], emit)
         self.settle()
 
     def crosses(self, tensor: Tensor, buffer: Buffer) -> bool:

@@ -103,7 +103,7 @@ class Draft:
             if (scalar.value, scalar.dtype) == (value, dtype) and self.chance(0.7):
                 return scalar.name
         name = f"s{len(self.program.scalars)}"
-        self.program.scalars.append(Scalar(name, value, dtype))
+        self.program.scalars.append(Scalar(name, value, dtype, annotated=dtype == "int32" and self.chance(0.5)))
         return name
 
     def integer(self, value: int) -> str:

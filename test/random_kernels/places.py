@@ -109,10 +109,11 @@ def places(draft: Draft, shape: Shape, store: bool) -> Offsets:
             text, first, last, apart = arange(draft, extent), 0, draft.extent(extent) - 1, True
         injective &= apart
         factor, number = strides[dim]
-        if draft.chance(0.25):
-            chosen = draft.weighted({"same": 5, "zero": 0.6 if store else 6, "negative": 1, "one": 0.3 if store else 1, "large": 1})
-            number = {"same": number, "zero": 0, "negative": -number, "one": 1, "large": number + 61}[chosen]
-            injective &= chosen in ("same", "negative") or draft.extent(extent) == 1 or chosen == "large" and dim == 0
+        if draft.chance(0.35):
+            kinds = {"same": 5, "zero": 0.6 if store else 6, "negative": 1, "one": 0.3 if store else 1, "double": 1, "large": 1}
+            chosen = draft.weighted(kinds)
+            number = {"same": number, "zero": 0, "negative": -number, "one": 1, "double": 2 * number, "large": number + 61}[chosen]
+            injective &= chosen in ("same", "negative") or draft.extent(extent) == 1 or chosen in ("double", "large") and dim == 0
             factor = draft.scalar(number)
         if draft.chance(0.08):
             text = f"({text}).to(tl.int64)"

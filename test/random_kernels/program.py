@@ -71,11 +71,12 @@ class Pointer:
 
 @dataclass
 class Scalar:
-    """A runtime argument that is a number, of type int32, int64 or float32."""
+    """A runtime argument that is a number, of type int32, int64 or float32. One that is `annotated` is no constant where it is 1."""
 
     name: str
     value: int | float
     dtype: str = "int32"
+    annotated: bool = False
 
 
 @dataclass
@@ -98,7 +99,8 @@ class Program:
         return self.grid[0] * self.grid[1] * self.grid[2]
 
     def signature(self) -> str:
-        names = [p.name for p in self.pointers] + [s.name for s in self.scalars] + [f"{name}: tl.constexpr" for name in self.atoms]
+        names = [p.name for p in self.pointers] + [f"{s.name}: int" if s.annotated else s.name for s in self.scalars]
+        names += [f"{name}: tl.constexpr" for name in self.atoms]
         return ", ".join(names)
 
     def source(self) -> str:
