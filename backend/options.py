@@ -17,6 +17,8 @@ class Options:
     """What `kernel[grid](..., option=value)` takes. Those that only steer a GPU's occupancy are accepted and change nothing.
 
     allow_ime: whether products may use the chip's matrix instructions, where it has them.
+    sanitize_overflow: whether Triton's frontend writes a check behind each addition, subtraction and product of integers. It drops the
+    assertion where `debug` is off, but not what the assertion would look at, so by default it is on just where `debug` is.
     """
 
     arch: str
@@ -32,7 +34,7 @@ class Options:
     schedule_hint: str = "none"
     debug: bool = False
     sanitize: bool = False
-    sanitize_overflow: bool = True
+    sanitize_overflow: bool = False
     enable_fp_fusion: bool = True
     extern_libs: tuple[tuple[str, str], ...] = ()
     ir_override: str | None = None
@@ -70,6 +72,7 @@ def make_options(requested: dict[str, Any], chip: str) -> Options:
     values.setdefault("arch", chip)
     # Kernels that are debugged check their accesses too.
     values.setdefault("sanitize", bool(values.get("debug")) or spacemit_knobs.sanitize)
+    values.setdefault("sanitize_overflow", bool(values.get("debug")))
     values["extern_libs"] = tuple(sorted(dict(values.get("extern_libs", ())).items()))
     for name in ("supported_fp8_dtypes", "deprecated_fp8_dot_operand_dtypes", "allowed_dot_input_precisions"):
         if name in values:
