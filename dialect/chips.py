@@ -22,6 +22,7 @@ class Costs:
     much: above this, a loop computes rather than waits for memory, and keeps its constants in registers.
     streaming: up to this, a loop waits for memory and is small enough to be there a second time, with stores past the caches.
     repeated: up to this, what a loop computes may be there once more, for single elements.
+    divided: up to this, a loop has a main part without masks, and all of its code a second time, with them, for the rest.
 
     Vectors and memory:
     group: registers of a vector group: enough lanes to hide latency, and still room for eight values.
@@ -50,6 +51,7 @@ class Costs:
     much: int = 10
     streaming: int = 8
     repeated: int = 20
+    divided: int = 240
 
     group: int = 4
     computing_group: int = 2

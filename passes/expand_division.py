@@ -3,9 +3,9 @@
 What is divided by zero, or overflows, has been taken out before (guard-division). A constant divisor is left to LLVM, which multiplies.
 
 Up to 32 bits the rounded quotient of floats with more than twice as many digits, cut off, is exact: two quotients that are not equal lie
-further apart than it is rounded by. 64 bits take two steps. In each, what is left is divided by way of float64 and the quotient is rounded
-down by a little more than it can be too large, so that what is left stays positive. The first leaves at most the divisor
-and 2^15, the second less than twice the divisor, which one comparison settles.
+further apart than it is rounded by. 64 bits take two steps. In each, what is left is divided by way of float64 and the quotient is made
+smaller by a little more than it can be too large, so that what is left stays positive. The first leaves at most the divisor and 2^15, the
+second less than twice the divisor, which one comparison settles.
 
 ```mlir
 module attributes {xsmt.chip = "host"} {

@@ -101,7 +101,7 @@ def lower_store(low: Lowering, node: Node) -> None:
             low.memory.store(target, low.evaluate(value, at), at)
 
         past_caches = streams(low, node, target, value, dim, width) if shape else None
-        low.nests.nest(shape, dim, width, body, lambda at: _end(low, access, dim, at), past_caches)
+        low.nests.nest(shape, dim, width, body, lambda at: _end(low, access, dim, at), past_caches, chosen.once)
         return []
 
     in_versions(low.evaluator, chosen, needed, [access], emit)

@@ -9,6 +9,7 @@ Three facts make an update in place legal, and each is proven or tested at run t
 (`same_elements`), no two lanes of the store share an element (`apart`), and each lane is read for itself alone (`read_in_lanes`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -29,6 +30,8 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
     the index, the mask) at each place before it writes there.
     """
     keep = []
+    now: list[Tensor] = []  # loads to be carried out before the write
+    here: list[Tensor] = []  # those of them that nothing behind the write needs
     for result, tensor in low.pending:
         load = low.storage.load_of(tensor)
         if load is None or max(low.analysis.pulls(result), default=-1) < node.order:
@@ -37,9 +40,10 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
         if all(order < node.order for order in orders):
             continue
         keep.append((result, tensor))
-        only_here = store is not None and max(orders) == node.order and read_in_lanes(low, tensor, needed)
+        last = store is not None and max(orders) == node.order
+        only_here = last and read_in_lanes(low, tensor, needed)
         if store is None or store.index is not None or load.access.index is not None:
-            low.storage.materialise(tensor)
+            (here if last else now).append(tensor)
             continue
         same = same_elements(low.b, load.access, store) if only_here else False
         own_memory = load.access.base.value == store.base.value
@@ -48,13 +52,25 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
         else:
             harmless = both(low.b, same, apart(low.b, store))
         if harmless is False and own_memory:
-            low.storage.materialise(tensor)  # it overlaps for certain, or nearly so
+            (here if last else now).append(tensor)  # it overlaps for certain, or nearly so
         elif harmless is not True and low.redirected.get(tensor, 0) >= MOST_CHECKS:
-            low.storage.materialise(tensor)
+            (here if last else now).append(tensor)
         elif harmless is not True:
             low.redirected[tensor] = low.redirected.get(tensor, 0) + 1
             redirect(low, tensor, load, store, harmless)
     low.pending = keep
+    carry_out(low, now, here, needed)
+
+
+def carry_out(low: Lowering, now: list[Tensor], here: list[Tensor], needed: Sequence[Tensor]) -> None:
+    """Carry out the loads `now` and `here`, the latter of which only the blocks `needed` are still computed from.
+
+    Where that is less, what is computed from those lies in memory instead of each of them, and one loop computes it.
+    """
+    loads = set(here)
+    made = [tensor for tensor in needed if any(block in loads for block, _, _ in low.evaluator.cone(tensor))]
+    less = sum(math.prod(t.shape) for t in made) < sum(math.prod(t.shape) for t in here)
+    low.storage.materialise_all([*now, *(made if less else here)])
 
 
 def needed_by(low: Lowering, value: ir.Value) -> set[int]:

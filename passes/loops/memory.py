@@ -152,6 +152,8 @@ class Memory:
 
     def gather(self, pointers: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int) -> Emitted:
         b = self.b
+        if bits(element) < 32 and not self.chip.narrow_gathers:
+            return self.narrow_gather(pointers, element, width, mask, other, home)
         all_lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask
         operands = [pointers, all_lanes, b.broadcast(other or self.zero(element), width)]
         depth = max(home, *(o.depth for o in operands))
@@ -160,6 +162,22 @@ class Memory:
             "llvm.intr.masked.gather", [b.vector_type(element, width)], [o.value for o in operands], attributes, depth=depth
         ).results[0]
         return Emitted(value, depth, width)
+
+    def narrow_gather(
+        self, pointers: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int
+    ) -> Emitted:
+        """The lanes as parts of the 32 bits, aligned to their size, that each lies in: those are in the same page of memory."""
+        b = self.b
+        depth, integer = pointers.depth, ir.IntegerType.get_signless(bits(element))
+        address = Emitted(b.create("llvm.ptrtoint", [b.vector_type(b.i64, width)], [pointers.value], depth=depth).results[0], depth, width)
+        word = b.op("arith.andi", b.i64, [address, b.constant(-4)])
+        words = Emitted(b.create("llvm.inttoptr", [b.vector_type(b.ptr, width)], [word.value], depth=depth).results[0], depth, width)
+        byte = b.op("arith.andi", b.i32, [b.op("arith.trunci", b.i32, [address]), b.constant(3, b.i32)])
+        shift = b.op("arith.shli", b.i32, [byte, b.constant(3, b.i32)])
+        value = b.op("arith.trunci", integer, [b.op("arith.shrui", b.i32, [self.gather(words, b.i32, width, mask, None, home), shift])])
+        if element != integer:
+            value = b.op("arith.bitcast", element, [value])
+        return value if mask is None else b.select(mask, value, b.broadcast(other or self.zero(element), width))
 
     # Stores: always at the innermost scope
 

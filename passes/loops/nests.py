@@ -26,11 +26,12 @@ class Nests:
         limit: Emitted | None = None,
         begin: int = 0,
         streams: Emitted | None = None,
+        once: bool = False,
     ) -> list[Emitted]:
         """`body` at every `width` lanes from `begin` to `extent`: a main part in which bounded accesses need no mask, then the rest.
 
         `limit`: nothing has to be done from this position on. `streams`: where it holds, the main part stores past the caches (a loop
-        of its own; nothing may be carried).
+        of its own; nothing may be carried). `once`: the body is there once, with all masks.
         """
         b = self.b
         first, end = b.constant(begin), b.constant(extent)
@@ -38,6 +39,9 @@ class Nests:
             return list(carried)
         if extent <= width:
             return list(body(Coordinate(first, extent if extent > 1 else 0), list(carried)))
+        stop = end if limit is None else b.minimum(end, limit)
+        if once:
+            return b.for_loop(first, stop, width, carried, lambda i, c: body(Coordinate(i, width), c))[0]
         assumed: list[Emitted] = []
         streaming = None
         if streams is not None:
@@ -48,7 +52,6 @@ class Nests:
         bound = self._end_main_part(streaming, loop, (first, end), width, assumed, streams)
         if not assumed:
             return results
-        stop = end if limit is None else b.minimum(end, limit)
         results, _ = b.for_loop(bound, stop, width, results, lambda i, c: body(Coordinate(i, width), c))
         return results
 
@@ -84,10 +87,11 @@ class Nests:
         body: Callable[[Coordinates], None],
         limit: Callable[[Coordinates], Emitted | None] | None = None,
         streams: Emitted | None = None,
+        once: bool = False,
     ) -> None:
         """`body` at all coordinates of `shape`, vectors along `dim` innermost.
 
-        `limit` and `streams` as in `vector_loop`, the former from the outer coordinates.
+        `limit`, `streams` and `once` as in `vector_loop`, the first from the outer coordinates.
         """
         if not shape:
             body(())
@@ -101,7 +105,7 @@ class Nests:
 
         def vectors() -> None:
             at[dim] = self.zero
-            self.vector_loop(shape[dim], width, [], innermost, limit(tuple(at)) if limit else None, streams=streams)
+            self.vector_loop(shape[dim], width, [], innermost, limit(tuple(at)) if limit else None, 0, streams, once)
 
         self._outer([d for d in range(len(shape)) if d != dim], shape, at, vectors)
 

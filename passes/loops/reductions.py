@@ -91,7 +91,7 @@ class RowReduction:
             if self.dim == self.axis:
                 low.nests.nest_scalar(shape, body)
             else:
-                low.nests.nest(shape, self.dim - (self.dim > self.axis), self.width, body)
+                low.nests.nest(shape, self.dim - (self.dim > self.axis), self.width, body, once=self.loop.once)
             return []
 
         scalars = in_versions(low.evaluator, self.loop, self.sources, [], emit, types)
@@ -173,7 +173,7 @@ class RowReduction:
         def step(coordinate: Coordinate, accumulators: list[Emitted]) -> list[Emitted]:
             return self.accumulate(accumulators, self.values_at(outer, coordinate), from_start)
 
-        results = self.low.nests.vector_loop(self.extent, lanes, first, step, limit, begin)
+        results = self.low.nests.vector_loop(self.extent, lanes, first, step, limit, begin, once=self.loop.once)
         for tensor, number in filled:
             self.fill(outer, tensor, number, limit, lanes)
         together = ((r, r.indices(self.low, values, lanes)) for r, values in self.parts(results))

@@ -13,14 +13,18 @@ from triton_spacemit.passes.loops.tensors import Access, Follows, Loaded, Stored
 
 @dataclass(frozen=True)
 class LoopShape:
-    """Vectors of `lanes` elements along `dim`; `computes`: the loop computes much, rather than wait for memory."""
+    """Vectors of `lanes` elements along `dim`; `computes`: the loop computes much, rather than wait for memory.
+
+    `once`: its body is so long that it is there once, with masks, rather than without and with them.
+    """
 
     dim: int
     lanes: int
     computes: bool
+    once: bool
 
 
-ELEMENT = LoopShape(0, 0, False)  # of a block without dimensions: there is no loop
+ELEMENT = LoopShape(0, 0, False, False)  # of a block without dimensions: there is no loop
 
 
 class _Survey:
@@ -30,6 +34,7 @@ class _Survey:
         self.reuse = costs.reuse
         self.score = [0.0] * rank  # how many accesses are contiguous along a dimension, less those that are strided
         self.costs: dict[Tensor, tuple[int, Follows]] = {}  # of computing floats, and the dimensions that this is done along
+        self.length: dict[Tensor, int] = {}  # of the code for each block
         self.widest = 8  # bits of the widest elements that are read, computed as floats or stored
         self.has_64_bits = False
         self.gathers_narrow = False
@@ -39,8 +44,9 @@ class _Survey:
         for block, state, follows in evaluator.cone(tensor):
             width = bits(block.element)
             self.has_64_bits |= width == 64
+            cost = max(1, state.cost - sum({s: evaluator.now(s).cost for s, _ in state.sources}.values()))
+            self.length[block] = 0 if state.uniform is not None else cost
             if isinstance(block.element, ir.FloatType) and state.uniform is None:
-                cost = state.cost - sum({s: evaluator.now(s).cost for s, _ in state.sources}.values())
                 if block.origin is None or block.origin.name not in CONVERSIONS:
                     self.costs[block] = (cost, follows)
                 if cost >= self.reuse:
@@ -91,4 +97,4 @@ def loop_shape(
     lanes = min(lanes, chip.lanes(64, 8) if survey.has_64_bits else chip.lanes(32, 8))
     if survey.gathers_narrow and not chip.narrow_gathers:  # one by one: code for each lane
         lanes = min(lanes, chip.lanes(32))
-    return LoopShape(dim, min(lanes, shape[dim]), computes)
+    return LoopShape(dim, min(lanes, shape[dim]), computes, sum(survey.length.values()) > chip.costs.divided)

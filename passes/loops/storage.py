@@ -155,13 +155,25 @@ class Storage:
     def materialise(self, tensor: Tensor) -> Buffer:
         """The whole of `tensor` in memory, computed now where it is not there yet."""
         buffer = self.buffer_of(tensor)
-        if buffer is not None:
-            return buffer
-        buffer = self.allocate(tensor.shape, tensor.element)
-        self.write_all([(tensor, buffer)])
-        if not isinstance(tensor, Uniform):
-            self._read_from(tensor, buffer)
-        return buffer
+        return self._filled([tensor])[0] if buffer is None else buffer
+
+    def materialise_all(self, tensors: Sequence[Tensor]) -> None:
+        """The same of several; those of one shape in one loop."""
+        by_shape: dict[tuple[int, ...], list[Tensor]] = {}
+        for tensor in dict.fromkeys(tensors):
+            if self.buffer_of(tensor) is None:
+                by_shape.setdefault(tensor.shape, []).append(tensor)
+        for together in by_shape.values():
+            self._filled(together)
+
+    def _filled(self, tensors: Sequence[Tensor]) -> list[Buffer]:
+        """New buffers with the tensors, which are of one shape; they are read from there from now on."""
+        buffers = [self.allocate(tensor.shape, tensor.element) for tensor in tensors]
+        self.write_all(list(zip(tensors, buffers, strict=True)))
+        for tensor, buffer in zip(tensors, buffers, strict=True):
+            if not isinstance(tensor, Uniform):
+                self._read_from(tensor, buffer)
+        return buffers
 
     def contiguous(self, tensor: Tensor) -> Buffer:
         """`tensor` in memory, in row-major order."""
@@ -209,7 +221,7 @@ class Storage:
                     self.memory.store(access, value, at)
 
         def emit(_: Sequence[Access]) -> list[Emitted]:
-            self.nests.nest(shape, chosen.dim, chosen.lanes, body)
+            self.nests.nest(shape, chosen.dim, chosen.lanes, body, once=chosen.once)
             return []
 
         in_versions(self.evaluator, chosen, tensors, [], emit)

@@ -85,10 +85,10 @@ def test_integers(target: str, name: str) -> None:
     y = np.resize(y, len(x))  # not in step with x
     y[: len(y) // 4] = x[: len(y) // 4] // dtype.type(3) + dtype.type(1)  # quotients close to a whole number
     a, b = x.astype(object), y.astype(object)
-    quotient = np.array([(abs(p) // abs(q) * (1 if (p < 0) == (q < 0) else -1)) if q else -1 for p, q in zip(a, b, strict=True)], dtype=object)
-    rest = np.array([p - r * q if q else p for p, q, r in zip(a, b, quotient, strict=True)], dtype=object)
+    cut_off = [(abs(p) // abs(q) * (1 if (p < 0) == (q < 0) else -1)) if q else -1 for p, q in zip(a, b, strict=True)]
+    rest = [p - r * q if q else p for p, q, r in zip(a, b, cut_off, strict=True)]
     modulus = 1 << np.iinfo(dtype).bits
-    want = [np.array([int(v) % modulus for v in values], dtype=np.uint64) for values in (quotient, rest)]
+    want = [np.array([int(v) % modulus for v in values], dtype=np.uint64) for values in (cut_off, rest)]
     tensors = [torch.from_numpy(v) for v in (x, y, np.empty_like(x), np.empty_like(x))]
     integers_kernel[(triton.cdiv(len(x), 1024),)](*tensors, len(x), BLOCK=1024)
     for got, expected in zip(tensors[2:], want, strict=True):

@@ -167,3 +167,47 @@ def test_another_type_of_the_same_size_in_place(target):
     y = torch.arange(n, dtype=torch.int32)
     widen[(1,)](y, y.view(torch.float32), N=n)
     assert torch.equal(y.view(torch.float32), torch.arange(n, dtype=torch.float32))
+
+
+@triton.jit
+def several_gathers(x, index, out, n, N: tl.constexpr):
+    i = tl.arange(0, N)
+    j = tl.load(index + i, i < n, other=0)
+    first, second, third = tl.load(x + j, i < n, other=0.0), tl.load(x + (j ^ 1), i < n, other=0.0), tl.load(x + (j ^ 3), i < n, other=0.0)
+    tl.store(out + i, first + second * 2 + third * 4, (i < n) & (first + third > 0))
+
+
+@triton.jit
+def gathers_needed_behind(x, index, out, n, N: tl.constexpr):
+    i = tl.arange(0, N)
+    j = tl.load(index + i)
+    first, second, third = tl.load(x + j), tl.load(x + (j ^ 1)), tl.load(x + (j ^ 3))
+    tl.store(out + i, first + second * 2 + third * 4)
+    tl.store(out + N + i, first - third)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 17])
+@pytest.mark.parametrize("n", [1024, 1000])
+def test_several_gathers_of_what_is_stored_to(target: str, n: int, shift: int) -> None:
+    """No vector of the store may be written before the last one is read; so it is with a mask that the same loads decide."""
+    index = ((torch.arange(1024) * 37 + 5) % 1024).int()
+    memory = integers(1024 + 64)
+    j = index[:n].long()
+    first, second, third = memory[j], memory[j ^ 1], memory[j ^ 3]
+    want = memory.clone()
+    want[shift : shift + n] = torch.where(first + third > 0, first + second * 2 + third * 4, want[shift : shift + n])
+    several_gathers[(1,)](memory, index, memory[shift:], n, N=1024)
+    assert torch.equal(memory, want)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_gathers_that_are_needed_behind_a_store(target: str, shift: int) -> None:
+    n = 1024
+    index, memory = ((torch.arange(n) * 37 + 5) % n).int(), integers(2 * n + 64)
+    j = index.long()
+    first, second, third = memory[j], memory[j ^ 1], memory[j ^ 3]
+    want = memory.clone()
+    want[shift : shift + n] = first + second * 2 + third * 4
+    want[shift + n : shift + 2 * n] = first - third
+    gathers_needed_behind[(1,)](memory, index, memory[shift:], n, N=n)
+    assert torch.equal(memory, want)
