@@ -1,4 +1,4 @@
-"""Divide vectors of integers by way of floats, on chips that have no instruction for it: LLVM would divide lane by lane, with code for each.
+"""Divide vectors of integers by way of floats, on chips without an instruction for it: LLVM would divide lane by lane, with code for each.
 
 What is divided by zero, or overflows, has been taken out before (guard-division). A constant divisor is left to LLVM, which multiplies.
 

@@ -57,8 +57,10 @@ class Paddings:
         if op is None:
             return None
         if op.name in _LOADS:
-            other = op.opview.other
-            number = None if other is None else _repeated(other)
+            other, end = op.opview.other, constant_of(op.opview.upper[dim])
+            if end is not None and end.value >= value.type.shape[dim]:
+                return None  # nothing is behind it
+            number = 0 if other is None else _repeated(other)  # unspecified without one: the loops fill with zeros
             return None if number is None else Padding(number, (self.masks.nodes.leaf(op.opview.upper[dim]),))
         rule = _RULES.get(op.name)
         return rule(op, dim, [self._known[needed] for needed in _needs(place)]) if rule is not None else None

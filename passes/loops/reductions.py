@@ -3,6 +3,7 @@
 A reduction that chooses, as argmax, takes one comparison a step, and keeps beside each lane's value the position of its vector.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 from torch_mlir import ir
@@ -151,13 +152,14 @@ class RowReduction:
         """Reduce with one accumulator for each lane of the outer coordinates."""
         b = self.b
         lanes = max((c.width for c in outer), default=0)
-        first, begin = (self.starts(lanes), 0) if self.have_start else (self.values_at(outer, self.low.zero), 1)
+        limit = self.end_of_all(outer) if self.have_start else None
+        first, begin = (self.starts(lanes, limit), 0) if self.have_start else (self.values_at(outer, self.low.zero), 1)
 
         def step(i: Emitted, accumulators: list[Emitted]) -> list[Emitted]:
             return self.accumulate(accumulators, self.values_at(outer, Coordinate(i)))
 
         end = b.constant(self.extent)
-        results, _ = b.for_loop(b.constant(begin), end, 1, first, step)
+        results, _ = b.for_loop(b.constant(begin), end if limit is None else b.minimum(end, limit), 1, first, step)
         return [v for r, values in self.parts(results) for v in r.indices(self.low, values, 0)]
 
     def along(self, outer: Coordinates, lanes: int) -> list[Emitted]:
@@ -217,7 +219,7 @@ class RowReduction:
                 return None
             found.append(padding)
         stored = []
-        for tensor in {t for s in self.sources for t, _, _ in low.evaluator.cone(s) if t in low.storage.stored_later}:
+        for tensor in self.read().intersection(low.storage.stored_later):
             results = tensor.origin.results
             is_current = len(results) == 1 and low.values.get(results[0]) is tensor
             padding = low.facts.padding(results[0], self.axis) if is_current else None
@@ -230,10 +232,24 @@ class RowReduction:
         limits = [limit for padding in found for limit in ends(low, padding, self.extent, self.at(outer, low.zero))]
         if not limits:
             return None
-        limit = limits[0]
-        for other in limits[1:]:
-            limit = self.b.maximum(limit, other)
-        return limit, stored
+        return functools.reduce(self.b.maximum, limits), stored
+
+    def end_of_all(self, outer: Coordinates) -> Emitted | None:
+        """The position behind which nothing changes a result in any lane of `outer`; sums and the like only, that store nothing."""
+        low = self.low
+        if any(r.choice is not None for r in self.group) or self.read().intersection(low.storage.stored_later):
+            return None
+        found = [low.facts.padding(r.node.operands[0], self.axis) for r in self.group]
+        limits = []
+        for r, padding in zip(self.group, found, strict=True):
+            if padding is None or padding.number != r.absorbed or padding.greater:
+                return None
+            limits += ends(low, padding, self.extent, self.at(outer, low.zero))
+        return functools.reduce(self.b.maximum, limits) if limits else None
+
+    def read(self) -> set[Tensor]:
+        """All blocks that the loop evaluates."""
+        return {block for source in self.sources for block, _, _ in self.low.evaluator.cone(source)}
 
     def fill(self, outer: Coordinates, tensor: Tensor, number: float, limit: Emitted, lanes: int) -> None:
         """Store `number` behind the last vector that the loop has stored."""

@@ -147,3 +147,59 @@ def test_folded(target: str) -> None:
     out = torch.empty(3)
     folded_kernel[(1,)](torch.ones(100), out, 100, BLOCK=1024)
     assert out.tolist() == [0, 100, 100]  # of what is NaN, a maximum takes no account
+
+
+@triton.jit
+def tall_kernel(x_ptr, out_ptr, rows, columns, zero: tl.constexpr, low: tl.constexpr, high: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+    i, j = tl.arange(0, R)[:, None], tl.program_id(0) * C + tl.arange(0, C)
+    mask = (i < rows) & (j < columns)[None, :]
+    at = x_ptr + i * columns + j[None, :]
+    tl.store(out_ptr + j, tl.sum(tl.load(at, mask, other=zero), 0), j < columns)
+    tl.store(out_ptr + columns + j, tl.max(tl.load(at, mask, other=low), 0), j < columns)
+    tl.store(out_ptr + 2 * columns + j, tl.min(tl.load(at, mask, other=high), 0), j < columns)
+    tl.store(out_ptr + 3 * columns + j, tl.argmax(tl.load(at, mask, other=low), 0).to(tl.float32), j < columns)
+    tl.store(out_ptr + 4 * columns + j, tl.sum(tl.exp(tl.load(at, mask, other=low)) * 0 + 1, 0), j < columns)
+
+
+@pytest.mark.parametrize("fill", [(0.0, -INFINITE, INFINITE), (1.0, 0.0, 0.0)], ids=["neutral", "counts"])
+@pytest.mark.parametrize("rows", [0, 1, 7, 63, 64, 100])
+def test_few_rows_of_a_tall_block(target: str, rows: int, fill: tuple[float, float, float]) -> None:
+    """Reductions down columns end with the rows where what is behind them changes nothing, and else count all of it."""
+    columns, height = 21, 64
+    whole = torch.randint(-9, 10, (rows, columns), generator=torch.Generator().manual_seed(rows)).float()
+    for x in (whole, -whole.abs() - 1, torch.full_like(whole, -INFINITE), torch.full_like(whole, -0.0)):
+        out, taken = torch.empty(5, columns), x[:height]
+        tall_kernel[(6,)](x, out, rows, columns, *fill, R=height, C=4)
+        zeros, lows, highs = (torch.cat([taken, torch.full((height - len(taken), columns), other)]) for other in fill)
+        want = [zeros.sum(0), lows.amax(0), highs.amin(0), torch.from_numpy(lows.numpy().argmax(0)).float()]
+        want.append(torch.where(lows.exp().isinf(), NAN, 1.0).sum(0))
+        assert torch.equal(out, torch.stack(want))
+        assert not (out[0] == 0)[out[0].signbit()].any() or rows >= height
+
+
+@triton.jit
+def weight_bias_kernel(dy_ptr, x_ptr, mean_ptr, rstd_ptr, dw_ptr, db_ptr, m, n, R: tl.constexpr, C: tl.constexpr):
+    columns = tl.program_id(0) * C + tl.arange(0, C)
+    weights, biases = tl.zeros([R, C], tl.float32), tl.zeros([R, C], tl.float32)
+    for first in range(0, m, R):
+        rows = first + tl.arange(0, R)[:, None]
+        mask = (rows < m) & (columns < n)[None, :]
+        dy = tl.load(dy_ptr + rows * n + columns[None, :], mask)
+        x = tl.load(x_ptr + rows * n + columns[None, :], mask)
+        mean, rstd = tl.load(mean_ptr + rows, rows < m), tl.load(rstd_ptr + rows, rows < m)
+        weights += dy * tl.where(mask, x - mean, 0.0) * rstd
+        biases += dy
+    tl.store(dw_ptr + columns, tl.sum(weights, 0), columns < n)
+    tl.store(db_ptr + columns, tl.sum(biases, 0), columns < n)
+
+
+@pytest.mark.parametrize("m", [1, 5, 300])
+def test_weights_and_biases_of_a_normalisation(target: str, m: int) -> None:
+    """Loads without a default count as zeros behind the rows."""
+    n = 37
+    generator = torch.Generator().manual_seed(m)
+    dy, x, mean, rstd = (torch.randint(-3, 4, shape, generator=generator).float() for shape in ((m, n), (m, n), (m,), (m,)))
+    dw, db = torch.empty(n), torch.empty(n)
+    weight_bias_kernel[(10,)](dy, x, mean, rstd, dw, db, m, n, R=128, C=4)
+    assert torch.equal(dw, (dy * (x - mean[:, None]) * rstd[:, None]).sum(0))
+    assert torch.equal(db, dy.sum(0))

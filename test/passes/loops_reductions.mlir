@@ -178,6 +178,70 @@ func.func @columns(%x: !llvm.ptr, %y: !llvm.ptr) {
 
 // -----
 
+// Rows behind the bound hold the sum's neutral element: the loop over rows ends there.
+// CHECK-LABEL: func.func @few_rows
+func.func @few_rows(%x: !llvm.ptr, %y: !llvm.ptr, %m: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[END:.*]] = arith.minsi %arg2, %c256_i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c64_i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[END]] step %c1_i64
+  %other = arith.constant 0.0 : f32
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %m, %c64, %other) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<256x64xf32>
+  %s = "tt.reduce"(%a) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<256x64xf32>) -> tensor<64xf32>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A number that changes the sum counts in every row.
+// CHECK-LABEL: func.func @rows_that_count
+func.func @rows_that_count(%x: !llvm.ptr, %y: !llvm.ptr, %m: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c64_i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64
+  %other = arith.constant 1.0 : f32
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %m, %c64, %other) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<256x64xf32>
+  %s = "tt.reduce"(%a) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<256x64xf32>) -> tensor<64xf32>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// So does the sum's neutral element in a maximum.
+// CHECK-LABEL: func.func @rows_of_another_kind
+func.func @rows_of_another_kind(%x: !llvm.ptr, %y: !llvm.ptr, %m: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c64_i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64
+  %other = arith.constant 0.0 : f32
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %m, %c64, %other) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<256x64xf32>
+  %s = "tt.reduce"(%a) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.maxnumf %l, %r : f32
+    "tt.reduce.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<256x64xf32>) -> tensor<64xf32>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
 // Over the inner dimension: lanes are combined once for each row.
 // CHECK-LABEL: func.func @rows
 func.func @rows(%x: !llvm.ptr, %y: !llvm.ptr) {
