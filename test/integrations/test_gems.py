@@ -157,6 +157,10 @@ class TestBlocks:
         assert len({tuple(sorted(choice["META"].items())) for choice in choices}) == len(choices)
         assert len({tuple(sorted(choice["META"])) for choice in choices}) == 1, "the same parameters in each"
 
+    @pytest.mark.parametrize("key", tuning.IN_PLACE)
+    def test_what_works_in_place_is_not_measured(self, key):
+        assert len(tuning.TABLE[key]) == 1
+
     def test_tables_are_made_anew(self):
         tuning.tables()["mm"][0]["META"].clear()
         assert tuning.tables()["mm"][0]["META"]

@@ -76,8 +76,8 @@ class _Finder:
         last = name.rpartition(".")[2]
         if not last.startswith("test") and last not in ("accuracy_utils", "ks_tests"):
             return None
-        for other in sys.meta_path:
-            spec = other.find_spec(name, path, target) if other is not self and hasattr(other, "find_spec") else None
+        for other in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            spec = other.find_spec(name, path, target) if hasattr(other, "find_spec") else None
             if spec is not None:
                 if type(spec.loader) is SourceFileLoader and Path(spec.loader.path).is_relative_to(CHECKOUT / "tests"):
                     spec.loader = _Loader(spec.loader.name, spec.loader.path)

@@ -207,8 +207,8 @@ class _Finder:
             return ModuleSpec(name, _VendorLoader(), is_package=name == f"_{NAME}")  # type: ignore[arg-type]
         if name.partition(".")[0] != "flag_gems":
             return None
-        for other in sys.meta_path:
-            spec = other.find_spec(name, path, target) if other is not self and hasattr(other, "find_spec") else None
+        for other in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            spec = other.find_spec(name, path, target) if hasattr(other, "find_spec") else None
             if spec is not None:
                 if type(spec.loader) is SourceFileLoader:
                     spec.loader = _Loader(spec.loader.name, spec.loader.path)

@@ -3,7 +3,8 @@
 A block is a few thousand elements: enough that a program's fixed cost does not count, few enough that it stays in a core's first cache.
 Where rows follow one another in memory a block is one row or few, and wide. Products take blocks that the backend cuts into its own tiles.
 Warps and stages mean nothing here, so that there is one configuration where a GPU's table has twenty: each one would be compiled and timed.
-Two or three are kept where shapes differ so much that none is good for all.
+Two or three are kept where shapes differ so much that none is good for all. Never where an operator works in place (`IN_PLACE`): measuring
+launches a kernel again and again, and FlagGems does not restore what it overwrites.
 
 `pad` and the keys of SpacemiT's own table are there because other operators of FlagGems ask for them.
 """
@@ -24,7 +25,7 @@ _PLANE = ({"BLOCK_H": 8, "BLOCK_W": 64},)
 _ROWS = ({"BLOCK_M": 1, "BLOCK_N": 1024}, {"BLOCK_M": 4, "BLOCK_N": 1024})
 _LOOP = ({"TILE_N": 1024},)
 _BATCHED = ({"TILE_M": 32, "TILE_N": 32, "TILE_K": 32, "GROUP_M": 1}, {"TILE_M": 64, "TILE_N": 64, "TILE_K": 32, "GROUP_M": 1})
-_PRODUCT = ({"BLOCK_SIZE_M": 32, "BLOCK_SIZE_N": 32, "BLOCK_SIZE_K": 32}, {"BLOCK_SIZE_M": 64, "BLOCK_SIZE_N": 64, "BLOCK_SIZE_K": 64})
+_PRODUCT = ({"BLOCK_SIZE_M": 32, "BLOCK_SIZE_N": 64, "BLOCK_SIZE_K": 64},)
 _INDEXED = ({"BLOCK_SIZE0": 1, "BLOCK_SIZE1": 1024},)
 _EXPERTS = ({"BLOCK_SIZE_N": 64, "GROUP_SIZE_M": 1},)
 _RESIZED = ({"BLOCK_X": 64, "BLOCK_Y": 1},)
@@ -60,7 +61,7 @@ TABLE: dict[str, tuple[Blocks, ...]] = {
     "index_select": _ROWS,
     "index_select_backward": ({"BLOCK": 256},),
     "gather": _ROWS,
-    "scatter": _ROWS,
+    "scatter": ({"BLOCK_M": 1, "BLOCK_N": 1024},),
     "select_scatter": _ROWS,
     "select_scatter_inner": ({"R": 4, "C": 128},),
     "compute_global_topk_indices_and_lens": ({"BLOCK": 256, "TPP": 1},),
@@ -166,6 +167,9 @@ TABLE: dict[str, tuple[Blocks, ...]] = {
     "upsample_nearest2d": _FLAT,
     "upsample_nearest3d": _FLAT,
 }
+
+#: Keys of kernels that read what they write: `addbmm_`, `renorm_`, `index_put_`, running statistics, and others in place.
+IN_PLACE = ("addmm", "batch_norm", "index_put", "instancenorm", "masked_fill", "renorm_", "scatter")
 
 #: Of the kernels that FlagGems generates for element-wise operators: elements of a tile, and programs, each of which loops over tiles.
 ELEMENTWISE: dict[str, Any] = {
