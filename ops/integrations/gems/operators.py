@@ -54,3 +54,7 @@ def where_self_out(original: Callable[..., torch.Tensor]) -> Callable[..., torch
         return out
 
     return where
+
+
+def never(*_: Any) -> bool:
+    return False

@@ -104,6 +104,12 @@ ROWS = (
         f"{_OURS}.generator.enough_numbers()",
         "Operators advance the offset by less than they use, so that draws overlap; and a generator of PyTorch's has another state.",
     ),
+    Row(
+        "flag_gems.ops.mm",
+        "streamk_scenario",
+        f"{_OURS}.operators.never",
+        "Programs of that product wait for later ones, which Triton does not promise to run at the same time and a CPU does not.",
+    ),
     Row("flag_gems.ops.where", "where_self_out", f"{_OURS}.operators.where_self_out()", "It refuses operands that are all on the CPU."),
     *(
         Row("flag_gems.ops.grid_sample", kernel, f"{_OURS}.operators.CountedByBlocks()", "Its programs are counted by other blocks.")

@@ -107,7 +107,7 @@ TABLE: dict[str, tuple[Blocks, ...]] = {
     "weight_norm_kernel_last": ({"BLOCK_ROW_SIZE": 256, "BLOCK_COL_SIZE": 4},),
     # Products and convolutions.
     "addmm": _PRODUCT,
-    "attention": ({"BLOCK_M": 32, "BLOCK_N": 32, "PRE_LOAD_V": False}, {"BLOCK_M": 64, "BLOCK_N": 64, "PRE_LOAD_V": False}),
+    "attention": ({"BLOCK_M": 128, "BLOCK_N": 32, "PRE_LOAD_V": False},),  # one of the two that its operators let pass
     "attention_bwd": ({"BLOCK_M1": 32, "BLOCK_N1": 64, "BLOCK_M2": 64, "BLOCK_N2": 32},),
     "baddbmm": _BATCHED,
     "bmm": _BATCHED,
@@ -128,7 +128,7 @@ TABLE: dict[str, tuple[Blocks, ...]] = {
     "fused_marlin_moe_w4a16_int4_gemm_silu": _EXPERTS,
     "fused_marlin_moe_w4a16_mxfp4": _EXPERTS,
     "fused_marlin_moe_w4a16_mxfp4_gemm_silu": _EXPERTS,
-    "im2col": ({"BLOCK_M": 32, "BLOCK_N": 64},),
+    "im2col": ({"BLOCK_M": 64, "BLOCK_N": 128},),  # its programs are counted by these
     "kron": ({"BLOCK_M": 1, "BLOCK_N": 1024},),
     "linear": _PRODUCT,
     "mm": ({"BLOCK_M": 32, "BLOCK_N": 32, "BLOCK_K": 32}, {"BLOCK_M": 64, "BLOCK_N": 64, "BLOCK_K": 64}),
@@ -168,6 +168,9 @@ TABLE: dict[str, tuple[Blocks, ...]] = {
     "upsample_nearest3d": _FLAT,
 }
 
+#: Where an operator looks at the number of warps to say whether a configuration will do; elsewhere it is 1.
+WARPS = {"attention": 4}
+
 #: Keys of kernels that read what they write: `addbmm_`, `renorm_`, `index_put_`, running statistics, and others in place.
 IN_PLACE = ("addmm", "batch_norm", "index_put", "instancenorm", "masked_fill", "renorm_", "scatter")
 
@@ -183,4 +186,6 @@ ELEMENTWISE: dict[str, Any] = {
 
 def tables() -> dict[str, list[dict[str, Any]]]:
     """`TABLE` as FlagGems reads it from a vendor's file: for each key a list of configurations."""
-    return {key: [{"META": dict(blocks), "num_warps": 1, "num_stages": 1} for blocks in choices] for key, choices in TABLE.items()}
+    return {
+        key: [{"META": dict(blocks), "num_warps": WARPS.get(key, 1), "num_stages": 1} for blocks in choices] for key, choices in TABLE.items()
+    }
