@@ -32,8 +32,8 @@ from typing import Any
 from rich.progress import Progress
 
 HERE = Path(__file__).parent
-#: Seconds that a test may go on in native code after its limit.
-GRACE = 20.0
+#: Seconds of processor time that a test may go on in native code after its limit, and how many times its limit it may wait for something.
+GRACE, PATIENCE = 20.0, 20
 #: Files whose tests one process runs: it takes seconds to start, and holds what it compiled.
 BATCH = 40
 
@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--device", default="host", choices=("host", "qemu", "null"))
     parser.add_argument("--chip", default="")
     parser.add_argument("--vendor", default="triton_spacemit", choices=("triton_spacemit", "spacemit"))
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds for one test")
+    parser.add_argument("--limit", type=float, default=60.0, help="seconds of processor time for one test")
     parser.add_argument("--memory", type=float, default=5.0, help="GiB of address space for the process that runs the tests")
     parser.add_argument("--only-passed-in", type=Path, default=None, help="run only what passed in this report with a kernel of ours")
     parser.add_argument("--only-failed-in", type=Path, default=None, help="run only what failed in this report")
@@ -163,14 +163,28 @@ def _watch(arguments: argparse.Namespace, settings: dict[str, Any], files: list[
             start_new_session=True,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
         )
+        written, since, used = 0.0, time.monotonic(), 0.0  # when the report was, and the processor time then
         while True:
             try:
                 return process.wait(2.0)
             except subprocess.TimeoutExpired:
-                if time.time() - arguments.report.stat().st_mtime > arguments.limit + GRACE if arguments.report.exists() else False:
+                now = arguments.report.stat().st_mtime if arguments.report.exists() else 0.0
+                if now != written:
+                    written, since, used = now, time.monotonic(), _processor_seconds(process.pid)
+                waited, spent = time.monotonic() - since, _processor_seconds(process.pid) - used
+                if spent > arguments.limit + GRACE or waited > PATIENCE * arguments.limit:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                     return "hang"
+
+
+def _processor_seconds(pid: int) -> float:
+    """Of the process so far; 0 where it has just ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass

@@ -180,22 +180,22 @@ class Plugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         def expire(*_: Any) -> None:
-            raise OutOfTime(f"longer than {SETTINGS['limit']:g} s")
+            raise OutOfTime(f"longer than {SETTINGS['limit']:g} s of processor time")
 
-        previous = signal.signal(signal.SIGALRM, expire)
-        signal.setitimer(signal.ITIMER_REAL, SETTINGS["limit"])
+        previous = signal.signal(signal.SIGPROF, expire)
+        signal.setitimer(signal.ITIMER_PROF, SETTINGS["limit"])
         try:
             return (yield)
         except OutOfTime as error:
             raise TimeoutError(f"{error}, at {_place(error)}") from None
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, previous)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._write(test=_name(item), started=time.time(), operators=_operators(item))
-        self.launches, self.begun = 0, time.monotonic()
+        self.launches, self.begun = 0, time.process_time()
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -210,7 +210,7 @@ class Plugin:
                 message=message,
                 place=_place(error) if error and report.outcome == "failed" else "",
                 launches=self.launches,
-                seconds=round(time.monotonic() - self.begun, 3),
+                seconds=round(time.process_time() - self.begun, 3),
                 mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
             )
         return report

@@ -187,5 +187,6 @@ ELEMENTWISE: dict[str, Any] = {
 def tables() -> dict[str, list[dict[str, Any]]]:
     """`TABLE` as FlagGems reads it from a vendor's file: for each key a list of configurations."""
     return {
-        key: [{"META": dict(blocks), "num_warps": WARPS.get(key, 1), "num_stages": 1} for blocks in choices] for key, choices in TABLE.items()
+        key: [{"META": dict(blocks), "num_warps": WARPS.get(key, 1), "num_stages": 1} for blocks in choices]
+        for key, choices in TABLE.items()
     }
