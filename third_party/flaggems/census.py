@@ -145,8 +145,10 @@ def _append(report: Path, **fields: Any) -> None:
 def _watch(arguments: argparse.Namespace, settings: dict[str, Any], files: list[Path]) -> int | str:
     """Run pytest and end it where a test goes on past its limit in native code. Returns its status, or "hang"."""
     limit = int(arguments.memory * (1 << 30))
+    passed_on = arguments.report.with_suffix(".settings.json").resolve()
+    passed_on.write_text(json.dumps(settings))
     environment = os.environ | {
-        "GEMS_CENSUS": json.dumps(settings),
+        "GEMS_CENSUS": str(passed_on),
         "PYTHONPATH": os.pathsep.join([str(HERE.resolve()), str(arguments.flaggems.resolve() / "src"), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
         "TRITON_SPACEMIT_THREADS": "1",

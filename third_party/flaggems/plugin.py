@@ -1,7 +1,8 @@
 """The pytest plugin by which FlagGems' own tests are evidence on a CPU: what they compare with, what memory holds, what each test did.
 
-Loaded by `census.py`; its settings come in GEMS_CENSUS, as JSON. On a GPU the library's reference is another tensor on another device. On a
-CPU it would be the very tensor that is tested, and an operator that writes in place, or does nothing, would agree with itself. Therefore
+Loaded by `census.py`; its settings are in the JSON file that GEMS_CENSUS names. On a GPU the library's reference is another tensor on
+another device. On a CPU it would be the very tensor that is tested, and an operator that writes in place, or does nothing, would agree with
+itself. Therefore
 
 - `to_reference` returns a copy;
 - memory of `torch.empty` and its like is filled: with NaN, or with a large number where the type has none;
@@ -35,7 +36,7 @@ import triton
 from triton_spacemit.backend import set_device
 from triton_spacemit.integrations.gems import cuda_names
 
-SETTINGS = json.loads(os.environ["GEMS_CENSUS"])
+SETTINGS = json.loads(Path(os.environ["GEMS_CENSUS"]).read_text())
 CHECKOUT = Path(SETTINGS["flaggems"])
 
 set_device(SETTINGS["device"], SETTINGS["chip"] or None)
