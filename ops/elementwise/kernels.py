@@ -19,7 +19,8 @@ from triton_spacemit.backend.knobs import active_target
 from triton_spacemit.ops.elementwise.layout import RANK, Layout
 from triton_spacemit.ops.launching import launch
 
-_FLAT_BLOCK = 8192
+#: Elements of a program by the least number of elements: few programs where they have much to do, several for each thread where not.
+_FLAT_BLOCKS = ((1 << 19, 65536), (0, 8192))
 #: Rows and columns of a tile by the least extent of its columns. Tiles are wide where rows are long.
 _TILES = ((256, 16, 1024), (32, 64, 128), (1, 1024, 8))
 _SQUARE = (64, 64)  # where some tensor lies in order along the rows, and another along the columns
@@ -146,11 +147,13 @@ def _flat(
 
 @triton.jit
 def _place(i0, i1, i2, i3, s0, s1, s2, s3, ALONG: tl.constexpr):
-    """Where the elements of a tile lie. ALONG: the dimension in which their stride is known to be 1, or -1."""
+    """Where the elements of a tile lie. ALONG: the dimension in which their stride is 1; 2 where it is 0 along rows; -1 for any strides."""
     if ALONG == 0:
         return i2 * s2 + i3 * s3 + i0 + i1 * s1
     elif ALONG == 1:
         return i2 * s2 + i3 * s3 + i0 * s0 + i1
+    elif ALONG == 2:
+        return i2 * s2 + i3 * s3 + i1 * s1
     else:
         return i2 * s2 + i3 * s3 + i0 * s0 + i1 * s1
 
@@ -207,15 +210,16 @@ def _strided(
     i1 = (rest % down) * ROWS + tl.arange(0, ROWS)[:, None]
     rest = rest // down
     i2, i3 = rest % n2, rest // n2
-    mask = (i0 < n0) & (i1 < n1)
-    va = _load(a, _place(i0, i1, i2, i3, sa0, sa1, sa2, sa3, ALONG[1]), mask, SINGLE[0], RAW[0], COMMON, MATH)
-    vb = _load(b, _place(i0, i1, i2, i3, sb0, sb1, sb2, sb3, ALONG[2]), mask, SINGLE[1], RAW[1], COMMON, MATH)
-    vc = _load(c, _place(i0, i1, i2, i3, sc0, sc1, sc2, sc3, ALONG[3]), mask, SINGLE[2], RAW[2], COMMON, MATH)
+    rows = i1 < n1
+    whole = (i0 < n0) & rows
+    va = _load(a, _place(i0, i1, i2, i3, sa0, sa1, sa2, sa3, ALONG[1]), rows if ALONG[1] == 2 else whole, SINGLE[0], RAW[0], COMMON, MATH)
+    vb = _load(b, _place(i0, i1, i2, i3, sb0, sb1, sb2, sb3, ALONG[2]), rows if ALONG[2] == 2 else whole, SINGLE[1], RAW[1], COMMON, MATH)
+    vc = _load(c, _place(i0, i1, i2, i3, sc0, sc1, sc2, sc3, ALONG[3]), rows if ALONG[3] == 2 else whole, SINGLE[2], RAW[2], COMMON, MATH)
     value = _apply(FUNCTION, SLOTS, va, vb, vc, x, y, z, i, j, k, COMMON, MATH)
     if value.type.is_block():
-        _store(out + _place(i0, i1, i2, i3, so0, so1, so2, so3, ALONG[0]), value, mask, COMMON)
+        _store(out + _place(i0, i1, i2, i3, so0, so1, so2, so3, ALONG[0]), value, whole, COMMON)
     else:
-        _store(out + _place(i0, i1, i2, i3, so0, so1, so2, so3, ALONG[0]), tl.full((ROWS, COLUMNS), value, value.dtype), mask, COMMON)
+        _store(out + _place(i0, i1, i2, i3, so0, so1, so2, so3, ALONG[0]), tl.full((ROWS, COLUMNS), value, value.dtype), whole, COMMON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +240,13 @@ def _divide(layout: Layout) -> Grid:
     """Blocks that stay in the cache next to the core, and several of them for each thread where there are many elements."""
     single = (*layout.single, False, False, False)[:3]
     if layout.flat:
-        constants = {"SINGLE": single, "BLOCK": _FLAT_BLOCK}
-        return Grid(_flat, single, constants, -(-layout.elements // _FLAT_BLOCK), (layout.elements,))
+        block = next(block for least, block in _FLAT_BLOCKS if layout.elements >= least)
+        return Grid(_flat, (single, block), {"SINGLE": single, "BLOCK": block}, -(-layout.elements // block), (layout.elements,))
     padding = (0,) * (RANK - len(layout.sizes))
     n0, n1, n2, n3 = layout.sizes + (1,) * len(padding)
     steps = [own + padding for own in layout.steps]
     steps += [(0,) * RANK] * (4 - len(steps))
-    along = tuple(0 if own[0] == 1 else 1 if own[1] == 1 else -1 for own in steps)
+    along = tuple(0 if own[0] == 1 else 2 if own[0] == 0 else 1 if own[1] == 1 else -1 for own in steps)
     if 1 in along and min(n0, n1) >= 16:
         rows, columns = _SQUARE
     else:

@@ -38,19 +38,20 @@ class Layout:
     grid: Any = None
 
 
-def find(out: torch.Tensor | None, tensors: Sequence[torch.Tensor]) -> Layout | None:
-    """The layout of an operator on `tensors`, with the result in `out` where it is given. None where shapes do not fit."""
-    key: Any
-    if out is None:
-        key = tuple([(tensor.shape, tensor.stride()) for tensor in tensors])
-    else:
-        key = ((out.shape, out.stride()), tuple([(tensor.shape, tensor.stride()) for tensor in tensors]))
+def find(out: torch.Tensor | None, tensors: Sequence[torch.Tensor], key: Any = None) -> Layout | None:
+    """The layout of an operator on `tensors`, with the result in `out` where it is given. None where shapes do not fit.
+
+    key: the shapes and strides of all of them, where the caller has these.
+    """
+    if key is None:
+        key = ("as tensors", None if out is None else (out.shape, out.stride()), *[(tensor.shape, tensor.stride()) for tensor in tensors])
     try:
         return _known[key]
     except KeyError:
         if len(_known) >= _KEPT:
             _known.clear()
-        found = _known[key] = _find(None if out is None else key[0], key if out is None else key[1])
+        given = None if out is None else (out.shape, out.stride())
+        found = _known[key] = _find(given, [(tensor.shape, tensor.stride()) for tensor in tensors])
         return found
 
 

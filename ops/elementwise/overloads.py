@@ -22,8 +22,7 @@ from triton_spacemit.ops.elementwise.types import TRITON, common_dtype, computed
 
 _NUMBERS = ("number", "Optional[number]", "float", "Optional[float]")
 _LARGEST = 3.4028235677973366e38  # what rounds to a float32
-_EXACT = 1 << 53
-_NONE = ((0.0, 0.0, 0.0), (0, 0, 0))
+_NONE = ((0, 0, 0), (0, 0, 0))
 _MODULES = ("activations", "gradients", "arithmetic", "functions", "predicates")
 
 
@@ -57,6 +56,7 @@ class Overload:
         arguments = [argument for argument in schema.arguments if argument.name != self.out]
         self.names = tuple(argument.name for argument in arguments)
         self.defaults = tuple(argument.default_value for argument in arguments)
+        self.count = len(arguments)
         self.roles = tuple(_role(argument) for argument in arguments)
         self.modes = tuple(place for place, role in enumerate(self.roles) if role is _MODE)
         #: Where a number counts for the dtype: in a tensor's place, and beside a tensor by its name.
@@ -67,11 +67,11 @@ class Overload:
         )
         self.dtypes = frozenset(getattr(torch, name) for name in row.dtypes)
         self.choose: Callable[..., Any] | None = getattr(choices, row.choose) if row.choose else None
-        self.kernels: dict[Any, tuple[Compiled, torch.dtype] | None] = {}
+        self.kernels: dict[Any, tuple[Compiled, torch.dtype, tuple[bool, ...]] | None] = {}
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         out = arguments[0] if self.in_place else named.pop(self.out) if self.out else None
-        if len(arguments) < len(self.names):
+        if len(arguments) < self.count:
             missing = zip(self.names[len(arguments) :], self.defaults[len(arguments) :], strict=True)
             arguments += tuple([named.get(name, default) for name, default in missing])
         name, operands = self.row.function, arguments
@@ -84,78 +84,84 @@ class Overload:
             name = f"{name}_{arguments[place]}".lower()
         return self.compute(name, arguments, operands, out)
 
-    def common(self, tensors: Sequence[torch.Tensor], numbers: Sequence[Any]) -> torch.dtype:
-        """The dtype that operands are converted to."""
-        if self.row.result == "self" or not numbers and len(tensors) == 1:
-            return tensors[0].dtype
-        return common_dtype(tensors, numbers)
-
     def compute(self, name: str, arguments: Sequence[Any], operands: Sequence[Any], out: torch.Tensor | None) -> Any:
         """The function `name` of operands, which are the arguments without those (None) that only count for the dtype."""
-        tensors, numbers, counted, promoting = [], [], [], []
-        kinds: list[Any] = [name, out if out is None else out.dtype]
-        for place, operand in enumerate(operands):
-            role = self.roles[place]
-            if operand is None or role is _MODE:
-                continue
+        tensors, numbers = [], []
+        kinds: list[Any] = [name]
+        places: list[Any] = []
+        if out is not None:
+            kinds.append(out.dtype)
+            places += (out.shape, out.stride(), True)
+        first, alike = None, True
+        for operand, role in zip(operands, self.roles, strict=True):
             if isinstance(operand, torch.Tensor):
-                if not operand.is_cpu:
-                    return NotImplemented
                 tensors.append(operand)
-                kinds.append(operand.dtype)
+                places += (operand.shape, operand.stride())
+                dtype = operand.dtype
+                kinds.append(dtype)
                 if role is _TENSOR:
-                    counted.append(operand)
-            else:
+                    if first is None:
+                        first = dtype
+                    alike = alike and dtype is first
+            elif operand is not None and role is not _MODE:
                 numbers.append(operand)
                 kinds.append(type(operand))
-        for place in self.promoting:
-            if isinstance(arguments[place], int | float | complex):
-                promoting.append(arguments[place])
-        common = self.common(counted, promoting)
-        kinds.append(common)
+        if not alike or first is None or not first.is_floating_point:
+            kinds.append(self._common(arguments))
         key = tuple(kinds)
         try:
             found = self.kernels[key]
         except KeyError:
-            found = self.kernels[key] = self._prepare(name, common, out, operands)
+            found = self.kernels[key] = self._prepare(name, self._common(arguments), out, operands)
         if found is None:
             return NotImplemented
-        kernel, result = found
-        reals, whole = _NONE if not numbers else _split(kernel, numbers)
-        if reals is None:
-            return NotImplemented
-        return self._finish(kernel, result, out, tensors, reals, whole)
-
-    def _finish(
-        self, kernel: Compiled, result: torch.dtype, out: torch.Tensor | None, tensors: list[torch.Tensor], reals: Any, whole: Any
-    ) -> Any:
-        found = layout.find(out, tensors)
-        if found is None:
+        kernel, result, judged = found
+        if numbers:
+            reals, whole = _split(kernel, numbers, judged)
+            if reals is None:
+                return NotImplemented
+        else:
+            reals, whole = _NONE
+        place = layout.find(out, tensors, tuple(places))
+        if place is None:
             if out is None or any(tensor is out for tensor in tensors):
                 return NotImplemented
             return self._resized(kernel, result, out, tensors, reals, whole)
         if out is None:
-            out = torch.empty_strided(found.shape, found.strides, dtype=result)
-        elif found.overlaps_itself or not out.is_cpu or _overlaps(out, tensors, found.dense):
+            out = torch.empty_strided(place.shape, place.strides, dtype=result)
+        elif place.overlaps_itself or _overlaps(out, tensors, place.dense):
             return NotImplemented
-        kernel.launch(found, out, tensors, reals, whole)
+        kernel.launch(place, out, tensors, reals, whole)
         return out
+
+    def _common(self, arguments: Sequence[Any]) -> torch.dtype:
+        """The dtype that operands are converted to."""
+        tensors = [each for each, role in zip(arguments, self.roles, strict=True) if role is _TENSOR and isinstance(each, torch.Tensor)]
+        if self.row.result == "self":
+            return tensors[0].dtype
+        promoting = [arguments[place] for place in self.promoting]
+        common = common_dtype(tensors, [each for each in promoting if isinstance(each, int | float | complex)])
+        return torch.get_default_dtype() if self.row.result == "float" and not (common.is_floating_point or common.is_complex) else common
 
     def _resized(
         self, kernel: Compiled, result: torch.dtype, out: torch.Tensor, tensors: list[torch.Tensor], reals: Any, whole: Any
     ) -> Any:
         """The result in a tensor of another shape, which becomes what PyTorch makes of it."""
-        found = layout.find(None, tensors)
-        if found is None or _overlaps(out, tensors, (False,) * len(found.dense)):
+        new = layout.find(None, tensors)
+        if new is None:
             return NotImplemented
-        torch._prims_common.wrappers._maybe_resize_out(out, torch.Size(found.shape))
-        out.as_strided_(found.shape, found.strides)
-        return self._finish(kernel, result, out, tensors, reals, whole)
+        torch._prims_common.wrappers._maybe_resize_out(out, torch.Size(new.shape))
+        out.as_strided_(new.shape, new.strides)
+        place = layout.find(out, tensors)
+        if place is None or _overlaps(out, tensors, place.dense):
+            return NotImplemented
+        kernel.launch(place, out, tensors, reals, whole)
+        return out
 
     def _prepare(
         self, name: str, common: torch.dtype, out: torch.Tensor | None, operands: Sequence[Any]
-    ) -> tuple[Compiled, torch.dtype] | None:
-        """The kernel, and the dtype of a new result; None where PyTorch is to answer."""
+    ) -> tuple[Compiled, torch.dtype, tuple[bool, ...]] | None:
+        """The kernel, the dtype of a new result, and which numbers must fit the dtype; None where PyTorch is to answer."""
         row, function = self.row, _functions().get(name)
         given = [(operand, self.roles[place]) for place, operand in enumerate(operands) if operand is not None]
         own = [operand.dtype for operand, role in given if role is _TENSOR and isinstance(operand, torch.Tensor)]
@@ -164,8 +170,6 @@ class Overload:
             return None
         if row.same and len(set(own)) > 1:
             return None
-        if row.result == "float" and not common.is_floating_point:
-            common = torch.get_default_dtype()
         result = torch.bool if row.result == "bool" else common
         if common not in self.dtypes or out is not None and not self._takes(out, result):
             return None
@@ -174,7 +178,8 @@ class Overload:
         if slots is None:
             return None
         own_math = TRITON[common] if row.stepwise else computed_in(common)
-        return Compiled(function, slots, raw, TRITON[common], own_math), result
+        judged = tuple(role is _NUMBER for operand, role in given if role is not _MODE and not isinstance(operand, torch.Tensor))
+        return Compiled(function, slots, raw, TRITON[common], own_math), result, judged
 
     def _takes(self, out: torch.Tensor, result: torch.dtype) -> bool:
         """Whether the given tensor may have a result of this dtype."""
@@ -199,20 +204,22 @@ class Overload:
         return tuple(slots)
 
 
-def _split(kernel: Compiled, numbers: Sequence[Any]) -> Any:
-    """Numbers for the kernel's slots: three floating-point ones, three whole ones. (None, None) where PyTorch is to judge them."""
-    missing = 3 - len(numbers)
-    if kernel.math.is_floating():
-        limit = _LARGEST if kernel.math.primitive_bitwidth == 32 else math.inf
-        for number in numbers:
-            if abs(number) > limit and not math.isinf(number) or type(number) is int and abs(number) > _EXACT:
-                return None, None
-        return (*map(float, numbers), *(0.0,) * missing), (0, 0, 0)
-    low, high = choices.bounds(kernel.math)
-    for number in numbers:
-        if not low <= number <= high:
+def _split(kernel: Compiled, numbers: Sequence[Any], judged: Sequence[bool]) -> Any:
+    """Numbers for the kernel's slots: three floating-point ones, three whole ones.
+
+    (None, None) where one of those that are judged does not fit the dtype; the others, which stand for tensors, are converted as these are.
+    """
+    missing = (0,) * (3 - len(numbers))
+    floating = kernel.math.is_floating()
+    if floating:
+        high = _LARGEST if kernel.math.primitive_bitwidth == 32 else math.inf
+        low = -high
+    else:
+        low, high = choices.bounds(kernel.math)
+    for number, is_judged in zip(numbers, judged, strict=True):
+        if is_judged and not low <= number <= high and number == number and abs(number) != math.inf:
             return None, None
-    return (0.0, 0.0, 0.0), (*map(int, numbers), *(0,) * missing)
+    return ((*map(float, numbers), *missing), (0, 0, 0)) if floating else ((0, 0, 0), (*map(int, numbers), *missing))
 
 
 def _overlaps(out: torch.Tensor, tensors: Sequence[torch.Tensor], dense: Sequence[bool]) -> bool:
