@@ -29,7 +29,7 @@ def silu(x):
 
 @triton.jit
 def relu(x):
-    return tl.where(x <= 0, x * 0, x)
+    return tl.where(x < 0, tl.zeros_like(x), x)
 
 
 @triton.jit
@@ -50,9 +50,19 @@ def hardswish(x):
 
 
 @triton.jit
-def hardtanh(x, low, high):
-    x = tl.where(x < low, low, x)
+def at_least(x, low):
+    """NaN stays; the limit is a number."""
+    return tl.where(x < low, low, x)
+
+
+@triton.jit
+def at_most(x, high):
     return tl.where(x > high, high, x)
+
+
+@triton.jit
+def hardtanh(x, low, high):
+    return at_most(at_least(x, low), high)
 
 
 @triton.jit

@@ -70,11 +70,13 @@ def power(name: str, arguments: Sequence[Any]) -> Choice:
 
 
 def limits(name: str, arguments: Sequence[Any]) -> Choice:
-    """The least and the greatest value, of which one may be missing."""
+    """The least and the greatest value, of which one may be missing. Where one of them is NaN, so is the result."""
     _, low, high = arguments
     if low is None and high is None:
         return NotImplemented
-    return name if low is not None and high is not None else f"{name}_{'max' if low is None else 'min'}", arguments
+    if any(isinstance(limit, torch.Tensor) or limit is not None and limit != limit for limit in (low, high)):
+        return name if low is not None and high is not None else f"{name}_{'max' if low is None else 'min'}", arguments
+    return "hardtanh" if low is not None and high is not None else "at_most" if low is None else "at_least", arguments
 
 
 def ordered_limits(name: str, arguments: Sequence[Any]) -> Choice:

@@ -118,6 +118,21 @@ def log10_f64(b: Builder, x: Lanes) -> Lanes:
     return _log_base_f64(b, x, (0.3010299956658855, -1.9043128467164274e-12), (0.4342944818781689, 2.5082946711645275e-11))
 
 
+def log1p_f32(b: Builder, x: Lanes) -> Lanes:
+    """At most 1 ulp; the sign of zero stays."""
+    u = 1.0 + x
+    e, f = _split_f32(b, u)
+    # what rounding 1 + x lost, relative to u
+    lost = b.select(x > 1.0, 1.0 - (u - x), x - (u - 1.0)) / u
+    small = (x > -0.25) & (x < 0.25)
+    f = b.select(small, x, f)
+    e = b.select(small, 0.0, e)
+    lost = b.select(small, 0.0, lost)
+    tail = f * f * b.polynomial(f, (-0.5, *_LOG_F32))
+    result = b.fma(e, 0.6931471824645996, f + b.fma(e, -1.9046542121259336e-09, tail + lost))
+    return b.select(x.abs() < 2.0**-24, x, _special(b, u, result))
+
+
 def log1p_f64(b: Builder, x: Lanes) -> Lanes:
     """At most 1 ulp; the sign of zero stays."""
     u = 1.0 + x
