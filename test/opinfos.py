@@ -63,34 +63,52 @@ def dtypes(operator: Operator, info: OpInfo) -> list[torch.dtype]:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a test is about: an operator, one of its OpInfos, a dtype."""
+    """What a test is about: an operator, one of its OpInfos, a dtype, and how many samples (None: all, those of reference tests too)."""
 
     operator: Operator
     info: OpInfo
     dtype: torch.dtype
+    most: int | None
 
     def __str__(self) -> str:
         variant = f"-{self.info.variant_test_name}" if self.info.variant_test_name else ""
-        return f"{self.operator.name}-{self.info.name}{variant}-{str(self.dtype).removeprefix('torch.')}"
+        name = f"{self.operator.name}-{self.info.name}{variant}-{str(self.dtype).removeprefix('torch.')}"
+        return name if self.most else f"{name}-all"
 
-    def samples(self, most: int | None, requires_grad: bool = False) -> list[SampleInput]:
-        """Samples of one seed: `most`, spread over the simple ones; where it is None, all, and those of PyTorch's reference tests too."""
+    def samples(self, requires_grad: bool = False) -> list[SampleInput]:
+        """Samples of one seed; where they are not all, spread over the simple ones."""
         torch.manual_seed(0)
-        if most is None:
+        if self.most is None:
             return list(self.info.reference_inputs("cpu", self.dtype, requires_grad=requires_grad))
         simple = list(self.info.sample_inputs("cpu", self.dtype, requires_grad=requires_grad))
-        return simple[:: max(1, -(-len(simple) // most))]
+        return simple[:: max(1, -(-len(simple) // self.most))]
 
 
-def subjects(which: Callable[[Operator, OpInfo, torch.dtype], bool]) -> list[Any]:
-    """pytest's parameters: every subject; those that `which` leaves out are run by `-m slow` only."""
-    return [
-        pytest.param(Subject(operator, info, dtype), id=str(Subject(operator, info, dtype)), marks=() if usual else pytest.mark.slow)
+def _usual(operator: Operator) -> torch.dtype:
+    names = operator.dtypes
+    return torch.float32 if "float32" in names else getattr(torch, names[0])
+
+
+def subjects(most: int, narrow: bool = False, which: Callable[[OpInfo, torch.dtype], bool] = lambda info, dtype: True) -> list[Any]:
+    """pytest's parameters: each OpInfo of each operator with `most` samples of float32, and of bfloat16 where `narrow`.
+
+    All dtypes and samples are further ones, for `-m slow`. which: those to take.
+    """
+    few = [
+        Subject(operator, info, dtype, most)
         for operator in OPERATORS
         for info in infos(operator)
         for dtype in dtypes(operator, info)
-        for usual in (which(operator, info, dtype),)
+        if which(info, dtype) and dtype in (_usual(operator), torch.bfloat16 if narrow else None)
     ]
+    every = [
+        Subject(operator, info, dtype, None)
+        for operator in OPERATORS
+        for info in infos(operator)
+        for dtype in dtypes(operator, info)
+        if which(info, dtype)
+    ]
+    return [pytest.param(each, id=str(each), marks=() if each.most else pytest.mark.slow) for each in (*few, *every)]
 
 
 @dataclass

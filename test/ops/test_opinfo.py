@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import torch
 from opinfos import DESCRIBED_ELSEWHERE, Outcome, Subject, assert_same, in_float64, infos, run_here, subjects, tensors
-from torch.testing._internal.opinfo.core import OpInfo
 
-from triton_spacemit.ops.registry import OPERATORS, Operator
+from triton_spacemit.ops.registry import OPERATORS
 
-_FEW = 8
+_FEW = 3
 
 #: PyTorch 2.13's `gelu.out` writes nothing into a tensor with gaps.
 _EAGER_LEAVES_STRIDED_OUT = ("gelu",)
@@ -23,24 +22,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:An output with one or more elements was resized"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-
-
-def _usual(operator: Operator, info: OpInfo, dtype: torch.dtype) -> bool:
-    floats = [name for name in operator.dtypes if getattr(torch, name).is_floating_point]
-    return dtype is (torch.float32 if floats else getattr(torch, operator.dtypes[0]))
-
-
-def _usual_or_narrow(operator: Operator, info: OpInfo, dtype: torch.dtype) -> bool:
-    return _usual(operator, info, dtype) or dtype is torch.bfloat16
-
-
-ALL = subjects(_usual_or_narrow)
-WITH_OUT = subjects(_usual)
-DIFFERENTIABLE = [each for each in subjects(_usual) if each.values[0].dtype in each.values[0].info.supported_backward_dtypes("cpu")]
-
-
-def _most(request: pytest.FixtureRequest) -> int | None:
-    return None if request.node.get_closest_marker("slow") or "slow" in request.config.option.markexpr else _FEW
 
 
 def _clone(value: Any) -> Any:
@@ -53,9 +34,9 @@ def test_every_operator_is_described(operator):
     assert bool(infos(operator)) != (operator.name in DESCRIBED_ELSEWHERE)
 
 
-@pytest.mark.parametrize("subject", ALL)
-def test_forward(subject, request, host, launches):
-    samples = subject.samples(_most(request))
+@pytest.mark.parametrize("subject", subjects(_FEW, narrow=True))
+def test_forward(subject, host, launches):
+    samples = subject.samples()
     for sample in samples:
         arguments = (sample.input, *sample.args)
         eager = Outcome.of(subject.info.op, *arguments, **sample.kwargs)
@@ -65,9 +46,9 @@ def test_forward(subject, request, host, launches):
     assert launches or all(tensor.numel() == 0 for sample in samples for tensor in tensors(sample.input)), "no kernel was launched"
 
 
-@pytest.mark.parametrize("subject", [each for each in ALL if each.values[0].info.inplace_variant is not None])
-def test_in_place(subject, request, host):
-    for sample in subject.samples(_most(request)):
+@pytest.mark.parametrize("subject", subjects(_FEW, which=lambda info, dtype: info.inplace_variant is not None))
+def test_in_place(subject, host):
+    for sample in subject.samples():
         in_place = subject.info.inplace_variant
         ours, theirs = _clone(sample.input), _clone(sample.input)
         eager = Outcome.of(in_place, theirs, *sample.args, **sample.kwargs)
@@ -92,9 +73,9 @@ def _outs(result: torch.Tensor) -> list[Callable[[], torch.Tensor]]:
     ]
 
 
-@pytest.mark.parametrize("subject", [each for each in WITH_OUT if each.values[0].info.supports_out])
-def test_out(subject, request, host):
-    for sample in subject.samples(_most(request) and 2):
+@pytest.mark.parametrize("subject", subjects(1, which=lambda info, dtype: info.supports_out))
+def test_out(subject, host):
+    for sample in subject.samples():
         arguments = (sample.input, *sample.args)
         result = Outcome.of(subject.info.op, *arguments, **sample.kwargs).result
         if not isinstance(result, torch.Tensor):
@@ -123,14 +104,14 @@ def _gradients(subject: Subject, sample: Any, run: Callable[..., Outcome]) -> Ou
     return run(compute)
 
 
-@pytest.mark.parametrize("subject", DIFFERENTIABLE)
-def test_gradients(subject, request, host):
-    for sample in subject.samples(_most(request), requires_grad=True):
+@pytest.mark.parametrize("subject", subjects(_FEW, which=lambda info, dtype: dtype in info.supported_backward_dtypes("cpu")))
+def test_gradients(subject, host):
+    for sample in subject.samples(requires_grad=True):
         ours = _gradients(subject, sample, lambda compute: run_here(subject.operator, compute))
         assert_same(subject.operator, ours, _gradients(subject, sample, Outcome.of))
 
 
-@pytest.mark.parametrize("subject", [each for each in subjects(_usual) if each.values[0].info.error_inputs_func is not None])
+@pytest.mark.parametrize("subject", subjects(1, which=lambda info, dtype: info.error_inputs_func is not None))
 def test_mistakes(subject, host):
     for mistake in subject.info.error_inputs("cpu"):
         sample = mistake.sample_input
@@ -140,10 +121,17 @@ def test_mistakes(subject, host):
         assert str(ours.error) == str(eager.error)
 
 
+def _unless_often(parameter: Any) -> Any:
+    """Every fourth operator, in alphabetical order; the others by `-m slow`."""
+    names = sorted(operator.name for operator in OPERATORS)
+    often = names.index(parameter.values[0].operator.name) % 4 == 0
+    return parameter if often else pytest.param(*parameter.values, id=parameter.id, marks=pytest.mark.slow)
+
+
 @pytest.mark.qemu
-@pytest.mark.parametrize("subject", WITH_OUT)
+@pytest.mark.parametrize("subject", [_unless_often(each) for each in subjects(1) if each.values[0].most])
 def test_on_an_emulated_x60(subject, x60):
-    for sample in subject.samples(2):
+    for sample in subject.samples():
         if sum(tensor.numel() for tensor in tensors(sample.input, sample.args)) > 2000:
             continue
         arguments = (sample.input, *sample.args)
