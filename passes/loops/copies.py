@@ -45,10 +45,13 @@ def pack(low: Lowering, tensor: Tensor, buffer: Buffer) -> None:
         low.storage.write_all([(tensor, buffer)])
 
 
-def copy_words(low: Lowering, layout: Layout, tensor: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
-    """Copy a matrix into a buffer of words: at least those that have any of the `wanted` first rows and columns."""
+def copy_words(low: Lowering, layout: Layout, tensor: Tensor, inside: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
+    """Copy a matrix into a buffer of words: at least those that have any of the `wanted` first rows and columns.
+
+    inside: the same as `tensor` in the wanted steps along k, and anything elsewhere.
+    """
     if layout.across > 1:
-        copy_panels(low, layout, tensor, buffer, wanted)
+        copy_panels(low, layout, tensor, inside, buffer, wanted)
     elif layout.is_left:  # the words of a row, one behind the other, are the row
         strides, stored = (buffer.strides[0] * layout.depth, 1), stored_type(low.b, tensor.element)
         low.storage.write_all([(tensor, replace(buffer, shape=tensor.shape, strides=strides, element=tensor.element, stored=stored))])
@@ -97,14 +100,14 @@ def copy_from(
         copy_tensor(tensor)
         return
     view, condition = found
-    plain = _read_at(low, tensor, view, wanted)
+    plain = read_at(low, tensor, view, wanted)
     if condition is None:
         copy_view(plain)
     else:
         low.b.choose(condition, lambda: copy_view(plain), lambda: copy_tensor(tensor))
 
 
-def _read_at(low: Lowering, tensor: Tensor, view: View, wanted: list[Emitted]) -> Tensor:
+def read_at(low: Lowering, tensor: Tensor, view: View, wanted: list[Emitted]) -> Tensor:
     """The `wanted` first elements of a load, addressed as a view and without the bounds that it satisfies; zero behind them."""
     b = low.b
     zeros = [b.constant(0)] * len(tensor.shape)

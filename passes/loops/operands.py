@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.builder import Emitted, is_zero
-from triton_spacemit.passes.loops.copies import copy_from, copy_wanted, copy_words, pack
+from triton_spacemit.passes.loops.copies import copy_from, copy_wanted, copy_words, pack, read_at
 from triton_spacemit.passes.loops.elementwise import converted
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
@@ -93,11 +93,21 @@ def locate(low: Lowering, product: Product, layout: Layout, tensor: Tensor, inne
     buffer = slot()
     source = product.tile.form.prepared_left if layout.is_left else lambda low, tensor: tensor
 
-    def copy(tensor: Tensor) -> None:
-        with low.storage.region():
-            copy_words(low, layout, source(low, converted(low, tensor, layout.element)), buffer, wanted)
+    found = in_place(low, tensor, wanted)
 
-    copy_from(low, tensor, in_place(low, tensor, wanted), wanted, copy, copy)
+    def copy(tensor: Tensor, inside: Tensor) -> None:
+        given = source(low, converted(low, tensor, layout.element))
+        same = given if inside is tensor else source(low, converted(low, inside, layout.element))
+        with low.storage.region():
+            copy_words(low, layout, given, same, buffer, wanted)
+
+    def copy_view(plain: Tensor) -> None:
+        assert found is not None
+        along_k = len(tensor.shape) - (1 if layout.is_left else 2)
+        ends = [low.b.constant(n) if d == along_k else end for d, (end, n) in enumerate(zip(wanted, tensor.shape, strict=True))]
+        copy(plain, read_at(low, tensor, found[0], ends))
+
+    copy_from(low, tensor, found, wanted, copy_view, lambda whole: copy(whole, whole))
     return Operand(view_of(low, buffer, layout.word), True)
 
 

@@ -4,6 +4,8 @@ Lanes of the copying loop lie along k, where the operand does in memory: then ea
 of a word. Or they lie along the lines of a word: then as many vectors as a word has steps of k are interleaved and stored as one.
 """
 
+import functools
+
 from torch_mlir import ir
 
 from triton_spacemit.passes.intrinsics import intrinsic
@@ -17,16 +19,19 @@ _PART = 64  # bits of the widest element that a store with a stride takes
 _CHEAP = 4  # the cost up to which computing an operand line by line is worth no copy of its own
 
 
-def copy_panels(low: Lowering, layout: Layout, tensor: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
-    """Fill `buffer`, of words, with those that have any of the `wanted` first rows and columns of `tensor`."""
-    Panels(low, layout, tensor, buffer, wanted).copy()
+def copy_panels(low: Lowering, layout: Layout, tensor: Tensor, inside: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
+    """Fill `buffer`, of words, with those that have any of the `wanted` first rows and columns of `tensor`.
+
+    inside: the same as `tensor` in the wanted steps along k, and anything elsewhere.
+    """
+    Panels(low, layout, tensor, inside, buffer, wanted).copy()
 
 
 class Panels:
     """One such copy."""
 
-    def __init__(self, low: Lowering, layout: Layout, tensor: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
-        self.low, self.layout, self.tensor, self.buffer = low, layout, tensor, buffer
+    def __init__(self, low: Lowering, layout: Layout, tensor: Tensor, inside: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
+        self.low, self.layout, self.tensor, self.inside, self.buffer = low, layout, tensor, inside, buffer
         self.lines, self.steps = (0, 1) if layout.is_left else (1, 0)  # dimensions
         self.wanted_lines, self.wanted_steps = wanted[self.lines], wanted[self.steps]
         self.bits = bits(tensor.element)
@@ -72,11 +77,13 @@ class Panels:
 
     def _words(self, extent: Emitted, size: int) -> Emitted:
         """How many words of `size` there are up to `extent`."""
+        return self._divided(self.low.b.add(extent, self.low.b.constant(size - 1)), size)
+
+    def _divided(self, extent: Emitted, size: int) -> Emitted:
         b = self.low.b
-        rounded = b.add(extent, b.constant(size - 1))
-        if rounded.constant is not None:
-            return b.constant(rounded.constant // size)
-        return b.op("arith.shrui", b.i64, [rounded, b.constant(size.bit_length() - 1)])
+        if extent.constant is not None:
+            return b.constant(extent.constant // size)
+        return b.op("arith.shrui", b.i64, [extent, b.constant(size.bit_length() - 1)])
 
     def _store_steps(self, pointer: Emitted, value: Emitted) -> None:
         """Steps of one line to successive words."""
@@ -102,12 +109,12 @@ class Panels:
         low, b, layout = self.low, self.low.b, self.layout
         across, depth = layout.across, layout.depth
 
-        def step(number: Emitted) -> None:
+        def step(tensor: Tensor, number: Emitted) -> None:
             def word(lines: Coordinate, carried: list[Emitted]) -> list[Emitted]:
                 vectors = []
                 for i in range(depth):
                     place = Coordinate(b.add(b.mul(number, b.constant(depth)), b.constant(i)))
-                    vectors.append(b.broadcast(low.evaluate(self.tensor, self._at(lines, place)), across))
+                    vectors.append(b.broadcast(low.evaluate(tensor, self._at(lines, place)), across))
                 panel = b.op("arith.shrui", b.i64, [lines.start, b.constant(across.bit_length() - 1)])
                 lanes = self._interleaved(vectors)
                 low.memory.contiguous_store(self._word(panel, number), lanes, None, b.element(lanes))
@@ -115,7 +122,11 @@ class Panels:
 
             low.nests.vector_loop(self.tensor.shape[self.lines], across, [], word, self.wanted_lines)
 
-        b.repeat(b.constant(0), self._words(self.wanted_steps, depth), 1, step)
+        whole = b.constant(0)
+        if self.inside is not self.tensor:  # words without steps behind the wanted ones
+            whole = self._divided(self.wanted_steps, depth)
+            b.repeat(b.constant(0), whole, 1, functools.partial(step, self.inside))
+        b.repeat(whole, self._words(self.wanted_steps, depth), 1, functools.partial(step, self.tensor))
 
     def _interleaved(self, vectors: list[Emitted]) -> Emitted:
         """The first lanes of all vectors, then the second ones, and so on."""

@@ -2,12 +2,12 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.micro_tile import MicroTile
+from triton_spacemit.passes.loops.tensors import bits
 from triton_spacemit.passes.loops.views import View
 
 
@@ -98,63 +98,82 @@ class StepsAhead(Steps):
 
     def places(self) -> list[Emitted]:
         # a constant distance would be added up from the loop's start, in two instructions once it is too large for one
-        self.distance = self.low.b.opaque(self.right.strides[-2])
-        self.along = self.left.strides[-1] if self.unit.immediates else self.low.b.opaque(self.left.strides[-1])
+        self.down = self._opaque(self.right, self.right.strides[-2])
+        self.along = None if self.unit.immediates else self._opaque(self.left, self.left.strides[-1])
         return [*self.columns_b, *self.rows_a]
+
+    def _opaque(self, view: View, distance: Emitted) -> Emitted:
+        """A distance in bytes that LLVM does not know."""
+        b = self.low.b
+        return b.opaque(b.mul(distance, b.constant(bits(view.element) // 8)))
 
     def steps(self, count: int, k: Emitted, carried: Carried, places: list[Emitted]) -> list[Emitted]:
         b, unit, across = self.low.b, self.unit, len(self.columns_b)
         places = [b.freeze(place) for place in places]  # else loop passes compute them anew just before each load
         together = min(count, unit.left_steps)
-        columns, rows = places[:across], Rows(self.low, self.left, places[across:], b.mul(self.along, b.constant(together)))
+        columns = [Moving(self.low, self.right, place, self.right.strides[-2], self.down) for place in places[:across]]
+        along = None if self.along is None else b.mul(self.along, b.constant(together))
+        rows = [Moving(self.low, self.left, place, self.left.strides[-1], along) for place in places[across:]]
         rights = [self._right(place, words) for place, words in zip(columns, carried.words, strict=True)]
-        lefts = [unit.load_left(rows.at(r, 0), together) for r in range(len(self.rows_a))]
+        lefts = [self._left(row, together) for row in rows]
         for u in range(count):
-            columns = [b.offset(place, self.distance, self.right.element) for place in columns]
-            following = self._loads(columns, rows, carried, u + 1, together) if u + 1 < count else iter(())
-            loaded: list[Emitted] = []
+            for place in (*columns, *rows):
+                place.at_rest()
             words = [word for right in rights for word in unit.right_words(right)]
             for c, right in enumerate(words):
                 carried.corrections[c] = unit.add_corrections(right, carried.corrections[c])
             units = [word for left in lefts for word in unit.left_words(left, u % together)]
-            for left, sums in zip(units, carried.sums, strict=True):
-                for c, right in enumerate(words):
-                    sums[c] = unit.multiply_add(left, right, sums[c])
-                    loaded += itertools.islice(following, 1)
-            loaded += following
+            following = []
+            if u + 1 < count:
+                following = [functools.partial(self._right, *pair) for pair in zip(columns, carried.words, strict=True)]
+                if (u + 1) % together == 0:  # a word of A comes a row behind the multiplication that reads the register of the one before
+                    following += [functools.partial(self._left, row, together) for row in rows]
+            loads = iter(following)
+            apart = max(1, len(words) * len(units) // max(1, len(following)))  # a load that has to wait for the last one holds up the rest
+            loaded: list[Emitted] = []
+            for number, (r, c) in enumerate(itertools.product(range(len(units)), range(len(words)))):
+                carried.sums[r][c] = unit.multiply_add(units[r], words[c], carried.sums[r][c])
+                if number % apart == 0:
+                    loaded += (load() for load in itertools.islice(loads, 1))
+            loaded += (load() for load in loads)
             rights, lefts = loaded[:across], loaded[across:] or lefts
-        return [*columns, *(rows.at(r, count // together) for r in range(len(self.rows_a)))]
+        return [place.at_rest() for place in (*columns, *rows)]
 
-    def _loads(self, columns: list[Emitted], rows: "Rows", carried: Carried, u: int, together: int) -> Iterator[Emitted]:
-        """The words of step `u`, each loaded when it is asked for: a word of A comes a row behind the multiplication that reads the
-        register of the one before. Those of A come for so many steps `together`."""
-        for place, words in zip(columns, carried.words, strict=True):
-            yield self._right(place, words)
-        if u % together == 0:
-            for r in range(len(self.rows_a)):
-                yield self.unit.load_left(rows.at(r, u // together), together)
+    def _left(self, row: "Moving", steps: int) -> Emitted:
+        """The words of a row at its next place, so many steps of them."""
+        return self.unit.load_left(row.take(steps), steps)
 
-    def _right(self, place: Emitted, words: list[Emitted]) -> Emitted:
-        """The word at `place`, in the register of the first of the last two `words`, where there are any."""
-        word = self.unit.load_right(place, words[0] if words else None)
+    def _right(self, column: "Moving", words: list[Emitted]) -> Emitted:
+        """The word at the next place, in the register of the first of the last two `words`, where there are any."""
+        word = self.unit.load_right(column.take(), words[0] if words else None)
         if words:
             words[:] = [words[1], word]
         return word
 
 
-class Rows:
-    """Pointers into rows of words of A: at the first of some steps, and on at a `distance`."""
+class Moving:
+    """A pointer that moves on along k with each load: by `distance` bytes, or where that is None by the view's `stride`."""
 
-    def __init__(self, low: Lowering, view: View, starts: list[Emitted], distance: Emitted) -> None:
-        self.b, self.distance, self.element = low.b, distance, view.element
-        self.known = [[start] for start in starts]  # by row, then by load
+    def __init__(self, low: Lowering, view: View, start: Emitted, stride: Emitted, distance: Emitted | None) -> None:
+        self.b, self.element, self.stride, self.distance = low.b, view.element, stride, distance
+        self.start = self.pointer = start
+        self.taken, self.passed = 0, False
 
-    def at(self, r: int, number: int) -> Emitted:
-        """The place of the load of this number of row `r`: at an immediate distance from the first where that is constant, else from the
-        one before."""
-        pointers = self.known[r]
-        if self.distance.constant is not None:
-            return self.b.offset(pointers[0], self.b.constant(number * self.distance.constant), self.element)
-        while len(pointers) <= number:
-            pointers.append(self.b.offset(pointers[-1], self.distance, self.element))
-        return pointers[number]
+    def take(self, steps: int = 1) -> Emitted:
+        """Where the next load is, of so many steps."""
+        place = self.at_rest()
+        self.taken, self.passed = self.taken + steps, True
+        return place
+
+    def at_rest(self) -> Emitted:
+        """The place of the next load: best known well before it, since a load waits for its address."""
+        if not self.passed:
+            return self.pointer
+        self.passed = False
+        if self.distance is not None:
+            self.pointer = self.b.offset(self.pointer, self.distance, self.b.i8)
+        elif self.stride.constant is not None:  # an immediate distance from the first one
+            self.pointer = self.b.offset(self.start, self.b.constant(self.taken * self.stride.constant), self.element)
+        else:
+            self.pointer = self.b.offset(self.pointer, self.stride, self.element)
+        return self.pointer

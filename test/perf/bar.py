@@ -28,14 +28,16 @@ BAR = {
     "x60 sum": (652, 1456),
     "x60 argmax": (1084, 2752),
     "x60 transpose": (3167, 4706),
-    "x60 product f32": (18922, 41737),
-    "x60 product f16": (18942, 39671),
-    "x60 product bf16": (22425, 47416),
-    "x60 product int8": (21693, 44296),
-    "x60 attention": (38770, 82464),
+    "x60 product f32": (18969, 41784),
+    "x60 product f16": (18974, 39703),
+    "x60 product bf16": (22513, 47504),
+    "x60 product int8": (8750, 10913),
+    "x60 product int8 by vectors": (21501, 44104),
+    "x60 attention": (38876, 82558),
     "a100 softmax": (2484, 4148),
-    "a100 product f32": (9600, 13320),
-    "a100 product bf16": (9604, 13058),
+    "a100 product f32": (9535, 13255),
+    "a100 product bf16": (9600, 13054),
+    "a100 product int8": (3807, 4211),
 }
 
 Prepared = tuple[kernels.Launch, torch.Tensor, torch.Tensor, object]  # a launch, its output, what is expected and its bound
@@ -86,10 +88,11 @@ def _argmax() -> Prepared:
     return kernels.by_row(kernels.argmax_row_kernel, x, out), out, x.argmax(1), 0
 
 
-def _product(dtype: torch.dtype, out: torch.dtype, accumulator: tl.dtype = tl.float32) -> Prepared:
+def _product(dtype: torch.dtype, out: torch.dtype, accumulator: tl.dtype = tl.float32, **options: bool) -> Prepared:
     a, b = random(48, 64, dtype=dtype), random(64, 64, dtype=dtype, seed=1)
     c = torch.empty(48, 64, dtype=out)
-    return kernels.matmul(a, b, c, (64, 64, 32), accumulator), c, matmul.reference(a, b), matmul.bound(a, b, out)
+    launch = kernels.matmul(a, b, c, (64, 64, 32), accumulator, **options)
+    return launch, c, matmul.reference(a, b), matmul.bound(a, b, out)
 
 
 def _attention() -> Prepared:
@@ -125,10 +128,12 @@ ROWS: dict[str, tuple[str, Callable[[], Prepared]]] = {
     "x60 product f16": ("x60", functools.partial(_product, _f16, _f32)),
     "x60 product bf16": ("x60", functools.partial(_product, _bf16, _f32)),
     "x60 product int8": ("x60", functools.partial(_product, torch.int8, torch.int32, tl.int32)),
+    "x60 product int8 by vectors": ("x60", functools.partial(_product, torch.int8, torch.int32, tl.int32, allow_ime=False)),
     "x60 attention": ("x60", _attention),
     "a100 softmax": ("a100", _softmax),
     "a100 product f32": ("a100", functools.partial(_product, _f32, _f32)),
     "a100 product bf16": ("a100", functools.partial(_product, _bf16, _f32)),
+    "a100 product int8": ("a100", functools.partial(_product, torch.int8, torch.int32, tl.int32)),
 }
 
 

@@ -70,12 +70,14 @@ def by_row(kernel: triton.JITFunction, *tensors: torch.Tensor, extra: tuple[floa
     return lambda: kernel[(rows,)](*tensors, columns, columns, *extra, BLOCK=block)
 
 
-def matmul(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, blocks: tuple[int, int, int], accumulator: tl.dtype) -> Launch:
+def matmul(
+    a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, blocks: tuple[int, int, int], accumulator: tl.dtype, **options: bool
+) -> Launch:
     (m, k), n = a.shape, b.shape[1]
     grid = (triton.cdiv(m, blocks[0]) * triton.cdiv(n, blocks[1]),)
     sizes = dict(zip(("BLOCK_M", "BLOCK_N", "BLOCK_K"), blocks, strict=True))
     strides = (*a.stride(), *b.stride(), *c.stride())
-    return lambda: matmul_kernel[grid](a, b, c, m, n, k, *strides, **sizes, GROUP=4, ACCUMULATOR=accumulator, EPILOGUE=None)
+    return lambda: matmul_kernel[grid](a, b, c, m, n, k, *strides, **sizes, GROUP=4, ACCUMULATOR=accumulator, EPILOGUE=None, **options)
 
 
 def attention(
