@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 
 from triton._C.libtriton import getenv
-from triton.knobs import base_knobs, env_base, env_bool, env_int, env_opt_str, env_str
+from triton.knobs import base_knobs, env_base, env_bool, env_int, env_opt_bool, env_opt_str, env_str
 
 from triton_spacemit.backend.devices import resolve
 from triton_spacemit.dialect.abi import MAX_THREADS
@@ -58,7 +58,8 @@ class spacemit_knobs(base_knobs):  # noqa: N801
     on this machine. qemu: path of qemu-riscv64 (None: found). timeout: seconds after which
     a launch is stopped (0: never). emulate: how matrix instructions run under QEMU, which has none: `trap` runs the kernel's own
     code and its illegal instructions, `call` puts calls in their place, which takes less than half the time. sanitize: kernels that
-    are compiled check each access against the storages of their arguments.
+    are compiled check each access against the storages of their arguments. sandbox: the guest under QEMU can open no files, sockets or
+    processes (None: where the system has what that takes).
     """
 
     device: env_str = env_str("TRITON_SPACEMIT_DEVICE", "host")
@@ -69,6 +70,7 @@ class spacemit_knobs(base_knobs):  # noqa: N801
     timeout: env_seconds = env_seconds("TRITON_SPACEMIT_TIMEOUT", 300.0)
     emulate: env_choice = env_choice("TRITON_SPACEMIT_EMULATE", "trap", ("trap", "call"))
     sanitize: env_bool = env_bool("TRITON_SPACEMIT_SANITIZE")
+    sandbox: env_opt_bool = env_opt_bool("TRITON_SPACEMIT_SANDBOX")
 
     @property
     def num_threads(self) -> int:

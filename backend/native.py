@@ -59,13 +59,19 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(file)  # releases the lock
 
 
-@functools.cache
-def host_library() -> Path:
-    """The shared library that the host device runs kernels with."""
+def _host_target(what: str) -> str:
+    """This machine as zig names it, with the oldest C library there. Raises DeviceError where `what` does not run on it."""
     machine = platform.machine().replace("AMD64", "x86_64")
     target = {"x86_64": "x86_64-linux-gnu.2.17", "riscv64": "riscv64-linux-gnu.2.35"}.get(machine)
     if target is None:
-        raise DeviceError(f"the host device runs on x86-64 and riscv64, not on {machine}")
+        raise DeviceError(f"{what} runs on x86-64 and riscv64, not on {machine}")
+    return target
+
+
+@functools.cache
+def host_library() -> Path:
+    """The shared library that the host device runs kernels with."""
+    target = _host_target("the host device")
     return _build("host.so", ("host.c", "guard.c", "watch.c", *_SHARED), ("-target", target, "-shared", "-fPIC"))
 
 
@@ -74,6 +80,12 @@ def guest_program() -> Path:
     """The static riscv64 program that runs kernels under QEMU."""
     sources = ("guest.c", "vectors.c", "ime.c", "ime_call.c", *_SHARED)
     return _build("guest", sources, ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64+v", "-static"))
+
+
+@functools.cache
+def sandbox_program() -> Path:
+    """The program that starts another one which may then do little besides computing."""
+    return _build("sandbox", ("sandbox.c",), ("-target", _host_target("a sandbox")))
 
 
 def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:

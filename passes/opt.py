@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from triton_spacemit.dialect.chips import CHIPS, get_chip
-from triton_spacemit.passes import pipeline, registry, textual
+from triton_spacemit.passes import nesting, pipeline, registry, textual
 from triton_spacemit.passes.diagnostics import Diagnostic, Failed, unexpected
 
 _TARGETS = {"xsmt": "structure", "loops": "loops", "llvm": "llvm", "llir": "llvm", "asm": "llvm"}
@@ -53,14 +53,12 @@ def _run(options: argparse.Namespace) -> int:
     except UnicodeDecodeError:
         print(f"{options.input}: error: not a text file", file=sys.stderr)
         return 1
-    from triton_spacemit.passes.opt_input import process  # brings MLIR with it, which help and mistakes do without
-
     file = "-" if options.input == "-" else options.input
     results, failed = [], False
     for chunk in _chunks(text) if options.split_input_file else [text]:
         diagnostics: list[Diagnostic] = []
         try:
-            results.append(process(chunk, file, options, diagnostics))
+            results.append(_process(chunk, file, options, diagnostics))
         except Failed as failure:
             diagnostics += failure.diagnostics
             failed = failed or not options.verify_diagnostics
@@ -80,6 +78,15 @@ def _run(options: argparse.Namespace) -> int:
                 print(f"{options.output}: error: {error.strerror}", file=sys.stderr)
                 return 1
     return int(failed)
+
+
+def _process(text: str, file: str, options: argparse.Namespace, diagnostics: list[Diagnostic]) -> str:
+    """What `opt_input.process` does, of text that MLIR's parser survives."""
+    if deep := nesting.too_deep(text):
+        raise Failed([Diagnostic("error", f"nested deeper than {nesting.DEEPEST} levels", file, *deep)])
+    from triton_spacemit.passes.opt_input import process  # brings MLIR with it, which help and mistakes do without
+
+    return process(text, file, options, diagnostics)
 
 
 def _write(path: Path, text: str) -> None:

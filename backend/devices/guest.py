@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+from triton_spacemit.backend.devices.sandbox import Sandbox
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.protocol import CONTROL, CONTROL_BYTES, TEXT_BYTES, Command, Event
 
@@ -53,9 +54,10 @@ def _buffer(address: int, size: int) -> Any:
 
 
 class Guest:
-    """One guest process; `command` starts it (QEMU, its options, the program)."""
+    """One guest process; `command` starts it (QEMU, its options, the program), in a sandbox if `sandboxed`."""
 
-    def __init__(self, command: Sequence[str], pass_fds: Sequence[int] = ()) -> None:
+    def __init__(self, command: Sequence[str], pass_fds: Sequence[int] = (), sandboxed: bool = False) -> None:
+        self.sandboxed = sandboxed
         self.file = os.memfd_create("triton-spacemit")
         os.ftruncate(self.file, _FILE_BYTES)
         self._memory = mmap.mmap(self.file, CONTROL_BYTES)
@@ -64,6 +66,9 @@ class Guest:
         self._event_seen = 0
         self.deadline: float | None = None  # of what is done between launches, by time.monotonic; else that has a minute
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as the guest
+        sandbox = Sandbox(command) if sandboxed else None
+        if sandbox is not None:
+            command, pass_fds = sandbox.command, (*pass_fds, *sandbox.pass_fds)
         try:
             self.process = subprocess.Popen(
                 [*command, str(self.file)],
@@ -77,8 +82,14 @@ class Guest:
             os.close(self.file)
             raise DeviceError(f"{command[0]} does not start: {error}") from None
         self._end = weakref.finalize(self, _end, self.process, self.file)
-        self.wait(time.monotonic() + 60)
-        self.externals = self._list_externals()
+        if sandbox is not None:
+            sandbox.begin()
+        try:
+            self.wait(time.monotonic() + 60)
+            self.externals = self._list_externals()
+        finally:
+            if sandbox is not None:
+                sandbox.close()
 
     def close(self) -> None:
         """End the process and free the shared memory."""

@@ -1,9 +1,9 @@
 """The memory of a launch on a device that does not share this process's: what it needs of it, and how it gets back.
 
 The storages of the arguments are copied before a launch and copied back after it; of a large one, what the strides of the argument reach.
-Memory that a kernel reaches in another way (the rest of a large storage, or through a pointer in memory or an integer argument) is copied when
-the device asks for it, and of it, and of what lies beside the arguments on their pages, only the bytes that the kernel changed are written
-back, since this process may use their neighbours meanwhile.
+Memory that a kernel reaches in another way (the rest of a large storage, or through a pointer in memory or an integer argument) is copied
+when the device asks for it, and of it, and of what lies beside the arguments on their pages, only the bytes that the kernel changed are
+written back, since this process may use their neighbours meanwhile.
 """
 
 import ctypes

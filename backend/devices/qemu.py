@@ -29,6 +29,7 @@ from triton_spacemit.backend.devices.guest import (
 )
 from triton_spacemit.backend.devices.ime_calls import with_calls
 from triton_spacemit.backend.devices.mirror import EXECUTE, PAGE, READ, WRITE, Mirror
+from triton_spacemit.backend.devices.sandbox import has_sandboxes
 from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
@@ -95,7 +96,7 @@ class QemuDevice:
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
         self._lock = threading.RLock()
-        self._session = self._main = _Session(lambda: Guest(self.command()))
+        self._session = self._main = _Session(lambda: Guest(self.command(), sandboxed=_sandboxes()))
         self._unloaded: list[QemuKernel] = []
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -132,7 +133,7 @@ class QemuDevice:
         def start() -> Guest:
             kernels = f"{CODE_BASE:#x}+{CODE_BYTES:#x}"
             options = ("-one-insn-per-tb", "-d", "in_asm,exec,nochain", "-dfilter", kernels, "-D", f"/dev/fd/{log.write}")
-            return Guest(self.command(*options), pass_fds=(log.write,))
+            return Guest(self.command(*options), pass_fds=(log.write,), sandboxed=_sandboxes())
 
         try:
             with self.session(start, threads=1):
@@ -194,6 +195,8 @@ class QemuDevice:
             session.close()
         if session.emulates != (session.emulate or knobs.emulate):
             session.close()  # its kernels are of the other kind
+        if session.guest is not None and session.guest.sandboxed != _sandboxes():
+            session.close()
         if session.guest is None:
             session.guest = session.start()
         session.guest.deadline = deadline
@@ -283,6 +286,12 @@ class QemuDevice:
             raise ended(kernel.name, tuple(program), message)
         if result == _NO_MEMORY:
             raise DeviceError(f"kernel {kernel.name!r}: no memory in the guest for {kernel.scratch_bytes} bytes of scratch a thread")
+
+
+def _sandboxes() -> bool:
+    """Whether a guest is to be in a sandbox."""
+    wanted = knobs.sandbox
+    return has_sandboxes() if wanted is None else wanted
 
 
 def _page(mirror: Mirror, address: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@
 
 #include "ime.h"
 #include "ime_call.h"
+#include "memory.h"
 #include "pool.h"
 #include "protocol.h"
 #include "signal_stack.h"
@@ -200,6 +201,7 @@ int main(int count, char **values) {
   if (control == MAP_FAILED) return 3;
   pthread_t watcher;
   if (pthread_create(&watcher, NULL, watch_host, NULL)) return 4;
+  keep_memory_file();
   on_thread_start = use_signal_stack;
   use_signal_stack();
   struct sigaction action = {.sa_sigaction = enter_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};

@@ -8,18 +8,19 @@
 
 enum { SMALL = 64 << 20 };  // not worth a look
 
-// Text of a small file; empty where there is none.
-static void read_file(const char *path, char *text, size_t room) {
-  int file = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t size = file < 0 ? 0 : read(file, text, room - 1);
-  if (file >= 0) close(file);
-  text[size < 0 ? 0 : size] = 0;
-}
+static int kept = -1;
 
-// Of the machine. Limits of control groups are not looked for.
+static int open_file(void) { return open("/proc/meminfo", O_RDONLY | O_CLOEXEC); }
+
+void keep_memory_file(void) { kept = open_file(); }
+
+// Of the machine; UINT64_MAX where it does not say. Limits of control groups are not looked for.
 static uint64_t available(void) {
   char text[4096];
-  read_file("/proc/meminfo", text, sizeof text);
+  int file = kept >= 0 ? kept : open_file();
+  ssize_t size = pread(file, text, sizeof text - 1, 0);
+  if (file >= 0 && file != kept) close(file);
+  text[size < 0 ? 0 : size] = 0;
   const char *row = strstr(text, "MemAvailable:"), *swap = strstr(text, "SwapFree:");
   if (!row) return UINT64_MAX;
   return (strtoull(row + 13, NULL, 10) + (swap ? strtoull(swap + 9, NULL, 10) : 0)) * 1024;
