@@ -25,7 +25,8 @@ _left: Counter[str] = Counter()
 _lock = threading.RLock()
 
 
-def _implementation(place: str) -> Callable[..., Any]:
+def implementation_of(place: str) -> Callable[..., Any]:
+    """The function that a row of the table names as "module:function"."""
     module, _, function = place.partition(":")
     return getattr(importlib.import_module(f"triton_spacemit.ops.{module}"), function)
 
@@ -84,7 +85,7 @@ def enable(*names: str) -> None:
         for name in chosen:
             if name in _registered:
                 continue
-            overloads = {overload: _implementation(place) for overload, place in operators[name].overloads.items()}
+            overloads = {overload: implementation_of(place) for overload, place in operators[name].overloads.items()}
             libraries = _registered[name] = {}
             with warnings.catch_warnings():
                 # PyTorch says once a process that a kernel of its own is replaced, which is what was asked for.

@@ -6,10 +6,11 @@
     with flag_gems.use_gems():
         torch.softmax(torch.randn(64, 1000), -1)
 
-The library asks for a vendor, whose name is `triton_spacemit` here: its own generic operators with float64, bfloat16 and int64, tables of
-blocks for a CPU (`tuning`, `heuristics`), and what it expects of a device's module in `torch.cpu` (`device`, `generator`). All that is
-changed in PyTorch and in the library is one table, `replacements.ROWS`; `replacements.revert()` undoes it. Works with 5.0.2 and with the
-repository's main branch; `GEMS_VENDOR=spacemit` without this module remains SpacemiT's own vendor.
+The library asks for a vendor, whose name is `triton_spacemit` here: this project's operators where they are faster and the library's
+generic ones for the rest (`operators`), with float64, bfloat16 and int64; tables of blocks for a CPU (`tuning`, `heuristics`); and what it
+expects of a device's module in `torch.cpu` (`device`, `generator`). All that is changed in PyTorch and in the library is one table,
+`replacements.ROWS`; `replacements.revert()` undoes it. Works with 5.0.2 and with the repository's main branch; `GEMS_VENDOR=spacemit`
+without this module remains SpacemiT's own vendor.
 
 Raises ImportError where the library is not installed, RuntimeError where it was imported before this module, with another vendor.
 """

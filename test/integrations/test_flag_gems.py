@@ -51,7 +51,7 @@ assert not missing, missing
 
 
 def test_operators_agree_with_pytorch(tmp_path):
-    """Bounds: sums of 130 terms rounded to the type, on values of about 1. Much of FlagGems computes float64 in float32."""
+    """Bounds: sums of 130 terms rounded to the type, on values of about 1. FlagGems' layer_norm computes float64 in float32."""
     program = """
 functions = {
     "mm": lambda x, y: torch.mm(x, y),
@@ -61,11 +61,10 @@ functions = {
     "where": lambda x, y: torch.where(x > 0, x, -x),
     "layer_norm": lambda x, y: torch.nn.functional.layer_norm(x, (130,)),
 }
-for dtype, bound in ((torch.float64, 1e-5), (torch.float32, 1e-5), (torch.float16, 2e-2), (torch.bfloat16, 1e-1)):
+for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5), (torch.float16, 2e-2), (torch.bfloat16, 1e-1)):
     x, y = torch.randn(37, 130).to(dtype), torch.randn(130, 51).to(dtype)
     for name, function in functions.items():
-        if (name, dtype) == ("mm", torch.float64):
-            continue  # 5.0.2 refuses it
+        bound = 1e-5 if (name, dtype) == ("layer_norm", torch.float64) else bound
         wanted = function(x, y)
         before = count
         with flag_gems.use_gems():

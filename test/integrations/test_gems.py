@@ -9,7 +9,8 @@ import sys
 import pytest
 import torch
 
-from triton_spacemit.integrations.gems import cuda_names, device, generator, heuristics, replacements, tuning
+from triton_spacemit.integrations.gems import cuda_names, device, generator, heuristics, operators, replacements, tuning
+from triton_spacemit.ops.registry import by_name
 
 
 @pytest.fixture
@@ -250,3 +251,54 @@ assert "_triton_spacemit" not in sys.modules
 """
     result = run(program, path=str(tmp_path))
     assert result.returncode == 0, result.stderr
+
+
+def test_own_operators_answer_before_those_of_flaggems(monkeypatch):
+    """And FlagGems' where they return NotImplemented; what is registered keeps the name that FlagGems lists."""
+
+    def theirs(tensor, dim):
+        return "theirs"
+
+    taken, calls = {}, []
+    register = operators.register_impl(lambda registrar, key, function, keys: taken.update({key: function}))
+
+    def implementation(place):
+        return lambda tensor, dim: calls.append(place) or ("own" if dim else NotImplemented)
+
+    monkeypatch.setattr(operators, "implementation_of", implementation)
+    for key in ("_softmax", "no_such_overload"):
+        register(object(), key, theirs, ())
+    assert taken["no_such_overload"] is theirs
+    assert taken["_softmax"].__name__ == "theirs"
+    assert [taken["_softmax"](1, dim) for dim in (1, 0)] == ["own", "theirs"]
+    assert calls == [operators.OWN["_softmax"]] * 2
+
+
+@pytest.mark.parametrize("name", operators.SLOWER)
+def test_what_is_left_to_flaggems_is_an_operator_here(name):
+    assert name in by_name()
+
+
+class _Launches:
+    """A kernel that notes the grid it is asked for."""
+
+    def __init__(self, noted):
+        self.noted = noted
+
+    def __getitem__(self, grid):
+        self.noted["grid"] = grid
+
+
+@pytest.mark.parametrize(
+    ("shape", "blocks"),
+    [((2, 7, 9), {"BLOCK_H": 4, "BLOCK_W": 4}), ((1, 5, 6, 7), {"BLOCK_D": 2, "BLOCK_H": 4, "BLOCK_W": 8})],
+)
+def test_programs_are_counted_by_the_blocks_of_the_kernel(shape, blocks):
+    grids = {}
+    count, *sizes = shape
+    arguments = dict(zip(("D_out", "H_out", "W_out")[-len(sizes) :], sizes, strict=True)) | blocks
+    operators.CountedByBlocks(_Launches(grids))[(count, 1)]
+    wanted = 1
+    for size, block in zip(sizes, blocks.values(), strict=True):
+        wanted *= -(-size // block)
+    assert grids["grid"](arguments) == (count, wanted)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from triton_spacemit import ops
-from triton_spacemit.ops.library import _implementation
+from triton_spacemit.ops.library import implementation_of
 from triton_spacemit.ops.registry import OPERATORS
 
 
@@ -102,7 +102,7 @@ def test_rows_name_overloads_and_functions_that_exist(operator):
         name, _, variant = overload.partition(".")
         assert variant or "default" in getattr(torch.ops.aten, name).overloads()
         assert variant in ("", *getattr(torch.ops.aten, name).overloads())
-        assert callable(_implementation(place))
+        assert callable(implementation_of(place))
     assert all(isinstance(getattr(torch, dtype), torch.dtype) for dtype in operator.dtypes)
 
 

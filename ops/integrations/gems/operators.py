@@ -1,5 +1,11 @@
-"""Operators of FlagGems that are not its own as they stand: those that it gets wrong on every device are corrected here."""
+"""Operators that FlagGems does not run as they stand: this project's own in their place, and corrections of what is wrong on every device.
 
+Own operators take the place of FlagGems' where it registers them with PyTorch (`use_gems`, `enable`, `only_enable`), for every overload of
+`triton_spacemit.ops.registry` but those of `SLOWER`; what they do not take (NotImplemented) is FlagGems' operator's. Functions such as
+`flag_gems.mm` remain FlagGems'.
+"""
+
+import functools
 import sys
 from collections.abc import Callable
 from math import prod
@@ -8,12 +14,42 @@ from typing import Any
 import torch
 from triton import cdiv
 
+from triton_spacemit.ops.library import implementation_of
+from triton_spacemit.ops.registry import OPERATORS
+
+#: Own operators that are no faster than FlagGems', on one thread of the host.
+SLOWER = ("embedding",)
+#: Overloads to where their implementations are.
+OWN = {overload: place for row in OPERATORS if row.name not in SLOWER for overload, place in row.overloads.items()}
+
 #: Kernels of `flag_gems.ops.grid_sample` that one program runs for a block of the output.
 TILED_SAMPLING = tuple(
     f"grid_sample_{kind}_{padding}_tiled_kernel"
     for kind in ("2d_nearest", "2d_bilinear", "3d_nearest", "3d_trilinear")
     for padding in ("zeros", "border", "reflection")
 )
+
+
+def register_impl(original: Callable[..., None]) -> Callable[..., None]:
+    """FlagGems' registration of one overload, with this project's operator before its own."""
+
+    def register(self: Any, key: str, function: Callable[..., Any], *rest: Any) -> None:
+        original(self, key, _own_before(OWN[key], function) if key in OWN else function, *rest)
+
+    return register
+
+
+def _own_before(place: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    own: Callable[..., Any] | None = None  # imported when it is first called
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal own
+        own = own or implementation_of(place)
+        result = own(*args, **kwargs)
+        return function(*args, **kwargs) if result is NotImplemented else result
+
+    return call
 
 
 class CountedByBlocks:

@@ -98,6 +98,13 @@ ROWS = (
         f"{_OURS}.replacements.one_warp",
         "Warps mean nothing here, but each number of them is another compilation.",
     ),
+    *(
+        Row(module, f"{name}.register_impl", f"{_OURS}.operators.register_impl()", "This project's operators where they are faster.")
+        for module, name in (
+            ("flag_gems.runtime.op_registrar", "GeneralOpRegistrar"),  # main branch
+            ("flag_gems.runtime.register", "Register"),  # 5.0.2
+        )
+    ),
     Row(
         "flag_gems.utils.random_utils",
         "philox_backend_seed_offset",
