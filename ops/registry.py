@@ -69,6 +69,18 @@ def _softmax(name: str, overload: str) -> Operator:
 
 OPERATORS: tuple[Operator, ...] = (
     Operator(
+        "nll_loss",
+        "Losses",
+        {
+            f"nll_loss{dims}_{overload}": f"indexing.losses:nll_loss_{overload.replace('.', '_')}"
+            for dims in ("", "2d")
+            for overload in ("forward", "forward.output", "backward", "backward.grad_input")
+        },
+        FLOATS,
+        path="elements at indices, and their sum",
+        error="rounding of sums in float32",
+    ),
+    Operator(
         "scaled_dot_product_attention",
         "Attention",
         {

@@ -22,6 +22,7 @@ from triton_spacemit.ops.registry import OPERATORS, Operator
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "max": ("max.reduction_with_dim", "max.reduction_no_dim"),
     "min": ("min.reduction_with_dim", "min.reduction_no_dim"),
+    "nll_loss": ("nn.functional.nll_loss", "nn.functional.cross_entropy"),
     "norm": ("linalg.vector_norm", "norm.fro", "norm.inf"),
     "log_sigmoid": ("nn.functional.logsigmoid",),
     "rsub": ("rsub", "__rsub__"),

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.ops.indexing.operands import INDICES, NARROW, VALUES, all_within, around, dimension, overlap
+from triton_spacemit.ops.indexing.operands import INDICES, NARROW, VALUES, around, dimension, overlap, refuse
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, into
 
@@ -183,7 +183,10 @@ def gather(source: torch.Tensor, dim: int, index: torch.Tensor, *, sparse_grad: 
 
 def gather_out(source: torch.Tensor, dim: int, index: torch.Tensor, *, sparse_grad: bool = False, out: torch.Tensor) -> Any:
     """`gather` into `out`."""
-    return NotImplemented if overlap(out, source, index) else into(out, gather(source, dim, index))
+    if overlap(out, source, index):
+        return NotImplemented
+    refuse(torch.gather, source, dim, index)
+    return into(out, gather(source, dim, index))
 
 
 def _is_mistake(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any) -> bool:
@@ -213,7 +216,8 @@ def _write(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: 
     out = torch.empty(part.shape, dtype=kept).copy_(part) if kept != base.dtype or not part.is_contiguous() else part
     three, indices = around(out, place), around(index, place)
     values = source if isinstance(source, torch.Tensor) else torch.tensor(source, dtype=kept).expand(index.shape)
-    loops = _loops(three, indices, around(_part(values, index, None), place))
+    sources = around(_part(values, index, None), place)
+    loops = _loops(three, indices, sources)
     (outer_part, _, inner_part), grid = _parts(loops.sizes, (0,) if loops.ordered else (0, 2))
     bad = torch.zeros(1, dtype=torch.int32)
     _SCATTER(
@@ -221,7 +225,7 @@ def _write(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: 
         *(
             three,
             indices,
-            values,
+            sources,
             bad,
             three.shape[1],
             *loops.target,
@@ -246,14 +250,20 @@ def _new(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: bo
 
 def _in_place(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: bool) -> Any:
     read = (index, source) if isinstance(source, torch.Tensor) else (index,)
-    if overlap(base, *read) or _is_mistake(base, dim, index, source) or not all_within(index, (base.shape or (1,))[dim]):
+    if overlap(base, *read) or _is_mistake(base, dim, index, source):
         return NotImplemented
+    refuse(torch.scatter_add if add else torch.scatter, base, dim, index, source)
     return _write(base, dim, index, source, add)
 
 
 def _out(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: bool, out: torch.Tensor) -> Any:
+    if out is base:
+        return _in_place(base, dim, index, source, add)
     read = (index, source) if isinstance(source, torch.Tensor) else (index,)
-    return NotImplemented if out is not base and overlap(out, base, *read) else into(out, _new(base, dim, index, source, add))
+    if overlap(out, base, *read) or _is_mistake(base, dim, index, source):
+        return NotImplemented
+    refuse(torch.scatter_add if add else torch.scatter, base, dim, index, source)
+    return into(out, _new(base, dim, index, source, add))
 
 
 def scatter(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any) -> Any:

@@ -1,6 +1,11 @@
 """What operators at indices ask of their operands, and how those look to kernels: as blocks of three dimensions."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+
+from triton_spacemit.ops.operands import computed
 
 VALUES = frozenset(
     {torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64}
@@ -45,6 +50,15 @@ def all_within(index: torch.Tensor, size: int) -> bool:
         return True
     low, high = torch.aminmax(index)
     return low.item() >= 0 and high.item() < size
+
+
+def refuse(call: Callable[..., Any], tensor: torch.Tensor, dim: int, index: torch.Tensor, *rest: Any, **options: Any) -> None:
+    """Raises PyTorch's exception where an index is none of a row of `tensor` along `dim`. `call` is PyTorch's function that writes nothing:
+    its others write until they come to that index.
+    """
+    place = dimension(tensor, dim)
+    if place is not None and computed(INDICES, index) and not all_within(index, (tensor.shape or (1,))[place]):
+        call(tensor, dim, index, *rest, **options)
 
 
 def power_of_2(size: int) -> int:

@@ -8,7 +8,7 @@ import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.indexing.elements import gather_blocks
-from triton_spacemit.ops.indexing.operands import INDICES, NARROW, VALUES, all_within, around, dimension, overlap, power_of_2
+from triton_spacemit.ops.indexing.operands import INDICES, NARROW, VALUES, all_within, around, dimension, overlap, power_of_2, refuse
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, into
 
@@ -124,7 +124,10 @@ def index_select(source: torch.Tensor, dim: int, index: torch.Tensor) -> Any:
 
 def index_select_out(source: torch.Tensor, dim: int, index: torch.Tensor, *, out: torch.Tensor) -> Any:
     """`index_select` into `out`."""
-    return NotImplemented if overlap(out, source, index) else into(out, index_select(source, dim, index))
+    if overlap(out, source, index):
+        return NotImplemented
+    refuse(torch.index_select, source, dim, index)
+    return into(out, index_select(source, dim, index))
 
 
 def embedding(
@@ -209,10 +212,14 @@ def index_add_(base: torch.Tensor, dim: int, index: torch.Tensor, source: torch.
     """`index_add` in place."""
     if overlap(base, index, source):
         return NotImplemented
+    refuse(torch.index_add, base, dim, index, source, alpha=alpha)
     result = _sum_of_rows(base, dim, index, source, alpha)
     return NotImplemented if result is None else base.copy_(result)
 
 
 def index_add_out(base: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, *, alpha: float = 1, out: torch.Tensor) -> Any:
     """`index_add` into `out`."""
-    return NotImplemented if overlap(out, index, source) else into(out, index_add(base, dim, index, source, alpha=alpha))
+    if overlap(out, index, source):
+        return NotImplemented
+    refuse(torch.index_add, base, dim, index, source, alpha=alpha)
+    return into(out, index_add(base, dim, index, source, alpha=alpha))
