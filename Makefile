@@ -13,7 +13,8 @@ demo: qemu
 
 test: lint types lit pytest
 
-# What takes minutes and is not in `make test`: all values of float32, more of torch.compile, thousands of random kernels.
+# What takes minutes and is not in `make test`: all values of float32, more of torch.compile, thousands of random kernels, the runtime under
+# sanitizers, long runs.
 slow: qemu
 	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
 

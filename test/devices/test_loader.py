@@ -58,9 +58,10 @@ def test_a_truncated_object_is_refused(chip: str) -> None:
 
 
 @pytest.mark.parametrize("chip", CHIPS)
-def test_a_damaged_object_is_refused_or_linked_but_nothing_else(chip: str) -> None:
-    binary, refused, random_ = make(chip), 0, random.Random(0)
-    for _ in range(1000):
+@pytest.mark.parametrize("count", [1000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_damaged_object_is_refused_or_linked_but_nothing_else(chip: str, count: int) -> None:
+    binary, refused, random_ = make(chip), 0, random.Random(count)
+    for _ in range(count):
         damaged = bytearray(binary)
         for _ in range(random_.randint(1, 8)):
             damaged[random_.randrange(len(damaged))] = random_.choice((0, 1, 0x7F, 0xFF, random_.randrange(256)))

@@ -30,8 +30,8 @@ def test_some_hundred(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(50))
-def test_many_thousand(tmp_path, part):
+@pytest.mark.parametrize("part", range(250))
+def test_a_hundred_thousand(tmp_path, part):
     check(run(1000 + part * 400, 400, tmp_path, 1200), tmp_path)
 
 
