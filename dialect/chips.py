@@ -111,7 +111,8 @@ class Chip:
     maximum_skips_nan: a maximum and a minimum that are the number where the other operand is NaN (else the second operand).
     streaming_stores: stores past the caches.
     matrix: multiply-adds of products; every chip has, besides, those that LLVM makes of vectors of a fixed length.
-    ime: the generation of SpacemiT's matrix instructions (dialect/ime.py); 0 for none.
+    ime: the generation of SpacemiT's matrix instructions (dialect/ime.py); 0 for none. ime_cores: the numbers of the cores that have them,
+    where others of the machine do not.
 
     What costs more, or less, than one would think:
     in_order: instructions start in the order of the code, so that operands are to be loaded well before they are used.
@@ -145,6 +146,7 @@ class Chip:
     streaming_stores: bool = False
     matrix: tuple[MatrixTile, ...] = ()
     ime: int = 0
+    ime_cores: tuple[int, ...] = ()
 
     in_order: bool = False
     slow_division: bool = False
@@ -224,6 +226,7 @@ _X60 = replace(
     native_float16=True,
     matrix=_FACTORS + FLOAT16_FACTORS + _matrix_instructions(256),
     ime=1,
+    ime_cores=(0, 1, 2, 3),
     scheduling_model=True,
 )
 _RVA23 = "+m,+a,+f,+d,+c,+v,+zba,+zbb,+zbs,+zfh,+zfhmin,+zfa,+zicond,+zvfh,+zvfhmin,+zvbb,+zvfbfmin,+zvfbfwma,+unaligned-scalar-mem,-relax"
@@ -254,7 +257,7 @@ CHIPS = {
     chip.name: chip
     for chip in (
         _X60,
-        replace(_X60, name="a60", arch_ids=("0xA03C",), marchid=0x8000000041000001),
+        replace(_X60, name="a60", arch_ids=("0xA03C",), marchid=0x8000000041000001, ime_cores=()),
         _X100,
         _A100,
     )

@@ -15,11 +15,14 @@ from triton_spacemit.dialect.chips import BFLOAT16_FACTORS, CHIPS, FLOAT16_FACTO
 
 @dataclass(frozen=True)
 class Core:
-    """extensions: their names, lower-case; several cores that differ have only what all have. marchid: None where they differ."""
+    """extensions: their names, lower-case; several cores that differ have only what all have. marchid: None where they differ. numbers: of
+    the cores that this process may run on.
+    """
 
     extensions: frozenset[str]
     marchid: int | None
     vlen: int
+    numbers: frozenset[int] = frozenset()
 
 
 # Extensions that code is generated for, and LLVM's names of them where there are any.
@@ -46,14 +49,18 @@ def this_core() -> Core:
     extensions, marchid = found
     if "v" not in extensions:
         raise RuntimeError("the host device needs RISC-V's vector extension, which this machine does not have")
-    return Core(extensions, marchid, vector_bits())
+    return Core(extensions, marchid, vector_bits(), frozenset(os.sched_getaffinity(0)))
 
 
 def chip_of(core: Core) -> Chip:
-    """SpacemiT's core of that number as the table has it, else one that has what Linux tells of it."""
+    """SpacemiT's core of that number as the table has it, else one that has what Linux tells of it.
+
+    Without matrix instructions where some of the cores that this process may run on have none: `taskset` chooses.
+    """
     known = [chip for chip in CHIPS.values() if chip.marchid == core.marchid and chip.vlen == core.vlen]
     if known:
-        return replace(known[0], name="host")
+        some_lack_it = known[0].ime_cores and not core.numbers <= set(known[0].ime_cores)
+        return replace(known[0].without_ime() if some_lack_it else known[0], name="host")
     names = [*(name for name in _NAMED if name in core.extensions), f"zvl{core.vlen}b"]
     if _UNALIGNED in core.extensions:
         names.append(_UNALIGNED)

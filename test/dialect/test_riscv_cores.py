@@ -40,6 +40,13 @@ def test_cpuinfo_of_a_known_core() -> None:
     assert (chip.name, chip.cpu, chip.costs) == ("host", CHIPS["x60"].cpu, CHIPS["x60"].costs)
 
 
+@pytest.mark.parametrize(("numbers", "ime"), [({0, 3}, 1), ({1, 4}, 0), (set(range(8)), 0)])
+def test_matrix_instructions_only_where_all_cores_have_them(numbers: set[int], ime: int) -> None:
+    """The K1's first four cores have them, and all eight have one number."""
+    chip = chip_of(Core(frozenset({"v"}), 0x8000000058000001, 256, frozenset(numbers)))
+    assert (chip.ime, any(tile.form == "ime" for tile in chip.matrix)) == (ime, bool(ime))
+
+
 def test_cores_that_differ_have_what_all_have() -> None:
     isas = ("rv64imafdcv_zfh_zvfh_zvfbfwma", "rv64imafdcv_zfh_zvfh", "rv64imafdc")
     text = cpuinfo(*zip(isas, ("0x8000000058000002", "0x8000000041000002", "0x1"), strict=True))

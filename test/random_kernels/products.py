@@ -23,7 +23,7 @@ def dot(draft: Draft, shape: Shape | None = None) -> Value | None:
         inner = draft.choice([(atom,) for atom in draft.program.atoms])
         if draft.size((shape[0], inner)) > LARGEST:
             return None
-        a = load(draft, (shape[0], inner), draft.choice(("float32", "float32", "float16", "int8", "bfloat16")))
+        a = load(draft, (shape[0], inner), draft.choice(("float32", "float32", "float16", "int8", "int8", "bfloat16")))
         if a.dtype not in ("float32", "float16", "bfloat16", "int8"):  # an integer of another type, from a pointer that was cast
             a = draft.cast(a, "int8")
     b = draft.pick(lambda v: fits(v) and v.dtype == a.dtype and v.shape[0] == a.shape[1] and (shape is None or v.shape[1] == shape[1]))
