@@ -45,13 +45,13 @@ def pack(low: Lowering, tensor: Tensor, buffer: Buffer) -> None:
         low.storage.write_all([(tensor, buffer)])
 
 
-def copy_words(low: Lowering, layout: Layout, tensor: Tensor, inside: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
+def copy_words(low: Lowering, layout: Layout, tensor: Tensor, plain: Tensor | None, buffer: Buffer, wanted: list[Emitted]) -> None:
     """Copy a matrix into a buffer of words: at least those that have any of the `wanted` first rows and columns.
 
-    inside: the same as `tensor` in the wanted steps along k, and anything elsewhere.
+    plain: the same in these, without conditions; it may not be read elsewhere. None where there is no such thing.
     """
     if layout.across > 1:
-        copy_panels(low, layout, tensor, inside, buffer, wanted)
+        copy_panels(low, layout, tensor, plain, buffer, wanted)
     elif layout.is_left:  # the words of a row, one behind the other, are the row
         strides, stored = (buffer.strides[0] * layout.depth, 1), stored_type(low.b, tensor.element)
         low.storage.write_all([(tensor, replace(buffer, shape=tensor.shape, strides=strides, element=tensor.element, stored=stored))])

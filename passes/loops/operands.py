@@ -95,19 +95,18 @@ def locate(low: Lowering, product: Product, layout: Layout, tensor: Tensor, inne
 
     found = in_place(low, tensor, wanted)
 
-    def copy(tensor: Tensor, inside: Tensor) -> None:
-        given = source(low, converted(low, tensor, layout.element))
-        same = given if inside is tensor else source(low, converted(low, inside, layout.element))
+    def held(part: Tensor) -> Tensor:
+        return source(low, converted(low, part, layout.element))
+
+    def copy(bounded: Tensor, plain: Tensor | None) -> None:
         with low.storage.region():
-            copy_words(low, layout, given, same, buffer, wanted)
+            copy_words(low, layout, held(bounded), None if plain is None else held(plain), buffer, wanted)
 
-    def copy_view(plain: Tensor) -> None:
+    def copy_view(bounded: Tensor) -> None:
         assert found is not None
-        along_k = len(tensor.shape) - (1 if layout.is_left else 2)
-        ends = [low.b.constant(n) if d == along_k else end for d, (end, n) in enumerate(zip(wanted, tensor.shape, strict=True))]
-        copy(plain, read_at(low, tensor, found[0], ends))
+        copy(bounded, read_at(low, tensor, found[0], [low.b.constant(n) for n in tensor.shape]))
 
-    copy_from(low, tensor, found, wanted, copy_view, lambda whole: copy(whole, whole))
+    copy_from(low, tensor, found, wanted, copy_view, lambda whole: copy(whole, None))
     return Operand(view_of(low, buffer, layout.word), True)
 
 

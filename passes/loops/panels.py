@@ -19,19 +19,20 @@ _PART = 64  # bits of the widest element that a store with a stride takes
 _CHEAP = 4  # the cost up to which computing an operand line by line is worth no copy of its own
 
 
-def copy_panels(low: Lowering, layout: Layout, tensor: Tensor, inside: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
+def copy_panels(low: Lowering, layout: Layout, tensor: Tensor, plain: Tensor | None, buffer: Buffer, wanted: list[Emitted]) -> None:
     """Fill `buffer`, of words, with those that have any of the `wanted` first rows and columns of `tensor`.
 
-    inside: the same as `tensor` in the wanted steps along k, and anything elsewhere.
+    plain: the same in these, without conditions; it may not be read elsewhere. None where there is no such thing. Lines of a word behind
+    the wanted ones are anything, steps behind them zero.
     """
-    Panels(low, layout, tensor, inside, buffer, wanted).copy()
+    Panels(low, layout, tensor, plain, buffer, wanted).copy()
 
 
 class Panels:
     """One such copy."""
 
-    def __init__(self, low: Lowering, layout: Layout, tensor: Tensor, inside: Tensor, buffer: Buffer, wanted: list[Emitted]) -> None:
-        self.low, self.layout, self.tensor, self.inside, self.buffer = low, layout, tensor, inside, buffer
+    def __init__(self, low: Lowering, layout: Layout, tensor: Tensor, plain: Tensor | None, buffer: Buffer, wanted: list[Emitted]) -> None:
+        self.low, self.layout, self.tensor, self.plain, self.buffer = low, layout, tensor, plain, buffer
         self.lines, self.steps = (0, 1) if layout.is_left else (1, 0)  # dimensions
         self.wanted_lines, self.wanted_steps = wanted[self.lines], wanted[self.steps]
         self.bits = bits(tensor.element)
@@ -59,16 +60,28 @@ class Panels:
         low, b, layout = self.low, self.low.b, self.layout
         across, depth = layout.across, layout.depth
 
+        def part(tensor: Tensor, row: Emitted, panel: Emitted, number: Emitted, along: Coordinate) -> None:
+            value = b.broadcast(low.evaluate(tensor, self._at(Coordinate(row), along)), along.width)
+            word = self._word(panel, self._divided(along.start, depth))
+            self._store_steps(b.offset(word, b.mul(number, b.constant(depth)), layout.element), value)
+
+        def at(tensor: Tensor, row: Emitted, panel: Emitted, number: Emitted, k: Emitted) -> None:
+            part(tensor, row, panel, number, Coordinate(k, width))
+
         def line(panel: Emitted, number: Emitted) -> None:
-            row = Coordinate(b.add(b.mul(panel, b.constant(across)), number))
+            row = b.add(b.mul(panel, b.constant(across)), number)
+            if self.plain is None:
 
-            def part(along: Coordinate, carried: list[Emitted]) -> list[Emitted]:
-                value = b.broadcast(low.evaluate(self.tensor, self._at(row, along)), along.width)
-                word = self._word(panel, b.op("arith.shrui", b.i64, [along.start, b.constant(depth.bit_length() - 1)]))
-                self._store_steps(b.offset(word, b.mul(number, b.constant(depth)), layout.element), value)
-                return []
+                def masked(along: Coordinate, carried: list[Emitted]) -> list[Emitted]:
+                    part(self.tensor, row, panel, number, along)
+                    return []
 
-            low.nests.vector_loop(self.tensor.shape[self.steps], width, [], part, self.wanted_steps)
+                low.nests.vector_loop(self.tensor.shape[self.steps], width, [], masked, self.wanted_steps)
+                return
+            row = b.minimum(row, b.sub(self.wanted_lines, b.constant(1)))  # the last line in the place of those behind it
+            whole = b.mul(self._divided(self.wanted_steps, width), b.constant(width))
+            for tensor, begin, end in ((self.plain, b.constant(0), whole), (self.tensor, whole, self.wanted_steps)):
+                b.repeat(begin, end, width, functools.partial(at, tensor, row, panel, number))
 
         def panel(number: Emitted) -> None:
             b.repeat(b.constant(0), b.constant(across), 1, lambda inside: line(number, inside))
@@ -109,23 +122,34 @@ class Panels:
         low, b, layout = self.low, self.low.b, self.layout
         across, depth = layout.across, layout.depth
 
-        def step(tensor: Tensor, number: Emitted) -> None:
-            def word(lines: Coordinate, carried: list[Emitted]) -> list[Emitted]:
-                vectors = []
-                for i in range(depth):
-                    place = Coordinate(b.add(b.mul(number, b.constant(depth)), b.constant(i)))
-                    vectors.append(b.broadcast(low.evaluate(tensor, self._at(lines, place)), across))
-                panel = b.op("arith.shrui", b.i64, [lines.start, b.constant(across.bit_length() - 1)])
-                lanes = self._interleaved(vectors)
-                low.memory.contiguous_store(self._word(panel, number), lanes, None, b.element(lanes))
-                return []
+        def word(tensor: Tensor, number: Emitted, lines: Coordinate) -> None:
+            vectors = []
+            for i in range(depth):
+                place = Coordinate(b.add(b.mul(number, b.constant(depth)), b.constant(i)))
+                vectors.append(b.broadcast(low.evaluate(tensor, self._at(lines, place)), across))
+            lanes = self._interleaved(vectors)
+            low.memory.contiguous_store(self._word(self._divided(lines.start, across), number), lanes, None, b.element(lanes))
 
-            low.nests.vector_loop(self.tensor.shape[self.lines], across, [], word, self.wanted_lines)
+        def at(tensor: Tensor, number: Emitted, j: Emitted) -> None:
+            word(tensor, number, Coordinate(j, across))
+
+        def step(first: Tensor, number: Emitted) -> None:
+            if self.plain is None:
+
+                def masked(lines: Coordinate, carried: list[Emitted]) -> list[Emitted]:
+                    word(self.tensor, number, lines)
+                    return []
+
+                low.nests.vector_loop(self.tensor.shape[self.lines], across, [], masked, self.wanted_lines)
+                return
+            whole = b.mul(self._divided(self.wanted_lines, across), b.constant(across))
+            for tensor, begin, end in ((first, b.constant(0), whole), (self.tensor, whole, self.wanted_lines)):
+                b.repeat(begin, end, across, functools.partial(at, tensor, number))
 
         whole = b.constant(0)
-        if self.inside is not self.tensor:  # words without steps behind the wanted ones
+        if self.plain is not None:  # words without steps behind the wanted ones
             whole = self._divided(self.wanted_steps, depth)
-            b.repeat(b.constant(0), whole, 1, functools.partial(step, self.inside))
+            b.repeat(b.constant(0), whole, 1, functools.partial(step, self.plain))
         b.repeat(whole, self._words(self.wanted_steps, depth), 1, functools.partial(step, self.tensor))
 
     def _interleaved(self, vectors: list[Emitted]) -> Emitted:
