@@ -53,6 +53,12 @@ def _forms(place: str, name: str, *forms: str) -> dict[str, str]:
     return {name + functions[form][0]: f"{place}:{name.lstrip('_')}{functions[form][1]}" for form in forms}
 
 
+def _pool(name: str) -> dict[str, str]:
+    """Overloads of a pooling and its gradient."""
+    functions = {"": "", ".out": "_out", "_backward": "_backward", "_backward.grad_input": "_backward_out"}
+    return _at("convolution.pooling", {f"{name}{overload}": f"{name}{function}" for overload, function in functions.items()})
+
+
 _MATRICES, _VECTORS = "products.matrices", "products.vectors"
 _IN_FLOAT32 = "rounding of sums in float32; integers are exact"
 
@@ -163,6 +169,30 @@ OPERATORS: tuple[Operator, ...] = (
     Operator("addmv", "Products", _forms(_VECTORS, "addmv", "", "out", "_"), FLOATS + INTEGERS, "as mv, in one kernel", _IN_FLOAT32),
     Operator("dot", "Products", _forms(_VECTORS, "dot", "", "out"), FLOATS + INTEGERS, "a sum of vectors", _IN_FLOAT32),
     Operator("vdot", "Products", {"vdot": f"{_VECTORS}:dot", "vdot.out": f"{_VECTORS}:dot_out"}, FLOATS + INTEGERS, "as dot", _IN_FLOAT32),
+    Operator(
+        "convolution",
+        "Convolutions",
+        {
+            "convolution": "convolution.forward:convolution",
+            "convolution_backward": "convolution.backward:convolution_backward",
+        },
+        FLOATS,
+        "a product for each tap; single channels by a kernel of their own",
+        _IN_FLOAT32,
+    ),
+    Operator(
+        "thnn_conv2d",
+        "Convolutions",
+        {
+            "_slow_conv2d_forward": "convolution.forward:slow_conv2d",
+            "_slow_conv2d_backward.output_mask": "convolution.backward:slow_conv2d_backward",
+        },
+        FLOATS,
+        "as convolution",
+        _IN_FLOAT32,
+    ),
+    Operator("max_pool2d", "Convolutions", _pool("max_pool2d_with_indices"), FLOATS, "one kernel", _NONE),
+    Operator("avg_pool2d", "Convolutions", _pool("avg_pool2d"), FLOATS, "one kernel", _IN_FLOAT32),
     _reduction("sum", {"sum.dim_IntList": "sum_", "sum.IntList_out": "sum_out"}, _ALL, _SUMS),
     _reduction("mean", {"mean.dim": "mean", "mean.out": "mean_out"}, FLOATS, _SUMS),
     _reduction("prod", {"prod": "prod", "prod.dim_int": "prod_dim", "prod.int_out": "prod_dim_out"}, _ALL, _PRODUCTS),

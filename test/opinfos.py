@@ -26,10 +26,16 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "norm": ("linalg.vector_norm", "norm.fro", "norm.inf"),
     "log_sigmoid": ("nn.functional.logsigmoid",),
     "rsub": ("rsub", "__rsub__"),
+    "convolution": tuple(f"nn.functional.conv{kind}{dims}d" for kind in ("", "_transpose") for dims in (1, 2, 3)),
+    "max_pool2d": ("nn.functional.max_pool2d", "max_pool2d_with_indices_backward"),
 }
 
 #: Operators that no OpInfo describes, to the file whose tests do.
-DESCRIBED_ELSEWHERE: dict[str, str] = {"_int_mm": "test/ops/test_products.py", "global_avg_pool": "test/ops/test_reductions.py"}
+DESCRIBED_ELSEWHERE: dict[str, str] = {
+    "_int_mm": "test/ops/test_products.py",
+    "global_avg_pool": "test/ops/test_reductions.py",
+    "thnn_conv2d": "test/ops/test_convolution.py",
+}
 
 #: Operators to the largest error relative to float64 results, in units in the last place of the dtype, where the usual bounds do not hold.
 TOLERANCES: dict[str, dict[str, float]] = {}

@@ -1,0 +1,1 @@
+"""Convolutions in one to three dimensions, and pooling."""

@@ -1,0 +1,102 @@
+"""Gradients of convolutions.
+
+That by the image is a correlation of the outputs' gradient with mirrored weights, one for each residue of pixels by the stride. That by
+the weights multiplies the outputs' gradient and the pixels that each tap is of. A transposed convolution is the gradient
+of a convolution, so that image and outputs' gradient change places.
+"""
+
+from typing import Any
+
+import torch
+
+from triton_spacemit.ops.convolution import layouts
+from triton_spacemit.ops.convolution.blocks import gradient_blocks
+from triton_spacemit.ops.convolution.forward import (
+    DTYPES,
+    Arguments,
+    correlated,
+    gradient_of_image,
+    memory_format,
+    spread,
+    sums_of,
+)
+from triton_spacemit.ops.convolution.kernels import depthwise_weight_gradient, weight_gradient
+from triton_spacemit.ops.convolution.layouts import Correlation
+from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.operands import computed
+
+_WEIGHTS, _DEPTHWISE_WEIGHTS = Kernel(weight_gradient), Kernel(depthwise_weight_gradient)
+
+
+def _apart(correlation: Correlation, dy: torch.Tensor) -> torch.Tensor:
+    """The outputs' gradient (N, channels, D, H, W) as the correlation's results lie, with zeros between rows: (N, channels, elements)."""
+    n, channels = dy.shape[:2]
+    if correlation.dense:
+        return dy.reshape(n, channels, -1).contiguous()
+    result = dy.new_zeros(n, channels, correlation.out_plane)
+    correlation.pixels(result).copy_(dy)
+    return result
+
+
+def gradient_of_weight(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tensor, arguments: Any, groups: int) -> torch.Tensor:
+    """Of a convolution of `image` (N, C, D, H, W) whose outputs have the gradient `dy`; in the weights' shape, with D, H and W."""
+    correlation = layouts.forward(tuple(image.shape[2:]), weight.shape[2:], arguments.stride, arguments.padding, arguments.dilation)
+    y, x = _apart(correlation, dy), correlation.lay_out(image)
+    out = weight.new_empty(weight.shape)
+    n, m, channels, taps, count = image.shape[0], weight.shape[0] // groups, weight.shape[1], len(correlation.taps), correlation.count
+    sums = sums_of(weight.dtype)
+    starts = layouts.starts(correlation, channels)
+    (y_n, y_i, _), (x_n, x_c, _) = y.stride(), x.stride()
+    if channels == 1:
+        multiplier = weight.shape[0] // image.shape[1]
+        _DEPTHWISE_WEIGHTS((taps, weight.shape[0]), y, x, out, starts, n, count, multiplier, y_n, y_i, x_n, x_c, taps, SUM=sums, BLOCK=1024)
+        return out
+    k = channels * taps
+    blocks = gradient_blocks(m, k, count)
+    grid = (-(-m // blocks["BLOCK_M"]), -(-k // blocks["BLOCK_N"]), groups)
+    _WEIGHTS(grid, y, x, out, starts, n, m, k, count, y_n, y_i * m, y_i, x_n, x_c * channels, m * k, k, SUM=sums, **blocks)
+    return out
+
+
+def _image_gradient(dy: torch.Tensor, weight: torch.Tensor, arguments: Arguments, groups: int) -> torch.Tensor:
+    """By the image, (N, C, D, H, W)."""
+    stride, padding, dilation, sizes = arguments.stride, arguments.padding, arguments.dilation, arguments.sizes
+    if arguments.transposed:
+        correlation = layouts.forward(arguments.outputs, arguments.kernel, stride, padding, dilation)
+        return correlated(dy, weight, None, groups, correlation)
+    return gradient_of_image(dy, weight, None, groups, sizes, stride, padding, dilation)
+
+
+def convolution_backward(
+    dy: torch.Tensor, image: torch.Tensor, weight: torch.Tensor, bias_sizes: Any, stride: Any, padding: Any, dilation: Any,
+    transposed: bool, output_padding: Any, groups: int, output_mask: Any,
+) -> Any:  # fmt: skip
+    """The gradients by image, weights and bias that `output_mask` asks for."""
+    arguments = Arguments(image, weight, None, stride, padding, dilation, transposed, output_padding, groups)
+    if arguments.mistake or dy.shape != arguments.shape or dy.dtype is not image.dtype or not computed(DTYPES, dy, image, weight):
+        return NotImplemented
+    layout = memory_format(image, weight)
+    by_image, by_weight, by_bias = (None if not wanted else True for wanted in output_mask)
+    y, x, w = spread(dy), spread(image), spread(weight)
+    found: list[torch.Tensor | None] = [None, None, None]
+    if by_image:
+        dx = _image_gradient(y, w, arguments, groups) if dy.numel() else torch.zeros_like(x)
+        found[0] = dx.reshape(image.shape).contiguous(memory_format=layout)
+    if by_weight:
+        if dy.numel() == 0:
+            dw = torch.zeros_like(w)
+        else:
+            dw = gradient_of_weight(x, y, w, arguments, groups) if transposed else gradient_of_weight(y, x, w, arguments, groups)
+        found[1] = dw.reshape(weight.shape).contiguous(memory_format=layout)
+    if by_bias:
+        found[2] = dy.sum((0, *range(2, dy.dim())))
+    return tuple(found)
+
+
+def slow_conv2d_backward(
+    dy: torch.Tensor, image: torch.Tensor, weight: torch.Tensor, kernel_size: Any, stride: Any, padding: Any, output_mask: Any
+) -> Any:
+    """`convolution_backward` of a flat convolution without dilation."""
+    if tuple(weight.shape[2:]) != tuple(kernel_size):
+        return NotImplemented
+    return convolution_backward(dy, image, weight, None, stride, padding, (1, 1), False, (0, 0), 1, output_mask)

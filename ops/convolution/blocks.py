@@ -1,0 +1,33 @@
+"""The choice of blocks for convolutions and pooling."""
+
+import functools
+
+from triton_spacemit.dialect.chips import get_chip
+from triton_spacemit.ops.products.blocks import power_of_two
+from triton_spacemit.ops.tuning.tables import Config, loader, shape_class
+
+
+@functools.lru_cache(4096)
+def correlation_blocks(chip: str, dtype: str, images: int, m: int, k: int, count: int, threads: int) -> Config:
+    """For `correlate`: images and groups, channels of the output, channels and taps of the input, pixels."""
+    tuned = loader(chip).find("convolution", shape_class(dtype, {"b": images, "m": m, "k": k, "q": count}, threads))
+    if tuned is not None:
+        return tuned
+    rows, pixels = min(power_of_two(m), 256), min(power_of_two(count), 128)
+    while images * -(-m // rows) * -(-count // pixels) < 2 * threads and max(rows, pixels) > 32:
+        if rows > pixels:
+            rows //= 2
+        else:
+            pixels //= 2
+    return {"BLOCK_M": rows, "BLOCK_N": pixels, "BLOCK_K": min(power_of_two(k), 256)}
+
+
+def gradient_blocks(m: int, k: int, count: int) -> Config:
+    """For `weight_gradient`: channels of the output, channels and taps of the input, pixels."""
+    return {"BLOCK_M": min(power_of_two(m), 256), "BLOCK_N": min(power_of_two(k), 128), "BLOCK_K": min(power_of_two(count), 256)}
+
+
+def image_blocks(chip: str, rows: int, columns: int) -> dict[str, int]:
+    """Rows and columns of outputs in a block of one channel: about 16 vectors of float32."""
+    width = min(power_of_two(columns), 256)
+    return {"BLOCK_H": max(1, min(power_of_two(rows), 16 * get_chip(chip).lanes(32) // width)), "BLOCK_W": width}

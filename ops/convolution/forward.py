@@ -1,0 +1,171 @@
+"""Convolutions: products of the weights and of parts of images; of single channels by a kernel of their own."""
+
+from typing import Any
+
+import torch
+import triton.language as tl
+
+from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.ops.convolution import layouts
+from triton_spacemit.ops.convolution.blocks import correlation_blocks
+from triton_spacemit.ops.convolution.kernels import correlate, depthwise
+from triton_spacemit.ops.convolution.layouts import Correlation, Sizes, three
+from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.operands import computed
+from triton_spacemit.ops.products.blocks import power_of_two
+
+DTYPES = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
+NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in DTYPES}
+
+_MOST_TAPS = 121  # that a kernel has code for
+_DEPTHWISE_BLOCK = 4096
+
+_CORRELATE, _DEPTHWISE = Kernel(correlate), Kernel(depthwise)
+
+
+def sums_of(dtype: torch.dtype) -> Any:
+    return tl.float64 if dtype is torch.float64 else tl.float32
+
+
+class Arguments:
+    """A convolution's arguments as those of three dimensions. `mistake`: PyTorch has to refuse them."""
+
+    def __init__(
+        self, image: torch.Tensor, weight: torch.Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+        output_padding: Any, groups: int,
+    ) -> None:  # fmt: skip
+        self.mistake = True
+        dims = image.dim() - 2
+        if dims not in (1, 2, 3) or weight.dim() != image.dim() or any(len(v) not in (1, dims) for v in (stride, padding, dilation)):
+            return
+        self.dims, self.groups, self.transposed = dims, groups, transposed
+        self.stride, self.padding, self.dilation = three(stride, dims, 1), three(padding, dims, 0), three(dilation, dims, 1)
+        self.extra = three(output_padding, dims, 0) if transposed else (0, 0, 0)
+        self.sizes, self.kernel = three(image.shape[2:], dims, 1), three(weight.shape[2:], dims, 1)
+        n, c = image.shape[:2]
+        if groups <= 0 or min(self.stride + self.dilation + self.kernel) <= 0 or min(self.padding) < 0:
+            return
+        if transposed:
+            self.channels = weight.shape[1] * groups
+            each = zip(self.sizes, self.kernel, self.stride, self.padding, self.dilation, self.extra, strict=True)
+            self.outputs: Sizes = tuple((size - 1) * s - 2 * p + d * (k - 1) + e + 1 for size, k, s, p, d, e in each)
+            fits = weight.shape[0] == c and c % groups == 0
+            fits &= all(0 <= e < max(s, d) for e, s, d in zip(self.extra, self.stride, self.dilation, strict=True))
+        else:
+            self.channels = weight.shape[0]
+            self.outputs = layouts.output_sizes(self.sizes, self.kernel, self.stride, self.padding, self.dilation)
+            fits = weight.shape[1] * groups == c and self.channels % groups == 0
+        fits &= bias is None or (bias.dim() == 1 and bias.shape[0] == self.channels and bias.dtype is image.dtype)
+        fits &= c > 0 and self.channels > 0
+        self.shape = (n, self.channels, *self.outputs[3 - dims :])
+        self.mistake = not fits or min(self.outputs) <= 0 or image.dtype is not weight.dtype
+
+
+def memory_format(*tensors: torch.Tensor) -> torch.memory_format:
+    """That of a result: channels last where one of the tensors prefers that."""
+    for tensor in tensors:
+        if tensor.dim() in (4, 5):
+            last = torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d
+            if torch._prims_common.suggest_memory_format(tensor) is last:
+                return last
+    return torch.contiguous_format
+
+
+def spread(tensor: torch.Tensor) -> torch.Tensor:
+    """(N, C, ..) as (N, C, D, H, W)."""
+    return tensor.reshape(*tensor.shape[:2], *(1,) * (5 - tensor.dim()), *tensor.shape[2:]) if tensor.dim() < 5 else tensor
+
+
+def add_up(
+    laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlation, bias: torch.Tensor | None, result: torch.Tensor
+) -> None:
+    """`result` (N, groups x M, elements) from an image that is laid out, (N, channels, elements), and weights (groups, M, channels x taps).
+
+    Of channels by themselves by `depthwise`, of others by `correlate`.
+    """
+    groups, m, k = weight.shape
+    (n, channels, channel), count, sums = laid_out.shape, correlation.count, sums_of(weight.dtype)
+    out_n, out_i, _ = result.stride()
+    x_n = channels * channel
+    starts = layouts.starts(correlation, channels // groups)
+    if groups > 1 and channels == groups and 0 < k <= _MOST_TAPS:
+        block = min(power_of_two(count), _DEPTHWISE_BLOCK)
+        _DEPTHWISE(
+            (-(-count // block), n * groups * m), laid_out, weight, result, bias, starts, count, groups * m, m, x_n, channel, out_n, out_i,
+            BIAS=bias is not None, SUM=sums, TAPS=k, BLOCK=block,
+        )  # fmt: skip
+        return
+    blocks = correlation_blocks(active_target()[1], NAMES[weight.dtype], n * groups, m, k, count, knobs.num_threads)
+    grid = (-(-count // blocks["BLOCK_N"]), -(-m // blocks["BLOCK_M"]), n * groups)
+    strides = (x_n, channels // groups * channel, m * k, k, out_n, out_i * m, out_i)
+    arguments = (laid_out, weight, result, bias, starts, m, k, count, groups, *strides)
+    _CORRELATE(grid, *arguments, BIAS=bias is not None, SUM=sums, **blocks)
+
+
+def correlated(image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, groups: int, correlation: Correlation) -> torch.Tensor:
+    """The convolution of (N, C, D, H, W) by weights (channels, C / groups, D, H, W)."""
+    result = correlation.result(image, image.shape[0], weight.shape[0])
+    matrix = weight.reshape(groups, weight.shape[0] // groups, -1).contiguous()
+    add_up(correlation.lay_out(image), matrix, correlation, bias, result)
+    return correlation.pixels(result)
+
+
+def gradient_of_image(
+    dy: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    groups: int,
+    sizes: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+) -> torch.Tensor:
+    """Of a convolution with an image of the given sizes, from that of its outputs (N, channels, D, H, W); `bias` is added."""
+    kernel: Sizes = tuple(weight.shape[2:])
+    n, m = dy.shape[0], weight.shape[1]
+    residues = layouts.backward(tuple(dy.shape[2:]), sizes, kernel, stride, padding, dilation)
+    laid_out = residues[0].correlation.lay_out(dy)
+    mirrored = weight.reshape(groups, -1, m, weight[0, 0].numel()).transpose(1, 2)  # (groups, M, K, taps)
+    result = dy.new_empty(n, groups * m, *sizes)
+    for residue in residues:
+        correlation = residue.correlation
+        part = result[(..., *(slice(first, None, step) for first, step in zip(residue.first, stride, strict=True)))]
+        if part.numel() == 0:
+            continue
+        own = mirrored if len(residues) == 1 else mirrored[..., list(correlation.taps)]
+        found = correlation.result(dy, n, groups * m)
+        add_up(laid_out, own.reshape(groups, m, -1).contiguous(), correlation, bias, found)
+        ends = zip(residue.skipped, part.shape[2:], strict=True)
+        part.copy_(correlation.pixels(found)[(..., *(slice(skipped, skipped + size) for skipped, size in ends))])
+    return result
+
+
+def convolution(
+    image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Any, padding: Any, dilation: Any, transposed: bool,
+    output_padding: Any, groups: int,
+) -> Any:  # fmt: skip
+    """Of images (N, C, ..) of one to three dimensions; transposed, the gradient of such a convolution by its image."""
+    given = (image, weight) if bias is None else (image, weight, bias)
+    arguments = Arguments(image, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+    if arguments.mistake or not computed(DTYPES, *given):
+        return NotImplemented
+    layout = memory_format(image, weight)
+    if 0 in arguments.shape:
+        return image.new_empty(arguments.shape).contiguous(memory_format=layout)
+    x, w = spread(image), spread(weight)
+    if transposed:
+        found = gradient_of_image(x, w, bias, groups, arguments.outputs, arguments.stride, arguments.padding, arguments.dilation)
+    else:
+        correlation = layouts.forward(arguments.sizes, arguments.kernel, arguments.stride, arguments.padding, arguments.dilation)
+        found = correlated(x, w, bias, groups, correlation)
+    return found.reshape(arguments.shape).contiguous(memory_format=layout)
+
+
+def slow_conv2d(
+    image: torch.Tensor, weight: torch.Tensor, kernel_size: Any, bias: torch.Tensor | None = None, stride: Any = 1, padding: Any = 0
+) -> Any:
+    """`convolution` of flat images without dilation and groups."""
+    if image.dim() != 4 or weight.dim() != 4 or tuple(weight.shape[2:]) != tuple(kernel_size):
+        return NotImplemented
+    stride, padding = (values if isinstance(values, (list, tuple)) else (values,) for values in (stride, padding))
+    return convolution(image, weight, bias, stride, padding, (1,), False, (0,), 1)

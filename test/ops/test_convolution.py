@@ -1,0 +1,245 @@
+"""Convolutions and pooling beside PyTorch's in float64: strides, paddings, dilations, groups, layouts; gradients; mistakes."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from opinfos import Outcome
+
+from triton_spacemit import ops
+from triton_spacemit.ops.convolution import layouts
+
+ATEN = torch.ops.aten
+
+
+@pytest.fixture(autouse=True)
+def on_the_host(host):
+    pass
+
+
+def answered(name: str) -> int:
+    return sum(count for overload, count in ops.left_to_pytorch().items() if overload.startswith(name))
+
+
+#: Sizes of the image, channels, channels of the result, kernel, and what differs from 1 and 0.
+CASES: list[tuple[tuple[int, ...], int, int, tuple[int, ...], dict[str, Any]]] = [
+    ((8, 9), 3, 4, (3, 3), {"padding": 1}),
+    ((8, 9), 3, 4, (3, 2), {"stride": (2, 1), "padding": (1, 0)}),
+    ((11, 10), 4, 6, (3, 3), {"stride": 2, "padding": 1, "dilation": 2, "groups": 2}),
+    ((9, 9), 4, 6, (1, 1), {}),
+    ((9, 9), 4, 6, (1, 1), {"stride": 2}),
+    ((9, 9), 4, 6, (1, 1), {"padding": 1}),
+    ((8, 9), 3, 4, (3, 3), {"padding": 4}),
+    ((3, 3), 3, 4, (5, 5), {"padding": 1}),
+    ((7, 5), 3, 4, (2, 2), {"stride": 5}),
+    ((11, 10), 4, 4, (3, 3), {"stride": 2, "padding": 1, "groups": 4}),
+    ((11, 10), 4, 8, (3, 3), {"padding": 1, "dilation": 2, "groups": 4}),
+    ((11,), 4, 6, (3,), {"stride": 2, "padding": 2}),
+    ((11,), 4, 4, (3,), {"padding": 1, "groups": 4}),
+    ((5, 6, 7), 4, 6, (3, 2, 3), {"stride": (1, 2, 2), "padding": 1}),
+    ((9, 8), 4, 6, (3, 3), {"stride": 2, "padding": 1, "output_padding": 1, "transposed": True}),
+    ((9, 8), 4, 6, (3, 3), {"stride": 3, "padding": 2, "dilation": 2, "groups": 2, "transposed": True, "output_padding": (1, 2)}),
+    ((9,), 3, 4, (2,), {"stride": 4, "transposed": True}),
+    ((4, 5, 6), 2, 3, (2, 3, 3), {"stride": 2, "padding": 1, "transposed": True}),
+]
+
+
+def arguments(case: Any, dtype: torch.dtype, channels_last: bool = False) -> tuple[Any, ...]:
+    sizes, channels, results, kernel, options = case
+    torch.manual_seed(0)
+    groups = options.get("groups", 1)
+    shape = (channels, results // groups) if options.get("transposed") else (results, channels // groups)
+    image, weight = torch.randn(2, channels, *sizes).to(dtype), torch.randn(*shape, *kernel).to(dtype)
+    if channels_last:
+        image = image.contiguous(memory_format=torch.channels_last)
+
+    def each(name: str, otherwise: int) -> list[int]:
+        value = options.get(name, otherwise)
+        return list(value) if isinstance(value, tuple) else [value] * len(kernel)
+
+    rest = each("stride", 1), each("padding", 0), each("dilation", 1), options.get("transposed", False), each("output_padding", 0), groups
+    return image, weight, torch.randn(results).to(dtype), *rest
+
+
+def check(ours: torch.Tensor, theirs: torch.Tensor, terms: int) -> None:
+    """Against PyTorch's in float64: `terms` products of numbers about 1, in float32 or float64, and a rounding to the type."""
+    assert ours.shape == theirs.shape
+    eps = 2.0**-53 if ours.dtype == torch.float64 else 2.0**-24
+    tolerance = 8 * eps * terms + 2 * torch.finfo(ours.dtype).eps * theirs.abs()
+    assert ((ours.double() - theirs).abs() <= tolerance).all()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_convolutions_and_their_gradients(case):
+    image, weight, bias, *rest = arguments(case, torch.float64)
+    expected = torch.convolution(image, weight, bias, *rest)
+    dy = torch.randn_like(expected)
+    gradients = ATEN.convolution_backward(dy, image, weight, list(bias.shape), *rest, [True, True, True])
+    before = answered("convolution")
+    with ops.enabled("convolution"):
+        result = torch.convolution(image, weight, bias, *rest)
+        ours = ATEN.convolution_backward(dy, image, weight, list(bias.shape), *rest, [True, True, True])
+    assert answered("convolution") == before
+    assert result.stride() == expected.stride()
+    check(result, expected, weight.numel())
+    for our, their in zip(ours, gradients, strict=True):
+        check(our, their, dy.numel())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("number", [0, 9])
+def test_types(dtype, number):
+    image, weight, bias, *rest = arguments(CASES[number], dtype)
+    with ops.enabled("convolution"):
+        result = torch.convolution(image, weight, bias, *rest)
+    check(result, torch.convolution(image.double(), weight.double(), bias.double(), *rest), weight.numel() * 8)
+
+
+@pytest.mark.parametrize("number", [0, 3, 9])
+def test_channels_last(number):
+    image, weight, bias, *rest = arguments(CASES[number], torch.float64, channels_last=True)
+    expected = torch.convolution(image, weight, bias, *rest)
+    with ops.enabled("convolution"):
+        result = torch.convolution(image, weight, bias, *rest)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    check(result, expected, weight.numel())
+
+
+def test_what_is_not_a_number_stays_where_it_is():
+    """Nothing of the padding, or of results that nobody needs, reaches a pixel that it is not of."""
+    image, weight = torch.zeros(1, 1, 6, 6), torch.ones(1, 1, 3, 3)
+    image[0, 0, 2, 5] = float("nan")
+    with ops.enabled("convolution"):
+        result = torch.nn.functional.conv2d(image, weight, padding=1)
+    assert torch.equal(result.isnan(), torch.nn.functional.conv2d(image, weight, padding=1).isnan())
+    assert int(result.isnan().sum()) == 6
+
+
+def test_empty_batches():
+    image, weight = torch.randn(0, 3, 8, 8, requires_grad=True), torch.randn(4, 3, 3, 3, requires_grad=True)
+    with ops.enabled("convolution"):
+        result = torch.nn.functional.conv2d(image, weight)
+        result.sum().backward()
+    assert result.shape == (0, 4, 6, 6)
+    assert image.grad.shape == image.shape
+    assert torch.equal(weight.grad, torch.zeros_like(weight))
+
+
+def test_thnn_conv2d():
+    image, weight, bias, *_ = arguments(CASES[0], torch.float64)
+    expected = ATEN._slow_conv2d_forward(image, weight, [3, 3], bias, [2, 2], [1, 1])
+    dy = torch.randn_like(expected)
+    gradients = ATEN._slow_conv2d_backward.output_mask(dy, image, weight, [3, 3], [2, 2], [1, 1], [True, True, True])
+    with ops.enabled("thnn_conv2d"):
+        check(ATEN._slow_conv2d_forward(image, weight, [3, 3], bias, [2, 2], [1, 1]), expected, weight.numel())
+        ours = ATEN._slow_conv2d_backward.output_mask(dy, image, weight, [3, 3], [2, 2], [1, 1], [True, True, True])
+    for our, their in zip(ours, gradients, strict=True):
+        check(our, their, dy.numel())
+    assert answered("_slow_conv2d") == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, w: torch.nn.functional.conv2d(x, w[:, :2]),
+        lambda x, w: torch.nn.functional.conv2d(x, w, torch.zeros(3)),
+        lambda x, w: torch.nn.functional.conv2d(x, w.double()),
+        lambda x, w: torch.nn.functional.conv2d(x[..., :2], w),
+        lambda x, w: torch.nn.functional.conv2d(x, w, stride=0),
+        lambda x, w: torch.nn.functional.conv2d(x, w, padding=-1),
+        lambda x, w: torch.nn.functional.conv2d(x, w, groups=2),
+        lambda x, w: torch.nn.functional.max_pool2d(x, 3, padding=2),
+        lambda x, w: torch.nn.functional.avg_pool2d(x, 20),
+        lambda x, w: torch.nn.functional.avg_pool2d(x, 2, divisor_override=0),
+    ],
+)
+def test_mistakes_raise_what_pytorch_raises(call):
+    x, w = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3)
+    eager = Outcome.of(call, x, w).error
+    with ops.enabled("convolution", "max_pool2d", "avg_pool2d"):
+        ours = Outcome.of(call, x, w).error
+    assert eager is not None
+    assert type(ours) is type(eager)
+    assert str(ours) == str(eager)
+
+
+POOLS = [
+    {"kernel_size": 3, "stride": 2, "padding": 1},
+    {"kernel_size": (3, 2), "stride": (1, 3)},
+    {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
+    {"kernel_size": 2, "stride": 3, "ceil_mode": True},
+]
+
+
+@pytest.mark.parametrize("options", POOLS, ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_pooling(options, layout):
+    torch.manual_seed(0)
+    x = torch.randint(0, 4, (2, 3, 11, 10)).double().contiguous(memory_format=layout)  # many are equal
+    x[0, 0, 3:5, 3:6] = float("nan")
+    x[1, 1] = -float("inf")
+    calls = [
+        lambda x: torch.nn.functional.max_pool2d(x, **options, return_indices=True),
+        lambda x: torch.nn.functional.avg_pool2d(x, **options),
+        lambda x: torch.nn.functional.avg_pool2d(x, **options, count_include_pad=False),
+        lambda x: torch.nn.functional.avg_pool2d(x, **options, divisor_override=7),
+    ]
+    if "ceil_mode" not in options:
+        calls.append(lambda x: torch.nn.functional.max_pool2d(x, **options, dilation=2, return_indices=True))
+    before = answered("max_pool2d"), answered("avg_pool2d")
+    for call in calls:
+
+        def run(call: Any = call) -> list[torch.Tensor]:
+            own = x.clone().requires_grad_()
+            results = call(own)
+            results = list(results) if isinstance(results, tuple) else [results]
+            weights = torch.arange(results[0].numel(), dtype=torch.float64).reshape(results[0].shape)
+            return [*results, *torch.autograd.grad(results[0], own, weights)]
+
+        eager = run()
+        with ops.enabled("max_pool2d", "avg_pool2d"):
+            ours = run()
+        for our, their in zip(ours, eager, strict=True):
+            assert our.stride() == their.stride()
+            torch.testing.assert_close(our, their, equal_nan=True, rtol=1e-12, atol=1e-12)
+    assert (answered("max_pool2d"), answered("avg_pool2d")) == before
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_every_pixel_of_a_gradient_is_of_one_residue(stride):
+    sizes, kernel, padding, dilation = (1, 10, 7), (1, 3, 2), (0, 2, 1), (1, 2, 1)
+    strides = (1, stride, stride)
+    outputs = layouts.output_sizes(sizes, kernel, strides, padding, dilation)
+    count = torch.zeros(sizes)
+    taps: list[int] = []
+    for residue in layouts.backward(outputs, sizes, kernel, strides, padding, dilation):
+        count[tuple(slice(first, None, step) for first, step in zip(residue.first, strides, strict=True))] += 1
+        taps += residue.correlation.taps
+    assert torch.equal(count, torch.ones(sizes))
+    assert sorted(taps) == list(range(6))
+
+
+def test_layouts_read_no_further_than_they_reach():
+    for size, kernel, stride, padding, dilation in itertools.product((5, 8), (1, 2, 3), (1, 2, 4), (0, 1, 3), (1, 2)):
+        given = (size, size + 1, size + 2), (kernel,) * 3, (stride,) * 3, (padding,) * 3, (dilation,) * 3
+        outputs = layouts.output_sizes(*given)
+        if min(outputs) <= 0:
+            continue
+        found = [layouts.forward(*given), *(residue.correlation for residue in layouts.backward(outputs, *given))]
+        for correlation in found:
+            assert max(correlation.offsets, default=0) + correlation.count <= correlation.channel
+            assert min(correlation.offsets, default=0) >= 0
+
+
+@pytest.mark.qemu
+def test_on_an_emulated_x60(x60):
+    for number in (0, 2, 9):
+        image, weight, bias, *rest = arguments(CASES[number], torch.float32)
+        expected = torch.convolution(image.double(), weight.double(), bias.double(), *rest)
+        with ops.enabled("convolution", "max_pool2d"):
+            check(torch.convolution(image, weight, bias, *rest), expected, weight.numel())
+    small = torch.randn(1, 2, 6, 6)
+    expected = torch.nn.functional.max_pool2d(small, 2)
+    with ops.enabled("max_pool2d"):
+        assert torch.equal(torch.nn.functional.max_pool2d(small, 2), expected)
