@@ -33,7 +33,12 @@ def implementation_of(place: str) -> Callable[..., Any]:
 
 def _with_pytorch_behind(overload: str, implementation: Callable[..., Any]) -> Callable[..., Any]:
     """`implementation`, and PyTorch's own kernel where that answers `NotImplemented`."""
-    call_pytorch = functools.partial(get_kernel(f"aten::{overload}", "CPU").call_boxed, _CPU)
+    try:
+        kernel = get_kernel(f"aten::{overload}", "CPU")
+    except RuntimeError:
+        # The backward of what PyTorch composes of other operators on the CPU: only ours is ever called.
+        return implementation
+    call_pytorch = functools.partial(kernel.call_boxed, _CPU)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         result = implementation(*args, **kwargs)

@@ -73,6 +73,10 @@ def _softmax(name: str, overload: str) -> Operator:
     return Operator(name, "Softmax", _at("reductions.softmax", functions), FLOATS, "one block a row; long rows in two passes", _SUMS)
 
 
+def _norm(name: str, functions: Mapping[str, str]) -> Operator:
+    return Operator(name, "Normalisations", _at("reductions.norms", functions), FLOATS, "one kernel for all normalisations", _SUMS)
+
+
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         "nll_loss",
@@ -267,6 +271,23 @@ OPERATORS: tuple[Operator, ...] = (
     _reduction("argmin", {"argmin": "argmin", "argmin.out": "argmin_out"}, (*FLOATS, *INTEGERS), _NONE, "extrema"),
     _softmax("softmax", "_softmax"),
     _softmax("log_softmax", "_log_softmax"),
+    _norm("layer_norm", {"native_layer_norm": "layer_norm", "native_layer_norm_backward": "layer_norm_backward"}),
+    _norm("rms_norm", {"_fused_rms_norm": "rms_norm", "_fused_rms_norm_backward": "rms_norm_backward"}),
+    _norm("group_norm", {"native_group_norm": "group_norm", "native_group_norm_backward": "group_norm_backward"}),
+    _norm(
+        "batch_norm",
+        {
+            "native_batch_norm": "batch_norm",
+            "native_batch_norm.out": "batch_norm_out",
+            "native_batch_norm_backward": "batch_norm_backward",
+            "_native_batch_norm_legit": "batch_norm",
+            "_native_batch_norm_legit.out": "batch_norm_out",
+            "_native_batch_norm_legit.no_stats": "batch_norm_no_stats",
+            "_native_batch_norm_legit.no_stats_out": "batch_norm_no_stats_out",
+            "_batch_norm_with_update": "batch_norm_with_update",
+            "batch_norm_backward": "batch_norm_backward_with_reserve",
+        },
+    ),
     Operator(
         "log_sigmoid",
         "Element-wise",

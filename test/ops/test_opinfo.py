@@ -4,6 +4,7 @@
 bfloat16, and a few samples of each.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -91,14 +92,16 @@ def test_out(subject, host):
             assert_same(subject.operator, Outcome(ours), Outcome(theirs), computed=result.dtype)
 
 
-def _gradients(subject: Subject, sample: Any, run: Callable[..., Outcome]) -> Outcome:
+def _gradients(subject: Subject, arguments: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[..., Outcome]) -> Outcome:
     """Of a weighted sum of all results with respect to all inputs that ask for it."""
 
     def compute() -> Any:
-        results = [result for result in tensors(subject.info.op(sample.input, *sample.args, **sample.kwargs)) if result.requires_grad]
+        results = [result for result in tensors(subject.info.op(*arguments, **kwargs)) if result.requires_grad]
         generator = torch.Generator().manual_seed(1)
-        weights = [torch.randn(result.shape, generator=generator, dtype=result.dtype) for result in results]
-        inputs = [tensor for tensor in tensors(sample.input, sample.args, sample.kwargs) if tensor.requires_grad]
+        # The same numbers for float32 and float64.
+        wide = torch.complex64 if subject.dtype.is_complex else torch.float32
+        weights = [torch.randn(result.shape, generator=generator, dtype=wide).to(result.dtype) for result in results]
+        inputs = [tensor for tensor in tensors(arguments, kwargs) if tensor.requires_grad]
         return torch.autograd.grad(results, inputs, weights, allow_unused=True) if results else ()
 
     return run(compute)
@@ -107,8 +110,10 @@ def _gradients(subject: Subject, sample: Any, run: Callable[..., Outcome]) -> Ou
 @pytest.mark.parametrize("subject", subjects(_FEW, which=lambda info, dtype: dtype in info.supported_backward_dtypes("cpu")))
 def test_gradients(subject, host):
     for sample in subject.samples(requires_grad=True):
-        ours = _gradients(subject, sample, lambda compute: run_here(subject.operator, compute))
-        assert_same(subject.operator, ours, _gradients(subject, sample, Outcome.of))
+        call = ((sample.input, *sample.args), sample.kwargs)
+        ours = _gradients(subject, *call, lambda compute: run_here(subject.operator, compute))
+        exact = functools.partial(_gradients, subject, *in_float64(call), Outcome.of)
+        assert_same(subject.operator, ours, _gradients(subject, *call, Outcome.of), exact)
 
 
 @pytest.mark.parametrize("subject", subjects(1, which=lambda info, dtype: info.error_inputs_func is not None))

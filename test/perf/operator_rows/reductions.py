@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from perf.operator_rows.row import Row
+from torch.nn import functional
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -27,6 +28,20 @@ def _backward(operator: str, shape: Sequence[int], what: str, call: Callable[...
         return torch.autograd.grad(call(*inputs), inputs, grad)
 
     return Row(operator, f"{_shape(shape)} {what}, forward and backward".strip(), gradients, make, tolerance=1e-3)
+
+
+def _with_weights(
+    operator: str,
+    shape: Sequence[int],
+    what: str,
+    call: Callable[..., Any],
+    weights: Sequence[Sequence[int]],
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Row:
+    def make() -> tuple[Any, ...]:
+        return torch.randn(*shape).contiguous(memory_format=memory_format), *(torch.randn(*one) for one in weights)
+
+    return Row(operator, f"{_shape(shape)} {what}".strip(), call, make, tolerance=1e-4)
 
 
 def _reductions() -> list[Row]:
@@ -54,4 +69,31 @@ def _softmaxes() -> list[Row]:
     return rows
 
 
-ROWS = [*_reductions(), *_softmaxes()]
+def _norms() -> list[Row]:
+    rows = []
+    for name, parameters in (("layer_norm", 2), ("rms_norm", 1)):
+        call = getattr(functional, name)
+        for shape in ((2048, 768), (1576, 1027)):
+            weights = [shape[1:]] * parameters
+            rows.append(_with_weights(name, shape, "", lambda x, *w, call=call: call(x, x.shape[1:], *w), weights))
+            rows.append(_backward(name, shape, "", lambda x, *w, call=call: call(x, x.shape[1:], *w), weights))
+    for shape in ((16, 64, 56, 56), (32, 512, 7, 7)):
+        weights = [shape[1:2]] * 2
+        rows.append(_with_weights("group_norm", shape, "", lambda x, *w: functional.group_norm(x, 32, *w), weights))
+        rows.append(_backward("group_norm", shape, "", lambda x, *w: functional.group_norm(x, 32, *w), weights))
+        for what, memory_format in (("", torch.contiguous_format), ("channels last", torch.channels_last)):
+
+            def train(x: torch.Tensor, *w: torch.Tensor, memory_format: torch.memory_format = memory_format) -> Any:
+                return functional.batch_norm(x.contiguous(memory_format=memory_format), None, None, *w, training=True)
+
+            rows.append(_with_weights("batch_norm", shape, f"{what} training".strip(), train, weights, memory_format))
+            rows.append(_backward("batch_norm", shape, what, train, weights))
+
+        def evaluate(x: torch.Tensor, *w: torch.Tensor) -> Any:
+            return functional.batch_norm(x, w[0], w[1].abs(), *w)
+
+        rows.append(_with_weights("batch_norm", shape, "evaluation", evaluate, weights))
+    return rows
+
+
+ROWS = [*_norms(), *_reductions(), *_softmaxes()]

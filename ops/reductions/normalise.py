@@ -1,0 +1,331 @@
+"""The kernels of all normalisations: layer, RMS, group and batch norm, forward and backward.
+
+Each divides elements into groups, brings every group to mean 0 and variance 1 (RMS norm: to mean square 1), and applies weights. What a
+group is, where its elements lie and which weight belongs to an element is a `Layout`. Means and variances are those of blocks, merged in
+float64 as in Chan, Golub and LeVeque (1979); the elements of a group are read twice, the second time from a cache where they fit one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.reductions.blocks import power_of_four, power_of_four_within
+from triton_spacemit.ops.reductions.kernel import reduce
+from triton_spacemit.ops.reductions.kinds import SUM
+from triton_spacemit.ops.registry import FLOATS
+
+DTYPES = frozenset(getattr(torch, name) for name in FLOATS)
+_NARROW = frozenset({torch.float16, torch.bfloat16})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where elements lie: x[outer group, group, outer, inner] with strides in elements; `out` lies alike.
+
+    weight: what a weight belongs to, "element" (each inner index), "group", or "outer" (each outer index of each group).
+    """
+
+    outer_groups: int
+    groups: int
+    outer: int
+    inner: int
+    outer_group_stride: int
+    group_stride: int
+    outer_stride: int
+    inner_stride: int
+    weight: str
+
+    @property
+    def count(self) -> int:
+        """The elements of a group."""
+        return self.outer * self.inner
+
+    def blocks(self) -> dict[str, Any]:
+        """How many groups are a block, of how many elements each, along which axis: neighbours in memory lie along the last."""
+        if self.group_stride < self.inner_stride and self.groups > 1:
+            return {
+                "GROUPS": min(power_of_four(self.groups), 16 if self.groups < 256 else 64),
+                "INNER": min(power_of_four(self.inner), 256),
+                "AXIS": 0,
+            }
+        inner = min(power_of_four(self.inner), 4096)
+        return {"GROUPS": min(power_of_four_within(self.groups), max(1024 // inner, 1), 16), "INNER": inner, "AXIS": 1}
+
+
+@triton.jit
+def _weights(weight, group, groups, i, outer, j, inner, WEIGHT: tl.constexpr, AXIS: tl.constexpr, WIDE: tl.constexpr):
+    """The weights of a block, to be broadcast over it."""
+    if WEIGHT == "element":
+        return tl.expand_dims(tl.load(weight + j, j < inner, 0), 1 - AXIS).to(WIDE)
+    elif WEIGHT == "group":
+        return tl.expand_dims(tl.load(weight + group, group < groups, 0), AXIS).to(WIDE)
+    else:
+        return tl.expand_dims(tl.load(weight + group * outer + i, group < groups, 0), AXIS).to(WIDE)
+
+
+@triton.jit
+def _moments(
+    x, start, group, groups, outer, inner, outer_stride, inner_stride,
+    RMS: tl.constexpr, WIDE: tl.constexpr, AXIS: tl.constexpr, GROUPS: tl.constexpr, INNER: tl.constexpr,
+):  # fmt: skip
+    """Mean and variance of each group, float64; RMS: 0 and the mean square."""
+    seen = tl.zeros((GROUPS,), tl.float64)
+    mean = tl.zeros((GROUPS,), tl.float64)
+    squares = tl.zeros((GROUPS,), tl.float64)
+    for i in range(outer):
+        for first in range(0, inner, INNER):
+            j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
+            valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
+            place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+            block = tl.load(x + place, valid, 0).to(WIDE)
+            count = tl.minimum(inner - first, INNER)
+            if RMS:
+                squares += tl.sum(block * block, AXIS).to(tl.float64)
+            else:
+                block_mean = tl.sum(block, AXIS) / count.to(WIDE)
+                distance = tl.where(valid, block - tl.expand_dims(block_mean, AXIS), 0)
+                block_squares = tl.sum(distance * distance, AXIS)
+                share = count / (seen + count)
+                between = block_mean.to(tl.float64) - mean
+                squares += block_squares.to(tl.float64) + between * between * seen * share
+                mean += between * share
+                seen += count
+    return mean, squares / (tl.cast(outer, tl.int64) * inner)
+
+
+@triton.jit
+def _forward(
+    x, out, weight, bias, mean, rstd, running_mean, running_var, momentum,
+    groups, outer, inner, outer_group_stride, group_stride, outer_stride, inner_stride, moments_outer, moments_inner,
+    EPS: tl.constexpr, RMS: tl.constexpr, GIVEN: tl.constexpr, WEIGHT: tl.constexpr, WIDE: tl.constexpr,
+    AXIS: tl.constexpr, GROUPS: tl.constexpr, INNER: tl.constexpr,
+):  # fmt: skip
+    """`GROUPS` groups: program (block of groups, outer group). GIVEN: with mean and variance as they run, else with their own."""
+    group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)
+    number = tl.program_id(1).to(tl.int64) * groups + group
+    start = tl.program_id(1).to(tl.int64) * outer_group_stride + tl.expand_dims(group, AXIS) * group_stride
+    if GIVEN:
+        shift = tl.load(running_mean + group, group < groups, 0).to(WIDE)
+        scale = 1 / tl.sqrt(tl.load(running_var + group, group < groups, 0).to(WIDE) + EPS)
+    else:
+        shift, variance = _moments(
+            x, start, group, groups, moments_outer, moments_inner, outer_stride, inner_stride, RMS, WIDE, AXIS, GROUPS, INNER
+        )
+        scale = 1 / tl.sqrt(variance + EPS)
+        if mean is not None:
+            tl.store(mean + number, shift, group < groups)
+        if rstd is not None:
+            tl.store(rstd + number, scale, group < groups)
+        if running_mean is not None:
+            old = tl.load(running_mean + group, group < groups, 0).to(tl.float64)
+            tl.store(running_mean + group, old + (shift - old) * momentum, group < groups)
+        if running_var is not None:
+            count = tl.cast(outer, tl.int64) * inner
+            old = tl.load(running_var + group, group < groups, 0).to(tl.float64)
+            tl.store(running_var + group, old * (1 - momentum) + variance * count / (count - 1) * momentum, group < groups)
+        shift = shift.to(WIDE)
+        scale = scale.to(WIDE)
+    for i in range(outer):
+        for first in range(0, inner, INNER):
+            j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
+            valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
+            place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+            block = tl.load(x + place, valid, 0).to(WIDE)
+            if not RMS:
+                block -= tl.expand_dims(shift, AXIS)
+            block *= tl.expand_dims(scale, AXIS)
+            if weight is not None:
+                block *= _weights(weight, group, groups, i, outer, j, inner, WEIGHT, AXIS, WIDE)
+            if bias is not None:
+                block += _weights(bias, group, groups, i, outer, j, inner, WEIGHT, AXIS, WIDE)
+            tl.store(out + place, block, valid)
+
+
+@triton.jit
+def _backward(
+    grad, x, weight, mean, rstd, out, weight_sums, bias_sums,
+    groups, outer, inner, outer_group_stride, group_stride, outer_stride, inner_stride, groups_each,
+    EPS: tl.constexpr, RMS: tl.constexpr, GIVEN: tl.constexpr, WEIGHT: tl.constexpr, WIDE: tl.constexpr,
+    AXIS: tl.constexpr, GROUPS: tl.constexpr, INNER: tl.constexpr,
+):  # fmt: skip
+    """Gradients of `groups_each` groups, `GROUPS` at a time: program (share of groups, outer group).
+
+    weight_sums and bias_sums are the sums of gradients that belong to a weight: [outer group, group, outer] of "outer", [group] of "group",
+    and of "element" [program, inner], which is 0 at first. GIVEN: mean and rstd are constants, rstd a variance.
+    """
+    count = tl.cast(outer, tl.int64) * inner
+    last_group = tl.minimum(tl.cast(tl.program_id(0) + 1, tl.int64) * groups_each, groups)
+    for first_group in range(tl.program_id(0).to(tl.int64) * groups_each, last_group, GROUPS):
+        group = first_group + tl.arange(0, GROUPS)
+        number = tl.program_id(1).to(tl.int64) * groups + group
+        start = tl.program_id(1).to(tl.int64) * outer_group_stride + tl.expand_dims(group, AXIS) * group_stride
+        scale = tl.load(rstd + number, group < groups, 0).to(WIDE)
+        if GIVEN:
+            scale = 1 / tl.sqrt(scale + EPS)
+        shift = tl.zeros((GROUPS,), WIDE)
+        if not RMS:
+            shift = tl.load(mean + number, group < groups, 0).to(WIDE)
+        sums = tl.zeros((GROUPS,), WIDE)
+        products = tl.zeros((GROUPS,), WIDE)
+        for i in range(outer):
+            part = tl.zeros((GROUPS,), WIDE)
+            products_part = tl.zeros((GROUPS,), WIDE)
+            for first in range(0, inner, INNER):
+                j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
+                valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
+                place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+                g = tl.load(grad + place, valid, 0).to(WIDE)
+                if WEIGHT == "element" and weight is not None:
+                    g *= _weights(weight, group, groups, i, outer, j, inner, WEIGHT, AXIS, WIDE)
+                part += tl.sum(g, AXIS)
+                distance = tl.load(x + place, valid, 0).to(WIDE) - tl.expand_dims(shift, AXIS)
+                products_part += tl.sum(g * distance, AXIS)
+            products_part *= scale
+            if WEIGHT == "outer":
+                if weight_sums is not None:
+                    tl.store(weight_sums + number * outer + i, products_part, group < groups)
+                if bias_sums is not None:
+                    tl.store(bias_sums + number * outer + i, part, group < groups)
+                if weight is not None:
+                    channel = tl.load(weight + group * outer + i, group < groups, 0).to(WIDE)
+                    part *= channel
+                    products_part *= channel
+            sums += part
+            products += products_part
+        if WEIGHT == "group":
+            if weight_sums is not None:
+                tl.store(weight_sums + group, products, group < groups)
+            if bias_sums is not None:
+                tl.store(bias_sums + group, sums, group < groups)
+        if GIVEN or RMS:
+            sums = tl.zeros((GROUPS,), WIDE)
+        if GIVEN:
+            products = tl.zeros((GROUPS,), WIDE)
+        factor = scale
+        if WEIGHT == "group" and weight is not None:
+            # The sums are of gradients without the weight of the group.
+            factor *= tl.load(weight + group, group < groups, 0).to(WIDE)
+        sums /= count.to(WIDE)
+        products *= scale / count.to(WIDE)
+        for i in range(outer):
+            for first in range(0, inner, INNER):
+                j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
+                valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
+                place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+                g = tl.load(grad + place, valid, 0).to(WIDE)
+                distance = tl.load(x + place, valid, 0).to(WIDE) - tl.expand_dims(shift, AXIS)
+                if WEIGHT == "element":
+                    own = tl.program_id(0).to(tl.int64) * inner + j
+                    if weight_sums is not None:
+                        total = tl.load(weight_sums + own, j < inner, 0) + tl.sum(g * (distance * tl.expand_dims(scale, AXIS)), 1 - AXIS)
+                        tl.store(weight_sums + own, total, j < inner)
+                    if bias_sums is not None:
+                        tl.store(bias_sums + own, tl.load(bias_sums + own, j < inner, 0) + tl.sum(g, 1 - AXIS), j < inner)
+                if out is not None:
+                    if WEIGHT != "group" and weight is not None:
+                        g *= _weights(weight, group, groups, i, outer, j, inner, WEIGHT, AXIS, WIDE)
+                    g -= tl.expand_dims(sums, AXIS) + distance * tl.expand_dims(products, AXIS)
+                    tl.store(out + place, g * tl.expand_dims(factor, AXIS), valid)
+
+
+_FORWARD, _BACKWARD = Kernel(_forward), Kernel(_backward)
+
+
+def _wide(x: torch.Tensor) -> tl.dtype:
+    return tl.float64 if x.dtype is torch.float64 else tl.float32
+
+
+def parameter_dtype(x: torch.Tensor, *parameters: torch.Tensor | None) -> torch.dtype | None:
+    """The dtype of weights and statistics: x's, or float32 beside narrower floats; None where PyTorch raises."""
+    if x.dtype not in DTYPES or not x.is_cpu:
+        return None
+    found = {parameter.dtype for parameter in parameters if parameter is not None} or {x.dtype}
+    if len(found) > 1 or not all(parameter is None or parameter.is_cpu for parameter in parameters):
+        return None
+    (dtype,) = found
+    return dtype if dtype is x.dtype or dtype is torch.float32 and x.dtype in _NARROW else None
+
+
+def contiguous(*tensors: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+    """The tensors that there are, contiguous."""
+    return tuple(None if tensor is None else tensor.contiguous() for tensor in tensors)
+
+
+def normalise(
+    layout: Layout,
+    x: torch.Tensor,
+    out: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    eps: float,
+    mean: torch.Tensor | None = None,
+    rstd: torch.Tensor | None = None,
+    running: tuple[torch.Tensor | None, torch.Tensor | None] = (None, None),
+    momentum: float = 0.0,
+    given: bool = False,
+    rms: bool = False,
+) -> None:
+    """Write the normalised elements, and mean and rstd of each group, into tensors of those layouts; move running statistics on.
+
+    given: with the running statistics in place of the groups' own.
+    """
+    blocks = layout.blocks()
+    groups, outer, inner = layout.groups, layout.outer, layout.inner
+    one_row = layout.outer_stride == inner * layout.inner_stride and blocks["AXIS"] == 1
+    _FORWARD(
+        (-(-groups // blocks["GROUPS"]), layout.outer_groups),
+        x, out, *contiguous(weight, bias), mean, rstd, *running, float(momentum),
+        groups, outer, inner, layout.outer_group_stride, layout.group_stride, layout.outer_stride, layout.inner_stride,
+        1 if one_row else outer, layout.count if one_row else inner,
+        EPS=eps, RMS=rms, GIVEN=given, WEIGHT=layout.weight, WIDE=_wide(x), **blocks,
+    )  # fmt: skip
+
+
+def gradients(
+    layout: Layout,
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor | None,
+    mean: torch.Tensor | None,
+    rstd: torch.Tensor,
+    wanted: Sequence[bool],
+    weight_shape: Sequence[int],
+    weight_dtype: torch.dtype,
+    eps: float = 0.0,
+    given: bool = False,
+    rms: bool = False,
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """The wanted gradients: of x, which lies as x does, of weight and of bias. given: mean and rstd are constants, rstd a variance."""
+    blocks = layout.blocks()
+    groups, inner = layout.groups, layout.inner
+    programs = -(-groups // blocks["GROUPS"])
+    if layout.weight == "element":
+        programs = min(programs, 4 * knobs.num_threads)
+    each = -(-groups // (programs * blocks["GROUPS"])) * blocks["GROUPS"]
+    programs = -(-groups // each)
+    wide = torch.float64 if x.dtype is torch.float64 else torch.float32
+    out = torch.empty_like(x) if wanted[0] else None
+    shape = {"element": (programs, inner), "group": (1, groups), "outer": (layout.outer_groups, groups * layout.outer)}[layout.weight]
+    make = torch.zeros if layout.weight == "element" else torch.empty
+    weight_sums, bias_sums = (make(shape, dtype=wide) if want else None for want in wanted[1:])
+    _BACKWARD(
+        (programs, layout.outer_groups),
+        grad, x, *contiguous(weight, mean, rstd), out, weight_sums, bias_sums,
+        groups, layout.outer, inner, layout.outer_group_stride, layout.group_stride, layout.outer_stride, layout.inner_stride, each,
+        EPS=eps, RMS=rms, GIVEN=given, WEIGHT=layout.weight, WIDE=_wide(x), **blocks,
+    )  # fmt: skip
+
+    def total(sums: torch.Tensor | None) -> torch.Tensor | None:
+        if sums is None:
+            return None
+        result = sums.new_empty(weight_shape, dtype=weight_dtype)
+        reduce(SUM, sums, (0,), result)
+        return result
+
+    return out, total(weight_sums), total(bias_sums)

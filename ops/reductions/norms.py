@@ -1,0 +1,326 @@
+"""Layer, RMS, group and batch norm of PyTorch: which elements are a group, and which statistics are kept."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from triton_spacemit.ops.operands import into
+from triton_spacemit.ops.reductions.normalise import Layout, gradients, normalise, parameter_dtype
+
+Parameter = torch.Tensor | None
+
+
+def _rows(x: torch.Tensor, normalized_shape: Sequence[int]) -> Layout:
+    inner = math.prod(normalized_shape)
+    return Layout(1, x.numel() // max(inner, 1), 1, inner, 0, inner, inner, 1, "element")
+
+
+def _fits(x: torch.Tensor, normalized_shape: Sequence[int], *parameters: Parameter) -> bool:
+    shape = tuple(normalized_shape)
+    fit = all(parameter is None or tuple(parameter.shape) == shape for parameter in parameters)
+    return fit and len(shape) > 0 and tuple(x.shape[-len(shape) :]) == shape
+
+
+def _statistics_shape(x: torch.Tensor, normalized_shape: Sequence[int]) -> list[int]:
+    kept = x.dim() - len(normalized_shape)
+    return [*x.shape[:kept], *[1] * len(normalized_shape)]
+
+
+def layer_norm(x: torch.Tensor, normalized_shape: Sequence[int], weight: Parameter, bias: Parameter, eps: float) -> Any:
+    """`x` over its last dimensions with mean 0 and variance 1, times weight plus bias; the mean, and 1 / standard deviation."""
+    dtype = parameter_dtype(x, weight, bias)
+    if dtype is None or not _fits(x, normalized_shape, weight, bias):
+        return NotImplemented
+    x = x.contiguous()
+    shape = _statistics_shape(x, normalized_shape)
+    out, mean, rstd = torch.empty_like(x), x.new_empty(shape, dtype=dtype), x.new_empty(shape, dtype=dtype)
+    if x.numel():
+        normalise(_rows(x, normalized_shape), x, out, weight, bias, eps, mean, rstd)
+    else:
+        # What PyTorch says of groups without elements.
+        mean.zero_()
+        rstd.fill_(math.nan)
+    return out, mean, rstd
+
+
+def layer_norm_backward(
+    grad_out: torch.Tensor,
+    x: torch.Tensor,
+    normalized_shape: Sequence[int],
+    mean: torch.Tensor,
+    rstd: torch.Tensor,
+    weight: Parameter,
+    bias: Parameter,
+    output_mask: Sequence[bool],
+) -> Any:
+    """The wanted gradients of `layer_norm`: of x, weight and bias."""
+    dtype = parameter_dtype(x, weight, bias, mean, rstd)
+    if dtype is None or grad_out.dtype is not x.dtype or not _fits(x, normalized_shape, weight, bias):
+        return NotImplemented
+    if weight is None and output_mask[1] or bias is None and output_mask[2]:
+        return NotImplemented
+    if not x.numel():
+        zeros = [torch.zeros_like(x), *(x.new_zeros(normalized_shape, dtype=dtype) for _ in range(2))]
+        return tuple(one if want else None for one, want in zip(zeros, output_mask, strict=True))
+    x = x.contiguous()
+    return gradients(_rows(x, normalized_shape), grad_out.contiguous(), x, weight, mean, rstd, output_mask, normalized_shape, dtype)
+
+
+def rms_norm(x: torch.Tensor, normalized_shape: Sequence[int], weight: Parameter, eps: float | None) -> Any:
+    """`x` over its last dimensions with mean square 1, times weight; and 1 / root mean square."""
+    dtype = parameter_dtype(x, weight)
+    if dtype is None or not _fits(x, normalized_shape, weight):
+        return NotImplemented
+    wide = torch.float64 if x.dtype is torch.float64 else torch.float32
+    rstd = x.new_full(_statistics_shape(x, normalized_shape), math.nan, dtype=wide)
+    if not x.numel():
+        out = x * rstd.to(x.dtype)
+        return out if weight is None else out * weight, rstd
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    normalise(_rows(x, normalized_shape), x, out, weight, None, torch.finfo(wide).eps if eps is None else eps, rstd=rstd, rms=True)
+    return out, rstd
+
+
+def rms_norm_backward(
+    grad_out: torch.Tensor,
+    x: torch.Tensor,
+    normalized_shape: Sequence[int],
+    rstd: torch.Tensor,
+    weight: Parameter,
+    output_mask: Sequence[bool],
+) -> Any:
+    """The wanted gradients of `rms_norm`: of x and weight."""
+    weight_dtype = x.dtype if weight is None else weight.dtype
+    wanted = (output_mask[0], output_mask[1] and weight is not None)
+    if not x.numel():
+        grads = (torch.zeros_like(x), x.new_zeros(normalized_shape, dtype=weight_dtype))
+        return tuple(grad if want else None for grad, want in zip(grads, wanted, strict=True))
+    x, grad_out = x.contiguous(), grad_out.to(x.dtype).contiguous()
+    layout = _rows(x, normalized_shape)
+    return gradients(layout, grad_out, x, weight, None, rstd, (*wanted, False), normalized_shape, weight_dtype, rms=True)[:2]
+
+
+def _dense(x: torch.Tensor) -> tuple[torch.Tensor, bool]:
+    """`x`, contiguous or with channels last, and whether the latter."""
+    last = torch._prims_common.suggest_memory_format(x)
+    if x.dim() in (4, 5) and last is not torch.contiguous_format and x.is_contiguous(memory_format=last):
+        return x, not x.is_contiguous()
+    return x.contiguous(), False
+
+
+def _groups(batch: int, channels: int, pixels: int, groups: int) -> Layout:
+    size = channels // groups
+    return Layout(batch, groups, size, pixels, channels * pixels, size * pixels, pixels, 1, "outer")
+
+
+def _group_norm_is_valid(x: torch.Tensor, batch: int, channels: int, pixels: int, groups: int, *parameters: Parameter) -> bool:
+    fit = all(parameter is None or tuple(parameter.shape) == (channels,) for parameter in parameters)
+    return fit and groups > 0 and channels % groups == 0 and x.numel() == batch * channels * pixels
+
+
+def group_norm(x: torch.Tensor, weight: Parameter, bias: Parameter, N: int, C: int, HxW: int, group: int, eps: float) -> Any:  # noqa: N803
+    """Each of `group` groups of neighbouring channels of x[N, C, ..] with mean 0 and variance 1, times weight plus bias of the channel;
+    mean and 1 / standard deviation, [N, group].
+    """
+    dtype = parameter_dtype(x, weight, bias)
+    if dtype is None or not _group_norm_is_valid(x, N, C, HxW, group, weight, bias):
+        return NotImplemented
+    last = torch._prims_common.suggest_memory_format(x)
+    x = x.contiguous()
+    out, mean, rstd = torch.empty_like(x), x.new_empty((N, group), dtype=dtype), x.new_empty((N, group), dtype=dtype)
+    if x.numel():
+        normalise(_groups(N, C, HxW, group), x, out, weight, bias, eps, mean, rstd)
+    else:
+        # What PyTorch says of groups without elements.
+        mean.zero_()
+        rstd.fill_(math.nan)
+    return out.contiguous(memory_format=last), mean, rstd
+
+
+def group_norm_backward(
+    grad_out: torch.Tensor,
+    x: torch.Tensor,
+    mean: torch.Tensor,
+    rstd: torch.Tensor,
+    weight: Parameter,
+    N: int,  # noqa: N803
+    C: int,  # noqa: N803
+    HxW: int,  # noqa: N803
+    group: int,
+    output_mask: Sequence[bool],
+) -> Any:
+    """The wanted gradients of `group_norm`: of x, weight and bias."""
+    dtype = parameter_dtype(x, weight, mean, rstd)
+    valid = dtype is not None and grad_out.dtype is x.dtype and _group_norm_is_valid(x, N, C, HxW, group, weight)
+    if not valid or dtype is None or weight is None and any(output_mask[1:]):
+        return NotImplemented
+    if not x.numel():
+        zeros = (torch.zeros_like(x), x.new_zeros(C, dtype=dtype), x.new_zeros(C, dtype=dtype))
+        return tuple(one if want else None for one, want in zip(zeros, output_mask, strict=True))
+    last = torch._prims_common.suggest_memory_format(x)
+    grads = gradients(_groups(N, C, HxW, group), grad_out.contiguous(), x.contiguous(), weight, mean, rstd, output_mask, (C,), dtype)
+    return (None if grads[0] is None else grads[0].contiguous(memory_format=last), *grads[1:])
+
+
+def _dense(x: torch.Tensor) -> torch.Tensor:
+    """`x`, contiguous, with channels last if it has them last."""
+    return x.contiguous(memory_format=torch._prims_common.suggest_memory_format(x))
+
+
+def _channels(x: torch.Tensor, each_image: bool = False) -> Layout:
+    """The channels of a dense x[N, C, ..], or those of each image, where they need not be gone through together."""
+    batch, channels = x.shape[:2]
+    pixels = math.prod(x.shape[2:])
+    if pixels == 1 or not x.is_contiguous():
+        return Layout(1, channels, 1, batch * pixels, 0, 1, 0, channels, "group")
+    if each_image:
+        return Layout(batch, channels, 1, pixels, channels * pixels, pixels, 0, 1, "group")
+    return Layout(1, channels, batch, pixels, 0, pixels, channels * pixels, 1, "group")
+
+
+def _batch_norm_dtype(x: torch.Tensor, *parameters: Parameter) -> torch.dtype | None:
+    """The dtype of weights and statistics; None where PyTorch raises."""
+    if x.dim() < 2 or not x.numel() or any(one is not None and tuple(one.shape) != (x.shape[1],) for one in parameters):
+        return None
+    return parameter_dtype(x, *parameters)
+
+
+def batch_norm(
+    x: torch.Tensor,
+    weight: Parameter,
+    bias: Parameter,
+    running_mean: Parameter,
+    running_var: Parameter,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Any:
+    """Each channel of x[N, C, ..] with mean 0 and variance 1, times weight plus bias; in training its mean and 1 / standard deviation, else
+    none. In training the running statistics are moved on by `momentum`; else they are what is taken for mean and variance.
+    """
+    dtype = _batch_norm_dtype(x, weight, bias, running_mean, running_var)
+    if dtype is None or not training and (running_mean is None or running_var is None):
+        return NotImplemented
+    x = _dense(x)
+    out = torch.empty_like(x)
+    mean, rstd = (x.new_empty(x.shape[1] if training else 0, dtype=dtype) for _ in range(2))
+    kept = [None if one is None else one.contiguous() for one in (running_mean, running_var)]
+    normalise(
+        _channels(x, each_image=not training),
+        x,
+        out,
+        weight,
+        bias,
+        eps,
+        mean,
+        rstd,
+        running=(kept[0], kept[1]),
+        momentum=momentum,
+        given=not training,
+    )
+    for mine, theirs in zip(kept, (running_mean, running_var), strict=True):
+        if training and mine is not None and theirs is not None and mine is not theirs:
+            theirs.copy_(mine)
+    return out, mean, rstd
+
+
+def batch_norm_out(
+    x: torch.Tensor,
+    weight: Parameter,
+    bias: Parameter,
+    running_mean: Parameter,
+    running_var: Parameter,
+    training: bool,
+    momentum: float,
+    eps: float,
+    *,
+    out: torch.Tensor,
+    save_mean: torch.Tensor,
+    save_invstd: torch.Tensor,
+) -> Any:
+    """`batch_norm` into three tensors."""
+    dtype = _batch_norm_dtype(x, weight, bias, running_mean, running_var)
+    if out.dtype is not x.dtype or save_mean.dtype is not dtype or save_invstd.dtype is not dtype:
+        return NotImplemented
+    results = batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps)
+    if results is NotImplemented:
+        return NotImplemented
+    return tuple(into(given, result) for given, result in zip((out, save_mean, save_invstd), results, strict=True))
+
+
+def batch_norm_no_stats(x: torch.Tensor, weight: Parameter, bias: Parameter, training: bool, momentum: float, eps: float) -> Any:
+    """`batch_norm` without running statistics."""
+    return batch_norm(x, weight, bias, None, None, training, momentum, eps)
+
+
+def batch_norm_no_stats_out(
+    x: torch.Tensor,
+    weight: Parameter,
+    bias: Parameter,
+    training: bool,
+    momentum: float,
+    eps: float,
+    *,
+    out: torch.Tensor,
+    save_mean: torch.Tensor,
+    save_invstd: torch.Tensor,
+) -> Any:
+    """`batch_norm_no_stats` into three tensors."""
+    return batch_norm_out(x, weight, bias, None, None, training, momentum, eps, out=out, save_mean=save_mean, save_invstd=save_invstd)
+
+
+def batch_norm_with_update(
+    x: torch.Tensor,
+    weight: Parameter,
+    bias: Parameter,
+    running_mean: torch.Tensor,
+    running_var: torch.Tensor,
+    momentum: float,
+    eps: float,
+) -> Any:
+    """`batch_norm` in training, and an empty reserve."""
+    results = batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
+    return results if results is NotImplemented else (*results, torch.empty(0, dtype=torch.uint8))
+
+
+def batch_norm_backward(
+    grad_out: torch.Tensor,
+    x: torch.Tensor,
+    weight: Parameter,
+    running_mean: Parameter,
+    running_var: Parameter,
+    save_mean: Parameter,
+    save_invstd: Parameter,
+    train: bool,
+    eps: float,
+    output_mask: Sequence[bool],
+) -> Any:
+    """The wanted gradients of `batch_norm`: of x, weight and bias."""
+    mean, rstd = (save_mean, save_invstd) if train else (running_mean, running_var)
+    dtype = _batch_norm_dtype(x, weight, mean, rstd)
+    if dtype is None or mean is None or rstd is None or grad_out.shape != x.shape or grad_out.dtype is not x.dtype:
+        return NotImplemented
+    x = _dense(x)
+    grad_out = grad_out.contiguous(memory_format=torch._prims_common.suggest_memory_format(x))
+    shape = (x.shape[1],)
+    return gradients(_channels(x), grad_out, x, weight, mean, rstd, output_mask, shape, dtype, eps, given=not train)
+
+
+def batch_norm_backward_with_reserve(
+    grad_out: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    running_mean: Parameter,
+    running_var: Parameter,
+    save_mean: Parameter,
+    save_var: Parameter,
+    update: bool,
+    eps: float,
+    output_mask: Sequence[bool],
+    reserve: torch.Tensor,
+) -> Any:
+    """`batch_norm_backward`."""
+    return batch_norm_backward(grad_out, x, weight, running_mean, running_var, save_mean, save_var, update, eps, output_mask)
