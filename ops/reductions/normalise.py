@@ -50,7 +50,7 @@ class Layout:
         """How many groups are a block, of how many elements each, along which axis: neighbours in memory lie along the last."""
         if self.group_stride < self.inner_stride and self.groups > 1:
             return {
-                "GROUPS": min(power_of_four(self.groups), 16 if self.groups < 256 else 64),
+                "GROUPS": min(triton.next_power_of_2(-(-self.groups // knobs.num_threads)), 64),
                 "INNER": min(power_of_four(self.inner), 256),
                 "AXIS": 0,
             }
@@ -150,91 +150,136 @@ def _forward(
 @triton.jit
 def _backward(
     grad, x, weight, mean, rstd, out, weight_sums, bias_sums,
-    groups, outer, inner, outer_group_stride, group_stride, outer_stride, inner_stride, groups_each,
-    EPS: tl.constexpr, RMS: tl.constexpr, GIVEN: tl.constexpr, WEIGHT: tl.constexpr, WIDE: tl.constexpr,
+    groups, outer, inner, outer_group_stride, group_stride, outer_stride, inner_stride,
+    EPS: tl.constexpr, GIVEN: tl.constexpr, WEIGHT: tl.constexpr, WIDE: tl.constexpr,
     AXIS: tl.constexpr, GROUPS: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of `groups_each` groups, `GROUPS` at a time: program (share of groups, outer group).
+    """Gradients of `GROUPS` groups whose weights belong to "group" or "outer": program (block of groups, outer group).
 
-    weight_sums and bias_sums are the sums of gradients that belong to a weight: [outer group, group, outer] of "outer", [group] of "group",
-    and of "element" [program, inner], which is 0 at first. GIVEN: mean and rstd are constants, rstd a variance.
+    weight_sums and bias_sums are the sums of gradients that belong to a weight: [group], or [outer group, group, outer]. GIVEN: mean and
+    rstd are constants, rstd a variance.
     """
     count = tl.cast(outer, tl.int64) * inner
-    last_group = tl.minimum(tl.cast(tl.program_id(0) + 1, tl.int64) * groups_each, groups)
-    for first_group in range(tl.program_id(0).to(tl.int64) * groups_each, last_group, GROUPS):
-        group = first_group + tl.arange(0, GROUPS)
-        number = tl.program_id(1).to(tl.int64) * groups + group
-        start = tl.program_id(1).to(tl.int64) * outer_group_stride + tl.expand_dims(group, AXIS) * group_stride
-        scale = tl.load(rstd + number, group < groups, 0).to(WIDE)
-        if GIVEN:
-            scale = 1 / tl.sqrt(scale + EPS)
-        shift = tl.zeros((GROUPS,), WIDE)
-        if not RMS:
-            shift = tl.load(mean + number, group < groups, 0).to(WIDE)
-        sums = tl.zeros((GROUPS,), WIDE)
-        products = tl.zeros((GROUPS,), WIDE)
-        for i in range(outer):
-            part = tl.zeros((GROUPS,), WIDE)
-            products_part = tl.zeros((GROUPS,), WIDE)
-            for first in range(0, inner, INNER):
-                j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
-                valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
-                place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
-                g = tl.load(grad + place, valid, 0).to(WIDE)
-                if WEIGHT == "element" and weight is not None:
-                    g *= _weights(weight, group, groups, i, outer, j, inner, WEIGHT, AXIS, WIDE)
-                part += tl.sum(g, AXIS)
-                distance = tl.load(x + place, valid, 0).to(WIDE) - tl.expand_dims(shift, AXIS)
-                products_part += tl.sum(g * distance, AXIS)
-            products_part *= scale
-            if WEIGHT == "outer":
-                if weight_sums is not None:
-                    tl.store(weight_sums + number * outer + i, products_part, group < groups)
-                if bias_sums is not None:
-                    tl.store(bias_sums + number * outer + i, part, group < groups)
-                if weight is not None:
-                    channel = tl.load(weight + group * outer + i, group < groups, 0).to(WIDE)
-                    part *= channel
-                    products_part *= channel
-            sums += part
-            products += products_part
-        if WEIGHT == "group":
+    group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)
+    number = tl.program_id(1).to(tl.int64) * groups + group
+    start = tl.program_id(1).to(tl.int64) * outer_group_stride + tl.expand_dims(group, AXIS) * group_stride
+    shift = tl.load(mean + number, group < groups, 0).to(WIDE)
+    scale = tl.load(rstd + number, group < groups, 0).to(WIDE)
+    if GIVEN:
+        scale = 1 / tl.sqrt(scale + EPS)
+    sums = tl.zeros((GROUPS,), WIDE)
+    products = tl.zeros((GROUPS,), WIDE)
+    for i in range(outer):
+        part = tl.zeros((GROUPS,), WIDE)
+        products_part = tl.zeros((GROUPS,), WIDE)
+        for first in range(0, inner, INNER):
+            j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
+            valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
+            place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+            g = tl.load(grad + place, valid, 0).to(WIDE)
+            part += tl.sum(g, AXIS)
+            products_part += tl.sum(g * (tl.load(x + place, valid, 0).to(WIDE) - tl.expand_dims(shift, AXIS)), AXIS)
+        products_part *= scale
+        if WEIGHT == "outer":
             if weight_sums is not None:
-                tl.store(weight_sums + group, products, group < groups)
+                tl.store(weight_sums + number * outer + i, products_part, group < groups)
             if bias_sums is not None:
-                tl.store(bias_sums + group, sums, group < groups)
-        if GIVEN or RMS:
-            sums = tl.zeros((GROUPS,), WIDE)
-        if GIVEN:
-            products = tl.zeros((GROUPS,), WIDE)
-        factor = scale
-        if WEIGHT == "group" and weight is not None:
+                tl.store(bias_sums + number * outer + i, part, group < groups)
+            if weight is not None:
+                channel = tl.load(weight + group * outer + i, group < groups, 0).to(WIDE)
+                part *= channel
+                products_part *= channel
+        sums += part
+        products += products_part
+    factor = scale
+    if WEIGHT == "group":
+        if weight_sums is not None:
+            tl.store(weight_sums + group, products, group < groups)
+        if bias_sums is not None:
+            tl.store(bias_sums + group, sums, group < groups)
+        if weight is not None:
             # The sums are of gradients without the weight of the group.
             factor *= tl.load(weight + group, group < groups, 0).to(WIDE)
-        sums /= count.to(WIDE)
-        products *= scale / count.to(WIDE)
+    if GIVEN:
+        sums = tl.zeros((GROUPS,), WIDE)
+        products = tl.zeros((GROUPS,), WIDE)
+    sums /= count.to(WIDE)
+    products *= scale / count.to(WIDE)
+    if out is not None:
         for i in range(outer):
             for first in range(0, inner, INNER):
                 j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
                 valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
                 place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
                 g = tl.load(grad + place, valid, 0).to(WIDE)
+                if WEIGHT == "outer" and weight is not None:
+                    g *= _weights(weight, group, groups, i, outer, j, inner, WEIGHT, AXIS, WIDE)
                 distance = tl.load(x + place, valid, 0).to(WIDE) - tl.expand_dims(shift, AXIS)
-                if WEIGHT == "element":
-                    own = tl.program_id(0).to(tl.int64) * inner + j
-                    if weight_sums is not None:
-                        total = tl.load(weight_sums + own, j < inner, 0) + tl.sum(g * (distance * tl.expand_dims(scale, AXIS)), 1 - AXIS)
-                        tl.store(weight_sums + own, total, j < inner)
-                    if bias_sums is not None:
-                        tl.store(bias_sums + own, tl.load(bias_sums + own, j < inner, 0) + tl.sum(g, 1 - AXIS), j < inner)
-                if out is not None:
-                    if WEIGHT != "group" and weight is not None:
-                        g *= _weights(weight, group, groups, i, outer, j, inner, WEIGHT, AXIS, WIDE)
-                    g -= tl.expand_dims(sums, AXIS) + distance * tl.expand_dims(products, AXIS)
-                    tl.store(out + place, g * tl.expand_dims(factor, AXIS), valid)
+                g -= tl.expand_dims(sums, AXIS) + distance * tl.expand_dims(products, AXIS)
+                tl.store(out + place, g * tl.expand_dims(factor, AXIS), valid)
 
 
-_FORWARD, _BACKWARD = Kernel(_forward), Kernel(_backward)
+@triton.jit
+def _row_part(grad, x, weight, j, row, inner, shift, scale, WIDE: tl.constexpr):
+    """Of a part of a row: gradients, the same with weights, and normalised elements."""
+    g = tl.load(grad + row * inner + j, j < inner, 0).to(WIDE)
+    element = tl.where(j < inner, (tl.load(x + row * inner + j, j < inner, 0).to(WIDE) - shift) * scale, 0)
+    weighted = g
+    if weight is not None:
+        weighted = g * tl.load(weight + j, j < inner, 0).to(WIDE)
+    return g, weighted, element
+
+
+@triton.jit
+def _row_results(g, weighted, element, j, row, inner, mean, mean_product, scale, out, weight_sums, bias_sums):
+    """Write the gradients of a part of a row, and add it to the program's sums for the weights."""
+    own = tl.program_id(0).to(tl.int64) * inner + j
+    if weight_sums is not None:
+        tl.store(weight_sums + own, tl.load(weight_sums + own, j < inner, 0) + g * element, j < inner)
+    if bias_sums is not None:
+        tl.store(bias_sums + own, tl.load(bias_sums + own, j < inner, 0) + g, j < inner)
+    if out is not None:
+        tl.store(out + row * inner + j, (weighted - mean - element * mean_product) * scale, j < inner)
+
+
+@triton.jit
+def _rows_backward(
+    grad, x, weight, mean, rstd, out, weight_sums, bias_sums, rows, inner, rows_each,
+    RMS: tl.constexpr, WIDE: tl.constexpr, WHOLE: tl.constexpr, INNER: tl.constexpr,
+):  # fmt: skip
+    """Gradients of `rows_each` rows that are groups, each element with a weight of its own. The sums [program, inner] are 0 at first."""
+    begin = tl.program_id(0).to(tl.int64) * rows_each
+    for row in range(begin, tl.minimum(begin + rows_each, rows)):
+        scale = tl.load(rstd + row).to(WIDE)
+        shift = tl.cast(0, WIDE)
+        if not RMS:
+            shift = tl.load(mean + row).to(WIDE)
+        if WHOLE:
+            j = tl.arange(0, INNER)
+            g, weighted, element = _row_part(grad, x, weight, j, row, inner, shift, scale, WIDE)
+            product = tl.sum(weighted * element, 0) / inner
+            total = tl.sum(weighted, 0) / inner
+            if RMS:
+                total = tl.cast(0, WIDE)
+            _row_results(g, weighted, element, j, row, inner, total, product, scale, out, weight_sums, bias_sums)
+        else:
+            total = tl.cast(0, WIDE)
+            product = tl.cast(0, WIDE)
+            for first in range(0, inner, INNER):
+                g, weighted, element = _row_part(grad, x, weight, first + tl.arange(0, INNER), row, inner, shift, scale, WIDE)
+                product += tl.sum(weighted * element, 0)
+                if not RMS:
+                    total += tl.sum(weighted, 0)
+            product /= inner
+            total /= inner
+            for first in range(0, inner, INNER):
+                j = first + tl.arange(0, INNER)
+                g, weighted, element = _row_part(grad, x, weight, j, row, inner, shift, scale, WIDE)
+                _row_results(g, weighted, element, j, row, inner, total, product, scale, out, weight_sums, bias_sums)
+
+
+_FORWARD, _BACKWARD, _ROWS_BACKWARD = Kernel(_forward), Kernel(_backward), Kernel(_rows_backward)
+_WHOLE = 4096  # elements of a row that are one block
 
 
 def _wide(x: torch.Tensor) -> tl.dtype:
@@ -302,24 +347,28 @@ def gradients(
     rms: bool = False,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """The wanted gradients: of x, which lies as x does, of weight and of bias. given: mean and rstd are constants, rstd a variance."""
-    blocks = layout.blocks()
     groups, inner = layout.groups, layout.inner
-    programs = -(-groups // blocks["GROUPS"])
-    if layout.weight == "element":
-        programs = min(programs, 4 * knobs.num_threads)
-    each = -(-groups // (programs * blocks["GROUPS"])) * blocks["GROUPS"]
-    programs = -(-groups // each)
-    wide = torch.float64 if x.dtype is torch.float64 else torch.float32
     out = torch.empty_like(x) if wanted[0] else None
-    shape = {"element": (programs, inner), "group": (1, groups), "outer": (layout.outer_groups, groups * layout.outer)}[layout.weight]
-    make = torch.zeros if layout.weight == "element" else torch.empty
-    weight_sums, bias_sums = (make(shape, dtype=wide) if want else None for want in wanted[1:])
-    _BACKWARD(
-        (programs, layout.outer_groups),
-        grad, x, *contiguous(weight, mean, rstd), out, weight_sums, bias_sums,
-        groups, layout.outer, inner, layout.outer_group_stride, layout.group_stride, layout.outer_stride, layout.inner_stride, each,
-        EPS=eps, RMS=rms, GIVEN=given, WEIGHT=layout.weight, WIDE=_wide(x), **blocks,
-    )  # fmt: skip
+    wide = torch.float64 if x.dtype is torch.float64 else torch.float32
+    if layout.weight == "element":
+        each = -(-groups // min(groups, 4 * knobs.num_threads))
+        programs = -(-groups // each)
+        weight_sums, bias_sums = (torch.zeros((programs, inner), dtype=wide) if want else None for want in wanted[1:])
+        _ROWS_BACKWARD(
+            (programs,),
+            grad, x, *contiguous(weight, mean, rstd), out, weight_sums, bias_sums, groups, inner, each,
+            RMS=rms, WIDE=_wide(x), WHOLE=inner <= _WHOLE, INNER=min(triton.next_power_of_2(inner), _WHOLE),
+        )  # fmt: skip
+    else:
+        blocks = layout.blocks()
+        shape = (1, groups) if layout.weight == "group" else (layout.outer_groups, groups * layout.outer)
+        weight_sums, bias_sums = (torch.empty(shape, dtype=wide) if want else None for want in wanted[1:])
+        _BACKWARD(
+            (-(-groups // blocks["GROUPS"]), layout.outer_groups),
+            grad, x, *contiguous(weight, mean, rstd), out, weight_sums, bias_sums,
+            groups, layout.outer, inner, layout.outer_group_stride, layout.group_stride, layout.outer_stride, layout.inner_stride,
+            EPS=eps, GIVEN=given, WEIGHT=layout.weight, WIDE=_wide(x), **blocks,
+        )  # fmt: skip
 
     def total(sums: torch.Tensor | None) -> torch.Tensor | None:
         if sums is None:

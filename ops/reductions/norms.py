@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from triton_spacemit.ops.operands import into
 from triton_spacemit.ops.reductions.normalise import Layout, gradients, normalise, parameter_dtype
 
-Parameter = torch.Tensor | None
+Parameter: TypeAlias = torch.Tensor | None
 
 
 def _rows(x: torch.Tensor, normalized_shape: Sequence[int]) -> Layout:
@@ -101,14 +101,6 @@ def rms_norm_backward(
     x, grad_out = x.contiguous(), grad_out.to(x.dtype).contiguous()
     layout = _rows(x, normalized_shape)
     return gradients(layout, grad_out, x, weight, None, rstd, (*wanted, False), normalized_shape, weight_dtype, rms=True)[:2]
-
-
-def _dense(x: torch.Tensor) -> tuple[torch.Tensor, bool]:
-    """`x`, contiguous or with channels last, and whether the latter."""
-    last = torch._prims_common.suggest_memory_format(x)
-    if x.dim() in (4, 5) and last is not torch.contiguous_format and x.is_contiguous(memory_format=last):
-        return x, not x.is_contiguous()
-    return x.contiguous(), False
 
 
 def _groups(batch: int, channels: int, pixels: int, groups: int) -> Layout:
