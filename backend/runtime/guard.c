@@ -4,7 +4,7 @@
 // a function that kernels call (`externals`). Its handler then has the thread go on in `raise_fault`, on the part
 // of the stack that the kernel had, which is ordinary code that fails the program as an assertion does. Any other fault goes to the handler
 // that was there before: faulthandler's, or the end of the process.
-// A thread that is to stop, or to look after its process, is sent a KNOCK. In kernel code, which holds no locks and owns nothing, its handler
+// A thread that is to stop, or to look after its process, is sent a KNOCK. In the same code, which holds no locks and owns nothing, its handler
 // may do anything that the thread itself could: it lets Python handle signals, and has a thread whose launch has failed go on in `stop_program`.
 // Anywhere else it waits for the end of what the runtime does, or for the next knock.
 #define _GNU_SOURCE
@@ -32,7 +32,7 @@ enum { NUM_FAULTS = sizeof faults / sizeof *faults };
 // Handlers that ours stands before, the last and the first: one that came after ours knows ours as the one before it.
 static struct sigaction newest[NUM_FAULTS], oldest[NUM_FAULTS], before_knock;
 static _Thread_local int passing __attribute__((tls_model("initial-exec")));  // a fault on to such a handler, which may pass it on itself
-static Range functions[MAX_RANGES];  // the code with what kernels call
+static Range functions[MAX_RANGES], runtime;  // the code with what kernels call, and this library
 static int num_functions;
 static _Thread_local int has_stack __attribute__((tls_model("initial-exec")));
 
@@ -108,6 +108,16 @@ static uintptr_t caller_of(const Worker *worker, const ucontext_t *frame, uintpt
   return 0;
 }
 
+// In a function of the system that kernels call.
+static int is_in_functions(uintptr_t counter) {
+  for (int i = 0; i < num_functions; i++)
+    if (is_in(&functions[i], counter)) return 1;
+  return 0;
+}
+
+// In this library, which has some of what kernels call.
+static int is_in_runtime(uintptr_t counter) { return is_in(&runtime, counter); }
+
 // Whether a fault is the kernel's, and where in its code it is, 0 for elsewhere.
 static int is_of_kernel(const Worker *worker, const ucontext_t *frame, const siginfo_t *info, uintptr_t *place) {
   uintptr_t counter = counter_of(frame), address = (uintptr_t)info->si_addr;
@@ -116,10 +126,8 @@ static int is_of_kernel(const Worker *worker, const ucontext_t *frame, const sig
   if (is_in(&code, counter)) return 1;
   *place = caller_of(worker, frame, address);
   if (info->si_signo == SIGSEGV && counter == address) return 1;  // the kernel has jumped to where no code is
-  // Kernels may leave through a jump to a function, which then returns to the runtime; the runtime itself is not in a function of the system.
-  for (int i = 0; i < num_functions; i++)
-    if (is_in(&functions[i], counter)) return *place != 0 || !is_in(&functions[i], (uintptr_t)is_of_kernel) || worker->touching;
-  return 0;
+  // Kernels may leave through a jump to a function, which then returns to the runtime; but `inside`, that is in no function of the system.
+  return is_in_functions(counter) || (is_in_runtime(counter) && (*place || worker->touching));
 }
 
 // Handlers
@@ -179,7 +187,10 @@ static void stop_program(Worker *worker) { _longjmp(worker->stop, 1); }
 
 static void on_knock(int number, siginfo_t *info, void *frame) {
   if (info->si_code > 0 || info->si_pid != getpid()) {
-    pass_on(&before_knock, number, info, frame);
+    int old = passing;
+    passing = 1;
+    if (!old) pass_on(&before_knock, number, info, frame);
+    passing = old;
     return;
   }
   int error = errno;
@@ -190,14 +201,15 @@ static void on_knock(int number, siginfo_t *info, void *frame) {
     Pool *pool = worker->pool;
     Range code = code_of(worker);
     uintptr_t counter = counter_of(frame);
-    if (is_in(&code, counter)) {
+    uintptr_t place = is_in(&code, counter) ? counter : is_in_functions(counter) ? caller_of(worker, frame, 0) : 0;
+    if (place) {
       worker->inside = 1;
       poll_caller(pool);
       worker->knocked = 0;
       if (has_failed(pool)) {
         if (atomic_load(&pool->status) == TIMED_OUT && !atomic_exchange(&pool->told, 1)) {
           memcpy(pool->failure.program_id, worker->context.program_id, sizeof worker->context.program_id);
-          pool->failure.place = counter;
+          pool->failure.place = place;
         }
         go_on_in(frame, stop_program, worker);
       } else {
@@ -213,6 +225,11 @@ static void on_knock(int number, siginfo_t *info, void *frame) {
 void prepare_thread(void) {
   if (has_stack) return;
   use_signal_stack();
+  sigset_t needed;  // a thread may have been made with all signals blocked
+  sigemptyset(&needed);
+  sigaddset(&needed, KNOCK);
+  for (int i = 0; i < NUM_FAULTS; i++) sigaddset(&needed, faults[i]);
+  pthread_sigmask(SIG_UNBLOCK, &needed, NULL);
   has_stack = 1;
 }
 
@@ -222,6 +239,10 @@ static int add_range(struct dl_phdr_info *info, size_t size, void *address) {
     uintptr_t start = info->dlpi_addr + part->p_vaddr;
     Range range = {start, start + part->p_memsz};
     if (part->p_type != PT_LOAD || !(part->p_flags & PF_X) || !is_in(&range, (uintptr_t)address)) continue;
+    if (is_in(&range, (uintptr_t)on_fault)) {
+      runtime = range;
+      return 1;
+    }
     for (int j = 0; j < num_functions; j++)
       if (functions[j].start == start) return 1;
     if (num_functions < MAX_RANGES) functions[num_functions++] = range;
@@ -239,6 +260,10 @@ void stand_first(void) {
     newest[i] = first;
     sigaction(faults[i], &action, NULL);
   }
+  const struct sigaction on_knocks = {.sa_sigaction = on_knock, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
+  if (sigaction(KNOCK, NULL, &first) || (first.sa_flags & SA_SIGINFO && first.sa_sigaction == on_knock)) return;
+  before_knock = first;
+  sigaction(KNOCK, &on_knocks, NULL);
 }
 
 void install_guard(const Python *of_process) {
@@ -252,10 +277,9 @@ void install_guard(const Python *of_process) {
   if (installed) return;
   installed = 1;
   pthread_atfork(NULL, NULL, become_main_thread);
+  dl_iterate_phdr(add_range, (void *)on_fault);
   for (const External *row = externals; row->name; row++) dl_iterate_phdr(add_range, row->address);
   on_thread_start = prepare_thread;
   for (int i = 0; i < NUM_FAULTS; i++) sigaction(faults[i], NULL, &oldest[i]);
   stand_first();
-  struct sigaction action = (struct sigaction){.sa_sigaction = on_knock, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
-  sigaction(KNOCK, &action, &before_knock);
 }

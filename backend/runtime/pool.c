@@ -57,10 +57,18 @@ int grow_scratch(Worker *worker, uint64_t bytes) {
   return worker->scratch != NULL;
 }
 
+// Programs that a thread which blocks has left to others.
+static int take_back(Worker *worker) {
+  enter_runtime(&worker->context);
+  int taken = take_given(worker->pool, &worker->next, &worker->end);
+  leave_runtime(&worker->context);
+  return taken;
+}
+
 // The next programs that nobody has begun, if there are any; their first one's number goes into the context.
 static int take_programs(Worker *worker) {
   Pool *pool = worker->pool;
-  if (worker->next >= worker->end && !(any_given(pool) && take_given(pool, &worker->next, &worker->end))) {
+  if (worker->next >= worker->end && !(any_given(pool) && take_back(worker))) {
     worker->next = atomic_fetch_add_explicit(&pool->next, pool->chunk, memory_order_relaxed);
     if (worker->next >= pool->programs) return worker->end = worker->next, 0;
     worker->end = pool->programs - worker->next > pool->chunk ? worker->next + pool->chunk : pool->programs;
@@ -319,7 +327,7 @@ static int run(Pool *pool, const Program *program, const uint64_t *arguments, co
   pool->failure.raised[1] = NULL;
   atomic_store_explicit(&pool->status, OK, memory_order_relaxed);
   atomic_store_explicit(&pool->next, first, memory_order_relaxed);
-  launch_begins(pool);
+  uint32_t number = launch_begins(pool);
   begin_launch(pool);
   enter_program(pool);
   int together = count > 1 && threads > 1;
@@ -332,7 +340,7 @@ static int run(Pool *pool, const Program *program, const uint64_t *arguments, co
   leave_program(pool);
   if (together) wait_for_threads(pool);
   end_launch(pool);
-  launch_ends(pool);
+  launch_ends(pool, number);
   int status = atomic_load(&pool->status);
   if (pool->failure.raised[1]) status = INTERRUPTED;
   return status == OK || keep_failure(&pool->failure) ? status : NO_MEMORY;

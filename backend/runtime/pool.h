@@ -113,8 +113,8 @@ int any_given(Pool *pool);
 void wake_blocked(Pool *pool);   // the launch has failed: nobody waits any longer
 
 // watch.c and guard.c on the host; guest.c has its own
-void launch_begins(Pool *pool);
-void launch_ends(Pool *pool);
+uint32_t launch_begins(Pool *pool);  // its number, which `launch_ends` takes
+void launch_ends(Pool *pool, uint32_t number);
 int must_poll(void);           // whether this thread has to call `poll_caller` now and then while it waits
 void poll_caller(Pool *pool);  // may end the launch; called without locks
 

@@ -106,17 +106,19 @@ static void start_watching(void) {
     atomic_store(&watching, 0);
 }
 
-void launch_begins(Pool *pool) {
+uint32_t launch_begins(Pool *pool) {
   prepare_thread();
   atomic_store_explicit(&pool->polled, must_poll(), memory_order_relaxed);
   atomic_store_explicit(&pool->told, 0, memory_order_relaxed);
-  atomic_store(&pool->watch.launches, atomic_load_explicit(&pool->watch.launches, memory_order_relaxed) + 1);
+  uint32_t number = atomic_load_explicit(&pool->watch.launches, memory_order_relaxed) + 1;
+  atomic_store(&pool->watch.launches, number);
   if (!atomic_load(&watching)) start_watching();
+  return number;
 }
 
-void launch_ends(Pool *pool) {
+void launch_ends(Pool *pool, uint32_t number) {
   Watch *watch = &pool->watch;
-  atomic_store(&watch->launches, atomic_load_explicit(&watch->launches, memory_order_relaxed) + 1);
+  atomic_store(&watch->launches, number + 1);  // also in the child of a fork by a handler that ran meanwhile
   if (!atomic_load(&watch->looking)) return;
   pthread_mutex_lock(&watch->lock);
   pthread_mutex_unlock(&watch->lock);

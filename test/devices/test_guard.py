@@ -320,6 +320,67 @@ def test_an_endless_loop_is_stopped(host: HostDevice, threads: int, caller: Any)
         check_it_still_works(host)
 
 
+@pytest.mark.usefixtures("interrupts")
+@pytest.mark.parametrize("ends", ["timeout", "interrupt"])
+def test_a_kernel_that_is_nearly_always_in_a_function_of_the_system(host: HostDevice, ends: str) -> None:
+    body = "  br label %l\nl:\n  call void @llvm.memset.p0.i64(ptr %p0, i8 0, i64 67108864, i1 false)\n  br label %l\n"
+    kernel = compiled(host, body, DECLARATIONS)
+    x = torch.ones(1 << 24, dtype=torch.int32)
+    if ends == "timeout":
+        knobs.timeout = 0.3
+    else:
+        interrupt_after(0.3)
+    start = time.monotonic()
+    with pytest.raises(DeviceError if ends == "timeout" else KeyboardInterrupt):
+        launch(host, kernel, x)
+    assert time.monotonic() - start < 0.3 + 5 * SLACK
+    check_it_still_works(host)
+
+
+def test_a_thread_whose_signals_are_blocked(host: HostDevice) -> None:
+    """As libraries make theirs."""
+    knobs.timeout = 0.2
+
+    def work() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+        for body, text in ((STORE_TO.format("null"), "SIGSEGV"), (FOREVER, "still running")):
+            with pytest.raises(DeviceError, match=text):
+                launch(host, compiled(host, body), torch.zeros(1, dtype=torch.int32))
+
+    in_a_thread(work)
+
+
+def test_a_fork_in_the_middle_of_a_launch(host: HostDevice) -> None:
+    """By a handler of a signal: the launch goes on in both processes."""
+    x, children = torch.zeros(1, dtype=torch.int32), []
+    knobs.threads = 2
+
+    def handler(number: int, frame: object) -> None:
+        child = os.fork()
+        x.fill_(1)
+        if child:
+            children.append(child)
+
+    own = os.getpid()
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        interrupt_after(0.2, signal.SIGALRM)
+        launch(host, compiled(host, FOREVER), x)
+        if os.getpid() != own:
+            knobs.timeout = 0.2
+            x.fill_(0)
+            try:
+                launch(host, compiled(host, FOREVER), x, grid=(2, 1, 1))
+            except DeviceError:
+                check_it_still_works(host)
+                os._exit(0)
+            os._exit(1)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert os.waitpid(children[0], 0)[1] == 0
+    check_it_still_works(host)
+
+
 def test_a_timeout_that_is_none(host: HostDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_SPACEMIT_TIMEOUT", "nonsense")
     check_it_still_works(host)  # nobody asks

@@ -1,4 +1,4 @@
-"""Processes as servers and trainers make them: forked after kernels have run, workers of loaders, compilation in the background, the end."""
+"""Processes as servers and trainers make them: forked after kernels have run, workers of loaders, compilers in the background, the end."""
 
 import os
 import subprocess
