@@ -82,6 +82,6 @@ def depthwise_weight_gradient(
     for image in range(0, images):
         for first in range(0, count, BLOCK):
             q = (first + tl.arange(0, BLOCK)).to(tl.int64)
-            left = tl.load(dy + image.to(tl.int64) * dy_n + q, q < count, 0).to(SUM)
-            sums += left * tl.load(x + image.to(tl.int64) * x_n + q, q < count, 0).to(SUM)
+            left = tl.load(dy + tl.cast(image, tl.int64) * dy_n + q, q < count, 0).to(SUM)
+            sums += left * tl.load(x + tl.cast(image, tl.int64) * x_n + q, q < count, 0).to(SUM)
     tl.store(out + channel * taps + tap, tl.sum(sums, 0).to(out.dtype.element_ty))
