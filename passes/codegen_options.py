@@ -12,7 +12,8 @@ class CodegenOptions:
     """reorder: LLVM's scheduler may move instructions. It may not where there are register tiles, which are written in the order in which
     an in-order core should run them: it would move the loads of a step together, in front of what waits for them.
 
-    few_passes: the code is short and no loop of it is in another. A few of LLVM's passes do then; all of them take four times as long.
+    few_passes: the code is short and no loop of it is in another, or it has hundreds of loops. A few of LLVM's passes do then; all of them
+    take four times as long.
     """
 
     reorder: bool = True

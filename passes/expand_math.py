@@ -3,7 +3,8 @@
 In: `math` ops, `tt.extern_elementwise` of the libdevice module's functions, `tt.clampf`, `tt.mulhiui`, `tt.precise_divf`,
 `tt.precise_sqrt`, `tt.bitcast` on scalars or vectors. Out: `arith`, `vector` and `scf`, and of `math` only what is one instruction or a
 short sequence on every chip: absf, absi, ceil, copysign, ctlz, ctpop, cttz, floor, fma, roundeven, sqrt, trunc. `tt.fp_to_fp` is left to
-legalize-floats. float16 and bfloat16 are computed in float32 and rounded once; 1 + tanh(x) and 1 + erf(x) in float32 are one function each.
+legalize-floats. float16 and bfloat16 are computed in float32 and rounded once; 1 + tanh(x) and 1 + erf(x) in float32 are one function each, and pow(x, 2)
+is a product.
 
 ```mlir
 func.func @limit(%x: vector<8xf32>, %low: vector<8xf32>, %high: vector<8xf32>) -> vector<8xf32> {
@@ -122,6 +123,14 @@ def _expand_sum_with_one(op: ir.Operation, b: Builder) -> Lanes | None:
     return one_plus(b, x)
 
 
+def _expand_square(op: ir.Operation, b: Builder) -> Lanes | None:
+    """A number to the power of 2, which is its product with itself, rounded as that: also of zeros, infinities and NaN."""
+    if _function(op) != "pow" or b.types.describe(op.result.type)[0] not in ("f32", "f64") or _constant(op.operands[1]) != 2.0:
+        return None
+    x = b.lanes(op.operands[0])
+    return x * x
+
+
 def expand_math(module: ir.Module) -> None:
     """Raises LoweringError for a function that is not known."""
     with module.context, module.operation.location:
@@ -131,7 +140,8 @@ def expand_math(module: ir.Module) -> None:
         def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             if op.name in _TRITON or op.name == "tt.extern_elementwise" or (op.name.startswith("math.") and op.name not in INTRINSIC_MATH):
                 b = Builder(types, entry, constants, op)
-                result = (_expand_sum_with_one(op, b) if op.name not in _TRITON else None) or _expand(op, b)
+                special = None if op.name in _TRITON else _expand_sum_with_one(op, b) or _expand_square(op, b)
+                result = special or _expand(op, b)
                 op.result.replace_all_uses_with(result.value)
                 op.erase()
 

@@ -32,19 +32,20 @@ PIPELINE = (
 # A large frame is touched page by page: one that has no room meets the end of the stack, not what lies beyond.
 PROBES = {"probe-stack": "inline-asm"}
 SHORT = 300  # ops of the LLVM dialect
+MANY = 200  # loops, from which on LLVM's passes on loops take time that grows with the square of their number
 LOOPS = ("scf.for", "scf.while")
 
 
 def to_llvm(module: ir.Module) -> None:
     """Raises LoweringError where an op has no lowering upstream."""
-    nested = _has_nested_loops(module)
+    nested, many = _has_nested_loops(module), _has_many_loops(module)
     with module.context:
         name = add_entry(module)
         for function in module.body.operations:
             if function.name == "func.func" and function.regions[0].blocks:
                 _add_attributes(function, LLVM_ATTRIBUTES, PROBES)
     run_upstream(module, PIPELINE, "cannot lower to LLVM")
-    if not nested and _is_short(module):
+    if many or not nested and _is_short(module):
         with module.context:
             entry = next(op for op in module.body.operations if ir.StringAttr(op.attributes["sym_name"]).value == name)
             _add_attributes(entry.operation, "passthrough", {SIMPLE: ""})
@@ -66,6 +67,18 @@ def _has_nested_loops(module: ir.Module) -> bool:
 
     module.operation.walk(look)
     return found
+
+
+def _has_many_loops(module: ir.Module) -> bool:
+    seen = 0
+
+    def count(op: ir.Operation) -> ir.WalkResult:
+        nonlocal seen
+        seen += op.name in LOOPS
+        return ir.WalkResult.INTERRUPT if seen > MANY else ir.WalkResult.ADVANCE
+
+    module.operation.walk(count)
+    return seen > MANY
 
 
 def _is_short(module: ir.Module) -> bool:

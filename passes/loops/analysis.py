@@ -66,7 +66,7 @@ def is_supported(type_: ir.Type) -> bool:
 
 
 class Analysis:
-    """`users` and `pulls` of every value of a function."""
+    """`users` and `pulls` of every value of a function; `synchronises`: any of its ops does."""
 
     def __init__(self, function: ir.Operation) -> None:
         self.users: dict[ir.Value, list[Node]] = {}
@@ -76,6 +76,7 @@ class Analysis:
         self._pulls: dict[ir.Value, frozenset[int]] = {}
         self._supported: dict[ir.Type, bool] = {}
         self.body = self._block(function.regions[0].blocks[0], None)
+        self.synchronises = any(node.row is not None and node.row.synchronises for node in self.nodes)
 
     def _block(self, block: ir.Block, parent: Node | None) -> Block:
         result = Block(list(block.arguments), [], parent)

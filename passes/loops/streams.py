@@ -23,7 +23,7 @@ def streams(low: Lowering, node: Node, access: Access, value: Tensor, dim: int, 
         return None
     if access.strides[dim].constant != 1 or width * bits(access.element) // 8 % LINE:
         return None
-    if any(other.row is not None and other.row.synchronises for other in low.analysis.nodes):
+    if low.analysis.synchronises:
         return None
     if "streams" in node.op.attributes:
         return starts_lines(low, access)

@@ -94,3 +94,19 @@ def test_halves_of_a_double(host):
 def test_a_float_is_refused_where_an_integer_is_wanted(host):
     with pytest.raises(triton.CompilationError, match="takes integers, not fp32"):
         call[(1,)](torch.zeros(16), torch.zeros(16), torch.zeros(16), "mulhi", 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_squares(target, dtype):
+    @triton.jit
+    def kernel(x, out):
+        i = tl.arange(0, 1024)
+        tl.store(out + i, libdevice.pow(tl.load(x + i), 2.0))
+
+    kind = np.uint32 if dtype == torch.float32 else np.uint64
+    bits = np.random.default_rng(0).integers(0, np.iinfo(kind).max, 1024, dtype=kind)
+    x = torch.from_numpy(bits.view(np.float32 if dtype == torch.float32 else np.float64))
+    x[:6] = torch.tensor([0.0, -0.0, float("inf"), -float("inf"), float("nan"), 1e-300])
+    out = torch.empty_like(x)
+    kernel[(1,)](x, out)
+    torch.testing.assert_close(out, x * x, rtol=0, atol=0, equal_nan=True)

@@ -63,3 +63,22 @@ func.func @triton(%x: vector<8xf32>, %y: vector<8xf32>, %i: vector<8xi32>) -> (v
   %c = "tt.mulhiui"(%i, %i) : (vector<8xi32>, vector<8xi32>) -> vector<8xi32>
   return %a, %b, %c : vector<8xf32>, vector<8xf32>, vector<8xi32>
 }
+
+// A square is a product; no other power is.
+// CHECK-LABEL: func.func @square
+func.func @square(%x: vector<8xf32>) -> vector<8xf32> {
+  // CHECK: %[[S:.*]] = arith.mulf %arg0, %arg0
+  // CHECK-NEXT: return %[[S]]
+  %two = arith.constant dense<2.0> : vector<8xf32>
+  %y = math.powf %x, %two : vector<8xf32>
+  return %y : vector<8xf32>
+}
+
+// CHECK-LABEL: func.func @cube
+func.func @cube(%x: vector<8xf32>) -> vector<8xf32> {
+  // CHECK: arith.divf
+  // CHECK: return
+  %three = arith.constant dense<3.0> : vector<8xf32>
+  %y = math.powf %x, %three : vector<8xf32>
+  return %y : vector<8xf32>
+}

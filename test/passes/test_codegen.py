@@ -297,6 +297,12 @@ def test_nested_loops_and_long_code_are_optimised_in_full(inner: str, after: str
     assert ('"xsmt-simple"' in entry(text)) == simple
 
 
+@pytest.mark.parametrize("loops", [100, 300])
+def test_of_hundreds_of_loops_few_passes_are_run(loops: int) -> None:
+    text = lowered(NESTS.format(inner=LOOP, after=LONG + "\n".join([LOOP] * loops)))
+    assert ('"xsmt-simple"' in entry(text)) == (loops == 300)
+
+
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_scheduled_code_says_so(scheduled: bool) -> None:
     text = lowered(NESTS.format(inner="", after=""), *([SCHEDULED] if scheduled else []))
