@@ -14,9 +14,9 @@ from triton_spacemit.ops.operands import computed, into
 
 _LEAST = 2048  # elements of a program
 
-#: Arguments that kernels are not compiled anew for; strides along the inner loop are not among them.
+#: Arguments that kernels are not compiled anew for; those of the inner loop's addresses are not among them.
 _SIZES = ["outer", "rows", "inner", "outer_part", "inner_part"]
-_STRIDES = [f"{tensor}_{dimension}" for tensor in ("source", "index") for dimension in ("outer", "row")]
+_STRIDES = ["source_outer", "index_outer", "index_row"]
 
 
 @triton.jit(do_not_specialize=[*_SIZES, *_STRIDES, "size", "rows_part"])
@@ -57,7 +57,7 @@ def _gather(
                     tl.store(bad, 1)
 
 
-@triton.jit(do_not_specialize=[*_SIZES, *_STRIDES, "size", "out_outer", "out_row"])
+@triton.jit(do_not_specialize=[*_SIZES, *_STRIDES, "size", "source_row", "out_outer"])
 def _scatter(
     out,
     index,
@@ -132,6 +132,8 @@ def _loops(target: torch.Tensor, *tensors: torch.Tensor) -> Loops:
 
 def _parts(sizes: tuple[int, ...], dims: tuple[int, ...]) -> tuple[list[int], tuple[int, ...]]:
     """The part of each dimension that a program has, and the grid. `dims` are cut, first ones first, while programs are long and few."""
+    if math.prod(sizes) <= _LEAST:
+        return list(sizes), (1, 1, 1)
     parts = list(sizes)
     for dim in dims:
         rest = math.prod(parts) // parts[dim]
@@ -177,7 +179,7 @@ def gather(source: torch.Tensor, dim: int, index: torch.Tensor, *, sparse_grad: 
     if index.dtype not in INDICES or not _fits(index, source, place):
         return NotImplemented
     out = source.new_empty(index.shape)
-    right = gather_blocks(around(_part(source, index, place), place), around(index, place), around(out, place))
+    right = gather_blocks(around(_part(source, index, place), place), around(index, place), out)
     return out if right else NotImplemented
 
 

@@ -33,12 +33,14 @@ def _losses(
     classes,
     ignored,
     REDUCED: tl.constexpr,
+    ALONE: tl.constexpr,
+    MEAN: tl.constexpr,
     BLOCK: tl.constexpr,
     PART: tl.constexpr,
     SUM: tl.constexpr,
 ):
-    """`sums` gets each program's sum of losses and of weights; with REDUCED off, `losses` gets every loss. Stores 1 to `bad` where a target
-    is no class.
+    """With REDUCED off, `losses` gets every loss. A program that is ALONE stores the result to `losses` and the sum of weights to `sums`,
+    others their sums of losses and of weights. Stores 1 to `bad` where a target is no class.
     """
     first = tl.program_id(0).to(tl.int64) * PART
     loss_sums = tl.zeros((BLOCK,), SUM)
@@ -61,8 +63,16 @@ def _losses(
             tl.store(losses + n, loss.to(losses.dtype.element_ty), inside)
         loss_sums += loss
         weight_sums += weights
-    tl.store(sums + tl.program_id(0) * 2, tl.sum(loss_sums, 0))
-    tl.store(sums + tl.program_id(0) * 2 + 1, tl.sum(weight_sums, 0))
+    loss_sum = tl.sum(loss_sums, 0)
+    weight_sum = tl.sum(weight_sums, 0)
+    if ALONE:
+        tl.store(sums, weight_sum.to(sums.dtype.element_ty))
+        if MEAN:
+            loss_sum /= weight_sum
+        tl.store(losses, loss_sum.to(losses.dtype.element_ty))
+    else:
+        tl.store(sums + tl.program_id(0) * 2, loss_sum)
+        tl.store(sums + tl.program_id(0) * 2 + 1, weight_sum)
     if tl.max(wrong, 0) != 0:
         tl.store(bad, 1)
 
@@ -140,23 +150,27 @@ def nll_loss_forward(scores: torch.Tensor, target: torch.Tensor, weight: torch.T
     each = reduction == _NONE and scores.dim() > 1
     wide, sum_type = (torch.float64, tl.float64) if scores.dtype is torch.float64 else (torch.float32, tl.float32)
     parts = max(-(-count // _PART), 1)
+    alone = parts == 1 and not each
     losses = scores.new_empty(target.shape if each else ())
-    sums = torch.empty((parts, 2), dtype=wide)
+    sums = scores.new_empty(()) if alone else torch.empty((parts, 2), dtype=wide)
     bad = torch.zeros(1, dtype=torch.int32)
     weights = None if weight is None else weight.contiguous()
     _LOSSES(
         (parts,),
         *(three, target.reshape(-1), weights, losses, sums, bad, *three.stride(), max(inner, 1), count, classes, ignore_index),
         REDUCED=not each,
+        ALONE=alone,
+        MEAN=reduction == _MEAN,
         SUM=sum_type,
     )
     if bad.item():
         return NotImplemented
-    total, weight_sum = sums.sum(0) if parts > 1 else sums[0]
     if each:
         return losses, scores.new_zeros(())
-    result = total / weight_sum if reduction == _MEAN else total
-    return result.to(scores.dtype), weight_sum.to(scores.dtype)
+    if alone:
+        return losses, sums
+    total, weight_sum = sums.sum(0)
+    return (total / weight_sum if reduction == _MEAN else total).to(scores.dtype), weight_sum.to(scores.dtype)
 
 
 def nll_loss_backward(

@@ -1,5 +1,6 @@
 """What operators at indices ask of their operands, and how those look to kernels: as blocks of three dimensions."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,10 @@ def dimension(tensor: torch.Tensor, dim: int) -> int | None:
 
 def around(tensor: torch.Tensor, dim: int) -> torch.Tensor:
     """`tensor` as (outer, size, inner) around `dim`: a view where there is one, else a copy."""
-    sizes = tensor.shape or (1,)
-    return tensor.reshape(torch.Size(sizes[:dim]).numel(), sizes[dim], torch.Size(sizes[dim + 1 :]).numel())
+    sizes = tensor.shape
+    if len(sizes) == 3 and dim == 1:
+        return tensor
+    return tensor.reshape(math.prod(sizes[:dim]), sizes[dim] if sizes else 1, math.prod(sizes[dim + 1 :]))
 
 
 def overlap(written: torch.Tensor, *read: torch.Tensor) -> bool:

@@ -54,4 +54,3 @@ def synchronize(device: Any = None) -> None:
 
 def _is_cpu(device: Any) -> bool:
     return device is None or (type(device) is int and device == 0) or str(device).partition(":")[0] == "cpu"
-
