@@ -35,6 +35,7 @@ class Operator:
 _ALL = (*FLOATS, *INTEGERS, "bool")
 _SUMS = "rounding of sums of 64 in float32"
 _PRODUCTS = "rounding of products in float32"
+_IN_FLOAT64 = "rounding of sums in float64"
 _NONE = "none"
 
 
@@ -271,6 +272,7 @@ OPERATORS: tuple[Operator, ...] = (
     _reduction("argmin", {"argmin": "argmin", "argmin.out": "argmin_out"}, (*FLOATS, *INTEGERS), _NONE, "extrema"),
     _softmax("softmax", "_softmax"),
     _softmax("log_softmax", "_log_softmax"),
+    _reduction("cumsum", {"cumsum": "cumsum", "cumsum.out": "cumsum_out", "cumsum_": "cumsum_in_place"}, _ALL, _IN_FLOAT64, "scans"),
     _norm("layer_norm", {"native_layer_norm": "layer_norm", "native_layer_norm_backward": "layer_norm_backward"}),
     _norm("rms_norm", {"_fused_rms_norm": "rms_norm", "_fused_rms_norm_backward": "rms_norm_backward"}),
     _norm("group_norm", {"native_group_norm": "group_norm", "native_group_norm_backward": "group_norm_backward"}),

@@ -1,1 +1,1 @@
-"""Reductions, scans, softmax, normalisations, and the losses that end in a reduction."""
+"""Reductions, scans, softmax and normalisations."""
