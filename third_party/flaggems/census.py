@@ -2,13 +2,14 @@
 
     python third_party/flaggems/census.py --flaggems CHECKOUT --report REPORT.jsonl [--files test_mm.py ...] [--sample N] [--full]
         [--device host|qemu|null] [--chip CHIP] [--vendor triton_spacemit|spacemit] [--limit SECONDS] [--memory GIB]
-        [--only-passed-in REPORT] [--only-failed-in REPORT]
+        [--only-passed-in REPORT [--one-each]] [--only-failed-in REPORT]
     python third_party/flaggems/census.py --flaggems CHECKOUT --show REPORT ... [--control REPORT ...]
 
 Every result is appended to the report as soon as it is known: a run that is stopped goes on where it was. A test that does not end in time,
 ends its process or asks for more memory than `--memory` is recorded as that, and the next one runs. `--sample` takes so many tests of each
 function, at equal distances (0: all); `--full` takes the library's large shapes instead of its quick ones. `--device null
---only-passed-in REPORT` is the control: what passed is run again with launches that do nothing and has to fail.
+--only-passed-in REPORT` is the control: what passed is run again with launches that do nothing and has to fail. `--one-each` leaves one
+test of each operator, for an emulated chip.
 
 `--show` prints the table of the operators that did not simply pass: result, whose fault, and the proof, from `verdicts.toml`.
 Needs pytest, rich and what FlagGems needs; `plugin.py` says what makes the tests evidence.
@@ -51,6 +52,7 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=60.0, help="seconds of processor time for one test")
     parser.add_argument("--memory", type=float, default=5.0, help="GiB of address space for the process that runs the tests")
     parser.add_argument("--only-passed-in", type=Path, default=None, help="run only what passed in this report with a kernel of ours")
+    parser.add_argument("--one-each", action="store_true", help="of what passed there only the quickest test of each operator")
     parser.add_argument("--only-failed-in", type=Path, default=None, help="run only what failed in this report")
     parser.add_argument("--show", type=Path, nargs="*", default=None, help="run nothing, print the table of these reports")
     parser.add_argument("--control", type=Path, nargs="*", default=[], help="reports of control runs, for the table")
@@ -79,6 +81,8 @@ def run(arguments: argparse.Namespace, operators: list[str]) -> None:
     only: set[str] = set()
     for path, wanted in ((arguments.only_passed_in, _ran), (arguments.only_failed_in, _failed)):
         only |= {name for name, test in read([path]).items() if wanted(test)} if path else set()
+    if arguments.one_each:
+        only = _one_each({name: test for name, test in read([arguments.only_passed_in]).items() if name in only})
     found = {path.name: path for path in sorted((arguments.flaggems / "tests").rglob("test_*.py"))}
     names = arguments.files or sorted({name.partition("::")[0] for name in only} & found.keys() if only else found)
     finished = {name for name in _finished(arguments.report)}
@@ -107,6 +111,15 @@ def _ran(test: dict[str, Any]) -> bool:
 
 def _failed(test: dict[str, Any]) -> bool:
     return test["outcome"] not in ("passed", "skipped", "xfailed")
+
+
+def _one_each(tests: dict[str, dict[str, Any]]) -> set[str]:
+    """The names of the quickest test of each operator."""
+    quickest: dict[str, str] = {}
+    for name, test in sorted(tests.items(), key=lambda item: item[1]["seconds"]):
+        for operator in test["operators"]:
+            quickest.setdefault(operator, name)
+    return set(quickest.values())
 
 
 def _finished(report: Path) -> list[str]:

@@ -168,9 +168,10 @@ class Plugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        functions: dict[str, list[pytest.Item]] = defaultdict(list)
+        functions: dict[tuple[str, ...], list[pytest.Item]] = defaultdict(list)
         for item in items:
-            functions[item.nodeid.partition("[")[0]].append(item)
+            # Some functions test several operators, each parameter with the mark of its own.
+            functions[item.nodeid.partition("[")[0], *_operators(item)].append(item)
         chosen = [item for group in functions.values() for item in spread(group, SETTINGS["sample"])]
         only = set(SETTINGS["only"])
         chosen = [item for item in chosen if _name(item) not in self.done] if not only else [item for item in items if _name(item) in only]
