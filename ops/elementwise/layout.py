@@ -77,7 +77,9 @@ def _find(out: Any, operands: Any) -> Layout | None:
 
 
 def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """The common shape; None where there is none."""
+    """The common shape; None where there is none, as of numbers alone."""
+    if not shapes:
+        return None
     result = [1] * max(map(len, shapes))
     for shape in shapes:
         for place in range(-len(shape), 0):
