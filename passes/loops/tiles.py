@@ -149,10 +149,9 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
 def unit_rows(low: Lowering, product: Product, place: Place, unit: MicroTile) -> list[list[list[Emitted]]]:
     """For each row of units, for each unit in it, where its rows begin in C."""
     b, target = low.b, product.target
-    starts = []
-    for number in [b.add(place.row, b.constant(r)) for r in range(place.rows)]:
-        pointer = b.offset(place.base_c, b.mul(number, b.constant(target.strides[-2])), target.stored)
-        starts.append(b.offset(pointer, place.column, target.stored))
+    first = b.offset(place.base_c, b.mul(place.row, b.constant(target.strides[-2])), target.stored)
+    first = b.freeze(b.offset(first, place.column, target.stored))  # else each of the others becomes a variable of the loop over tiles
+    starts = [b.offset(first, b.constant(r * target.strides[-2]), target.stored) for r in range(place.rows)]
     rows = []
     for first in range(0, place.rows, unit.m):
         at = [[b.offset(p, b.constant(c), target.stored) for p in starts[first : first + unit.m]] for c in range(0, place.columns, unit.n)]

@@ -141,3 +141,40 @@ def test_sums_wrap_around() -> None:
     c = torch.full((16, 16), 2**31 - 1, dtype=torch.int32)
     wrapping_kernel[(1,)](a, a, c, BLOCK=16)
     assert torch.equal(c, torch.full((16, 16), -(2**31) + 16 * 2**14 - 1, dtype=torch.int32))
+
+
+@triton.jit
+def scaled_blocks_kernel(a_ptr, sa_ptr, b_ptr, sb_ptr, c_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, GROUP: tl.constexpr):
+    """Sums of bytes over blocks along k, each times a scale of its row of A and one of its column of B; B is stored transposed."""
+    i, j = tl.program_id(0) * BM + tl.arange(0, BM), tl.program_id(1) * BN + tl.arange(0, BN)
+    k = tl.arange(0, GROUP)
+    total = tl.zeros((BM, BN), tl.float32)
+    for block in range(K // GROUP):
+        a = tl.load(a_ptr + i[:, None] * K + block * GROUP + k[None, :], i[:, None] < M, other=0)
+        b = tl.load(b_ptr + j[None, :] * K + block * GROUP + k[:, None], j[None, :] < N, other=0)
+        sa = tl.load(sa_ptr + i * (K // GROUP) + block, i < M, other=0.0)
+        sb = tl.load(sb_ptr + block * N + j, j < N, other=0.0)
+        total = tl.fma(tl.dot(a, b).to(tl.float32), sa[:, None] * sb[None, :], total)
+    tl.store(c_ptr + i[:, None] * N + j[None, :], total, (i[:, None] < M) & (j[None, :] < N))
+
+
+@pytest.mark.parametrize("chip", ["x60", "a100"])
+def test_scaled_blocks(chip: str) -> None:
+    """As quantised weights are multiplied: sums of a block are exact, and each step rounds as float32's fused multiply-add."""
+    set_device("qemu", chip)
+    generator = np.random.default_rng(3)
+    m, n, k, group = 21, 37, 256, 32
+    a, b = bytes_(generator, m, k).contiguous(), bytes_(generator, n, k).contiguous()
+    sa, sb = (torch.from_numpy(generator.random(shape, dtype=np.float32)) for shape in ((m, k // group), (k // group, n)))
+    c = torch.empty(m, n)
+    kernel = scaled_blocks_kernel[(2, 2)](a, sa, b, sb, c, m, n, k, BM=16, BN=32, GROUP=group)
+    assert "smt.vmadot\t" in kernel.asm["asm"]
+    expected = np.zeros((m, n), dtype=np.float32)
+    for block in range(k // group):
+        part = slice(block * group, (block + 1) * group)
+        sums = a.numpy()[:, part].astype(np.int64) @ b.numpy()[:, part].astype(np.int64).T
+        scale = sa.numpy()[:, block, None] * sb.numpy()[block]
+        # 64 bits of mantissa hold the product of 19 by 24 bits; adding and rounding twice goes wrong once in 2^40
+        exact = sums.astype(np.longdouble) * scale.astype(np.longdouble) + expected.astype(np.longdouble)
+        expected = exact.astype(np.float32)
+    assert np.array_equal(c.numpy(), expected)
