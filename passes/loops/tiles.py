@@ -106,6 +106,11 @@ class Tiles:
             b.repeat(self.last_rows, product.wanted_rows, height, lambda i: tile(i, few, few_unrolled))
 
 
+# Pointers into A up to which the loop over k has a register left for one into C. Of that, not looked through, others are at immediate
+# distances; else each is a variable of the loop over tiles.
+POINTERS = 8
+
+
 def round_up(low: Lowering, number: Emitted, unit: int) -> Emitted:
     """The least multiple of `unit` that is not below `number`."""
     b = low.b
@@ -149,12 +154,19 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
 def unit_rows(low: Lowering, product: Product, place: Place, unit: MicroTile) -> list[list[list[Emitted]]]:
     """For each row of units, for each unit in it, where its rows begin in C."""
     b, target = low.b, product.target
-    first = b.offset(place.base_c, b.mul(place.row, b.constant(target.strides[-2])), target.stored)
-    first = b.freeze(b.offset(first, place.column, target.stored))  # else each of the others becomes a variable of the loop over tiles
-    starts = [b.offset(first, b.constant(r * target.strides[-2]), target.stored) for r in range(place.rows)]
+
+    def start(number: Emitted) -> Emitted:
+        pointer = b.offset(place.base_c, b.mul(number, b.constant(target.strides[-2])), target.stored)
+        return b.offset(pointer, place.column, target.stored)
+
+    if place.rows // product.left.across <= POINTERS:
+        first = b.freeze(start(place.row))
+        starts = [b.offset(first, b.constant(r * target.strides[-2]), target.stored) for r in range(place.rows)]
+    else:
+        starts = [start(b.add(place.row, b.constant(r))) for r in range(place.rows)]
     rows = []
-    for first in range(0, place.rows, unit.m):
-        at = [[b.offset(p, b.constant(c), target.stored) for p in starts[first : first + unit.m]] for c in range(0, place.columns, unit.n)]
+    for row in range(0, place.rows, unit.m):
+        at = [[b.offset(p, b.constant(c), target.stored) for p in starts[row : row + unit.m]] for c in range(0, place.columns, unit.n)]
         rows.append(at)
     return rows
 

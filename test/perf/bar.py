@@ -35,8 +35,8 @@ BAR = {
     "x60 product int8 by vectors": (21145, 43748),
     "x60 attention": (38972, 82624),
     "a100 softmax": (2488, 4152),
-    "a100 product f32": (9494, 13214),
-    "a100 product bf16": (9579, 13033),
+    "a100 product f32": (9539, 13259),
+    "a100 product bf16": (9612, 13066),
     "a100 product int8": (3785, 4191),
 }
 
