@@ -1,5 +1,8 @@
 """Long unrolled programs: they compile however long a chain of operations is, and code grows no faster than they do."""
 
+import re
+import threading
+
 import pytest
 import torch
 import triton
@@ -97,3 +100,39 @@ def test_code_grows_with_the_program(host, kernel, n, size):
     x, out = torch.randn(size), torch.zeros(2 * size)
     short, long = (len(kernel[(1,)](x, out, N=n, T=turns).asm["llir"]) for turns in (24, 48))
     assert long <= 2.3 * short
+
+
+@triton.jit
+def many_buffers(x, out, N: tl.constexpr, T: tl.constexpr):
+    i = tl.arange(0, N)
+    for t in tl.static_range(T):
+        old = tl.atomic_add(x + t * N + i, 1.0)
+        tl.store(out + t * N + i, old + tl.max(old))
+
+
+def test_many_small_buffers_do_not_use_up_the_stack(host):
+    """They are put on the stack up to a limit; a thread with little of it, twice that here, runs the program."""
+    n, turns = 256, 280
+    x, out, raised = torch.arange(n * turns, dtype=torch.float32), torch.zeros(n * turns), []
+    rows = x.clone().view(turns, n)
+    expected = rows + rows.max(1, keepdim=True).values
+    kernel = many_buffers[(1,)](x, out, N=n, T=turns)
+    assert torch.equal(out.view(turns, n), expected)
+    on_stack = sum(4 * int(lanes) for lanes in re.findall(r"alloca <(\d+) x float>", kernel.asm["llir"]))
+    assert 1 << 17 < on_stack <= 1 << 18 < 4 * n * turns
+
+    def work() -> None:
+        try:
+            many_buffers[(1,)](x, out, N=n, T=turns)
+        except BaseException as error:
+            raised.append(error)
+
+    before = threading.stack_size(1 << 19)
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    assert not raised
+    assert torch.equal(out.view(turns, n), expected + 2)
