@@ -41,7 +41,7 @@ ROWS = {
     "ops": (
         ("registry", "launching", "operands", "elementwise.table"),
         ("*",),  # kernels, wrappers and choices of blocks
-        ("library",),
+        ("library", "reference"),
         ("",),
     ),
 }

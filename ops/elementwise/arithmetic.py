@@ -260,9 +260,10 @@ def pow(base, exponent):
 @triton.jit
 def _whole_power(base, exponent):
     """By squares, a turn for each bit of the exponent; a negative exponent leaves 1 and -1, and of the others 0."""
-    result = tl.full((), 1, base.dtype)
-    square, rest = base, exponent
-    for _ in tl.static_range(base.dtype.primitive_bitwidth):
+    square, rest = base + exponent * 0, exponent + base * 0  # a number takes the shape of the other
+    base, exponent, result = square, rest, square * 0 + 1
+    bits: tl.constexpr = base.dtype.primitive_bitwidth
+    for _ in tl.static_range(bits):
         result = tl.where(rest & 1 != 0, result * square, result)
         square = square * square
         rest = rest >> 1

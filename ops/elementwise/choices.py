@@ -81,8 +81,17 @@ def limits(name: str, arguments: Sequence[Any]) -> Choice:
 
 def ordered_limits(name: str, arguments: Sequence[Any]) -> Choice:
     """The least value and the greatest one, in this order."""
-    _, low, high = arguments
-    return NotImplemented if low > high else (name, arguments)
+    x, low, high = arguments
+    if not x.dtype.is_floating_point:
+        low, high = _whole(low), _whole(high)
+        if low is None or high is None or x.dtype is torch.uint8 and low < 0:
+            return NotImplemented
+    return NotImplemented if low > high else (name, (x, low, high))
+
+
+def _whole(number: Any) -> int | None:
+    """A number as integers take it, without what is behind the point."""
+    return None if isinstance(number, complex) or number != number or abs(number) == float("inf") else int(number)
 
 
 def not_negative(name: str, arguments: Sequence[Any]) -> Choice:
@@ -111,8 +120,13 @@ def decimals(name: str, arguments: Sequence[Any]) -> Choice:
 
 def filling(name: str, arguments: Sequence[Any]) -> Choice:
     """What is filled in is one element."""
-    value = arguments[2]
-    return NotImplemented if isinstance(value, torch.Tensor) and value.dim() else (name, arguments)
+    x, mask, value = arguments
+    if isinstance(value, torch.Tensor):
+        return NotImplemented if value.dim() else (name, arguments)
+    if isinstance(value, float) and not x.dtype.is_floating_point:
+        value = _whole(value)
+        return NotImplemented if value is None else (name, (x, mask, value))
+    return name, arguments
 
 
 def margin(name: str, arguments: Sequence[Any]) -> Choice:

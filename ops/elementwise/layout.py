@@ -38,30 +38,31 @@ class Layout:
     grid: Any = None
 
 
-def find(out: torch.Tensor | None, tensors: Sequence[torch.Tensor], key: Any = None) -> Layout | None:
+def find(out: torch.Tensor | None, tensors: Sequence[torch.Tensor], numbers: bool, key: Any = None) -> Layout | None:
     """The layout of an operator on `tensors`, with the result in `out` where it is given. None where shapes do not fit.
 
-    key: the shapes and strides of all of them, where the caller has these.
+    numbers: whether numbers stand for further tensors. key: tells shapes and strides of all tensors, and `numbers`, from others.
     """
     if key is None:
-        key = ("as tensors", None if out is None else (out.shape, out.stride()), *[(tensor.shape, tensor.stride()) for tensor in tensors])
+        shapes = [(tensor.shape, tensor.stride()) for tensor in tensors]
+        key = ("as tensors", numbers, None if out is None else (out.shape, out.stride()), *shapes)
     try:
         return _known[key]
     except KeyError:
         if len(_known) >= _KEPT:
             _known.clear()
         given = None if out is None else (out.shape, out.stride())
-        found = _known[key] = _find(given, [(tensor.shape, tensor.stride()) for tensor in tensors])
+        found = _known[key] = _find(given, [(tensor.shape, tensor.stride()) for tensor in tensors], numbers)
         return found
 
 
-def _find(out: Any, operands: Any) -> Layout | None:
+def _find(out: Any, operands: Any, numbers: bool) -> Layout | None:
     shape = broadcast([shape for shape, _ in operands])
     if shape is None or out is not None and tuple(out[0]) != shape:
         return None
     steps = [expand(own, strides, shape) for own, strides in operands]
     if out is None:
-        new = new_strides(shape, operands, steps)
+        new = new_strides(shape, [*operands, ((), ())] if numbers else operands, steps)
         given = new
     else:
         new, given = (), tuple(out[1])
@@ -77,10 +78,8 @@ def _find(out: Any, operands: Any) -> Layout | None:
 
 
 def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """The common shape; None where there is none, as of numbers alone."""
-    if not shapes:
-        return None
-    result = [1] * max(map(len, shapes))
+    """The common shape; None where there is none."""
+    result = [1] * max(map(len, shapes), default=0)
     for shape in shapes:
         for place in range(-len(shape), 0):
             size = shape[place]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import triton.language as tl
 from triton.runtime.jit import JITFunction
 
 from triton_spacemit.ops.elementwise import choices, layout
@@ -21,7 +22,8 @@ from triton_spacemit.ops.elementwise.table import ROWS, Row
 from triton_spacemit.ops.elementwise.types import TRITON, common_dtype, computed_in
 
 _NUMBERS = ("number", "Optional[number]", "float", "Optional[float]")
-_LARGEST = 3.4028235677973366e38  # what rounds to a float32
+#: What rounds to a number of the dtype.
+_LARGEST = {tl.float16: 65519.99, tl.bfloat16: 3.3961e38, tl.float32: 3.4028235677973366e38, tl.float64: math.inf}
 _NONE = ((0, 0, 0), (0, 0, 0))
 _MODULES = ("activations", "gradients", "arithmetic", "functions", "predicates")
 
@@ -86,7 +88,7 @@ class Overload:
 
     def compute(self, name: str, arguments: Sequence[Any], operands: Sequence[Any], out: torch.Tensor | None) -> Any:
         """The function `name` of operands, which are the arguments without those (None) that only count for the dtype."""
-        tensors, numbers = [], []
+        tensors, numbers, stand_ins = [], [], False
         kinds: list[Any] = [name]
         places: list[Any] = []
         if out is not None:
@@ -106,6 +108,9 @@ class Overload:
             elif operand is not None and role is not _MODE:
                 numbers.append(operand)
                 kinds.append(type(operand))
+                stand_ins = stand_ins or role is _TENSOR or self.row.result == "bool"
+        if stand_ins:
+            places.append(True)
         if not alike or first is None or not first.is_floating_point:
             kinds.append(self._common(arguments))
         key = tuple(kinds)
@@ -122,7 +127,10 @@ class Overload:
                 return NotImplemented
         else:
             reals, whole = _NONE
-        place = layout.find(out, tensors, tuple(places))
+        if out is None and self.row.like:
+            out = torch.empty_like(tensors[0], dtype=result)
+            places += (out.shape, out.stride(), True, "new")
+        place = layout.find(out, tensors, stand_ins, tuple(places))
         if place is None:
             if out is None or any(tensor is out for tensor in tensors):
                 return NotImplemented
@@ -147,12 +155,12 @@ class Overload:
         self, kernel: Compiled, result: torch.dtype, out: torch.Tensor, tensors: list[torch.Tensor], reals: Any, whole: Any
     ) -> Any:
         """The result in a tensor of another shape, which becomes what PyTorch makes of it."""
-        new = layout.find(None, tensors)
+        new = layout.find(None, tensors, False)
         if new is None:
             return NotImplemented
         torch._prims_common.wrappers._maybe_resize_out(out, torch.Size(new.shape))
         out.as_strided_(new.shape, new.strides)
-        place = layout.find(out, tensors)
+        place = layout.find(out, tensors, False)
         if place is None or _overlaps(out, tensors, place.dense):
             return NotImplemented
         kernel.launch(place, out, tensors, reals, whole)
@@ -178,7 +186,9 @@ class Overload:
         if slots is None:
             return None
         own_math = TRITON[common] if row.stepwise else computed_in(common)
-        judged = tuple(role is _NUMBER for operand, role in given if role is not _MODE and not isinstance(operand, torch.Tensor))
+        numbers = [place for place, operand in enumerate(operands) if operand is not None and not isinstance(operand, torch.Tensor)]
+        # What stands in a tensor's place, is compared or comes first is converted as tensors are.
+        judged = tuple(self.roles[place] is _NUMBER and row.result != "bool" and place > 0 for place in numbers if place not in self.modes)
         return Compiled(function, slots, raw, TRITON[common], own_math), result, judged
 
     def _takes(self, out: torch.Tensor, result: torch.dtype) -> bool:
@@ -212,10 +222,11 @@ def _split(kernel: Compiled, numbers: Sequence[Any], judged: Sequence[bool]) -> 
     missing = (0,) * (3 - len(numbers))
     floating = kernel.math.is_floating()
     if floating:
-        high = _LARGEST if kernel.math.primitive_bitwidth == 32 else math.inf
+        high = _LARGEST[kernel.common]
         low = -high
     else:
         low, high = choices.bounds(kernel.math)
+        low = min(low, -high)  # below zero, numbers wrap around
     for number, is_judged in zip(numbers, judged, strict=True):
         if is_judged and not low <= number <= high and number == number and abs(number) != math.inf:
             return None, None

@@ -20,9 +20,10 @@ class Row:
     function: in a module of this folder; where an argument is a word or a truth value, its name is appended (`gelu_tanh`). result: the
     result's dtype is the one that operands are promoted to, or "float" (the same, and the default float of integers), "bool", or "self"
     (the first operand's). choose: the function of `choices` that looks at the arguments first. same: operands must be of one dtype.
-    exact_out: a given tensor must have the result's dtype. stepwise: float16
-    and bfloat16 are rounded after each step. error: the largest one in float32, in units in the last place of the exact result, where it
-    is not just rounded. operator: the name of the operator in the registry, where that has several rows.
+    exact_out: a given tensor must have the result's dtype. stepwise: float16 and bfloat16 are rounded after each step.
+    like: the result has the strides of the first operand, gaps aside. error: the largest
+    one in float32, in units in the last place of the exact result; 0 where it is that of the steps, whose terms may cancel. operator: the
+    name of the operator in the registry, where that has several rows.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Row:
     same: bool = False
     exact_out: bool = False
     stepwise: bool = False
+    like: bool = False
     error: float = 0.5
     operator: str = ""
 
@@ -65,41 +67,44 @@ def _backward(name: str, function: str = "", choose: str = "", out: str = "grad_
 
 ROWS: tuple[Row, ...] = (
     # Activations and their gradients.
-    _row("gelu", "gelu gelu_ gelu.out", FLOATS, exact_out=True),
+    _row("gelu", "gelu gelu_ gelu.out", FLOATS, exact_out=True, error=0),
     _backward("gelu"),
-    *_unary("silu mish hardswish hardsigmoid", FLOATS),
+    *_unary("silu mish hardswish hardsigmoid", FLOATS, error=4),
     _backward("silu"),
     _backward("mish", out=""),
     _backward("hardswish", out="out"),
     _backward("hardsigmoid"),
-    *_unary("sigmoid tanh", ALL, "float"),
+    *_unary("sigmoid tanh", ALL, "float", error=3),
     _backward("sigmoid"),
     _backward("tanh"),
     _row("relu", "relu relu_ relu.out", NUMBERS),
     _row("threshold", "threshold threshold_ threshold.out", NUMBERS),
     _row("threshold_backward", "threshold_backward threshold_backward.grad_input", NUMBERS, operator="threshold"),
-    _row("hardtanh", "hardtanh hardtanh_ hardtanh.out", NUMBERS, choose="ordered_limits"),
+    _row("hardtanh", "hardtanh hardtanh_ hardtanh.out", NUMBERS, choose="ordered_limits", like=True),
     _backward("hardtanh"),
-    _row("leaky_relu", "leaky_relu leaky_relu_ leaky_relu.out", FLOATS),
+    _row("leaky_relu", "leaky_relu leaky_relu_ leaky_relu.out", FLOATS, error=1),
     _backward("leaky_relu"),
-    _row("_prelu_kernel", "_prelu_kernel", FLOATS, "prelu", operator="prelu"),
-    _row("elu", "elu elu_ elu.out", FLOATS),
+    _row("_prelu_kernel", "_prelu_kernel", FLOATS, "prelu", operator="prelu", like=True),
+    _row("elu", "elu elu_ elu.out", FLOATS, error=2),
     _backward("elu"),
-    _row("softplus", "softplus softplus.out", FLOATS, exact_out=True),
+    _row("softplus", "softplus softplus.out", FLOATS, exact_out=True, error=0),
     _backward("softplus"),
     _backward("log_sigmoid"),
     _row("softshrink", "softshrink softshrink.out", FLOATS, exact_out=True, choose="not_negative"),
     _backward("softshrink", "shrink_backward"),
     _row("hardshrink", "hardshrink hardshrink.out", FLOATS, exact_out=True),
     _backward("hardshrink", "shrink_backward"),
-    _row("logit", "logit logit_ logit.out", ALL, result="float", choose="margin"),
+    _row("logit", "logit logit_ logit.out", ALL, result="float", choose="margin", error=0),
     _backward("logit", choose="margin"),
     _row("native_dropout_backward", "native_dropout_backward native_dropout_backward.out", FLOATS),
     # Functions of one operand.
-    *_unary("sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p", ALL, "float"),
-    *_unary("sin cos tan asin acos atan sinh cosh asinh acosh atanh", ALL, "float"),
-    *_unary("erf erfc erfinv lgamma sinc", ALL, "float"),
-    *_unary("deg2rad rad2deg", ALL, "float"),
+    *_unary("sqrt reciprocal", ALL, "float"),
+    *_unary("rsqrt", ALL, "float", error=2),
+    *_unary("exp exp2 expm1 log log2 log10 log1p", ALL, "float", error=1),
+    *_unary("sin cos tan asin acos atan sinh cosh asinh acosh atanh", ALL, "float", error=1),
+    *_unary("erf erfc erfinv lgamma", ALL, "float", error=1),
+    *_unary("sinc", ALL, "float", error=0),
+    *_unary("deg2rad rad2deg", ALL, "float", error=1, like=True),
     *_unary("floor ceil trunc round abs neg", NUMBERS, exact_out=True),
     *_unary("frac", FLOATS, exact_out=True),
     _row(
@@ -114,7 +119,7 @@ ROWS: tuple[Row, ...] = (
     *_unary("sign", ALL, exact_out=True),
     *_unary("sgn", ALL, function="sign", exact_out=True),
     *_unary("bitwise_not", (*INTEGERS, "bool"), exact_out=True),
-    _row("nan_to_num", "nan_to_num nan_to_num_ nan_to_num.out", ALL, choose="replacements", exact_out=True),
+    _row("nan_to_num", "nan_to_num nan_to_num_ nan_to_num.out", ALL, choose="replacements", exact_out=True, like=True),
     # Arithmetic.
     _row("add", "add.Tensor add_.Tensor add.out", ALL, choose="scaled"),
     _row("sub", "sub.Tensor sub_.Tensor sub.out", NUMBERS, choose="scaled"),
@@ -137,24 +142,25 @@ ROWS: tuple[Row, ...] = (
     _row("minimum", "minimum minimum.out", ALL),
     _row("fmax", "fmax fmax.out", ALL),
     _row("fmin", "fmin fmin.out", ALL),
-    _row("atan2", "atan2 atan2_ atan2.out", ALL, result="float"),
-    _row("hypot", "hypot hypot_ hypot.out", FLOATS),
+    _row("atan2", "atan2 atan2_ atan2.out", ALL, result="float", error=1),
+    _row("hypot", "hypot hypot_ hypot.out", FLOATS, error=1),
     _row("copysign", "copysign.Tensor copysign_.Tensor copysign.out", ALL, result="float"),
-    _row("xlogy", "xlogy.Tensor xlogy_.Tensor xlogy.OutTensor", ALL, result="float"),
-    _row("logaddexp", "logaddexp logaddexp.out", FLOATS),
+    _row("xlogy", "xlogy.Tensor xlogy_.Tensor xlogy.OutTensor", ALL, result="float", error=2),
+    _row("logaddexp", "logaddexp logaddexp.out", FLOATS, error=0),
     _row("heaviside", "heaviside heaviside_ heaviside.out", ALL, same=True, exact_out=True),
     _row(
         "pow",
         "pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar pow.Tensor_Tensor_out pow.Tensor_Scalar_out pow.Scalar_out pow_.Tensor pow_.Scalar",
         ALL,
         choose="power",
+        error=1,
     ),
     _row("clamp", "clamp clamp_ clamp.out clamp.Tensor clamp_.Tensor clamp.Tensor_out", NUMBERS, choose="limits"),
     _row("clamp_min", "clamp_min clamp_min_ clamp_min.out clamp_min.Tensor clamp_min_.Tensor clamp_min.Tensor_out", NUMBERS),
     _row("clamp_max", "clamp_max clamp_max_ clamp_max.out clamp_max.Tensor clamp_max_.Tensor clamp_max.Tensor_out", NUMBERS),
-    _row("lerp", "lerp.Tensor lerp.Scalar lerp_.Tensor lerp_.Scalar lerp.Tensor_out lerp.Scalar_out", FLOATS, same=True),
-    _row("addcmul", "addcmul addcmul_ addcmul.out", NUMBERS, choose="scaled"),
-    _row("addcdiv", "addcdiv addcdiv_ addcdiv.out", FLOATS, choose="scaled"),
+    _row("lerp", "lerp.Tensor lerp.Scalar lerp_.Tensor lerp_.Scalar lerp.Tensor_out lerp.Scalar_out", FLOATS, same=True, error=0),
+    _row("addcmul", "addcmul addcmul_ addcmul.out", NUMBERS, choose="scaled", error=0),
+    _row("addcdiv", "addcdiv addcdiv_ addcdiv.out", FLOATS, choose="scaled", error=0),
     *(
         _row(f"bitwise_{name}", f"bitwise_{name}.Tensor bitwise_{name}_.Tensor bitwise_{name}.Tensor_out", (*INTEGERS, "bool"))
         for name in ("and", "or", "xor")
