@@ -2,6 +2,9 @@
 
 LLVM 22 is the first that models the X60: an in-order core on which a load that is used at once stalls. Where the machine has no llvm-mca of
 it, Debian's packages can be unpacked, without root, as QEMU's are.
+
+It knows nothing of the time of a matrix instruction, of which 1.8 to 1.9 cycles each are reported of the X60. The model sees `vwmacc.vv` of
+bytes in its place, which has the same registers and starts every second cycle.
 """
 
 import functools
@@ -21,6 +24,7 @@ MINIMUM = 22
 _LIBRARIES = "libllvm22 libc6 libstdc++6 libgcc-s1 libz3-4 libedit2 libffi8 libxml2 zlib1g libzstd1 libtinfo6 libbsd0 libmd0 liblzma5"
 _SUITE = "trixie"
 _ITERATIONS = 200
+_MATRIX = re.compile(r"smt\.vmadot\w*")
 _REGION = re.compile(r"^\[\d+\] Code Region - (\d+)$.*?^Total Cycles:\s+(\d+)$", re.MULTILINE | re.DOTALL)
 
 
@@ -84,7 +88,8 @@ def cycles(loops: Sequence[Sequence[str]], chip: Chip | None = None, mca: Sequen
     flags = (f"-mtriple={chip.triple}", f"-mcpu={chip.cpu}", f"-mattr={chip.features}", f"--iterations={_ITERATIONS}")
     lines = []
     for number, loop in enumerate(loops):
-        lines += [f"# LLVM-MCA-BEGIN {number}", *loop, f"# LLVM-MCA-END {number}"]
+        known = [_MATRIX.sub("vwmacc.vv", line) for line in loop]
+        lines += [f"# LLVM-MCA-BEGIN {number}", *known, f"# LLVM-MCA-END {number}"]
     run = subprocess.run([*(mca or command()), *flags], input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
     found = {int(number): int(total) / _ITERATIONS for number, total in _REGION.findall(run.stdout)}
     if run.returncode or len(found) != len(loops):

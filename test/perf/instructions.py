@@ -207,7 +207,7 @@ def _per_matrix_instruction_in_loop(_: float) -> Result:
     a, b = _operands(_EVEN, torch.int8, "nn")
     compiled: Any = kernels.matmul(a, b, torch.empty(_EVEN[:2], dtype=torch.int32), blocks, tl.int32)()
     loop = [line.split()[0] for line in mca.inner_loop(compiled.asm["asm"]) if not line.startswith("#")]
-    return Result(len(loop) / loop.count("vwmacc.vv"), config="x".join(map(str, blocks)))
+    return Result(len(loop) / loop.count("smt.vmadot"), config="x".join(map(str, blocks)))
 
 
 PRODUCTS += [

@@ -1,16 +1,11 @@
-"""Cycles of a loop on the X60 as llvm-mca's model of it sees them: an in-order core on which a load that is used at once stalls.
-
-LLVM knows nothing of the time of a matrix instruction, of which 1.8 to 1.9 cycles each are reported of the X60. The model sees `vwmacc.vv`
-of bytes in its place, which has the same registers and starts every second cycle.
-"""
+"""Cycles of a loop on the X60 as llvm-mca's model of it sees them: an in-order core on which a load that is used at once stalls."""
 
 import re
 
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.tools import mca
 
-_MULTIPLICATION = re.compile(r"\s+v(f?w?n?m(acc|add|sac|sub)|f?w?mul|f?nms|w?macc)")
-_MATRIX = re.compile(r"smt\.vmadot\w*")
+_MULTIPLICATION = re.compile(r"\s+(smt\.vmadot|v(f?w?n?m(acc|add|sac|sub)|f?w?mul|f?nms|w?macc))")
 _LABEL = re.compile(r"(\.L\w+):")
 _VTYPE = re.compile(r"\s+vset.*\be(\d+), (mf?\d)\b")
 
@@ -21,7 +16,7 @@ def inner_loop(assembly: str) -> list[str]:
     most = 0
     loop: list[str] = []
     label, vtype = "", ("32", "m1")
-    for line in _MATRIX.sub("vwmacc.vv", assembly).splitlines():
+    for line in assembly.splitlines():
         if match := _LABEL.match(line):
             label, loop = match[1], _hints(vtype)
             continue

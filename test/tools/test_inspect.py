@@ -332,9 +332,10 @@ def test_cycles_of_a_command(tmp_path: Path) -> None:
     command = tmp_path / "llvm-mca"
     answer = "[0] Code Region - 1\n\nIterations: 200\nTotal Cycles:      600\n\n[1] Code Region - 0\n\nTotal Cycles:      200\n"
     (tmp_path / "answer").write_text(answer)
-    command.write_text(f"#!/bin/sh\ngrep -q bad && {{ echo 'error: bad' >&2; exit 1; }}\ncat {tmp_path}/answer\n")
+    command.write_text(f"#!/bin/sh\ngrep -q -e bad -e smt && {{ echo 'error: bad' >&2; exit 1; }}\ncat {tmp_path}/answer\n")
     command.chmod(0o755)
     assert mca.cycles([["vadd.vv v1, v2, v3"], ["nop"]], mca=[str(command)]) == [1.0, 3.0]
+    assert mca.cycles([["smt.vmadotsu v2, v4, v6"], ["nop"]], mca=[str(command)]) == [1.0, 3.0]  # of which it knows no time
     with pytest.raises(Exception, match="llvm-mca failed: error: bad"):
         mca.cycles([["bad"]], mca=[str(command)])
     assert mca.hints(16, 0.5) == ["# LLVM-MCA-RISCV-LMUL MF2", "# LLVM-MCA-RISCV-SEW E16"]
