@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from importlib.metadata import entry_points
 
 from triton_spacemit.backend import patches
 from triton_spacemit.backend.tools import bench
@@ -30,6 +31,8 @@ def main() -> int:
     inspect.add_parser(commands)
     shown = commands.add_parser("patches", help="what is changed in Triton", description="What this backend changes in Triton, and why.")
     shown.set_defaults(command=_show_patches)
+    for other in entry_points(group="triton_spacemit.commands"):  # of packages that stand on this one
+        other.load()(commands)
     arguments = parser.parse_args()
     return arguments.command(arguments)
 

@@ -11,8 +11,11 @@ from triton_spacemit.ops.tuning.tables import Config, loader, shape_class
 def correlation_blocks(chip: str, dtype: str, images: int, m: int, k: int, count: int, threads: int) -> Config:
     """For `correlate`: images and groups, channels of the output, channels and taps of the input, pixels."""
     tuned = loader(chip).find("convolution", shape_class(dtype, {"b": images, "m": m, "k": k, "q": count}, threads))
-    if tuned is not None:
-        return tuned
+    return tuned or correlation_heuristic(images, m, k, count, threads)
+
+
+def correlation_heuristic(images: int, m: int, k: int, count: int, threads: int) -> Config:
+    """A choice by sizes."""
     rows, pixels = min(power_of_two(m), 256), min(power_of_two(count), 128)
     while images * -(-m // rows) * -(-count // pixels) < 2 * threads and max(rows, pixels) > 32:
         if rows > pixels:

@@ -46,6 +46,12 @@ def heuristic(batch: int, m: int, n: int, k: int, laid_out: bool, threads: int) 
     }
 
 
+def _holds(config: Config, k: int) -> bool:
+    """Whether a configuration of a class of shapes is one for this k: all of it, and little more where B is laid out with zeros behind."""
+    steps = config["BLOCK_K"]
+    return config["PATH"] == "SPLIT_K" or k <= steps and (config["PATH"] == "EVEN_K" or k * 16 >= steps * 15)
+
+
 def layout(a_k: int, b_j: int) -> str:
     """`n` for each operand whose rows are contiguous, `t` for others."""
     return ("n" if a_k == 1 else "t") + ("n" if b_j == 1 else "t")
@@ -56,6 +62,6 @@ def choose(operator: str, chip: str, dtype: str, batch: int, m: int, n: int, k: 
     """The constants of `matrix_product`, and how many programs there are along rows and columns. lies: what `layout` says."""
     shapes = shape_class(dtype, {"b": batch, "m": m, "n": n, "k": k}, threads, lies)
     config = loader(chip).find(operator, shapes)
-    if config is None or (config["PATH"] != "SPLIT_K" and config["BLOCK_K"] < k):
+    if config is None or not _holds(config, k):
         config = heuristic(batch, m, n, k, lies[1] == "n", threads)
     return pre_hook(config, get_chip(chip), operator, dtype), _cdiv(m, config["BLOCK_M"]), _cdiv(n, config["BLOCK_N"])

@@ -38,10 +38,11 @@ def factors(dtype: torch.dtype, start: torch.Tensor | None, alpha: Any, beta: An
     return {"scales": scales, "ALPHA": True, "BETA": None if start is None else True}
 
 
-def vector_blocks(m: int, a_k: int) -> dict[str, int]:
+def vector_blocks(m: int, k: int, a_k: int) -> dict[str, int]:
     """Blocks of rows and of steps for a matrix times a vector: along the elements that are neighbours in memory."""
     if a_k == 1:
-        return {"BLOCK_M": 8, "BLOCK_K": 512}
+        steps = min(512, 1 << max(k - 1, 0).bit_length())
+        return {"BLOCK_M": min(32, 4096 // steps), "BLOCK_K": steps}
     rows = min(512, 1 << max(m - 1, 0).bit_length())
     return {"BLOCK_M": rows, "BLOCK_K": max(8, 4096 // rows)}
 
@@ -57,7 +58,7 @@ def multiply_vector(
 ) -> None:
     """sizes: batch, m, k. strides: of a, x, out and start: batch (of the first two also along k), m."""
     batch, m, k = sizes
-    constants = vector_blocks(m, strides[2])
+    constants = vector_blocks(m, k, strides[2])
     _VECTORS(
         (-(-m // constants["BLOCK_M"]), batch), a, x, out, start, scales["scales"], m, k, *strides,
         ALPHA=scales["ALPHA"], BETA=scales["BETA"], SUM=SUMS[a.dtype], **constants,

@@ -7,7 +7,8 @@ comes first. A file that cannot be read or is no such table is left alone, with 
 import functools
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class TunedConfigLoader:
         self.chip = chip
         self.shipped = shipped or SHIPPED / f"{chip}.json"
         self.own = own or cache_dir() / "tuning" / f"{chip}.json"
-        self._tables = [self._read(self.own), self._read(self.shipped)]
+        self._added: Table = {}
+        self._tables = [self._added, self._read(self.own), self._read(self.shipped)]
 
     def _read(self, path: Path) -> Table:
         try:
@@ -67,15 +69,29 @@ class TunedConfigLoader:
 
     def add(self, operator: str, shapes: str, config: Mapping[str, Any]) -> None:
         """Take a configuration from now on; `save` keeps it."""
-        self._tables[0].setdefault(operator, {})[shapes] = dict(config)
+        self._added.setdefault(operator, {})[shapes] = dict(config)
+
+    @contextmanager
+    def trial(self, operator: str, shapes: str, config: Mapping[str, Any]) -> Iterator[None]:
+        """Take a configuration inside the `with` block."""
+        configs = self._added.setdefault(operator, {})
+        before = configs.get(shapes)
+        configs[shapes] = dict(config)
+        try:
+            yield
+        finally:
+            if before is None:
+                del configs[shapes]
+            else:
+                configs[shapes] = before
 
     def save(self, path: Path | None = None) -> Path:
         """Write what was added, with what the file had, to this user's file or to `path`, and say which it was. Raises OSError."""
         path = path or self.own
-        table = {} if path == self.own else self._read(path)
-        for operator, configs in self._tables[0].items():
+        table = self._read(path)
+        for operator, configs in self._added.items():
             table.setdefault(operator, {}).update(configs)
-        ordered = {operator: dict(sorted(configs.items())) for operator, configs in sorted(table.items())}
+        ordered = {operator: dict(sorted(configs.items())) for operator, configs in sorted(table.items()) if configs}
         folders.make(path.parent)
         lines = [f' "{operator}": {{\n' + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in configs.items()) + "\n }"
                  for operator, configs in ordered.items()]  # fmt: skip
