@@ -1,1 +1,1 @@
-"""Reductions, scans, softmax and normalisations."""
+"""Reductions, scans, softmax, normalisations, and losses that are means."""
