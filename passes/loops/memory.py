@@ -46,7 +46,7 @@ class Memory:
             mask = b.both(mask, condition) if mask is not None else b.broadcast(condition, width)
         if pointers is not None:
             return self.gather(pointers, access.element, width, mask, other, home)
-        if stride.constant is None:
+        if stride.constant is None and not access.has_neighbours:
             return self.any_stride_load(pointer, stride, access.element, width, mask, other)
         if stride.constant == 1:
             return self.contiguous_load(pointer, access.element, width, mask, other, home)
@@ -200,7 +200,7 @@ class Memory:
         streams = any(coordinate.streams for coordinate in at)
         if pointers is not None:
             self.scatter(pointers, value, mask, access.element)
-        elif stride.constant is None:
+        elif stride.constant is None and not access.has_neighbours:
             b.choose(
                 b.compare("eq", stride, b.constant(1)),
                 lambda: self.contiguous_store(pointer, value, mask, access.element, streams),

@@ -163,6 +163,11 @@ class Access:
     index_value: ir.Value | None = None
     unmasked: Emitted | None = None  # a scalar condition under which the mask is true everywhere
 
+    @property
+    def has_neighbours(self) -> bool:
+        """Whether elements along a dimension are known to be neighbours: along others they hardly are, and no test is worth its code."""
+        return any(stride.constant == 1 and extent > 1 for stride, extent in zip(self.strides, self.shape, strict=True))
+
 
 def bits(type_: ir.Type) -> int:
     """Width of a scalar type as stored in memory; pointers and index are 64."""

@@ -62,7 +62,8 @@ def _loads(evaluator: Evaluator, tensors: Sequence[Tensor], dim: int) -> list[tu
 def _lane_stride(access: Access, dim: int) -> Emitted | None:
     """The distance of the lanes, where it decides whether they are neighbours and is not known."""
     stride = access.strides[dim]
-    return stride if access.index is None and access.shape[dim] > 1 and stride.constant is None else None
+    decides = access.index is None and access.shape[dim] > 1 and stride.constant is None and not access.has_neighbours
+    return stride if decides else None
 
 
 def _with_units(evaluator: Evaluator, access: Access, strides: dict[ir.Value, Emitted]) -> Access:
