@@ -4,9 +4,10 @@ import math
 import os
 import warnings
 from collections.abc import Iterable
+from typing import ClassVar
 
 from triton._C.libtriton import getenv
-from triton.knobs import base_knobs, env_base, env_bool, env_int, env_opt_bool, env_opt_str, env_str
+from triton.knobs import base_knobs, env_base, env_int, env_opt_str, env_str
 
 from triton_spacemit.backend.devices import resolve
 from triton_spacemit.dialect.abi import MAX_THREADS
@@ -52,6 +53,27 @@ class env_choice(env_base[str, str]):  # noqa: N801, named as Triton's own
         return value
 
 
+class env_switch(env_base[bool | None, bool | None]):  # noqa: N801
+    """On or off in the environment. Triton's own switches take any other word for off, which is not safe to do here."""
+
+    _WORDS: ClassVar[dict[str, bool]] = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+
+    def __init__(self, key: str, default: bool | None) -> None:
+        super().__init__(key)
+        self.default = default
+
+    def get(self) -> bool | None:
+        value = getenv(self.key)
+        return self.transform(value) if value else self.default
+
+    def transform(self, value: bool | str | None) -> bool | None:
+        if value is None or isinstance(value, bool):
+            return value
+        if str(value).lower() not in self._WORDS:
+            raise RuntimeError(f"Unable to use {self.key}={value}: expected 0 or 1")
+        return self._WORDS[str(value).lower()]
+
+
 class spacemit_knobs(base_knobs):  # noqa: N801
     """device: where kernels run. chip: what they are compiled for (None: the device's default). threads: size of the pool a grid is
     spread over (0: every core that this process may use, shared with the other processes here). local_processes: how many torchrun started
@@ -69,8 +91,8 @@ class spacemit_knobs(base_knobs):  # noqa: N801
     qemu: env_opt_str = env_opt_str("TRITON_SPACEMIT_QEMU")
     timeout: env_seconds = env_seconds("TRITON_SPACEMIT_TIMEOUT", 300.0)
     emulate: env_choice = env_choice("TRITON_SPACEMIT_EMULATE", "trap", ("trap", "call"))
-    sanitize: env_bool = env_bool("TRITON_SPACEMIT_SANITIZE")
-    sandbox: env_opt_bool = env_opt_bool("TRITON_SPACEMIT_SANDBOX")
+    sanitize: env_switch = env_switch("TRITON_SPACEMIT_SANITIZE", False)
+    sandbox: env_switch = env_switch("TRITON_SPACEMIT_SANDBOX", None)
 
     @property
     def num_threads(self) -> int:

@@ -76,10 +76,10 @@ class _Session:
 
     def forget(self) -> None:
         self.guest: Guest | None = None
-        self.emulates = self.emulate or knobs.emulate
         self.placed: dict[QemuKernel, _Placed] = {}
         self.next_code = CODE_BASE
         self.mapped: list[tuple[int, int]] = []  # pages of tensors that are mapped
+        self.emulates = self.emulate or knobs.emulate  # last: the setting may be nonsense
 
     def close(self) -> None:
         """End the guest; the next launch starts another."""

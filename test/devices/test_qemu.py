@@ -386,3 +386,18 @@ def test_the_rest_of_a_large_storage_is_there(qemu: QemuDevice) -> None:
     with pytest.raises(DeviceError, match="SIGSEGV"):
         launch(qemu, kernel, large[1_000_000:1_000_100], torch.tensor([5_000_000], dtype=torch.int32))
     assert large.sum() == len(places) * 3 + 2
+
+
+@pytest.mark.parametrize("setting", ["EMULATE", "SANDBOX", "TIMEOUT", "THREADS"])
+def test_a_setting_that_is_none_leaves_no_guest_behind(qemu: QemuDevice, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    """A guest that is given up is forgotten with all that it held."""
+    out = torch.zeros(4, dtype=torch.int32)
+    kernel = qemu.load(Artifact("k", qemu.chip.name, binary=compile_object(INCREMENT, qemu.chip)))
+    launch(qemu, kernel, out, grid=(4, 1, 1))
+    with monkeypatch.context() as patch:
+        patch.setenv(f"TRITON_SPACEMIT_{setting}", "nonsense")
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=f"TRITON_SPACEMIT_{setting}"):
+                launch(qemu, kernel, out, grid=(4, 1, 1))
+    launch(qemu, kernel, out, grid=(4, 1, 1))
+    assert (out == 2).all()
