@@ -33,7 +33,7 @@ BAR = {
     "x60 product bf16": (21899, 46890),
     "x60 product int8": (8145, 10282),
     "x60 product int8 by vectors": (21145, 43748),
-    "x60 attention": (38972, 82624),
+    "x60 attention": (38612, 82294),
     "a100 softmax": (2488, 4152),
     "a100 product f32": (9539, 13259),
     "a100 product bf16": (9612, 13066),
