@@ -153,7 +153,8 @@ def _blocks(shape: Geometry) -> tuple[int, int]:
     """Results and elements of each that a program takes at a time. Neighbours in memory are its vectors."""
     kept, inner = shape.kept[1][0], shape.reduced[1][0]
     if shape.across:
-        return min(power_of_four(kept), 64), min(power_of_four(inner), 64)
+        # Wide tensors are read a KiB at a time, if there are programs enough.
+        return min(power_of_four(kept), 256 if kept >= 1024 else 64), min(power_of_four(inner), 64)
     elements = min(power_of_four(inner), 4096)
     return min(power_of_four_within(kept), 16, 4096 // elements), elements
 
