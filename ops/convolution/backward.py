@@ -33,7 +33,7 @@ def _apart(correlation: Correlation, dy: torch.Tensor) -> torch.Tensor:
     n, channels = dy.shape[:2]
     if correlation.dense:
         return dy.reshape(n, channels, -1).contiguous()
-    result = dy.new_zeros(n, channels, correlation.out_plane)
+    result = layouts.room("outputs", dy, n * channels * correlation.out_plane).zero_().view(n, channels, correlation.out_plane)
     correlation.pixels(result).copy_(dy)
     return result
 

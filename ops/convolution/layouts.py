@@ -10,11 +10,34 @@ Convolutions in one and two dimensions are those of a depth (and height) of 1.
 
 import functools
 import itertools
+import threading
 from dataclasses import dataclass
 
 import torch
 
 Sizes = tuple[int, int, int]
+
+
+class _Rooms(threading.local):
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, torch.dtype], torch.Tensor] = {}
+
+
+_rooms = _Rooms()
+_MOST_KEPT = 1 << 24  # elements
+
+
+def room(purpose: str, like: torch.Tensor, elements: int) -> torch.Tensor:
+    """Memory for so many elements, which this thread keeps for its next convolution: fresh memory takes the system as long as filling it.
+
+    What was there for the same purpose is overwritten.
+    """
+    if elements > _MOST_KEPT:
+        return like.new_empty(elements)
+    kept = _rooms.kept.get((purpose, like.dtype))
+    if kept is None or kept.numel() < elements:
+        kept = _rooms.kept[purpose, like.dtype] = like.new_empty(elements)
+    return kept[:elements]
 
 
 def three(values: tuple[int, ...] | list[int], dims: int, missing: int) -> Sizes:
@@ -74,7 +97,7 @@ class Correlation:
         if self.plain and image.is_contiguous():
             return image.view(n, c, -1)
         length = self.channel
-        result = image.new_zeros(n, c, length)
+        result = room("image", image, n * c * length).zero_().view(n, c, length)
         for number, phase in enumerate(self.phases):
             # pixel i of a dimension lies at i + low, which is phase + stride * index
             first = [(at - low) % step for at, low, step in zip(phase, self.low, self.stride, strict=True)]
@@ -86,8 +109,10 @@ class Correlation:
         return result
 
     def result(self, like: torch.Tensor, n: int, channels: int) -> torch.Tensor:
-        """Room for the result: (N, C, out_plane)."""
-        return like.new_empty(n, channels, self.out_plane)
+        """Room for the result: (N, C, out_plane). Where it has gaps it is this thread's, for as long as no other is asked for."""
+        if self.dense:
+            return like.new_empty(n, channels, self.out_plane)
+        return room("result", like, n * channels * self.out_plane).view(n, channels, self.out_plane)
 
     def pixels(self, result: torch.Tensor) -> torch.Tensor:
         """A result as (N, C, D, H, W), without what nobody needs."""

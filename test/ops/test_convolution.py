@@ -1,6 +1,7 @@
 """Convolutions and pooling beside PyTorch's in float64: strides, paddings, dilations, groups, layouts; gradients; mistakes."""
 
 import itertools
+import threading
 from typing import Any
 
 import pytest
@@ -232,6 +233,40 @@ def test_layouts_read_no_further_than_they_reach():
             assert min(correlation.offsets, default=0) >= 0
 
 
+def test_results_are_not_in_memory_that_the_next_one_takes():
+    (image, weight, bias, *rest), (other, *_) = arguments(CASES[0], torch.float64), arguments(CASES[0], torch.float64)
+    with ops.enabled("convolution"):
+        first = torch.convolution(image, weight, bias, *rest)
+        kept = first.clone()
+        gradients = ATEN.convolution_backward(torch.ones_like(first), image, weight, [4], *rest, [True, True, True])
+        copies = [gradient.clone() for gradient in gradients]
+        second = torch.convolution(other.neg(), weight, bias, *rest)
+        ATEN.convolution_backward(torch.zeros_like(first), other, weight, [4], *rest, [True, True, True])
+    assert torch.equal(first, kept)
+    assert not torch.equal(first, second)
+    assert all(torch.equal(gradient, copy) for gradient, copy in zip(gradients, copies, strict=True))
+
+
+def test_threads_convolve_at_the_same_time():
+    image, weight, bias, *rest = arguments(CASES[0], torch.float64)
+    images = [image * factor for factor in range(1, 5)]
+    wrong = []
+
+    def work(own: torch.Tensor, expected: torch.Tensor) -> None:
+        for _ in range(30):
+            if not torch.allclose(torch.convolution(own, weight, bias, *rest), expected):
+                wrong.append(own)
+
+    expected = [torch.convolution(each, weight, bias, *rest) for each in images]
+    with ops.enabled("convolution"):
+        threads = [threading.Thread(target=work, args=pair) for pair in zip(images, expected, strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
 @pytest.mark.qemu
 def test_on_an_emulated_x60(x60):
     for number in (0, 2, 9):
@@ -243,3 +278,15 @@ def test_on_an_emulated_x60(x60):
     expected = torch.nn.functional.max_pool2d(small, 2)
     with ops.enabled("max_pool2d"):
         assert torch.equal(torch.nn.functional.max_pool2d(small, 2), expected)
+
+
+def test_inference_and_training_take_turns():
+    image, weight, bias, *rest = arguments(CASES[0], torch.float64)
+    expected = torch.convolution(image, weight, bias, *rest)
+    weight.requires_grad_()
+    with ops.enabled("convolution"):
+        for _ in range(2):
+            with torch.inference_mode():
+                check(torch.convolution(image, weight, bias, *rest), expected, weight.numel())
+            torch.convolution(image, weight, bias, *rest).sum().backward()
+    assert not weight.grad.is_inference()
