@@ -76,9 +76,7 @@ def spread(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.reshape(*tensor.shape[:2], *(1,) * (5 - tensor.dim()), *tensor.shape[2:]) if tensor.dim() < 5 else tensor
 
 
-def add_up(
-    laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlation, bias: torch.Tensor | None, result: torch.Tensor
-) -> None:
+def add_up(laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlation, bias: torch.Tensor | None, result: torch.Tensor) -> None:
     """`result` (N, groups x M, elements) from an image that is laid out, (N, channels, elements), and weights (groups, M, channels x taps).
 
     Of channels by themselves by `depthwise`, of others by `correlate`.

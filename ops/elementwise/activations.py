@@ -99,7 +99,7 @@ def decay(x):
 
 @triton.jit
 def log_sigmoid(x):
-    return tl.where(x < 0, x, x * 0) - libdevice.log1p(libdevice.exp(-tl.abs(x)))
+    return tl.where(x > 0, tl.zeros_like(x), x) - libdevice.log1p(libdevice.exp(-tl.abs(x)))
 
 
 @triton.jit

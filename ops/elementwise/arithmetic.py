@@ -57,25 +57,9 @@ def div(a, b):
 
 @triton.jit
 def _quotient(a, b):
-    """Of integers, towards zero. The least integer by -1 wraps around; the processor would refuse it.
-
-    Hosts divide vectors of floats only. A float of p bits has the exact whole part of a quotient of integers of fewer bits: one that is not
-    whole differs from the next whole number by more than rounding does.
-    """
-    bits: tl.constexpr = a.dtype.primitive_bitwidth
+    """Of integers, towards zero. The least integer by -1 wraps around; the processor would refuse it."""
     if a.dtype.is_int_signed():
-        divisor = tl.where(b == -1, tl.full((), 1, b.dtype), b)
-        return tl.where(b == -1, -a, _whole_part(a, divisor, bits))
-    else:
-        return _whole_part(a, b, bits)
-
-
-@triton.jit
-def _whole_part(a, b, BITS: tl.constexpr):
-    if BITS <= 16:
-        return (a.to(tl.float32) / b.to(tl.float32)).to(tl.int32).to(a.dtype)
-    elif BITS == 32:
-        return (a.to(tl.float64) / b.to(tl.float64)).to(a.dtype)
+        return tl.where(b == -1, -a, a // tl.where(b == -1, tl.full((), 1, b.dtype), b))
     else:
         return a // b
 

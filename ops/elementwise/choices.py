@@ -89,6 +89,14 @@ def ordered_limits(name: str, arguments: Sequence[Any]) -> Choice:
     return NotImplemented if low > high else (name, (x, low, high))
 
 
+def truncated(name: str, arguments: Sequence[Any]) -> Choice:
+    """Numbers of integers lose what is behind the point."""
+    if next(each for each in arguments if isinstance(each, torch.Tensor)).dtype.is_floating_point:
+        return name, arguments
+    operands = [each if isinstance(each, torch.Tensor) else _whole(each) for each in arguments]
+    return NotImplemented if any(each is None for each in operands) else (name, operands)
+
+
 def _whole(number: Any) -> int | None:
     """A number as integers take it, without what is behind the point."""
     return None if isinstance(number, complex) or number != number or abs(number) == float("inf") else int(number)

@@ -20,6 +20,7 @@ _PRELU, _PRELU_WEIGHT = _like("addcmul", "prelu_backward"), _like("mul.Tensor", 
 
 def log_sigmoid_forward(x: torch.Tensor) -> Any:
     """log(sigmoid(x)), and exp(-|x|), which its gradient needs."""
+    x = x.contiguous()  # as both results are in PyTorch
     result = _LOG_SIGMOID(x)
     return NotImplemented if result is NotImplemented else (result, _DECAY(x))
 
