@@ -49,6 +49,7 @@ docs: $(VENV)/installed
 	$(BIN)/python -m triton_spacemit.dialect.ime > backend/runtime/ime_table.h
 	$(BIN)/python -m triton_spacemit.dialect.reference > docs/dialect.md
 	$(BIN)/python -m triton_spacemit.passes.reference > docs/passes.md
+	$(BIN)/python -m triton_spacemit.ops.reference docs/operators.json > docs/operators.md
 
 # The distribution's QEMU where it is recent enough, else one of our own.
 qemu: $(VENV)/installed
