@@ -33,7 +33,6 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "nll_loss": ("nn.functional.nll_loss", "nn.functional.cross_entropy"),
     "norm": ("linalg.vector_norm", "norm.fro", "norm.inf"),
     "log_sigmoid": ("nn.functional.logsigmoid",),
-    "rsub": ("rsub", "__rsub__"),
     "convolution": tuple(f"nn.functional.conv{kind}{dims}d" for kind in ("", "_transpose") for dims in (1, 2, 3)),
     "max_pool2d": ("nn.functional.max_pool2d", "max_pool2d_with_indices_backward"),
 }

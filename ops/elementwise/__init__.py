@@ -12,6 +12,7 @@
 | `pairs.py` | operators with two results |
 
 A new operator is a function and a row: broadcasting, strides, the dtype of the result, given tensors and errors follow from PyTorch's
-schemas. The function sees float32 or float64 (float16 and bfloat16 are converted around it), integers of the tensors' dtype, truth values as `int1`.
-`test/ops/test_opinfo.py` finds the operator's samples by its name, `test/ops/test_elementwise.py` holds it to the error of its row.
+schemas. The function sees float32 or float64 (float16 and bfloat16 are converted around it), integers of the tensors' dtype, and truth
+values as `int1`. `test/ops/test_opinfo.py` finds the operator's samples by its name, `test/ops/test_elementwise.py` holds it to the error
+of its row.
 """

@@ -33,16 +33,6 @@ def sub_scaled(a, b, alpha):
 
 
 @triton.jit
-def rsub(a, b):
-    return b - a
-
-
-@triton.jit
-def rsub_scaled(a, b, alpha):
-    return b - a * alpha
-
-
-@triton.jit
 def mul(a, b):
     if a.dtype == tl.int1:
         return a & b

@@ -123,7 +123,6 @@ ROWS: tuple[Row, ...] = (
     # Arithmetic.
     _row("add", "add.Tensor add_.Tensor add.out", ALL, choose="scaled"),
     _row("sub", "sub.Tensor sub_.Tensor sub.out", NUMBERS, choose="scaled"),
-    _row("rsub", "rsub.Tensor", NUMBERS, choose="scaled"),
     _row("mul", "mul.Tensor mul_.Tensor mul.out", ALL),
     _row("div", "div.Tensor div_.Tensor div.out", ALL, result="float"),
     _row(
