@@ -10,11 +10,13 @@ import torch
 import triton
 import triton.language as tl
 
-from triton_spacemit.ops.attention.problem import blocks, problem
+from triton_spacemit.ops.attention.problem import SIZES, blocks, problem
 from triton_spacemit.ops.launching import Kernel
 
+_GRADIENT_SIZES = [*SIZES, "g_batch", "g_head", "log_batch", "log_head"]
 
-@triton.jit
+
+@triton.jit(do_not_specialize=[*_GRADIENT_SIZES, "out_batch", "out_head"])
 def _gradient_of_queries(
     q,
     k,
@@ -111,7 +113,7 @@ def _gradient_of_queries(
     tl.store(q_gradient + row[:, None] * DIM + d[None, :], (sums * factor).to(q_gradient.dtype.element_ty), inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_GRADIENT_SIZES)
 def _gradients_of_keys(
     q,
     k,

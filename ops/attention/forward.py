@@ -9,11 +9,11 @@ import torch
 import triton
 import triton.language as tl
 
-from triton_spacemit.ops.attention.problem import blocks, problem
+from triton_spacemit.ops.attention.problem import SIZES, blocks, problem
 from triton_spacemit.ops.launching import Kernel
 
 
-@triton.jit
+@triton.jit(do_not_specialize=[*SIZES, "out_batch", "out_head"])
 def _attention(
     q,
     k,

@@ -9,6 +9,10 @@ from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.ops.operands import computed
 
+#: Arguments of all kernels that they are not compiled anew for: no address within a block depends on them.
+SIZES = ["queries", "keys", "heads", "group"]
+SIZES += [f"{tensor}_{dimension}" for tensor in ("q", "k", "v", "mask") for dimension in ("batch", "head")]
+
 _DTYPES = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
 
 

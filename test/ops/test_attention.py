@@ -120,7 +120,7 @@ def check(p: Problem) -> tuple[torch.Tensor, ...]:
 
 
 def _cases() -> list[Any]:
-    """All sizes with all dtypes; of causal and masked all four by turns, and each with everything if slow."""
+    """All sizes in float32 and bfloat16, causal and masked by turns; if slow, each with everything."""
     kinds = list(itertools.product((False, True), repeat=2))
     return [
         pytest.param(
@@ -129,7 +129,7 @@ def _cases() -> list[Any]:
         for i, size in enumerate(SIZES)
         for j, dtype in enumerate(DTYPES)
         for kind in kinds
-        for usual in (kind == kinds[(i + j) % 4],)
+        for usual in (kind == kinds[(i + j) % 4] and dtype in (torch.float32, torch.bfloat16),)
     ]
 
 
