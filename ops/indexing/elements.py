@@ -191,6 +191,11 @@ def gather_out(source: torch.Tensor, dim: int, index: torch.Tensor, *, sparse_gr
     return into(out, gather(source, dim, index))
 
 
+def _is_within(value: float, info: torch.iinfo) -> bool:
+    """Whether a number, without its fraction, is one of an integer dtype."""
+    return math.isfinite(value) and info.min <= math.trunc(value) <= info.max
+
+
 def _is_mistake(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any) -> bool:
     """Whether PyTorch is to answer."""
     place = dimension(base, dim)
@@ -199,7 +204,7 @@ def _is_mistake(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any) 
     if isinstance(source, torch.Tensor):
         if source.dtype != base.dtype or not source.is_cpu or index.numel() and not _fits(index, source, None):
             return True
-    elif isinstance(source, complex) or isinstance(source, float) and not base.is_floating_point():
+    elif isinstance(source, complex) or not base.is_floating_point() and not _is_within(source, torch.iinfo(base.dtype)):
         return True
     if index.numel() == 0:
         return False
@@ -217,7 +222,11 @@ def _write(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: 
     kept = torch.float32 if add and base.dtype in NARROW else base.dtype
     out = torch.empty(part.shape, dtype=kept).copy_(part) if kept != base.dtype or not part.is_contiguous() else part
     three, indices = around(out, place), around(index, place)
-    values = source if isinstance(source, torch.Tensor) else torch.tensor(source, dtype=kept).expand(index.shape)
+    values = (
+        source
+        if isinstance(source, torch.Tensor)
+        else torch.tensor(source if kept.is_floating_point else math.trunc(source), dtype=kept).expand(index.shape)
+    )
     sources = around(_part(values, index, None), place)
     loops = _loops(three, indices, sources)
     (outer_part, _, inner_part), grid = _parts(loops.sizes, (0,) if loops.ordered else (0, 2))

@@ -64,6 +64,20 @@ def test_the_last_of_several_for_one_place_stays(host):
     assert result.tolist() == [5, 0, 4]
 
 
+@pytest.mark.parametrize("value", [3.7, -3.7, True, 127, 1e3, float("inf")])
+def test_numbers_of_another_type(host, value):
+    """Without their fraction, or PyTorch's exception where they are out of range."""
+    base, index = torch.zeros(3, dtype=torch.int8), torch.tensor([1])
+    if abs(value) < 128:
+        same(lambda: base.scatter(0, index, value))
+        return
+    with pytest.raises(RuntimeError) as eager:
+        base.scatter(0, index, value)
+    with ops.enabled(), pytest.raises(RuntimeError) as ours:
+        base.scatter(0, index, value)
+    assert str(ours.value) == str(eager.value)
+
+
 def test_sums_do_not_depend_on_threads(host):
     """Nor on chance: they are those of a loop in the order of the elements."""
     torch.manual_seed(0)
