@@ -45,6 +45,8 @@ def _reduced(
 def sum_(x: torch.Tensor, dim: Dims, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The sum over `dim`; sums of integers and truth values are int64 where no dtype is given."""
     dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
+    if dtype is torch.bool and x.dtype in _ALL:
+        return _reduced(kinds.ANY, x, dim, keepdim, dtype)
     if dtype not in _NUMBERS or x.dtype not in _ALL:
         return NotImplemented
     return _reduced(kinds.SUM, x, dim, keepdim, dtype, dtype)
@@ -84,20 +86,24 @@ def global_avg_pool_out(x: torch.Tensor, output_size: Sequence[int], *, out: tor
     return into(out, global_avg_pool(x, output_size))
 
 
+def _product(x: torch.Tensor, dim: Dims, keepdim: bool, dtype: torch.dtype) -> Any:
+    if dtype is torch.bool and x.dtype in _ALL:
+        return _reduced(kinds.ALL, x, dim, keepdim, dtype)
+    if dtype not in _NUMBERS or x.dtype not in _ALL:
+        return NotImplemented
+    return _reduced(kinds.PRODUCT, x, dim, keepdim, dtype, dtype)
+
+
 def prod(x: torch.Tensor, *, dtype: torch.dtype | None = None) -> Any:
     """The product of all elements; of integers and truth values it is int64 where no dtype is given."""
     dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
-    if dtype not in _NUMBERS or x.dtype not in _ALL:
-        return NotImplemented
-    return _reduced(kinds.PRODUCT, x, None, False, dtype, dtype)
+    return _product(x, None, False, dtype)
 
 
 def prod_dim(x: torch.Tensor, dim: int, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The product over one dimension, typed as `prod`."""
     dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
-    if dtype not in _NUMBERS or x.dtype not in _ALL:
-        return NotImplemented
-    return _reduced(kinds.PRODUCT, x, dim, keepdim, dtype, dtype)
+    return _product(x, dim, keepdim, dtype)
 
 
 def prod_dim_out(x: torch.Tensor, dim: int, keepdim: bool = False, *, dtype: torch.dtype | None = None, out: torch.Tensor) -> Any:
@@ -249,4 +255,5 @@ def logsumexp(x: torch.Tensor, dim: Dims, keepdim: bool = False) -> Any:
     if x.dtype not in _ALL:
         return NotImplemented
     dtype = x.dtype if x.dtype in _FLOATS else torch.get_default_dtype()
-    return _reduced(kinds.LOG_SUM_EXP, x, dim, keepdim, dtype, dtype)
+    # Lanes outside the tensor hold -inf, which integers do not have.
+    return _reduced(kinds.LOG_SUM_EXP, x.to(dtype), dim, keepdim, dtype, dtype)

@@ -99,6 +99,22 @@ def test_places_in_all_of_a_tensor_follow_its_dimensions():
         assert ours == expected
 
 
+@pytest.mark.usefixtures("left")
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.bool, torch.int64])
+def test_logarithms_of_sums_of_exponentials_of_integers(dtype):
+    for x in (torch.tensor([[0, 0, 0], [1, 0, 1]]), torch.full((2, 3), -128)):
+        ours, expected = both(["logsumexp"], lambda x=x: x.to(dtype).logsumexp(1))
+        torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.usefixtures("left")
+def test_truth_values_as_results():
+    x = torch.tensor([[0.5, 2.0], [0.0, 3.0], [0.0, 0.0]])
+    for name in ("sum", "prod"):
+        ours, expected = both([name], lambda name=name: getattr(torch, name)(x, 1, dtype=torch.bool))
+        assert torch.equal(ours, expected)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("left")
 def test_more_than_two_to_the_31_elements():
