@@ -114,7 +114,7 @@ def _power_block(x, valid, first, count, PARAMETER: tl.constexpr):
     elif PARAMETER == 1:
         return (tl.sum(tl.abs(x), 1).to(tl.float64),)
     else:
-        return (tl.sum(tl.where(valid, libdevice.pow(tl.abs(x), PARAMETER), 0), 1).to(tl.float64),)
+        return (tl.sum(tl.where(valid, libdevice.pow(tl.abs(x), tl.full((), PARAMETER, x.dtype)), 0), 1).to(tl.float64),)
 
 
 @triton.jit
@@ -124,7 +124,7 @@ def _root(state, count, PARAMETER: tl.constexpr):
     elif PARAMETER == 1:
         return (state[0],)
     else:
-        return (libdevice.pow(state[0], 1 / PARAMETER),)
+        return (libdevice.pow(state[0], tl.full((), 1 / PARAMETER, tl.float64)),)
 
 
 NORM = Reduction(_zero, _power_block, _plus, _root)

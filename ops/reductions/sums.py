@@ -125,8 +125,16 @@ def _moments(
         warnings.warn(_NO_DEGREES, stacklevel=2)
     shape = result_shape(x.shape, dims, keepdim)
     variance, average = x.new_empty(shape, dtype=dtype), x.new_empty(shape, dtype=dtype)
-    reduce(kinds.VARIANCE, x, dims, variance, average, dtype=dtype, parameter=(correction, root))
+    wide = torch.promote_types(x.dtype, dtype)
+    reduce(kinds.VARIANCE, x, dims, variance, average, dtype=wide, parameter=(correction, root))
     return (variance, average) if with_mean else variance
+
+
+def _all_of_narrow(x: torch.Tensor, dim: Dims, out: torch.Tensor) -> bool:
+    """Whether all of a float16 or bfloat16 tensor is to go into a wider result, which PyTorch refuses."""
+    dims = reduced_dims(x, dim)
+    narrow = x.dtype in (torch.float16, torch.bfloat16) and out.dtype in (torch.float32, torch.float64)
+    return narrow and dims is not None and len(dims) == x.dim()
 
 
 def var(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False) -> Any:
@@ -136,6 +144,8 @@ def var(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, k
 
 def var_out(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False, out: torch.Tensor) -> Any:
     """`var` of `x` as `out`'s dtype, into `out`."""
+    if _all_of_narrow(x, dim, out):
+        return NotImplemented
     return into(out, _moments(x, dim, correction, keepdim, False, False, out.dtype))
 
 
@@ -146,6 +156,8 @@ def std(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, k
 
 def std_out(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False, out: torch.Tensor) -> Any:
     """`std` of `x` as `out`'s dtype, into `out`."""
+    if _all_of_narrow(x, dim, out):
+        return NotImplemented
     return into(out, _moments(x, dim, correction, keepdim, True, False, out.dtype))
 
 
