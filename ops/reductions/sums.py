@@ -130,11 +130,11 @@ def _moments(
     return (variance, average) if with_mean else variance
 
 
-def _all_of_narrow(x: torch.Tensor, dim: Dims, out: torch.Tensor) -> bool:
-    """Whether all of a float16 or bfloat16 tensor is to go into a wider result, which PyTorch refuses."""
+def _one_of_narrow(x: torch.Tensor, dim: Dims, out: torch.Tensor) -> bool:
+    """Whether a float16 or bfloat16 tensor is to come to one wider number, which PyTorch refuses."""
     dims = reduced_dims(x, dim)
     narrow = x.dtype in (torch.float16, torch.bfloat16) and out.dtype in (torch.float32, torch.float64)
-    return narrow and dims is not None and len(dims) == x.dim()
+    return narrow and dims is not None and x.numel() > 0 and math.prod(result_shape(x.shape, dims, False)) == 1
 
 
 def var(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False) -> Any:
@@ -144,7 +144,7 @@ def var(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, k
 
 def var_out(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False, out: torch.Tensor) -> Any:
     """`var` of `x` as `out`'s dtype, into `out`."""
-    if _all_of_narrow(x, dim, out):
+    if _one_of_narrow(x, dim, out):
         return NotImplemented
     return into(out, _moments(x, dim, correction, keepdim, False, False, out.dtype))
 
@@ -156,7 +156,7 @@ def std(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, k
 
 def std_out(x: torch.Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False, out: torch.Tensor) -> Any:
     """`std` of `x` as `out`'s dtype, into `out`."""
-    if _all_of_narrow(x, dim, out):
+    if _one_of_narrow(x, dim, out):
         return NotImplemented
     return into(out, _moments(x, dim, correction, keepdim, True, False, out.dtype))
 
