@@ -1,6 +1,7 @@
 """Makes the folder `kernels`, which tests, demo and benchmarks share, importable, and names the devices that a test can ask for."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
+
+
+@pytest.fixture(autouse=True)
+def settings() -> Iterator[None]:
+    """Device, threads and other settings are as before when a test ends, for those behind it and for the processes that they start."""
+    from triton_spacemit.backend.knobs import knobs
+
+    with knobs.scope():
+        yield

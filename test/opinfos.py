@@ -48,8 +48,9 @@ DESCRIBED_ELSEWHERE: dict[str, str] = {
 TOLERANCES: dict[str, dict[str, float]] = {}
 
 #: Operators whose results have an absolute error, by dtype. Scores of attention are sums of products of samples up to 9, and their rounding
-#: is a relative error of weights and of gradients, whose sums may cancel out.
+#: is a relative error of weights and of gradients, whose sums may cancel out. Convolutions add up some 200 products of samples up to 9.
 ABSOLUTE: dict[str, dict[str, float]] = {
+    "convolution": {"float32": 200 * 81 * 2.0**-24},
     "scaled_dot_product_attention": {"float32": 2e-3, "bfloat16": 0.5, "float16": 0.1, "float64": 1e-11}
 }
 

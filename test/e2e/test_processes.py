@@ -101,20 +101,22 @@ for block in (16, 32, 64, 128):
     assert works(100, block)
 print("done")
 """,
-    # Daemon threads still compile and launch, and finalizers launch, while the interpreter ends.
+    # Daemon threads still compile and launch, and finalizers launch, while the interpreter ends. Threads have their tensors before:
+    # PyTorch's functions let go of Python's lock, and a daemon thread that asks for it again at the end ends the process from within C++.
     "the end": """
-def run():
+def run(x, out):
     turn = 0
     while True:
         turn += 1
-        works(block=16 << turn % 7)
+        block = 16 << turn % 7
+        add_one[(triton.cdiv(1000, block),)](x, out, 1000, BLOCK=block)
 class Late:
     def __del__(self, works=works):
         works()
 late = Late()
 late.self = late
 for _ in range(3):
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=run, args=(torch.zeros(1000), torch.zeros(1000)), daemon=True).start()
 assert works()
 time.sleep(1)
 print("done", flush=True)

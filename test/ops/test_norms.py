@@ -1,5 +1,7 @@
 """Normalisations and softmax beyond the samples of PyTorch: layouts, dtypes beside each other, long rows, statistics, x60."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional
@@ -91,7 +93,9 @@ def test_running_statistics(dtype):
 @pytest.mark.parametrize("shape", [(2, 6, 4, 5), (3, 6), (4, 6, 1000)])
 def test_group_norm(shape, groups):
     weight, bias = torch.randn(2, 6)
-    compare(["group_norm"], lambda x, w, b: functional.group_norm(x, groups, w, b), 1e-5, [torch.randn(shape), weight, bias])
+    # A group of one element has the variance 0, and its inverse deviation multiplies the roundings of what cancels out.
+    tolerance = 1e-6 * 1e-5**-0.5 if math.prod(shape[1:]) == groups else 1e-5
+    compare(["group_norm"], lambda x, w, b: functional.group_norm(x, groups, w, b), tolerance, [torch.randn(shape), weight, bias])
 
 
 @pytest.mark.usefixtures("left")
