@@ -103,7 +103,10 @@ def check(make: Callable[[torch.dtype], Start], loss_of: Loss, batches: list[Any
         losses = train(start, loss_of, batches)
     print(calls, f"losses {losses}", f"PyTorch's {theirs}", sep="\n")
     assert ops.left_to_pytorch() == before
-    bound = 2 * (theirs - exact).abs().max() + 4 * epsilon(dtype) * exact.max()
+    # Rounding also decides ReLUs and maxima that are nearly even, and what follows stays in the weights: every step may add to it. Narrow
+    # types are so far from float64 that this is nothing beside it.
+    steps = STEPS if dtype is torch.float32 else 1
+    bound = 2 * (theirs - exact).abs().max() + 4 * steps * epsilon(dtype) * exact.max()
     assert (losses - exact).abs().max() <= bound, f"{losses - exact}, PyTorch: {theirs - exact}"
     assert losses[-1] < 0.8 * losses[0] or len(batches) < STEPS
     assert set(calls.pytorch) - NOTHING_TO_COMPUTE == set(), str(calls)
