@@ -53,7 +53,7 @@ class Kernel:
 
     def __call__(self, grid: tuple[int, ...], *args: Any, **constants: Any) -> None:
         """Launch. `args`: all runtime arguments by position; `constants`: the rest by name, values that have a hash."""
-        key = (active_target(), *map(_kind, args), *constants.values())
+        key = (active_target(), *map(_kind, args), *constants, *constants.values())
         kernel = self._compiled.get(key)
         if kernel is None:
             self._compiled[key] = self.function[grid](*args, **self.constants, **constants)

@@ -1,6 +1,6 @@
 """What all operators ask of the tensors they are given, and how results get into tensors that the caller has."""
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import Any
 
 import torch
@@ -18,3 +18,14 @@ def into(out: torch.Tensor, result: Any) -> Any:
     if out.shape != result.shape:
         torch._prims_common.wrappers._maybe_resize_out(out, result.shape)
     return out.copy_(result)
+
+
+def out_form(function: Callable[..., Any], name: str = "out") -> Callable[..., Any]:
+    """The overload of `function` that puts its result into the tensor which the caller gives as `name`."""
+
+    def call(*args: Any, **named: Any) -> Any:
+        out = named.pop(name)
+        return into(out, function(*args, **named))
+
+    call.__doc__ = f"`{function.__name__}` into `{name}`."
+    return call

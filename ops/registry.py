@@ -9,10 +9,7 @@ the number.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from triton_spacemit.ops.elementwise.table import ROWS
-
-FLOATS = ("float32", "float16", "bfloat16", "float64")
-INTEGERS = ("int8", "uint8", "int16", "int32", "int64")
+from triton_spacemit.ops.elementwise.table import FLOATS, INTEGERS, ROWS
 
 
 @dataclass(frozen=True)

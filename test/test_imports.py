@@ -39,7 +39,7 @@ ROWS = {
         ("*",),
     ),
     "ops": (
-        ("registry", "launching", "operands", "elementwise.table"),
+        ("dtypes", "sizes", "registry", "launching", "operands", "elementwise.table"),
         ("*",),  # kernels, wrappers and choices of blocks
         ("library", "reference"),
         ("",),

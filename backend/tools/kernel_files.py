@@ -1,5 +1,6 @@
 """Kernels of a Python file that the command line names, with Triton's ahead-of-time convention for their signatures."""
 
+import argparse
 import ast
 import importlib.util
 import sys
@@ -11,6 +12,12 @@ from typing import Any
 
 class UnknownKernelError(Exception):
     """What the command line names does not exist, or does not fit together; the message says what does."""
+
+
+def add_signature(parser: argparse.ArgumentParser) -> None:
+    """The options that say what `arguments_of` is asked for."""
+    parser.add_argument("--signature", metavar="TYPES", help="types of the parameters, such as '*fp32:16, i32, 1024'")
+    parser.add_argument("--constexpr", metavar="NAME=VALUE", action="append", default=[], help="a constant; may be given again")
 
 
 def load(path: Path) -> ModuleType:

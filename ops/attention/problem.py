@@ -3,22 +3,16 @@
 from typing import Any, NamedTuple
 
 import torch
-import triton.language as tl
 
 from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.dialect.chips import get_chip
+from triton_spacemit.ops.dtypes import FLOATS, sum_dtype, sum_type
 from triton_spacemit.ops.operands import computed
+from triton_spacemit.ops.sizes import power_of_two
 
 #: Arguments of all kernels that they are not compiled anew for: no address within a block depends on them.
 SIZES = ["queries", "keys", "heads", "group"]
 SIZES += [f"{tensor}_{dimension}" for tensor in ("q", "k", "v", "mask") for dimension in ("batch", "head")]
-
-_DTYPES = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
-
-
-def power_of_2(size: int) -> int:
-    """The least power of two that is at least `size`. Triton's own takes ten times as long."""
-    return 1 << (size - 1).bit_length()
 
 
 class Problem(NamedTuple):
@@ -63,13 +57,12 @@ class Problem(NamedTuple):
     @property
     def sums(self) -> torch.dtype:
         """The dtype of sums, weights and logarithms."""
-        return torch.float64 if self.query.dtype is torch.float64 else torch.float32
+        return sum_dtype(self.query.dtype)
 
     @property
     def constants(self) -> dict[str, Any]:
         """The constants of kernels that do not depend on blocks of rows."""
-        wide = tl.float64 if self.sums is torch.float64 else tl.float32
-        return {"CAUSAL": self.causal, "DIM": self.dim, "BLOCK_DIM": power_of_2(self.dim), "SUM": wide}
+        return {"CAUSAL": self.causal, "DIM": self.dim, "BLOCK_DIM": power_of_two(self.dim), "SUM": sum_type(self.query.dtype)}
 
 
 def problem(
@@ -82,7 +75,7 @@ def problem(
     scale: float | None,
 ) -> Problem | None:
     """The problem, or None where its kernels do not compute it: other dtypes, dropout, shapes that are an error."""
-    if dropout or not computed(_DTYPES, query, key, value) or not query.dtype == key.dtype == value.dtype:
+    if dropout or not computed(FLOATS, query, key, value) or not query.dtype == key.dtype == value.dtype:
         return None
     if not query.dim() == key.dim() == 4 or key.shape != value.shape:
         return None
@@ -91,7 +84,7 @@ def problem(
         return None
     if mask is not None:
         shape = (batch, heads, queries, keys)
-        if mask.dim() not in (2, 4) or not computed(_DTYPES, mask):
+        if mask.dim() not in (2, 4) or not computed(FLOATS, mask):
             return None
         if any(size not in (1, wanted) for size, wanted in zip(mask.shape, shape[-mask.dim() :], strict=True)):
             return None
@@ -107,8 +100,8 @@ def blocks(p: Problem, backward: bool = False) -> dict[str, int]:
     queries make so many.
     """
     small = get_chip(active_target()[1]).in_order or p.causal and p.queries <= 512
-    rows = min(64 if small or backward else 128, power_of_2(p.queries))
+    rows = min(64 if small or backward else 128, power_of_two(p.queries))
     while rows > 16 and -(-p.queries // rows) * p.heads * p.batch < knobs.num_threads:
         rows //= 2
-    columns = min(64 if small or rows <= 16 else 128, power_of_2(p.keys))
+    columns = min(64 if small or rows <= 16 else 128, power_of_two(p.keys))
     return {"BLOCK_M": rows, "BLOCK_N": columns}

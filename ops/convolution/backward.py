@@ -12,16 +12,15 @@ import torch
 from triton_spacemit.ops.convolution import layouts
 from triton_spacemit.ops.convolution.blocks import gradient_blocks
 from triton_spacemit.ops.convolution.forward import (
-    DTYPES,
     Arguments,
     correlated,
     gradient_of_image,
     memory_format,
     spread,
-    sums_of,
 )
 from triton_spacemit.ops.convolution.kernels import depthwise_weight_gradient, weight_gradient
 from triton_spacemit.ops.convolution.layouts import Correlation
+from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed
 
@@ -44,7 +43,7 @@ def gradient_of_weight(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tens
     y, x = _apart(correlation, dy), correlation.lay_out(image)
     out = weight.new_empty(weight.shape)
     n, m, channels, taps, count = image.shape[0], weight.shape[0] // groups, weight.shape[1], len(correlation.taps), correlation.count
-    sums = sums_of(weight.dtype)
+    sums = sum_type(weight.dtype)
     starts = layouts.starts(correlation, channels)
     (y_n, y_i, _), (x_n, x_c, _) = y.stride(), x.stride()
     if channels == 1:
@@ -73,7 +72,7 @@ def convolution_backward(
 ) -> Any:  # fmt: skip
     """The gradients by image, weights and bias that `output_mask` asks for."""
     arguments = Arguments(image, weight, None, stride, padding, dilation, transposed, output_padding, groups)
-    if arguments.mistake or dy.shape != arguments.shape or dy.dtype is not image.dtype or not computed(DTYPES, dy, image, weight):
+    if arguments.mistake or dy.shape != arguments.shape or dy.dtype is not image.dtype or not computed(FLOATS, dy, image, weight):
         return NotImplemented
     layout = memory_format(image, weight)
     by_image, by_weight, by_bias = (None if not wanted else True for wanted in output_mask)

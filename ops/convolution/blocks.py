@@ -3,7 +3,7 @@
 import functools
 
 from triton_spacemit.dialect.chips import get_chip
-from triton_spacemit.ops.products.blocks import power_of_two
+from triton_spacemit.ops.sizes import power_of_two
 from triton_spacemit.ops.tuning.tables import Config, loader, shape_class
 
 

@@ -3,28 +3,23 @@
 from typing import Any
 
 import torch
-import triton.language as tl
 
 from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.ops.convolution import layouts
 from triton_spacemit.ops.convolution.blocks import correlation_blocks
 from triton_spacemit.ops.convolution.kernels import correlate, depthwise
 from triton_spacemit.ops.convolution.layouts import Correlation, Sizes, three
+from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed
-from triton_spacemit.ops.products.blocks import power_of_two
+from triton_spacemit.ops.sizes import power_of_two
 
-DTYPES = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
-NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in DTYPES}
+NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in FLOATS}
 
 _MOST_TAPS = 121  # that a kernel has code for
 _DEPTHWISE_BLOCK = 4096
 
 _CORRELATE, _DEPTHWISE = Kernel(correlate), Kernel(depthwise)
-
-
-def sums_of(dtype: torch.dtype) -> Any:
-    return tl.float64 if dtype is torch.float64 else tl.float32
 
 
 class Arguments:
@@ -82,7 +77,7 @@ def add_up(laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlatio
     Of channels by themselves by `depthwise`, of others by `correlate`.
     """
     groups, m, k = weight.shape
-    (n, channels, channel), count, sums = laid_out.shape, correlation.count, sums_of(weight.dtype)
+    (n, channels, channel), count, sums = laid_out.shape, correlation.count, sum_type(weight.dtype)
     out_n, out_i, _ = result.stride()
     x_n = channels * channel
     starts = layouts.starts(correlation, channels // groups)
@@ -145,7 +140,7 @@ def convolution(
     """Of images (N, C, ..) of one to three dimensions; transposed, the gradient of such a convolution by its image."""
     given = (image, weight) if bias is None else (image, weight, bias)
     arguments = Arguments(image, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
-    if arguments.mistake or not computed(DTYPES, *given):
+    if arguments.mistake or not computed(FLOATS, *given):
         return NotImplemented
     layout = memory_format(image, weight)
     if 0 in arguments.shape:

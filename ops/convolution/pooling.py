@@ -12,11 +12,10 @@ import triton.language as tl
 
 from triton_spacemit.backend.knobs import active_target
 from triton_spacemit.ops.convolution.blocks import image_blocks
-from triton_spacemit.ops.convolution.forward import memory_format, sums_of
+from triton_spacemit.ops.convolution.forward import memory_format
+from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed, into
-
-FLOATS = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
+from triton_spacemit.ops.operands import computed, into, out_form
 
 
 @triton.jit
@@ -225,7 +224,7 @@ def max_pool2d_with_indices_backward(
         blocks = image_blocks(active_target()[1], height, width)
         _MAXIMA_GRADIENT(
             _grid(blocks, height, width, n * channels), y, places, x, channels, height, width, *windows.outputs,
-            *y.stride(), *places.stride(), *x.stride(), SUM=sums_of(dy.dtype), **windows.constants, **windows.dilation, **blocks,
+            *y.stride(), *places.stride(), *x.stride(), SUM=sum_type(dy.dtype), **windows.constants, **windows.dilation, **blocks,
         )  # fmt: skip
     return out
 
@@ -246,7 +245,7 @@ def avg_pool2d(
         blocks = image_blocks(active_target()[1], rows, columns)
         _MEANS(
             _grid(blocks, rows, columns, n * channels), x, y, channels, height, width, rows, columns, *x.stride(), *y.stride(),
-            divisor_override or 0, PADDED=count_include_pad, SUM=sums_of(image.dtype), **windows.constants, **blocks,
+            divisor_override or 0, PADDED=count_include_pad, SUM=sum_type(image.dtype), **windows.constants, **blocks,
         )  # fmt: skip
     return out
 
@@ -268,7 +267,7 @@ def avg_pool2d_backward(
         blocks = image_blocks(active_target()[1], height, width)
         _MEANS_GRADIENT(
             _grid(blocks, height, width, n * channels), y, x, channels, height, width, *windows.outputs, *y.stride(), *x.stride(),
-            divisor_override or 0, PADDED=count_include_pad, SUM=sums_of(dy.dtype), **windows.constants, **blocks,
+            divisor_override or 0, PADDED=count_include_pad, SUM=sum_type(dy.dtype), **windows.constants, **blocks,
         )  # fmt: skip
     return out
 
@@ -283,13 +282,10 @@ def max_pool2d_with_indices_out(
     return into(out, found[0]), into(indices, found[1])
 
 
-def max_pool2d_with_indices_backward_out(*arguments: Any, grad_input: torch.Tensor) -> Any:
-    return into(grad_input, max_pool2d_with_indices_backward(*arguments))
+max_pool2d_with_indices_backward_out = out_form(max_pool2d_with_indices_backward, "grad_input")
 
 
-def avg_pool2d_out(*arguments: Any, out: torch.Tensor, **named: Any) -> Any:
-    return into(out, avg_pool2d(*arguments, **named))
+avg_pool2d_out = out_form(avg_pool2d)
 
 
-def avg_pool2d_backward_out(*arguments: Any, grad_input: torch.Tensor) -> Any:
-    return into(grad_input, avg_pool2d_backward(*arguments))
+avg_pool2d_backward_out = out_form(avg_pool2d_backward, "grad_input")

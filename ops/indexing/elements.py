@@ -8,7 +8,8 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.ops.indexing.operands import INDICES, NARROW, VALUES, around, dimension, overlap, refuse
+from triton_spacemit.ops.dtypes import NARROW
+from triton_spacemit.ops.indexing.operands import INDICES, VALUES, around, dimension, overlap, refuse
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, into
 

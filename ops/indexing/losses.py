@@ -6,15 +6,24 @@ import torch
 import triton
 import triton.language as tl
 
+from triton_spacemit.ops.dtypes import FLOATS, sum_dtype, sum_type
 from triton_spacemit.ops.indexing.operands import around
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed, into
+from triton_spacemit.ops.operands import computed, into, out_form
 
-_DTYPES = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
 _CLASSES = frozenset({torch.int64, torch.uint8})
 _NONE, _MEAN, _SUM = 0, 1, 2  # PyTorch's numbers of reductions
 _BLOCK = 256
 _PART = 16384  # targets of a program; does not depend on threads, so that sums do not
+
+
+@triton.jit
+def _chosen(places, inside, classes, ignored):
+    """The classes at these places, whether each counts, and whether it is a mistake: neither ignored nor a class."""
+    chosen = tl.load(places, inside, 0).to(tl.int64)
+    counts = inside & (chosen != ignored)
+    right = (chosen >= 0) & (chosen < classes)
+    return chosen, counts & right, counts & (right == 0)
 
 
 @triton.jit(do_not_specialize=["outer_stride", "class_stride", "count", "classes", "ignored"])
@@ -49,11 +58,8 @@ def _losses(
     for start in range(first, tl.minimum(first + PART, count), BLOCK):
         n = start + tl.arange(0, BLOCK)
         inside = n < count
-        chosen = tl.load(target + n, inside, 0).to(tl.int64)
-        counts = inside & (chosen != ignored)
-        right = (chosen >= 0) & (chosen < classes)
-        wrong |= (counts & (right == 0)).to(tl.int32)
-        counts = counts & right
+        chosen, counts, mistaken = _chosen(target + n, inside, classes, ignored)
+        wrong |= mistaken.to(tl.int32)
         place = scores + n // inner * outer_stride + chosen * class_stride + n % inner * inner_stride
         weights = counts.to(SUM)
         if weight is not None:
@@ -101,11 +107,8 @@ def _gradients(
     for start in range(first, tl.minimum(first + PART, count), BLOCK):
         n = start + tl.arange(0, BLOCK)
         inside = n < count
-        chosen = tl.load(target + n, inside, 0).to(tl.int64)
-        counts = inside & (chosen != ignored)
-        right = (chosen >= 0) & (chosen < classes)
-        wrong |= (counts & (right == 0)).to(tl.int32)
-        counts = counts & right
+        chosen, counts, mistaken = _chosen(target + n, inside, classes, ignored)
+        wrong |= mistaken.to(tl.int32)
         value = -tl.load(gradient + n * gradient_stride, counts, 0).to(SUM)
         if weight is not None:
             value *= tl.load(weight + chosen, counts, 0).to(SUM)
@@ -124,7 +127,7 @@ def _is_mistake(scores: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
     """Whether PyTorch is to answer: (classes) with a scalar target, (batch, classes) with (batch), or (batch, classes, height, width) with
     (batch, height, width) are computed here.
     """
-    if not computed(_DTYPES, scores) or not computed(_CLASSES, target) or scores.dim() not in (1, 2, 4):
+    if not computed(FLOATS, scores) or not computed(_CLASSES, target) or scores.dim() not in (1, 2, 4):
         return True
     if scores.dim() == 1:
         if target.numel() != 1 or target.dim() > 1:
@@ -148,11 +151,10 @@ def nll_loss_forward(scores: torch.Tensor, target: torch.Tensor, weight: torch.T
     if not classes and count:
         return NotImplemented
     each = reduction == _NONE and scores.dim() > 1
-    wide, sum_type = (torch.float64, tl.float64) if scores.dtype is torch.float64 else (torch.float32, tl.float32)
     parts = max(-(-count // _PART), 1)
     alone = parts == 1 and not each
     losses = scores.new_empty(target.shape if each else ())
-    sums = scores.new_empty(()) if alone else torch.empty((parts, 2), dtype=wide)
+    sums = scores.new_empty(()) if alone else torch.empty((parts, 2), dtype=sum_dtype(scores.dtype))
     bad = torch.zeros(1, dtype=torch.int32)
     weights = None if weight is None else weight.contiguous()
     _LOSSES(
@@ -161,7 +163,7 @@ def nll_loss_forward(scores: torch.Tensor, target: torch.Tensor, weight: torch.T
         REDUCED=not each,
         ALONE=alone,
         MEAN=reduction == _MEAN,
-        SUM=sum_type,
+        SUM=sum_type(scores.dtype),
     )
     if bad.item():
         return NotImplemented
@@ -198,7 +200,7 @@ def nll_loss_backward(
             *(out, target.reshape(-1), None if weight is None else weight.contiguous(), gradient, total_weight, bad),
             *(gradient.stride(0) if each else 0, inner, outer * inner, classes, ignore_index),
             MEAN=reduction == _MEAN,
-            SUM=tl.float64 if scores.dtype is torch.float64 else tl.float32,
+            SUM=sum_type(scores.dtype),
         )
     return NotImplemented if bad.item() else out
 
@@ -220,16 +222,4 @@ def nll_loss_forward_output(
     return into(output, results[0]), into(total_weight, results[1])
 
 
-def nll_loss_backward_grad_input(
-    grad: torch.Tensor,
-    scores: torch.Tensor,
-    target: torch.Tensor,
-    weight: torch.Tensor | None,
-    reduction: int,
-    ignore_index: int,
-    total_weight: torch.Tensor,
-    *,
-    grad_input: torch.Tensor,
-) -> Any:
-    """`nll_loss_backward` into `grad_input`."""
-    return into(grad_input, nll_loss_backward(grad, scores, target, weight, reduction, ignore_index, total_weight))
+nll_loss_backward_grad_input = out_form(nll_loss_backward, "grad_input")

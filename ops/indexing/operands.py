@@ -6,15 +6,11 @@ from typing import Any
 
 import torch
 
+from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
 from triton_spacemit.ops.operands import computed
 
-VALUES = frozenset(
-    {torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64}
-)
+VALUES = FLOATS | INTEGERS
 INDICES = frozenset({torch.int32, torch.int64})
-
-#: Sums of these are kept in float32 until the last term is added.
-NARROW = frozenset({torch.float16, torch.bfloat16})
 
 
 def dimension(tensor: torch.Tensor, dim: int) -> int | None:
@@ -62,8 +58,3 @@ def refuse(call: Callable[..., Any], tensor: torch.Tensor, dim: int, index: torc
     place = dimension(tensor, dim)
     if place is not None and computed(INDICES, index) and not all_within(index, (tensor.shape or (1,))[place]):
         call(tensor, dim, index, *rest, **options)
-
-
-def power_of_2(size: int) -> int:
-    """The least power of two that is at least `size`. Triton's own takes ten times as long."""
-    return 1 << (size - 1).bit_length()

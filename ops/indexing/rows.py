@@ -7,10 +7,12 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops.dtypes import NARROW
 from triton_spacemit.ops.indexing.elements import gather_blocks
-from triton_spacemit.ops.indexing.operands import INDICES, NARROW, VALUES, all_within, around, dimension, overlap, power_of_2, refuse
+from triton_spacemit.ops.indexing.operands import INDICES, VALUES, all_within, around, dimension, overlap, refuse
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, into
+from triton_spacemit.ops.sizes import power_of_two
 
 _LARGEST_BLOCK = 4096
 _SHORT_ROWS = 8  # of fewer elements a row is not worth a loop of its own
@@ -98,7 +100,7 @@ def _select(source: torch.Tensor, index: torch.Tensor, dim: int) -> torch.Tensor
     if inner < _SHORT_ROWS:
         return out if gather_blocks(three, index.view(1, count, 1).expand(outer, count, inner), out) else None
     bad = torch.zeros(1, dtype=torch.int32)
-    block = min(power_of_2(inner), _LARGEST_BLOCK)
+    block = min(power_of_two(inner), _LARGEST_BLOCK)
     blocks = -(-inner // block)
     rows = max(1, min(_LARGEST_BLOCK * 4 // block, -(-count * blocks * outer // (4 * knobs.num_threads))))
     grid = (blocks, -(-count // rows), outer)
@@ -174,7 +176,7 @@ def _add(
     """`source`, (outer, count, inner), is added to `out`, contiguous and (outer, size, inner)."""
     outer, size, inner = out.shape
     if source.numel():
-        block = min(power_of_2(inner), _LARGEST_BLOCK)
+        block = min(power_of_two(inner), _LARGEST_BLOCK)
         while block > 32 and -(-inner // block) * outer < knobs.num_threads:
             block //= 2
         _ADD(

@@ -3,17 +3,13 @@
 import functools
 
 from triton_spacemit.dialect.chips import get_chip
+from triton_spacemit.ops.sizes import power_of_two
 from triton_spacemit.ops.tuning.legal import pre_hook
 from triton_spacemit.ops.tuning.tables import Config, loader, shape_class
 
 _WHOLE_K = 512  # up to so many steps, operands are used for as long as they stay in the second cache
 _LARGEST, _LEAST = 256, 32  # rows and columns of a block
 _TALL = 512  # from so many rows on, laying out B once for all is worth the threads' coming together
-
-
-def power_of_two(size: int) -> int:
-    """The least power of two that is not below `size`."""
-    return 1 << max(size - 1, 0).bit_length()
 
 
 def _cdiv(a: int, b: int) -> int:

@@ -6,12 +6,13 @@ import torch
 import triton.language as tl
 
 from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.ops.dtypes import FLOATS
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed, into
+from triton_spacemit.ops.operands import computed, into, out_form
 from triton_spacemit.ops.products.blocks import choose, layout
 from triton_spacemit.ops.products.kernels import integer_product, matrix_product, vector_product
+from triton_spacemit.ops.sizes import power_of_two
 
-FLOATS = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
 DTYPES = FLOATS | {torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64}
 
 #: The type that products are added up in, by that of their factors. Integers wrap around, so that narrow ones may be added up in more bits.
@@ -41,9 +42,9 @@ def factors(dtype: torch.dtype, start: torch.Tensor | None, alpha: Any, beta: An
 def vector_blocks(m: int, k: int, a_k: int) -> dict[str, int]:
     """Blocks of rows and of steps for a matrix times a vector: along the elements that are neighbours in memory."""
     if a_k == 1:
-        steps = min(512, 1 << max(k - 1, 0).bit_length())
+        steps = min(512, power_of_two(k))
         return {"BLOCK_M": min(32, 4096 // steps), "BLOCK_K": steps}
-    rows = min(512, 1 << max(m - 1, 0).bit_length())
+    rows = min(512, power_of_two(m))
     return {"BLOCK_M": rows, "BLOCK_K": max(8, 4096 // rows)}
 
 
@@ -222,5 +223,4 @@ def int_mm(a: torch.Tensor, b: torch.Tensor) -> Any:
     return out
 
 
-def int_mm_out(a: torch.Tensor, b: torch.Tensor, *, out: torch.Tensor) -> Any:
-    return into(out, int_mm(a, b))
+int_mm_out = out_form(int_mm)

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed, into
+from triton_spacemit.ops.operands import computed, out_form
 from triton_spacemit.ops.products.matrices import DTYPES, SUMS, deliver, expands, factors, multiply_vector
 
 
@@ -33,9 +33,7 @@ def dot(a: torch.Tensor, b: torch.Tensor) -> Any:
     return out
 
 
-def dot_out(a: torch.Tensor, b: torch.Tensor, *, out: torch.Tensor) -> Any:
-    """`dot` into `out`."""
-    return into(out, dot(a, b))
+dot_out = out_form(dot)
 
 
 def _matrix_vector(

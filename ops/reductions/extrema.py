@@ -4,14 +4,14 @@ from typing import Any
 
 import torch
 
-from triton_spacemit.ops.operands import into
+from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
+from triton_spacemit.ops.operands import into, out_form
 from triton_spacemit.ops.reductions import kinds
 from triton_spacemit.ops.reductions.geometry import reduced_dims, result_shape
 from triton_spacemit.ops.reductions.kernel import reduce
 from triton_spacemit.ops.reductions.sums import Dims
-from triton_spacemit.ops.registry import FLOATS, INTEGERS
 
-_NUMBERS = frozenset(getattr(torch, name) for name in (*FLOATS, *INTEGERS))
+_NUMBERS = FLOATS | INTEGERS
 _WITH_BOOL = _NUMBERS | {torch.bool}
 
 
@@ -51,6 +51,12 @@ def _both(kind: kinds.Reduction, x: torch.Tensor, dim: int, keepdim: bool) -> An
     return values, places
 
 
+def _cast_into(out: torch.Tensor, result: Any) -> Any:
+    """`into`, and of `out`'s dtype where PyTorch lets values be copied to that."""
+    castable = result is not NotImplemented and torch.can_cast(result.dtype, out.dtype)
+    return into(out, result.to(out.dtype) if castable else result)
+
+
 def _both_into(values: torch.Tensor, places: torch.Tensor, results: Any) -> Any:
     if results is NotImplemented or values.dtype != results[0].dtype or places.dtype != torch.int64:
         return NotImplemented
@@ -62,9 +68,7 @@ def amax(x: torch.Tensor, dim: Dims = (), keepdim: bool = False) -> Any:
     return _extremum(kinds.MAX, x, dim, keepdim)
 
 
-def amax_out(x: torch.Tensor, dim: Dims = (), keepdim: bool = False, *, out: torch.Tensor) -> Any:
-    """`amax` into `out`."""
-    return into(out, amax(x, dim, keepdim))
+amax_out = out_form(amax)
 
 
 def amin(x: torch.Tensor, dim: Dims = (), keepdim: bool = False) -> Any:
@@ -72,9 +76,7 @@ def amin(x: torch.Tensor, dim: Dims = (), keepdim: bool = False) -> Any:
     return _extremum(kinds.MIN, x, dim, keepdim)
 
 
-def amin_out(x: torch.Tensor, dim: Dims = (), keepdim: bool = False, *, out: torch.Tensor) -> Any:
-    """`amin` into `out`."""
-    return into(out, amin(x, dim, keepdim))
+amin_out = out_form(amin)
 
 
 def max_(x: torch.Tensor) -> Any:
@@ -83,9 +85,8 @@ def max_(x: torch.Tensor) -> Any:
 
 
 def max_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
-    """`max_` into `out`, of its dtype where PyTorch lets values be copied to that."""
-    result = max_(x)
-    return into(out, result if result is NotImplemented or not torch.can_cast(x.dtype, out.dtype) else result.to(out.dtype))
+    """`max_` into `out`."""
+    return _cast_into(out, max_(x))
 
 
 def max_dim(x: torch.Tensor, dim: int, keepdim: bool = False) -> Any:
@@ -104,9 +105,8 @@ def min_(x: torch.Tensor) -> Any:
 
 
 def min_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
-    """`min_` into `out`, of its dtype where PyTorch lets values be copied to that."""
-    result = min_(x)
-    return into(out, result if result is NotImplemented or not torch.can_cast(x.dtype, out.dtype) else result.to(out.dtype))
+    """`min_` into `out`."""
+    return _cast_into(out, min_(x))
 
 
 def min_dim(x: torch.Tensor, dim: int, keepdim: bool = False) -> Any:
@@ -124,9 +124,7 @@ def argmax(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> An
     return _place(kinds.ARGMAX, x, dim, keepdim)
 
 
-def argmax_out(x: torch.Tensor, dim: int | None = None, keepdim: bool = False, *, out: torch.Tensor) -> Any:
-    """`argmax` into `out`."""
-    return into(out, argmax(x, dim, keepdim))
+argmax_out = out_form(argmax)
 
 
 def argmin(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -134,6 +132,4 @@ def argmin(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> An
     return _place(kinds.ARGMIN, x, dim, keepdim)
 
 
-def argmin_out(x: torch.Tensor, dim: int | None = None, keepdim: bool = False, *, out: torch.Tensor) -> Any:
-    """`argmin` into `out`."""
-    return into(out, argmin(x, dim, keepdim))
+argmin_out = out_form(argmin)

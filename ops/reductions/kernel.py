@@ -16,11 +16,11 @@ import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.dialect.abi import MAX_THREADS
+from triton_spacemit.ops.dtypes import FLOATS, INTEGERS, sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.reductions.blocks import power_of_four, power_of_four_within
 from triton_spacemit.ops.reductions.geometry import Geometry, geometry
 from triton_spacemit.ops.reductions.kinds import Reduction
-from triton_spacemit.ops.registry import FLOATS, INTEGERS
+from triton_spacemit.ops.sizes import power_of_four, power_of_four_within, power_of_two
 
 
 @triton.jit
@@ -127,7 +127,7 @@ def _merge(
     _store(FINISH(state, count, PARAMETER), out, second_out, k, k < results)
 
 
-_TRITON = {getattr(torch, name): getattr(tl, name) for name in (*FLOATS, *INTEGERS)} | {torch.bool: tl.int1}
+_TRITON = {dtype: getattr(tl, str(dtype).removeprefix("torch.")) for dtype in FLOATS | INTEGERS} | {torch.bool: tl.int1}
 _WORTH_A_PROGRAM = 1 << 15  # elements; less is done sooner than another thread wakes
 
 
@@ -140,13 +140,8 @@ def _kernels(kind: Reduction) -> tuple[Kernel, Kernel]:
 def computed_in(dtype: torch.dtype) -> tl.dtype:
     """The type that elements are computed in: float32, and float64 of float64; int32, and int64 of int32 and int64."""
     if dtype.is_floating_point:
-        return tl.float64 if dtype is torch.float64 else tl.float32
+        return sum_type(dtype)
     return tl.int32 if dtype.itemsize < 4 else tl.int64
-
-
-def _power_of_two(size: int) -> int:
-    """The least one that is `size` or more."""
-    return 1 << max(size - 1, 0).bit_length()
 
 
 def _blocks(shape: Geometry) -> tuple[int, int]:
@@ -164,7 +159,7 @@ def _parts(shape: Geometry, programs: int, threads: int) -> tuple[int, int]:
     if programs >= threads:
         return 1, 1
     wanted = 1 << max(min(4 * threads // programs, shape.results * shape.count // _WORTH_A_PROGRAM), 1).bit_length() - 1
-    outer = min(wanted, _power_of_two(shape.reduced[0][0] + 1) // 2)
+    outer = min(wanted, power_of_two(shape.reduced[0][0] + 1) // 2)
     return outer, wanted // outer
 
 
@@ -245,7 +240,7 @@ def reduce(
         **plan.constants,
     )
     if states is not None:
-        block = min(_power_of_two(plan.results), 64)
+        block = min(power_of_two(plan.results), 64)
         wide = plan.constants["WIDE"]
         grid = (-(-plan.results // block),)
         merge(grid, states, out, second_out, plan.results, plan.count, parts, KEPT=block, WIDE=wide, PARAMETER=parameter)

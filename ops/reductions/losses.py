@@ -7,13 +7,12 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed, into
+from triton_spacemit.ops.operands import computed, out_form
 from triton_spacemit.ops.reductions.kernel import reduce
 from triton_spacemit.ops.reductions.kinds import MEAN, SUM
-from triton_spacemit.ops.registry import FLOATS
 
-_DTYPES = frozenset(getattr(torch, name) for name in FLOATS)
 _NONE, _MEAN = 0, 1
 _BLOCK = 4096
 
@@ -52,17 +51,13 @@ _FORWARD, _BACKWARD = Kernel(_forward, BLOCK=_BLOCK), Kernel(_backward, BLOCK=_B
 def _operands(x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None) -> tuple[torch.Tensor | None, ...] | None:
     """The three, contiguous and of one shape; None where PyTorch raises or promotes."""
     given = [tensor for tensor in (x, target, weight) if tensor is not None]
-    if not computed(_DTYPES, *given) or len({tensor.dtype for tensor in given}) > 1 or target.shape != x.shape:
+    if not computed(FLOATS, *given) or len({tensor.dtype for tensor in given}) > 1 or target.shape != x.shape:
         return None
     if weight is not None:
         if weight.dim() > x.dim() or any(length not in (1, of) for length, of in zip(weight.shape[::-1], x.shape[::-1], strict=False)):
             return None
         weight = weight.expand(x.shape).contiguous()
     return x.contiguous(), target.contiguous(), weight
-
-
-def _wide(x: torch.Tensor) -> tl.dtype:
-    return tl.float64 if x.dtype is torch.float64 else tl.float32
 
 
 def binary_cross_entropy(x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None, reduction: int = _MEAN) -> Any:
@@ -74,7 +69,7 @@ def binary_cross_entropy(x: torch.Tensor, target: torch.Tensor, weight: torch.Te
     if x.numel():
         programs = triton.cdiv(x.numel(), _BLOCK)
         mistakes = torch.empty(programs, dtype=torch.int32)
-        _FORWARD((programs,), *operands, losses, mistakes, x.numel(), WIDE=_wide(x))
+        _FORWARD((programs,), *operands, losses, mistakes, x.numel(), WIDE=sum_type(x.dtype))
         if torch.count_nonzero(mistakes):
             return NotImplemented
     if reduction == _NONE:
@@ -84,11 +79,7 @@ def binary_cross_entropy(x: torch.Tensor, target: torch.Tensor, weight: torch.Te
     return result
 
 
-def binary_cross_entropy_out(
-    x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None, reduction: int = _MEAN, *, out: torch.Tensor
-) -> Any:
-    """`binary_cross_entropy` into `out`."""
-    return into(out, binary_cross_entropy(x, target, weight, reduction))
+binary_cross_entropy_out = out_form(binary_cross_entropy)
 
 
 def binary_cross_entropy_backward(
@@ -102,18 +93,8 @@ def binary_cross_entropy_backward(
     out = torch.empty(x.shape, dtype=x.dtype)
     if x.numel():
         grid = (triton.cdiv(x.numel(), _BLOCK),)
-        _BACKWARD(grid, grad_output.contiguous(), *operands, out, x.numel(), EACH=each, MEAN=reduction == _MEAN, WIDE=_wide(x))
+        _BACKWARD(grid, grad_output.contiguous(), *operands, out, x.numel(), EACH=each, MEAN=reduction == _MEAN, WIDE=sum_type(x.dtype))
     return out
 
 
-def binary_cross_entropy_backward_out(
-    grad_output: torch.Tensor,
-    x: torch.Tensor,
-    target: torch.Tensor,
-    weight: torch.Tensor | None = None,
-    reduction: int = _MEAN,
-    *,
-    grad_input: torch.Tensor,
-) -> Any:
-    """`binary_cross_entropy_backward` into `grad_input`."""
-    return into(grad_input, binary_cross_entropy_backward(grad_output, x, target, weight, reduction))
+binary_cross_entropy_backward_out = out_form(binary_cross_entropy_backward, "grad_input")

@@ -14,14 +14,11 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops.dtypes import FLOATS, NARROW, sum_dtype, sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.reductions.blocks import power_of_four, power_of_four_within
 from triton_spacemit.ops.reductions.kernel import reduce
 from triton_spacemit.ops.reductions.kinds import SUM
-from triton_spacemit.ops.registry import FLOATS
-
-DTYPES = frozenset(getattr(torch, name) for name in FLOATS)
-_NARROW = frozenset({torch.float16, torch.bfloat16})
+from triton_spacemit.ops.sizes import power_of_four, power_of_four_within
 
 
 @dataclass(frozen=True)
@@ -282,19 +279,15 @@ _FORWARD, _BACKWARD, _ROWS_BACKWARD = Kernel(_forward), Kernel(_backward), Kerne
 _WHOLE = 4096  # elements of a row that are one block
 
 
-def _wide(x: torch.Tensor) -> tl.dtype:
-    return tl.float64 if x.dtype is torch.float64 else tl.float32
-
-
 def parameter_dtype(x: torch.Tensor, *parameters: torch.Tensor | None) -> torch.dtype | None:
     """The dtype of weights and statistics: x's, or float32 beside narrower floats; None where PyTorch raises."""
-    if x.dtype not in DTYPES or not x.is_cpu:
+    if x.dtype not in FLOATS or not x.is_cpu:
         return None
     found = {parameter.dtype for parameter in parameters if parameter is not None} or {x.dtype}
     if len(found) > 1 or not all(parameter is None or parameter.is_cpu for parameter in parameters):
         return None
     (dtype,) = found
-    return dtype if dtype is x.dtype or dtype is torch.float32 and x.dtype in _NARROW else None
+    return dtype if dtype is x.dtype or dtype is torch.float32 and x.dtype in NARROW else None
 
 
 def contiguous(*tensors: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
@@ -328,7 +321,7 @@ def normalise(
         x, out, *contiguous(weight, bias), mean, rstd, *running, float(momentum),
         groups, outer, inner, layout.outer_group_stride, layout.group_stride, layout.outer_stride, layout.inner_stride,
         1 if one_row else outer, layout.count if one_row else inner,
-        EPS=eps, RMS=rms, GIVEN=given, WEIGHT=layout.weight, WIDE=_wide(x), **blocks,
+        EPS=eps, RMS=rms, GIVEN=given, WEIGHT=layout.weight, WIDE=sum_type(x.dtype), **blocks,
     )  # fmt: skip
 
 
@@ -349,7 +342,7 @@ def gradients(
     """The wanted gradients: of x, which lies as x does, of weight and of bias. given: mean and rstd are constants, rstd a variance."""
     groups, inner = layout.groups, layout.inner
     out = torch.empty_like(x) if wanted[0] else None
-    wide = torch.float64 if x.dtype is torch.float64 else torch.float32
+    wide = sum_dtype(x.dtype)
     if layout.weight == "element":
         each = -(-groups // min(groups, 4 * knobs.num_threads))
         programs = -(-groups // each)
@@ -357,7 +350,7 @@ def gradients(
         _ROWS_BACKWARD(
             (programs,),
             grad, x, *contiguous(weight, mean, rstd), out, weight_sums, bias_sums, groups, inner, each,
-            RMS=rms, WIDE=_wide(x), WHOLE=inner <= _WHOLE, INNER=min(triton.next_power_of_2(inner), _WHOLE),
+            RMS=rms, WIDE=sum_type(x.dtype), WHOLE=inner <= _WHOLE, INNER=min(triton.next_power_of_2(inner), _WHOLE),
         )  # fmt: skip
     else:
         blocks = layout.blocks()
@@ -367,7 +360,7 @@ def gradients(
             (-(-groups // blocks["GROUPS"]), layout.outer_groups),
             grad, x, *contiguous(weight, mean, rstd), out, weight_sums, bias_sums,
             groups, layout.outer, inner, layout.outer_group_stride, layout.group_stride, layout.outer_stride, layout.inner_stride,
-            EPS=eps, GIVEN=given, WEIGHT=layout.weight, WIDE=_wide(x), **blocks,
+            EPS=eps, GIVEN=given, WEIGHT=layout.weight, WIDE=sum_type(x.dtype), **blocks,
         )  # fmt: skip
 
     def total(sums: torch.Tensor | None) -> torch.Tensor | None:

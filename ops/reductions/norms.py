@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from triton_spacemit.ops.dtypes import sum_dtype
 from triton_spacemit.ops.operands import into
 from triton_spacemit.ops.reductions.normalise import Layout, gradients, normalise, parameter_dtype
 
@@ -73,7 +74,7 @@ def rms_norm(x: torch.Tensor, normalized_shape: Sequence[int], weight: Parameter
     dtype = parameter_dtype(x, weight)
     if dtype is None or not _fits(x, normalized_shape, weight):
         return NotImplemented
-    wide = torch.float64 if x.dtype is torch.float64 else torch.float32
+    wide = sum_dtype(x.dtype)
     rstd = x.new_full(_statistics_shape(x, normalized_shape), math.nan, dtype=wide)
     if not x.numel():
         out = x * rstd.to(x.dtype)

@@ -7,13 +7,10 @@ import torch
 import triton
 import triton.language as tl
 
+from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import into
-from triton_spacemit.ops.reductions.blocks import power_of_four, power_of_four_within
-from triton_spacemit.ops.registry import FLOATS, INTEGERS
-
-_FLOATS = frozenset(getattr(torch, name) for name in FLOATS)
-_INTEGERS = frozenset(getattr(torch, name) for name in INTEGERS)
+from triton_spacemit.ops.sizes import power_of_four, power_of_four_within
 
 
 @triton.jit
@@ -39,9 +36,9 @@ _CUMSUM = Kernel(_cumsum)
 
 def cumsum(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     """Sums of the elements up to each along `dim`; of integers and truth values they are int64 where no dtype is given. Contiguous."""
-    dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
+    dtype = dtype or (x.dtype if x.dtype in FLOATS else torch.int64)
     rank = max(x.dim(), 1)
-    if x.dtype not in _FLOATS | _INTEGERS | {torch.bool} or dtype not in _FLOATS | _INTEGERS or not x.is_cpu or not -rank <= dim < rank:
+    if x.dtype not in FLOATS | INTEGERS | {torch.bool} or dtype not in FLOATS | INTEGERS or not x.is_cpu or not -rank <= dim < rank:
         return NotImplemented
     out = torch.empty(x.shape, dtype=dtype)
     if not x.numel():
@@ -58,7 +55,7 @@ def cumsum(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> An
         block, elements = min(power_of_four(inner), 64), min(elements, 64)
     _CUMSUM(
         (-(-rows // block), outer), x.contiguous(), out, *sizes,
-        CAST=getattr(tl, str(dtype).removeprefix("torch.")), WIDE=tl.float64 if dtype in _FLOATS else tl.int64,
+        CAST=getattr(tl, str(dtype).removeprefix("torch.")), WIDE=tl.float64 if dtype in FLOATS else tl.int64,
         AXIS=1 if inner == 1 else 0, ROWS=block, LENGTH=elements,
     )  # fmt: skip
     return out

@@ -13,12 +13,11 @@ import torch
 import triton
 import triton.language as tl
 
+from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed, into
-from triton_spacemit.ops.reductions.blocks import power_of_four, power_of_four_within
-from triton_spacemit.ops.registry import FLOATS
+from triton_spacemit.ops.operands import computed, out_form
+from triton_spacemit.ops.sizes import power_of_four, power_of_four_within
 
-_DTYPES = frozenset(getattr(torch, name) for name in FLOATS)
 _WHOLE = 1 << 15  # elements of a block
 
 
@@ -101,7 +100,7 @@ def _plan(shape: tuple[int, ...], dim: int, dtype: torch.dtype) -> tuple[tuple[i
     dim %= rank
     length = shape[dim] if shape else 1
     outer, inner = math.prod(shape[:dim]), math.prod(shape[dim + 1 :])
-    constants: dict[str, Any] = {"WIDE": tl.float64 if dtype is torch.float64 else tl.float32}
+    constants: dict[str, Any] = {"WIDE": sum_type(dtype)}
     if inner == 1:
         # A row's elements are neighbours: they are the vectors, and rows of few elements share a program.
         rows, outer, sizes = outer, 1, (outer, length, 0, length, 1)
@@ -118,7 +117,7 @@ def _plan(shape: tuple[int, ...], dim: int, dtype: torch.dtype) -> tuple[tuple[i
 
 def _softmax(x: torch.Tensor, dim: int, half_to_float: bool, log: bool) -> Any:
     plan = _plan(x.shape, dim, x.dtype)
-    if plan is None or half_to_float or not computed(_DTYPES, x):
+    if plan is None or half_to_float or not computed(FLOATS, x):
         return NotImplemented
     out = torch.empty(x.shape, dtype=x.dtype)
     if out.numel():
@@ -129,7 +128,7 @@ def _softmax(x: torch.Tensor, dim: int, half_to_float: bool, log: bool) -> Any:
 
 def _gradient(grad: torch.Tensor, output: torch.Tensor, dim: int, input_dtype: torch.dtype, log: bool) -> Any:
     plan = _plan(output.shape, dim, output.dtype)
-    if plan is None or grad.shape != output.shape or not grad.dtype == output.dtype == input_dtype or not computed(_DTYPES, grad, output):
+    if plan is None or grad.shape != output.shape or not grad.dtype == output.dtype == input_dtype or not computed(FLOATS, grad, output):
         return NotImplemented
     out = torch.empty(output.shape, dtype=output.dtype)
     if out.numel():
@@ -143,9 +142,7 @@ def softmax(x: torch.Tensor, dim: int, half_to_float: bool) -> Any:
     return _softmax(x, dim, half_to_float, False)
 
 
-def softmax_out(x: torch.Tensor, dim: int, half_to_float: bool, *, out: torch.Tensor) -> Any:
-    """`softmax` into `out`."""
-    return into(out, softmax(x, dim, half_to_float))
+softmax_out = out_form(softmax)
 
 
 def softmax_backward(grad_output: torch.Tensor, output: torch.Tensor, dim: int, input_dtype: torch.dtype) -> Any:
@@ -153,11 +150,7 @@ def softmax_backward(grad_output: torch.Tensor, output: torch.Tensor, dim: int, 
     return _gradient(grad_output, output, dim, input_dtype, False)
 
 
-def softmax_backward_out(
-    grad_output: torch.Tensor, output: torch.Tensor, dim: int, input_dtype: torch.dtype, *, grad_input: torch.Tensor
-) -> Any:
-    """`softmax_backward` into `grad_input`."""
-    return into(grad_input, softmax_backward(grad_output, output, dim, input_dtype))
+softmax_backward_out = out_form(softmax_backward, "grad_input")
 
 
 def log_softmax(x: torch.Tensor, dim: int, half_to_float: bool) -> Any:
@@ -165,9 +158,7 @@ def log_softmax(x: torch.Tensor, dim: int, half_to_float: bool) -> Any:
     return _softmax(x, dim, half_to_float, True)
 
 
-def log_softmax_out(x: torch.Tensor, dim: int, half_to_float: bool, *, out: torch.Tensor) -> Any:
-    """`log_softmax` into `out`."""
-    return into(out, log_softmax(x, dim, half_to_float))
+log_softmax_out = out_form(log_softmax)
 
 
 def log_softmax_backward(grad_output: torch.Tensor, output: torch.Tensor, dim: int, input_dtype: torch.dtype) -> Any:
@@ -175,8 +166,4 @@ def log_softmax_backward(grad_output: torch.Tensor, output: torch.Tensor, dim: i
     return _gradient(grad_output, output, dim, input_dtype, True)
 
 
-def log_softmax_backward_out(
-    grad_output: torch.Tensor, output: torch.Tensor, dim: int, input_dtype: torch.dtype, *, out: torch.Tensor
-) -> Any:
-    """`log_softmax_backward` into `out`."""
-    return into(out, log_softmax_backward(grad_output, output, dim, input_dtype))
+log_softmax_backward_out = out_form(log_softmax_backward)

@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 
-from triton_spacemit.ops.operands import into
+from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
+from triton_spacemit.ops.operands import into, out_form
 from triton_spacemit.ops.reductions import kinds
 from triton_spacemit.ops.reductions.geometry import reduced_dims, result_shape
 from triton_spacemit.ops.reductions.kernel import reduce
-from triton_spacemit.ops.registry import FLOATS, INTEGERS
 
-_FLOATS = frozenset(getattr(torch, name) for name in FLOATS)
-_NUMBERS = _FLOATS | {getattr(torch, name) for name in INTEGERS}
+_NUMBERS = FLOATS | INTEGERS
 _ALL = _NUMBERS | {torch.bool}
 
 _NO_DEGREES = (
@@ -44,7 +43,7 @@ def _reduced(
 
 def sum_(x: torch.Tensor, dim: Dims, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The sum over `dim`; sums of integers and truth values are int64 where no dtype is given."""
-    dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
+    dtype = dtype or (x.dtype if x.dtype in FLOATS else torch.int64)
     if dtype is torch.bool and x.dtype in _ALL:
         return _reduced(kinds.ANY, x, dim, keepdim, dtype)
     if dtype not in _NUMBERS or x.dtype not in _ALL:
@@ -60,7 +59,7 @@ def sum_out(x: torch.Tensor, dim: Dims, keepdim: bool = False, *, dtype: torch.d
 def mean(x: torch.Tensor, dim: Dims, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The mean over `dim`, of floats: `x` or what dtype makes of it."""
     dtype = dtype or x.dtype
-    if dtype not in _FLOATS or x.dtype not in _ALL:
+    if dtype not in FLOATS or x.dtype not in _ALL:
         return NotImplemented
     return _reduced(kinds.MEAN, x, dim, keepdim, dtype, dtype)
 
@@ -81,9 +80,7 @@ def global_avg_pool(x: torch.Tensor, output_size: Sequence[int]) -> Any:
     return result.as_strided(result.shape, (channels, 1, channels, channels))
 
 
-def global_avg_pool_out(x: torch.Tensor, output_size: Sequence[int], *, out: torch.Tensor) -> Any:
-    """`global_avg_pool` into `out`."""
-    return into(out, global_avg_pool(x, output_size))
+global_avg_pool_out = out_form(global_avg_pool)
 
 
 def _product(x: torch.Tensor, dim: Dims, keepdim: bool, dtype: torch.dtype) -> Any:
@@ -96,13 +93,13 @@ def _product(x: torch.Tensor, dim: Dims, keepdim: bool, dtype: torch.dtype) -> A
 
 def prod(x: torch.Tensor, *, dtype: torch.dtype | None = None) -> Any:
     """The product of all elements; of integers and truth values it is int64 where no dtype is given."""
-    dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
+    dtype = dtype or (x.dtype if x.dtype in FLOATS else torch.int64)
     return _product(x, None, False, dtype)
 
 
 def prod_dim(x: torch.Tensor, dim: int, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The product over one dimension, typed as `prod`."""
-    dtype = dtype or (x.dtype if x.dtype in _FLOATS else torch.int64)
+    dtype = dtype or (x.dtype if x.dtype in FLOATS else torch.int64)
     return _product(x, dim, keepdim, dtype)
 
 
@@ -117,7 +114,7 @@ def _moments(
     """The variance over `dim` of `x` as dtype, or its root, alone or with the mean."""
     dims = reduced_dims(x, dim)
     dtype = dtype or x.dtype
-    if dims is None or x.dtype not in _FLOATS or dtype not in _FLOATS or not x.is_cpu or isinstance(correction, complex):
+    if dims is None or x.dtype not in FLOATS or dtype not in FLOATS or not x.is_cpu or isinstance(correction, complex):
         return NotImplemented
     correction = 1 if correction is None else correction
     count = math.prod(x.shape[i] for i in dims)
@@ -175,7 +172,7 @@ def vector_norm(x: torch.Tensor, ord: float = 2, dim: Dims = None, keepdim: bool
     """The norm `sum(|x| ** ord) ** (1 / ord)` over `dim`; for 0 how many are not 0, for infinities the largest and the smallest of |x|."""
     dims = reduced_dims(x, dim)
     dtype = dtype or x.dtype
-    if dims is None or x.dtype not in _FLOATS or dtype not in _FLOATS or isinstance(ord, complex):
+    if dims is None or x.dtype not in FLOATS or dtype not in FLOATS or isinstance(ord, complex):
         return NotImplemented
     if torch.promote_types(x.dtype, dtype) != dtype:
         return NotImplemented
@@ -185,11 +182,7 @@ def vector_norm(x: torch.Tensor, ord: float = 2, dim: Dims = None, keepdim: bool
     return _reduced(kind, x, dim, keepdim, dtype, dtype, parameter)
 
 
-def vector_norm_out(
-    x: torch.Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None, out: torch.Tensor
-) -> Any:
-    """`vector_norm` into `out`."""
-    return into(out, vector_norm(x, ord, dim, keepdim, dtype=dtype))
+vector_norm_out = out_form(vector_norm)
 
 
 def norm(x: torch.Tensor, p: float | None, dim: Dims, keepdim: bool = False) -> Any:
@@ -202,14 +195,10 @@ def norm_dtype(x: torch.Tensor, p: float | None, dim: Dims, keepdim: bool, *, dt
     return vector_norm(x, 2 if p is None else p, dim, keepdim, dtype=dtype)
 
 
-def norm_out(x: torch.Tensor, p: float | None, dim: Dims, keepdim: bool = False, *, out: torch.Tensor) -> Any:
-    """`norm` into `out`."""
-    return into(out, norm(x, p, dim, keepdim))
+norm_out = out_form(norm)
 
 
-def norm_dtype_out(x: torch.Tensor, p: float | None, dim: Dims, keepdim: bool, *, dtype: torch.dtype, out: torch.Tensor) -> Any:
-    """`norm_dtype` into `out`."""
-    return into(out, norm_dtype(x, p, dim, keepdim, dtype=dtype))
+norm_dtype_out = out_form(norm_dtype)
 
 
 def _truth_dtype(x: torch.Tensor) -> torch.dtype:
@@ -232,9 +221,7 @@ def any_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
     return any_dims_out(x, out=out)
 
 
-def any_dims_out(x: torch.Tensor, dim: Dims = None, keepdim: bool = False, *, out: torch.Tensor) -> Any:
-    """`any_dims` into `out`."""
-    return into(out, any_dims(x, dim, keepdim))
+any_dims_out = out_form(any_dims)
 
 
 def all_(x: torch.Tensor) -> Any:
@@ -252,9 +239,7 @@ def all_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
     return all_dims_out(x, out=out)
 
 
-def all_dims_out(x: torch.Tensor, dim: Dims = None, keepdim: bool = False, *, out: torch.Tensor) -> Any:
-    """`all_dims` into `out`."""
-    return into(out, all_dims(x, dim, keepdim))
+all_dims_out = out_form(all_dims)
 
 
 def count_nonzero(x: torch.Tensor, dim: Dims) -> Any:
@@ -266,6 +251,6 @@ def logsumexp(x: torch.Tensor, dim: Dims, keepdim: bool = False) -> Any:
     """`log(sum(exp(x)))` over `dim`, float32 of integers and truth values."""
     if x.dtype not in _ALL:
         return NotImplemented
-    dtype = x.dtype if x.dtype in _FLOATS else torch.get_default_dtype()
+    dtype = x.dtype if x.dtype in FLOATS else torch.get_default_dtype()
     # Lanes outside the tensor hold -inf, which integers do not have.
     return _reduced(kinds.LOG_SUM_EXP, x.to(dtype), dim, keepdim, dtype, dtype)

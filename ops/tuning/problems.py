@@ -13,6 +13,7 @@ from triton_spacemit.ops.convolution import layouts
 from triton_spacemit.ops.convolution.forward import add_up
 from triton_spacemit.ops.products import blocks as product_blocks
 from triton_spacemit.ops.products.matrices import bmm, mm
+from triton_spacemit.ops.sizes import power_of_two
 from triton_spacemit.ops.tuning.tables import Config, size_class
 
 _WHOLE_K = 1024  # steps of k that a program may take at once
@@ -81,7 +82,7 @@ def convolution(batch: int, channels: int, size: int, results: int, kernel: int,
     image, weight = torch.randn(batch, channels, correlation.channel).to(dtype), torch.randn(1, results, k).to(dtype)
     out = correlation.result(image, batch, results)
     candidates = {
-        (min(rows, size_class(results)), min(pixels, size_class(correlation.count)), min(steps, product_blocks.power_of_two(k)))
+        (min(rows, size_class(results)), min(pixels, size_class(correlation.count)), min(steps, power_of_two(k)))
         for rows, pixels, steps in itertools.product((256, 128, 64), (512, 128, 64), (256, 64))
     }
     return Problem(

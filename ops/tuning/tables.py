@@ -14,6 +14,7 @@ from typing import Any
 
 from triton_spacemit.backend import folders
 from triton_spacemit.backend.native import cache_dir
+from triton_spacemit.ops.sizes import power_of_two
 
 Config = dict[str, Any]
 Table = dict[str, dict[str, Config]]  # operator -> class of shapes -> configuration
@@ -24,7 +25,7 @@ _LARGEST = 4096
 
 def size_class(size: int) -> int:
     """The power of two that stands for a size: the least one that is not below it, 4096 for all above that."""
-    return min(1 << max(size - 1, 0).bit_length(), _LARGEST)
+    return min(power_of_two(size), _LARGEST)
 
 
 def shape_class(dtype: str, sizes: Mapping[str, int], threads: int, words: str = "") -> str:

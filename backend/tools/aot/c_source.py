@@ -146,14 +146,12 @@ def _function(bundle: str, function: Function, variants: Sequence[Variant], chip
     begin = f"""  if (!{bundle}_fits()) return ts_refuse(how, TS_WRONG_CHIP, "{wrong_chip}");
 {grid}  if (ts_bad) return ts_refuse(how, TS_BAD_GRID, "{function.name}: the grid divides by zero, or exceeds 64 bits");
 """
+    unused = "".join(f"  (void){spelled(name)};\n" for name in function.parameters)  # not every argument is part of the grid
     if any(variant.artifact.concurrent for variant in variants):
-        part = f'  return ts_refuse(how, TS_FAILED, "{function.name}_programs: a program of this kernel has threads of its own");'
-        unused = "".join(f"  (void){spelled(name)};\n" for name in function.parameters)
-        part = f"  (void)ts_first;\n  (void)ts_number;\n{unused}{part}\n"
+        refusal = f"{function.name}_programs: a program of this kernel has threads of its own"
+        part = f'  (void)ts_first;\n  (void)ts_number;\n{unused}  return ts_refuse(how, TS_FAILED, "{refusal}");\n'
     else:
         part = begin + _choose(function, variants, "ts_run_part(how, &ts_code, ts_slots, ts_x, ts_y, ts_z, ts_first, ts_number)")
-    # Not every argument is part of the grid.
-    unused = "".join(f"  (void){spelled(name)};\n" for name in function.parameters)
     return f"""{externs}
 
 {_prototype(function)} {{

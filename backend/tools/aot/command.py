@@ -9,7 +9,7 @@ from rich.progress import Progress
 from triton_spacemit.backend.errors import DeviceError, OptionError
 from triton_spacemit.backend.tools.aot import bundle, requests
 from triton_spacemit.backend.tools.aot.variants import Request, functions_of
-from triton_spacemit.backend.tools.kernel_files import UnknownKernelError
+from triton_spacemit.backend.tools.kernel_files import UnknownKernelError, add_signature
 from triton_spacemit.dialect.chips import CHIPS
 
 _EPILOG = """\
@@ -32,9 +32,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kernel", nargs="?", help="FILE.py:KERNEL, or a file KERNELS.toml that lists several")
-    parser.add_argument("--signature", metavar="TYPES", help="types of the parameters, such as '*fp32:16, i32, 1024'")
+    add_signature(parser)
     parser.add_argument("--grid", metavar="EXTENTS", help="one to three extents, such as 'cdiv(n, 1024)'")
-    parser.add_argument("--constexpr", metavar="NAME=VALUE", action="append", default=[], help="a constant; may be given again")
     parser.add_argument("--name", help="of the C function (default: the kernel's)")
     parser.add_argument("--chip", choices=("host", *CHIPS), action="append", help="what to compile for; may be given again (default: x60)")
     parser.add_argument("-o", dest="output", type=Path, required=True, metavar="PATH", help="the bundle's folder, or the list's file")

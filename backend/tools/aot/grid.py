@@ -69,8 +69,8 @@ def parse(text: str, integers: frozenset[str], constants: Mapping[str, object]) 
                 return value
             case ast.Name(id=name) if name in integers:
                 return name
-            case ast.Name(id=name) if isinstance(constants.get(name), int):
-                return int(constants[name])  # type: ignore[call-overload]
+            case ast.Name(id=name) if isinstance(constant := constants.get(name), int):
+                return int(constant)
             case ast.Name(id=name):
                 known = ", ".join(sorted(integers | {key for key, value in constants.items() if isinstance(value, int)}))
                 raise UnknownKernelError(f"the grid {text!r} names {name!r}; the kernel's integers are {known or 'none'}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from triton_spacemit.backend.errors import DeviceError, OptionError
 from triton_spacemit.backend.tools import mca
 from triton_spacemit.backend.tools.inspector.kernels import find_kernel
-from triton_spacemit.backend.tools.kernel_files import UnknownKernelError
+from triton_spacemit.backend.tools.kernel_files import UnknownKernelError, add_signature
 from triton_spacemit.dialect.chips import CHIPS
 
 _EPILOG = """\
@@ -33,8 +33,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kernel", help="FILE.py:KERNEL, or a kernel in Triton's cache: its name, the start of its hash, or a path")
-    parser.add_argument("--signature", metavar="TYPES", help="types of the parameters, such as '*fp32:16, i32, 1024'")
-    parser.add_argument("--constexpr", metavar="NAME=VALUE", action="append", default=[], help="a constant; may be given again")
+    add_signature(parser)
     parser.add_argument("--chip", choices=("host", *CHIPS), help="what it is compiled for (default: the device's; any, in the cache)")
     parser.add_argument("-o", dest="output", type=Path, metavar="FILE", help="file to write (default: KERNEL.html)")
     parser.add_argument("--mca", metavar="PATH", help="the llvm-mca to use; `fetch` gets Debian's (default: one that is found, or none)")
