@@ -3,12 +3,15 @@
 // A launch takes a pool, or makes one where all are taken: launches of different threads do not wait for each other. The calling thread is
 // thread 0 and works too. Programs are handed out in chunks by one atomic counter. A launch wakes one thread, and every
 // thread that finds work wakes the next, so that a small grid costs its caller one system call, and a single program none. A thread
-// that comes too late finds the launch closed and sleeps again; the caller waits only for threads that have joined.
+// that comes too late finds the launch closed and waits for the next one; the caller waits only for threads that have joined.
+// To wake a thread that sleeps takes as long as a small launch. Where each thread has a processor of its own, one that waits looks for its
+// work for a while before it sleeps, and nothing is woken where nothing sleeps.
 // Threads own nothing of a launch but their place in `state`, so more of them can be started while a program waits for another.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -21,7 +24,7 @@
 #include "memory.h"
 #include "pool.h"
 
-enum { STACK_BYTES = 8 << 20, POLL_NANOSECONDS = 100000000 };
+enum { STACK_BYTES = 8 << 20, POLL_NANOSECONDS = 100000000, SPIN_NANOSECONDS = 100000, LOOKS = 64 };
 static const uint32_t OPEN = 1u << 31;  // in `state`: threads may still join; the lower bits count those that have
 
 _Atomic(Pool *) pools;
@@ -34,6 +37,45 @@ static void futex_wait(_Atomic uint32_t *word, uint32_t value, const struct time
   syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, longest, NULL, 0);
 }
 static void futex_wake(_Atomic uint32_t *word, int count) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0); }
+
+static int64_t nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+// Tells the processor that this thread only waits.
+static inline void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__riscv)
+  __asm__ volatile(".word 0x0100000f");  // pause, of Zihintpause; a hint where it is not known
+#endif
+}
+
+// Whether `word` is no longer `value`, after a look at it for a while where the pool's threads may do that.
+static int has_changed(Pool *pool, _Atomic uint32_t *word, uint32_t value) {
+  if (atomic_load(word) != value) return 1;
+  if (!atomic_load_explicit(&pool->spins, memory_order_relaxed)) return 0;
+  int64_t end = nanoseconds() + SPIN_NANOSECONDS;
+  do {
+    for (int i = 0; i < LOOKS; i++) {
+      if (atomic_load_explicit(word, memory_order_acquire) != value) return 1;
+      relax();
+    }
+  } while (nanoseconds() < end);
+  return 0;
+}
+
+// Threads count themselves before they look at the bell for the last time, and the bell is rung before they are counted: none is missed.
+static void sleep_until_rung(Pool *pool, uint32_t seen) {
+  atomic_fetch_add(&pool->sleeping, 1);
+  futex_wait(&pool->bell, seen, NULL);
+  atomic_fetch_sub(&pool->sleeping, 1);
+}
+static void wake_one(Pool *pool) {
+  if (atomic_load(&pool->sleeping)) futex_wake(&pool->bell, 1);
+}
 
 Worker *new_worker(Pool *pool, int32_t thread) {
   Worker *worker = aligned_alloc(LINE, sizeof(Worker));
@@ -205,16 +247,16 @@ static void *work(void *argument) {
     uint32_t bell = atomic_load(&pool->bell);
     if (worker->context.thread >= atomic_load(&pool->limit)) break;
     if (bell == seen) {
-      futex_wait(&pool->bell, seen, NULL);
+      if (!has_changed(pool, &pool->bell, seen)) sleep_until_rung(pool, seen);
       continue;
     }
     seen = bell;
     if (!join(pool)) continue;
-    if (programs_left(pool)) futex_wake(&pool->bell, 1);
+    if (programs_left(pool)) wake_one(pool);
     enter_program(pool);
     run_programs(worker);
     leave_program(pool);
-    if (atomic_fetch_sub(&pool->state, 1) == 1) futex_wake(&pool->state, 1);
+    if (atomic_fetch_sub(&pool->state, 1) == 1 && atomic_load(&pool->awaited)) futex_wake(&pool->state, 1);
   }
   return NULL;
 }
@@ -249,6 +291,8 @@ static void resize(Pool *pool, int32_t threads) {
     }
   }
   atomic_store(&pool->limit, threads);
+  cpu_set_t processors;
+  atomic_store(&pool->spins, !sched_getaffinity(0, sizeof processors, &processors) && CPU_COUNT(&processors) >= threads);
   while (pool->num_workers < threads) {
     Worker *worker = new_worker(pool, pool->num_workers);
     if (!worker || !start_thread(&worker->handle, work, worker, STACK_BYTES)) {
@@ -298,7 +342,10 @@ static void wait_for_threads(Pool *pool) {
   const struct timespec poll = {0, POLL_NANOSECONDS}, *longest = must_poll() ? &poll : NULL;
   uint32_t joined = atomic_fetch_and(&pool->state, ~OPEN) & ~OPEN;
   for (; joined; joined = atomic_load(&pool->state)) {
+    if (has_changed(pool, &pool->state, joined)) continue;
+    atomic_store(&pool->awaited, 1);
     futex_wait(&pool->state, joined, longest);
+    atomic_store(&pool->awaited, 0);
     if (longest) poll_caller(pool);
   }
 }
@@ -334,7 +381,7 @@ static int run(Pool *pool, const Program *program, const uint64_t *arguments, co
   if (together) {
     atomic_store(&pool->state, OPEN);
     atomic_fetch_add(&pool->bell, 1);
-    futex_wake(&pool->bell, 1);
+    wake_one(pool);
   }
   run_programs(pool->workers[0]);
   leave_program(pool);

@@ -76,8 +76,11 @@ struct Pool {
   _Atomic int32_t threads;  // may run at a time
   Failure failure;          // valid where `status` is not OK
   _Atomic int32_t limit __attribute__((aligned(LINE)));  // threads with this number or more end
-  _Atomic uint32_t bell;                                 // rung to wake sleeping threads
+  _Atomic uint32_t bell;                                 // rung for threads that wait, of which so many sleep:
+  _Atomic uint32_t sleeping;
+  _Atomic int spins;  // each thread may have a processor of its own, on which it may wait awake
   _Atomic uint32_t state __attribute__((aligned(LINE)));
+  _Atomic int awaited;  // the caller sleeps until the last thread has left
   _Atomic uint64_t next __attribute__((aligned(LINE)));
   _Atomic int status __attribute__((aligned(LINE)));  // of the launch, as `run_grid` returns it
   _Atomic int told;    // where a launch was that took too long
