@@ -1,0 +1,14 @@
+"""Quantised weights, as GGML has them: packed for SpacemiT's matrix unit, and multiplied.
+
+```python
+from triton_spacemit.ops import quantised
+
+packed = quantised.pack(raw_blocks, "Q4_0", (N, K))
+```
+"""
+
+from triton_spacemit.ops.quantised.errors import FormatError, MisreadError
+from triton_spacemit.ops.quantised.formats import dequantise
+from triton_spacemit.ops.quantised.packed import Packed, pack
+
+__all__ = ["FormatError", "MisreadError", "Packed", "dequantise", "pack"]

@@ -1,0 +1,329 @@
+"""Packed weights: every byte where the documentation puts it, GGML's values, the raw blocks again; and no use as something else."""
+
+import copy
+import io
+import pickle
+
+import gguf
+import numpy as np
+import pytest
+import torch
+import triton
+import triton.language as tl
+from triton.errors import TritonError
+
+from triton_spacemit.ops import quantised
+from triton_spacemit.ops.quantised.errors import FormatError, MisreadError
+from triton_spacemit.ops.quantised.formats import FORMATS, values_of
+from triton_spacemit.ops.quantised.packed import Packed, pack
+from triton_spacemit.ops.quantised.packings import PACKINGS
+
+EXACT = [(name, packing.name) for name, row in PACKINGS.items() for packing in row.values() if packing.exact]
+ROUNDED = [(name, packing.name) for name, row in PACKINGS.items() for packing in row.values() if not packing.exact]
+
+
+def raw_blocks(name: str, rows: int, steps: int, seed: int = 0, plain: bool = False) -> np.ndarray:
+    """Random blocks, (rows, bytes). Their scales are any float16, NaN too; `plain`: between 1/64 and 1, minima down to -8."""
+    form = FORMATS[name]
+    generator = np.random.default_rng(seed)
+    blocks = generator.integers(0, 256, (rows, steps // form.weights, form.size), dtype=np.uint8)
+    if plain:
+        for parts, low, high in ((HALVES[name][:1], 1 / 64, 1), (HALVES[name][1:], -8, 0.5)):
+            for place in parts:
+                numbers = generator.uniform(low, high, blocks.shape[:2]).astype(np.float16)
+                blocks[..., place : place + 2] = numbers[..., None].view(np.uint8)
+    return blocks.reshape(rows, -1)
+
+
+#: Where the float16 scale of a raw block is, and the minimum.
+HALVES = {
+    **{name: (0,) for name in ("Q4_0", "Q5_0", "Q8_0")},
+    **{name: (0, 2) for name in ("Q4_1", "Q5_1", "Q4_K", "Q5_K")},
+    "Q2_K": (80, 82),
+    "Q3_K": (108,),
+    "Q6_K": (208,),
+}
+
+
+def dequantised(name: str, raw: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return gguf.dequantize(raw, gguf.GGMLQuantizationType[name])
+
+
+def as_documented(packed: Packed, name: str, n: int, k: int) -> np.float32:
+    """One weight, read from the packed bytes by the text in `packings.py` and nothing else."""
+    widths = {"Q2_K": (256, 16, 2), "Q3_K": (256, 16, 1), "Q4_K": (256, 32, 2), "Q5_K": (256, 32, 2), "Q6_K": (256, 16, 1)}
+    block, group, factors = widths.get(name, (32, 32, 0))
+    minima = name in ("Q4_1", "Q5_1", "Q2_K", "Q4_K", "Q5_K")
+    column, step, part = n % 16, k % group, k % block // group
+    memory = packed.bytes.numpy()[n // 16, k // block].tobytes()
+
+    def half(place: int) -> np.float32:
+        return np.frombuffer(memory, np.float16, 1, place)[0].astype(np.float32)
+
+    head = 64 if minima else 32
+    size = 16 * factors + 16 * group // (2 if name.startswith("Q4") else 1)
+    start = head + part * size
+    scale = half(2 * column)
+    if factors:
+        factor = memory[start + column]
+        scale = scale * np.float32(factor - 256 if name in ("Q3_K", "Q6_K") and factor > 127 else factor)
+    integers = start + 16 * factors
+    if name.startswith("Q4"):
+        byte = memory[integers + step // 16 * 128 + 8 * column + step % 8]
+        integer = (byte >> 4 if step % 16 >= 8 else byte & 15) - (8 if name == "Q4_0" else 0)
+    else:
+        byte = memory[integers + step // 8 * 128 + 8 * column + step % 8]
+        integer = byte - 256 if byte > 127 else byte
+    weight = scale * np.float32(integer)
+    if minima:
+        minimum = half(32 + 2 * column)
+        weight = weight - minimum * np.float32(memory[start + 16 + column]) if factors else weight + minimum
+    return weight
+
+
+@pytest.mark.parametrize(("name", "packing"), EXACT)
+def test_every_byte_is_where_the_documentation_says(name, packing):
+    raw = raw_blocks(name, 19, 512)
+    packed = pack(torch.from_numpy(raw), name, (19, 512))
+    assert packed.packing.name == packing
+    with np.errstate(all="ignore"):
+        weights = np.array([[as_documented(packed, name, n, k) for k in range(512)] for n in range(32)])
+    np.testing.assert_array_equal(weights[:19], dequantised(name, raw))
+    assert not weights[19:].any()  # what fills up the last 16
+
+
+@pytest.mark.parametrize("shape", [(1, 256), (16, 512), (33, 768), (3, 17, 256)], ids=str)
+@pytest.mark.parametrize(("name", "packing"), EXACT)
+def test_raw_blocks_come_back(name, packing, shape, monkeypatch):
+    monkeypatch.setattr("triton_spacemit.ops.quantised.packed._AT_ONCE", 20 * 768)  # several pieces
+    raw = torch.from_numpy(raw_blocks(name, shape[0] * shape[1] if len(shape) == 3 else shape[0], shape[-1], seed=1))
+    packed = pack(raw, name, shape)
+    assert torch.equal(packed.unpack().flatten(), raw.flatten())
+    weights = packed.dequantise()
+    assert tuple(weights.shape) == shape
+    np.testing.assert_array_equal(weights.numpy(), dequantised(name, raw.numpy()).reshape(shape))
+    np.testing.assert_array_equal(quantised.dequantise(raw, name).numpy(), dequantised(name, raw.numpy()))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_float64_is_exact(name):
+    raw = torch.from_numpy(raw_blocks(name, 4, 512, seed=2, plain=True))
+    exact = pack(raw, name, (4, 512)).dequantise(torch.float64)
+    rounded = torch.from_numpy(dequantised(name, raw.numpy()))
+    # GGML rounds the product, which is exact, and the sum with the minimum: half a unit in the last place of the sum
+    assert torch.equal(exact.float(), rounded)
+
+
+def test_the_table_of_formats_is_ggmls():
+    for name, form in FORMATS.items():
+        kind = gguf.GGMLQuantizationType(form.number)
+        assert (kind.name, gguf.GGML_QUANT_SIZES[kind]) == (name, (form.weights, form.size))
+
+
+def test_q4_0_is_ggmls_block():
+    """A block by hand: `make_block_q4_0x16` interleaves 16 blocks so that byte j of a column has the steps j and j + 8 of each half."""
+    raw = np.zeros((16, 18), np.uint8)
+    raw[5, :2] = (0x34, 0x12)
+    raw[5, 2:] = [low | high << 4 for low, high in zip(range(16), reversed(range(16)), strict=True)]
+    memory = pack(torch.from_numpy(raw), "Q4_0", (16, 32)).bytes.numpy().tobytes()
+    assert len(memory) == 288
+    assert memory[10:12] == b"\x34\x12"
+    assert list(memory[32 + 40 : 32 + 48]) == [j | (j + 8) << 4 for j in range(8)]
+    assert list(memory[160 + 40 : 160 + 48]) == [(15 - j) | (7 - j) << 4 for j in range(8)]
+    assert not any(memory[32:72])
+    assert not any(memory[80:200])
+
+
+@pytest.mark.parametrize(("name", "packing"), ROUNDED)
+def test_zero_points_are_rounded_as_ggml_does(name, packing):
+    raw = raw_blocks(name, 16, 512, seed=3, plain=True)
+    raw[3, HALVES[name][0] : HALVES[name][0] + 2] = 0  # a scale of 0: the minimum over it is infinite, or NaN
+    packed = pack(torch.from_numpy(raw), name, (16, 512), packing)
+    assert packed.bytes.shape == (1, 16, 304)
+    form = FORMATS[name]
+    values = values_of(form, form.read(torch.from_numpy(raw).unflatten(-1, (-1, form.size))))
+    scales, minima = (each.half().flatten(1).numpy() for each in (values.scales, values.minima))
+    integers = values.integers.reshape(16, 16, 32).numpy()
+    expected = np.empty((16, 16, 32), np.float32)
+    memory = packed.bytes.numpy()[0]
+    for n in range(16):
+        for block in range(16):
+            scale, minimum = np.float32(scales[n, block]), np.float32(minima[n, block])
+            with np.errstate(all="ignore"):
+                point = -np.rint(minimum / scale)  # nearbyintf
+            point = min(15, max(0, 0 if np.isnan(point) else point))  # std::max(0.0f, NaN) is 0
+            assert memory[block, 32 + n] == point
+            assert memory[block, 2 * n : 2 * n + 2].view(np.float16)[0] == scale
+            expected[n, block] = scale * (integers[n, block] - point)
+    np.testing.assert_array_equal(packed.dequantise().numpy(), expected.reshape(16, 512))
+    with pytest.raises(FormatError, match=f"packed as {packing}: its minima were rounded"):
+        packed.unpack()
+
+
+def made(name: str = "Q4_0", shape: tuple[int, int] = (20, 64), packing: str | None = None, seed: int = 4) -> Packed:
+    return pack(torch.from_numpy(raw_blocks(name, *shape, seed=seed, plain=True)), name, shape, packing)
+
+
+@triton.jit
+def first_byte(x, out):
+    tl.store(out, tl.load(x))
+
+
+MISUSES = {
+    "add": lambda x: x + 1,
+    "add in place": lambda x: x.add_(1),
+    "from the left": lambda x: torch.ones(20, 64) * x,
+    "product": lambda x: torch.ones(3, 64) @ x.T,
+    "linear": lambda x: torch.nn.functional.linear(torch.ones(3, 64), x),
+    "element": lambda x: x[0, 0],
+    "mask": lambda x: x[torch.ones(20, 64, dtype=torch.bool)],
+    "assignment": lambda x: x.__setitem__(0, 1),
+    "iteration": lambda x: list(x),
+    "view": lambda x: x.view(-1),
+    "other dtype": lambda x: x.float(),
+    "bytes as others": lambda x: x.view(torch.int8),
+    "sum": lambda x: x.sum(),
+    "truth": lambda x: bool(x),
+    "cat": lambda x: torch.cat([x, x]),
+    "ordinary tensor into it": lambda x: x.copy_(torch.zeros(20, 64, dtype=torch.uint8)),
+    "into an ordinary tensor": lambda x: torch.zeros(20, 64, dtype=torch.uint8).copy_(x),
+    "stays as it is": lambda x: x.zero_(),
+    "contiguous": lambda x: x.T.contiguous(),
+    "empty like it": lambda x: torch.empty_like(x),
+    "numpy": lambda x: x.numpy(),
+    "array": lambda x: np.asarray(x),
+    "list": lambda x: x.tolist(),
+    "dlpack": lambda x: torch.utils.dlpack.to_dlpack(x),
+    "python's dlpack": lambda x: np.from_dlpack(x),
+    "address": lambda x: x.data_ptr(),
+    "storage": lambda x: bytes(x.untyped_storage()),
+    "kernel": lambda x: first_byte[(1,)](x, torch.zeros(1, dtype=torch.uint8)),
+    "other device": lambda x: x.to("meta"),
+    "other weights into it": lambda x: x.copy_(made("Q8_0")),
+    "equality with others": lambda x: torch.equal(x, made("Q8_0")),
+    "other packing": lambda x: x.bytes_as("q8_0x16"),
+}
+
+
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_it_is_no_ordinary_tensor(misuse, host):
+    packed = made()
+    before = packed.bytes.clone()
+    with pytest.raises((TritonError, TypeError, RuntimeError, BufferError)) as raised:
+        MISUSES[misuse](packed)
+    assert "packed as q4_0x16" in str(raised.value) or not isinstance(raised.value, MisreadError)
+    assert torch.equal(packed.bytes, before)
+
+
+def test_what_it_says_of_itself():
+    packed = made()
+    assert (packed.format, packed.packing.name, tuple(packed.shape), packed.nbytes) == ("Q4_0", "q4_0x16", (20, 64), 2 * 2 * 288)
+    assert repr(packed) == "<weights (20, 64) of Q4_0, packed as q4_0x16>"
+    with pytest.raises(MisreadError, match=r"aten.add.Tensor of weights \(20, 64\) of Q4_0, packed as q4_0x16"):
+        packed + 1
+    with pytest.raises(MisreadError, match=r"aten.cat.default of weights \(20, 64\) of Q4_0"):
+        torch.cat([torch.zeros(20, 64, dtype=torch.uint8), packed])
+
+
+REFUSED = {
+    "other bytes": (100, "Q4_0", (20, 64), r"weights \(20, 64\) of Q4_0 are 720 bytes on the CPU, not 100 of torch.uint8"),
+    "a row that is no whole blocks": (720, "Q4_0", (20, 65), "Q4_0 has blocks of 32 weights: a row of 65"),
+    "one dimension": (720, "Q4_0", (1280,), r"packed weights are \(N, K\) or \(experts, N, K\)"),
+    "nothing": (0, "Q4_0", (0, 64), "nothing empty"),
+    "more than there is memory": (720, "Q4_0", (1 << 40, 1 << 20), "are 648518346341351424 bytes on the CPU, not 720"),
+    "no format": (720, "Q9_0", (20, 64), "no such format of weights: 'Q9_0'; there are Q4_0, Q4_1"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_packed(case):
+    size, name, shape, message = REFUSED[case]
+    with pytest.raises(FormatError, match=message):
+        pack(torch.zeros(size, dtype=torch.uint8), name, shape)
+
+
+def test_other_refusals():
+    with pytest.raises(FormatError, match="of torch.int8"):
+        pack(torch.zeros(720, dtype=torch.int8), "Q4_0", (20, 64))
+    with pytest.raises(FormatError, match="Q4_0 has no packing 'q4_1x16'; it has q4_0x16"):
+        made(packing="q4_1x16")
+    with pytest.raises(FormatError, match=r"Q4_0: rows of blocks of 18 bytes are wanted, not \(19,\)"):
+        quantised.dequantise(torch.zeros(19, dtype=torch.uint8), "Q4_0")
+
+
+def test_experts_and_rows_share_memory():
+    raw = torch.from_numpy(raw_blocks("Q4_K", 3 * 40, 512, seed=5, plain=True))
+    packed = pack(raw, "Q4_K", (3, 40, 512))
+    expert = packed.expert(1)
+    assert torch.equal(expert.unpack(), raw[40:80])
+    part = expert.rows(16, 40)
+    assert torch.equal(part.unpack(), raw[56:80])
+    assert part.bytes.untyped_storage().data_ptr() == packed.bytes.untyped_storage().data_ptr()
+    for start, stop in ((8, 16), (0, 30), (0, 48), (32, 16)):
+        with pytest.raises(FormatError, match=rf"rows {start} to {stop} are not whole groups of 16"):
+            expert.rows(start, stop)
+    with pytest.raises(IndexError, match="there is no expert 3"):
+        packed.expert(3)
+
+
+def through_pickle(value: object) -> object:
+    return pickle.loads(pickle.dumps(value))
+
+
+def through_torch(value: object) -> object:
+    file = io.BytesIO()
+    torch.save(value, file)
+    file.seek(0)
+    return torch.load(file)  # weights_only, as is usual
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, through_pickle, through_torch, torch.clone, torch.detach])
+def test_copies_are_packed_weights(copied):
+    packed = made("Q4_1", packing="q4_1x16")
+    again = copied(packed)
+    assert type(again) is Packed
+    assert repr(again) == repr(packed)
+    assert torch.equal(again, packed)
+    shares = copied in (copy.copy, torch.detach)
+    assert (again.bytes.data_ptr() == packed.bytes.data_ptr()) == shares
+
+
+def test_a_file_whose_parts_do_not_fit_is_refused():
+    packed = made()
+    function, (memory, name, packing, shape) = packed.__reduce_ex__(4)
+    for parts in ((memory, name, packing, (36, 64)), (memory, "Q8_0", "q8_0x16", shape), (memory[:1], name, packing, shape),
+                  (memory.view(torch.int8), name, packing, shape), (memory, name, "q8_0x16", shape)):  # fmt: skip
+        with pytest.raises(FormatError):
+            function(*parts)
+
+
+class Holder(torch.nn.Module):
+    def __init__(self, packed: Packed) -> None:
+        super().__init__()
+        self.register_buffer("weight", packed)
+
+
+def test_modules_keep_it():
+    module, packed = Holder(made()), made()
+    for moved in (module.half(), module.to(torch.bfloat16), module.to("cpu"), module.double(), copy.deepcopy(module)):
+        assert type(moved.weight) is Packed
+        assert torch.equal(moved.weight, packed)
+    state = through_torch(module.state_dict())
+    other = Holder(made(seed=6))
+    assert not torch.equal(other.weight, packed)
+    other.load_state_dict(state)
+    assert torch.equal(other.weight, packed)
+    other = Holder(made(seed=6))
+    other.load_state_dict(state, assign=True)
+    assert torch.equal(other.weight, packed)
+    for wrong in (made("Q8_0"), made(shape=(36, 64)), torch.zeros(20, 64, dtype=torch.uint8)):
+        kept = other.weight.bytes.clone()
+        with pytest.raises(RuntimeError, match="weight"):
+            other.load_state_dict({"weight": wrong})
+        assert torch.equal(other.weight.bytes, kept)
+    assert torch.equal(torch.nn.Parameter(made(), requires_grad=False).data, packed)
+
+
+def test_digests_tell_bytes_apart():
+    assert made().digest() == made().digest() != made(seed=7).digest()
