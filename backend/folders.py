@@ -13,6 +13,7 @@ import stat
 import tempfile
 import threading
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -72,17 +73,19 @@ def _remove(folder: Path, process: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write(path: Path, data: bytes, durable: bool = False) -> None:
-    """Put `data` in a file for this user alone; whoever reads it finds all of it or none. durable: also after a crash of the system."""
+def write(path: Path, data: bytes | Iterable[bytes | memoryview], durable: bool = False) -> None:
+    """Put `data`, or pieces of it, in a file for this user alone; whoever reads it finds all of it or none. durable: also after a crash of
+    the system.
+    """
     temporary = path.with_name(f"tmp.pid_{os.getpid()}_{os.urandom(8).hex()}")
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, stat.S_IRUSR | stat.S_IWUSR)
         with open(file, "wb") as stream:
-            stream.write(data)
+            stream.writelines([data] if isinstance(data, bytes) else data)
             if durable:
                 stream.flush()
                 os.fsync(file)
         os.replace(temporary, path)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -10,5 +10,6 @@ packed = quantised.pack(raw_blocks, "Q4_0", (N, K))
 from triton_spacemit.ops.quantised.errors import FormatError, MisreadError
 from triton_spacemit.ops.quantised.formats import dequantise
 from triton_spacemit.ops.quantised.packed import Packed, pack
+from triton_spacemit.ops.quantised.weights import Weights, load
 
-__all__ = ["FormatError", "MisreadError", "Packed", "dequantise", "pack"]
+__all__ = ["FormatError", "MisreadError", "Packed", "Weights", "dequantise", "load", "pack"]
