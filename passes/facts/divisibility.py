@@ -10,6 +10,7 @@ from torch_mlir import ir
 from triton_spacemit.passes.facts.induction import advance_of, loop_of
 from triton_spacemit.passes.facts.nodes import Node
 from triton_spacemit.passes.facts.order import unanswered
+from triton_spacemit.passes.facts.steps import step_of
 
 MOST = 1 << 63  # what divides zero; no integer of 64 bits but zero is a multiple of more
 
@@ -53,6 +54,16 @@ class Divisibility:
         for one in unanswered(value, self._values, _needs):
             self._values[one] = self._rule(one)
         return self._values[value]
+
+    def of_pointer(self, pointer: ir.Value) -> int:
+        """A power of two that divides the address that is an argument of the function, or lies at distances from one."""
+        divisor = MOST
+        while (step := step_of(pointer)) is not None:
+            distance = of_number(step.constant) if step.index is None else self.of(step.index)
+            divisor = min(divisor, distance * step.size)
+            pointer = step.pointer
+        is_argument = not isinstance(pointer, ir.OpResult) and pointer.owner.owner.operation.name == "func.func"
+        return min(divisor, self._of_argument(pointer)) if is_argument else 1
 
     def of_node(self, node: Node) -> int:
         """The same for a value to be."""

@@ -14,16 +14,16 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.chips import Chip, MatrixTile
-from triton_spacemit.passes.intrinsics import intrinsic
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.micro_tile import MicroTile, Request, factor
-from triton_spacemit.passes.loops.tensors import Buffer, bits
+from triton_spacemit.passes.loops.registers import VLMAX, Registers
+from triton_spacemit.passes.loops.tensors import Buffer
 from triton_spacemit.passes.matrix_words import CARRIER
 
 _DOWN, _ACROSS = 2, 4  # units of the largest register tile
-_VLMAX = -1
+PAIR = 2  # registers of a unit of sums
 
 
 class ImeTiles(MicroTile):
@@ -38,9 +38,10 @@ class ImeTiles(MicroTile):
     def __init__(self, low: Lowering, row: MatrixTile, target: Buffer, tile: tuple[int, int], active: Emitted | None) -> None:
         super().__init__(low, row, target, tile, active)
         self.down, self.across = tile[0] // row.m, tile[1] // row.n
-        found = ime.get_instruction(row.instruction)
-        self.signs = low.b.constant(found.left << 1 | found.right)
+        self.signs = low.b.constant(signs_of(row))
+        self.registers = Registers(low.b, low.chip.vlen)
         self.wide = ir.IntegerType.get_signless(16)
+        self.lanes, self.bytes = self.registers.lanes(self.wide, PAIR), self.registers.lanes(low.b.i8)
 
     @classmethod
     def refusal(cls, chip: Chip, row: MatrixTile, request: Request) -> str:
@@ -74,81 +75,63 @@ class ImeTiles(MicroTile):
         return Layout(True, rows, row.k, factor(row.left), False), Layout(False, columns, row.k, factor(row.right), False, by_column=True)
 
     def zero(self) -> Emitted:
-        type_ = self._vector(self.wide, 2)
-        return self.low.b.constant_attribute(ir.DenseElementsAttr.get_splat(type_, ir.IntegerAttr.get(self.wide, 0)), type_)
+        return self.registers.splat(0, self.wide, self.lanes)
 
     def load_sums(self, rows: list[Emitted]) -> Emitted:
-        parts = self._vector(self.low.b.i64, 2)
-        value = self._call("llvm.riscv.vluxei", parts, [self._poison(parts), rows[0], self._places(), self.low.b.constant(_VLMAX)])
-        return self._op("llvm.bitcast", self._vector(self.wide, 2), [value])
+        b = self.low.b
+        parts = self.registers.load_indexed(rows[0], self._places(), b.i64, self.registers.lanes(b.i64, PAIR))
+        return self.registers.cast(parts, self.wide, self.lanes)
 
     def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
         b = self.low.b
-        parts = self._op("llvm.bitcast", self._vector(b.i64, 2), [value])
-        operands = [parts, rows[0], self._places(), b.constant(_VLMAX)]
-        b.create("llvm.call_intrinsic", [], [o.value for o in operands], intrinsic("llvm.riscv.vsuxei", len(operands)))
+        parts = self.registers.cast(value, b.i64, self.registers.lanes(b.i64, PAIR))
+        self.registers.store_indexed(rows[0], self._places(), parts)
 
     def load_left(self, pointer: Emitted, steps: int = 1) -> Emitted:
-        return self._load(pointer, steps * self.down)
+        return self.registers.load(pointer, self.low.b.i8, steps * self.down * self.bytes)
 
     def load_right(self, pointer: Emitted, previous: Emitted | None = None) -> Emitted:
-        return self._load(pointer, self.across)
+        return self.registers.load(pointer, self.low.b.i8, self.across * self.bytes)
 
     def left_words(self, loaded: Emitted, step: int) -> list[Emitted]:
-        return [self._registers(loaded, self.low.b.i8, step * self.down + r, 1) for r in range(self.down)]
+        return [self._word(loaded, step * self.down + r) for r in range(self.down)]
 
     def right_words(self, loaded: Emitted) -> list[Emitted]:
-        return [self._registers(loaded, self.low.b.i8, c, 1) for c in range(self.across)]
+        return [self._word(loaded, c) for c in range(self.across)]
 
     def multiply_add(self, left: Emitted, right: Emitted, sums: Emitted) -> Emitted:
-        return self._call(CARRIER, sums.value.type, [self.signs, sums, right, left, self.low.b.constant(_VLMAX)])
+        return multiply_add(self.registers, self.signs, left, right, sums)
 
     def joined(self, row: list[Emitted]) -> list[Emitted]:
-        type_ = self._vector(self.wide, 2 * len(row))
-        value = self._poison(type_)
-        for number, sums in enumerate(row):
-            value = self._op("llvm.intr.vector.insert", type_, [value, sums], {"pos": self._lanes(self.wide, 2 * number)})
-        return [value]
+        return [self.registers.joined(row, self.wide, self.lanes)]
 
     def separated(self, values: list[Emitted]) -> list[Emitted]:
-        return [self._registers(values[0], self.wide, 2 * number, 2) for number in range(self.across)]
+        return [self.registers.part(values[0], self.wide, number * self.lanes, self.lanes) for number in range(self.across)]
 
     def _places(self) -> Emitted:
         """Where the parts of a unit of sums lie in C, in bytes from the first one."""
-        b = self.low.b
-        size, stride = bits(self.sums) // 8, self.target.strides[-2]
-        parts = self.n * size // 8  # in a row
-        places = b.numbers([row * stride * size + part * 8 for row in range(self.m) for part in range(parts)], b.i32)
-        type_ = self._vector(b.i32, 1)
-        return self._op("vector.scalable.insert", type_, [places, self._poison(type_)], {"pos": ir.IntegerAttr.get(b.i64, 0)})
+        return places_of_parts(self.registers, (self.m, self.n), self.target.strides[-2])
 
-    def _load(self, pointer: Emitted, registers: int) -> Emitted:
-        b = self.low.b
-        return self._op("llvm.load", self._vector(b.i8, registers), [pointer], {"alignment": ir.IntegerAttr.get(b.i64, 1)})
+    def _word(self, loaded: Emitted, number: int) -> Emitted:
+        return self.registers.part(loaded, self.low.b.i8, number * self.bytes, self.bytes)
 
-    def _registers(self, value: Emitted, element: ir.Type, first: int, count: int) -> Emitted:
-        """Some registers of a value that has several."""
-        type_ = self._vector(element, count)
-        if value.value.type == type_:
-            return value
-        return self._op("llvm.intr.vector.extract", type_, [value], {"pos": self._lanes(element, first)})
 
-    def _lanes(self, element: ir.Type, registers: int) -> ir.Attribute:
-        """How many elements LLVM says that there are in so many registers: multiples of 64 bits."""
-        return ir.IntegerAttr.get(self.low.b.i64, 64 // bits(element) * registers)
+def signs_of(row: MatrixTile) -> int:
+    """Which factors are signed, as the carrier of the instruction says it."""
+    found = ime.get_instruction(row.instruction)
+    return found.left << 1 | found.right
 
-    def _vector(self, element: ir.Type, registers: int) -> ir.Type:
-        return ir.VectorType.get([64 // bits(element) * registers], element, scalable=[True], loc=self.low.b.location)
 
-    def _poison(self, type_: ir.Type) -> Emitted:
-        return self._op("ub.poison", type_, [], {"value": ir.Attribute.parse("#ub.poison")})
+def multiply_add(registers: Registers, signs: Emitted, left: Emitted, right: Emitted, sums: Emitted) -> Emitted:
+    """One instruction: a register of A, one of B, and the two of the sums."""
+    return registers.call(CARRIER, sums.value.type, [signs, sums, right, left, registers.b.constant(VLMAX)])
 
-    def _call(self, name: str, result: ir.Type, operands: list[Emitted]) -> Emitted:
-        return self._op("llvm.call_intrinsic", result, operands, intrinsic(name, len(operands)))
 
-    def _op(self, name: str, result: ir.Type, operands: list[Emitted], attributes: dict[str, ir.Attribute] | None = None) -> Emitted:
-        b = self.low.b
-        return Emitted(b.create(name, [result], [o.value for o in operands], attributes).results[0], b.depth, 0)
+def places_of_parts(registers: Registers, tile: tuple[int, int], stride: int) -> Emitted:
+    """Where the parts of 64 bits of a tile of elements of 32 bits lie in memory, in bytes, where rows are `stride` elements apart."""
+    rows, columns = tile
+    parts = columns // 2  # in a row
+    return registers.numbers([row * stride * 4 + part * 8 for row in range(rows) for part in range(parts)], registers.b.i32)
 
 
 def largest(extent: int, most: int, size: int, count: int) -> int:

@@ -1,0 +1,139 @@
+"""Linear layers whose weights are packed, as operators of PyTorch.
+
+`linear(x, packed, bias)` is `torch.nn.functional.linear`: activations are quantised by rows and blocks of 32, all of them before any
+product; then the product's tiles are split over the threads of the pool as GGML splits them: each program has so many rows from a first one
+on (`m_start`, `m_count`), and so many columns (`n_start`, `n_count`), a multiple of 16.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch.library import Library, register_fake
+
+from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.dialect import ime
+from triton_spacemit.dialect.chips import get_chip
+from triton_spacemit.ops.quantised.activations import DTYPES, Order, quantise
+from triton_spacemit.ops.quantised.packed import Packed
+from triton_spacemit.ops.quantised.packings import Packing, get_packing
+from triton_spacemit.ops.quantised.products import make_panels, multiply
+
+_CACHED = 1 << 17  # bytes of activations that stay in a core's caches while columns of weights pass by
+
+
+def tile_rows() -> int:
+    """The rows of a tile on the active chip."""
+    chip = get_chip(active_target()[1])
+    tile = ime.TILES.get((chip.vlen, 8)) if chip.ime else None
+    return tile.m if tile is not None else 4
+
+
+def split(panels: int, columns: int, panel_bytes: int, threads: int) -> tuple[int, int]:
+    """How many panels of rows, and how many groups of 16 columns, a program takes of so many.
+
+    Columns are shared first, since each program unpacks those it has; rows where there are more threads, or more rows than caches hold.
+    """
+    n_count = -(-columns // min(threads, columns))
+    shares = max(1, threads // -(-columns // n_count))
+    m_count = -(-panels // min(shares, panels))
+    return max(1, min(m_count, _CACHED // panel_bytes)), n_count
+
+
+def _product(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, packing: Packing, out: torch.Tensor) -> None:
+    """Rows (M, K) times packed weights into `out`, float32 (M, N)."""
+    rows = tile_rows()
+    panels = make_panels(quantise(x, Order.TILES), packing, rows)
+    blocks = panels.shape[1]
+    counts = split(panels.shape[0], weights.shape[0], blocks * panels.shape[2], knobs.num_threads)
+    multiply(panels, weights, packing, bias, out, counts, rows)
+
+
+def _linear(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, format_name: str, packing: str, n: int) -> torch.Tensor:
+    rows = x.reshape(-1, x.shape[-1])
+    out = torch.empty(rows.shape[0], n, dtype=torch.float32)
+    if out.numel():
+        _product(rows, weights, bias, get_packing(format_name, packing), out)
+    return out.to(x.dtype).view(*x.shape[:-1], n)
+
+
+def _linear_fake(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, format_name: str, packing: str, n: int) -> torch.Tensor:
+    return x.new_empty(*x.shape[:-1], n)
+
+
+def _linear_experts(x: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor, format_name: str, packing: str, n: int) -> torch.Tensor:
+    tokens, used = ids.shape
+    rows = x.expand(tokens, used, x.shape[-1]).reshape(-1, x.shape[-1])
+    out = torch.zeros(tokens * used, n, dtype=torch.float32)
+    chosen = ids.reshape(-1)
+    for number in chosen.unique().tolist():
+        if number >= 0:
+            (places,) = (chosen == number).nonzero(as_tuple=True)
+            part = torch.empty(len(places), n, dtype=torch.float32)
+            _product(rows[places], weights[number], None, get_packing(format_name, packing), part)
+            out[places] = part
+    return out.to(x.dtype).view(tokens, used, n)
+
+
+def _linear_experts_fake(x: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor, format_name: str, packing: str, n: int) -> torch.Tensor:
+    return x.new_empty(*ids.shape, n)
+
+
+_library = Library("triton_spacemit", "FRAGMENT")
+_library.define("quantised_linear(Tensor x, Tensor weights, Tensor? bias, str format, str packing, SymInt n) -> Tensor")
+_library.define("quantised_linear_experts(Tensor x, Tensor weights, Tensor ids, str format, str packing, SymInt n) -> Tensor")
+_library.impl("quantised_linear", _linear, "CPU")
+_library.impl("quantised_linear_experts", _linear_experts, "CPU")
+register_fake("triton_spacemit::quantised_linear", _linear_fake, lib=_library)
+register_fake("triton_spacemit::quantised_linear_experts", _linear_experts_fake, lib=_library)
+
+
+def linear(x: torch.Tensor, packed: Packed, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """`x @ weights.T + bias`, of packed weights (N, K): [.., N] in the dtype of `x`; of weights (E, N, K), each by its own matrix.
+
+    x: float32, float16 or bfloat16 on the CPU, [.., K], of any strides; [E, M, K] for weights (E, N, K). bias: floats, (N).
+    Sums are float32, each block's exact; a result is as far from the exact one as the rounding of activations to 8 bits takes it.
+    Raises TypeError for other dtypes, ValueError for shapes that do not fit.
+    """
+    _check(x, packed)
+    if bias is not None and (not bias.is_floating_point() or tuple(bias.shape) != (packed.shape[-2],)):
+        raise ValueError(f"a bias of {packed.shape[-2]} floats is wanted, not {tuple(bias.shape)} of {bias.dtype}")
+    n, names = packed.shape[-2], (packed.format, packed.packing.name)
+    call = torch.ops.triton_spacemit.quantised_linear
+    if packed.dim() == 2:
+        return call(x, packed.bytes, bias, *names, n)
+    if x.dim() != 3 or x.shape[0] != packed.shape[0]:
+        raise ValueError(f"for weights {tuple(packed.shape)} x is ({packed.shape[0]}, M, {packed.shape[2]}), not {tuple(x.shape)}")
+    return torch.stack([call(rows, matrix, bias, *names, n) for rows, matrix in zip(x, packed.bytes, strict=True)])
+
+
+def linear_experts(x: torch.Tensor, packed: Packed, ids: torch.Tensor) -> torch.Tensor:
+    """Each token by the matrices of its experts, GGML's `mul_mat_id`: [tokens, used, N] in the dtype of `x`.
+
+    x: as in `linear`, [tokens, used, K], or [tokens, 1, K] for the same row to all experts of a token. packed: (E, N, K). ids: integers,
+    [tokens, used], each the number of an expert, or negative for none, which gives zeros.
+    Raises TypeError for other dtypes, ValueError for shapes and numbers that do not fit.
+    """
+    _check(x, packed)
+    if ids.is_floating_point() or ids.dim() != 2:
+        raise TypeError(f"ids are integers (tokens, used), not {tuple(ids.shape)} of {ids.dtype}")
+    if packed.dim() != 3 or x.dim() != 3 or x.shape[0] != ids.shape[0] or x.shape[1] not in (1, ids.shape[1]):
+        wanted = f"weights (E, N, K), x ({ids.shape[0]}, 1 or {ids.shape[1]}, K)"
+        raise ValueError(f"for ids {tuple(ids.shape)} there are {wanted}, not {tuple(packed.shape)} and {tuple(x.shape)}")
+    if ids.numel() and int(ids.max()) >= packed.shape[0]:
+        raise ValueError(f"there are {packed.shape[0]} experts, and no number {int(ids.max())}")
+    names = (packed.format, packed.packing.name)
+    return torch.ops.triton_spacemit.quantised_linear_experts(x, packed.bytes, ids, *names, packed.shape[-2])
+
+
+def _check(x: torch.Tensor, packed: Packed) -> None:
+    if not isinstance(packed, Packed):
+        raise TypeError(f"weights are packed ones (`quantised.pack`), not {type(packed).__name__}")
+    if x.dtype not in DTYPES or not x.is_cpu:
+        raise TypeError(f"activations are float32, float16 or bfloat16 tensors on the CPU, not {x.dtype} on {x.device}")
+    if x.dim() < 1 or x.shape[-1] != packed.shape[-1]:
+        raise ValueError(f"rows of {packed.shape[-1]} numbers are wanted for weights {tuple(packed.shape)}, not x {tuple(x.shape)}")
+    if packed.packing.minima == "zero point":
+        raise ValueError(f"the packing {packed.packing.name} is there to compare with GGML, and has no product here")
+
+
+__all__: Sequence[str] = ["linear", "linear_experts", "split"]

@@ -1,0 +1,200 @@
+"""Code for recipes (`recipes.py`): blocks in lanes of registers.
+
+What is made stays known for one turn of a loop. A value with fewer lanes than another one that it meets repeats itself: the operation is
+then done part by part, and the parts are one group of registers, for which no code is needed.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from torch_mlir import ir
+
+from triton_spacemit.dialect.values import constant_of
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.elementwise import attributes_of, element_of
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.recipes import Applied, Carried, Indexed, Known, Read, Recipe, Same, parts_of
+from triton_spacemit.passes.loops.registers import Registers
+from triton_spacemit.passes.loops.tensors import Buffer, bits
+
+_CONTRACTED = ("arith.addf", "arith.subf", "arith.mulf")
+_DISTANCES = 1 << 16  # below this, 16 bits hold the places of a load by an index
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Bytes of memory, from `first` to `end` behind `base`, that are several whole registers and come by one load."""
+
+    base: ir.Value
+    first: int
+    end: int
+    alignment: int
+
+
+def groups_of(reads: Iterable[Read], vlen: int) -> list[Group]:
+    """Loads that each bring what several of `reads` read, which lies side by side."""
+    spans: dict[ir.Value, dict[tuple[int, int], int]] = {}
+    for read in reads:
+        size = read.chunk * bits(read.element) // 8
+        if not size * 8 % vlen:
+            spans.setdefault(read.base, {}).update({(first, first + size): read.alignment for first in read.firsts})
+    groups = []
+    for base, known in spans.items():
+        rest = sorted(known)
+        while rest:
+            for count in range(len(rest), 1, -1):
+                together = rest[:count]
+                registers = (together[-1][1] - together[0][0]) * 8 // vlen
+                adjacent = all(a[1] == b[0] for a, b in itertools.pairwise(together))
+                if adjacent and registers in (2, 4, 8):
+                    groups.append(Group(base, together[0][0], together[-1][1], min(known[span] for span in together)))
+                    rest = rest[count:]
+                    break
+            else:
+                rest = rest[1:]
+    return groups
+
+
+@dataclass(eq=False)
+class Tables:
+    """Numbers that are read from memory in every turn, where the registers are full: LLVM would keep each there, and spill it."""
+
+    low: Lowering
+    registers: Registers
+    _known: dict[tuple, Buffer] = field(default_factory=dict)
+
+    def read(self, numbers: tuple[int, ...], element: ir.Type) -> Emitted:
+        b, key = self.low.b, (numbers, str(element))
+        if key not in self._known:
+            self._known[key] = self.low.storage.allocate((len(numbers),), element)
+            operands = [b.numbers(numbers, element).value, self._known[key].base.value]
+            attributes = {"alignment": ir.IntegerAttr.get(b.i64, bits(element) // 8)}
+            ir.Operation.create("llvm.store", [], operands, attributes, None, 0, b.location, b.entry_ip(), False)
+        return self.registers.load(self._known[key].base, element, len(numbers), bits(element) // 8, volatile=True)
+
+
+@dataclass(eq=False)
+class LaneCode:
+    """The code of one turn. `special` makes what recipes of other kinds stand for, of which those of the type `first` are made first.
+
+    groups: loads that bring what several recipes read. tables: where to keep numbers, if not in registers.
+    """
+
+    low: Lowering
+    registers: Registers
+    special: Callable[[Recipe], Emitted]
+    first: type[Recipe]
+    groups: Sequence[Group] = ()
+    tables: "Tables | None" = None
+    _made: dict[Recipe, Emitted] = field(default_factory=dict)
+    _reads: dict[tuple, Emitted] = field(default_factory=dict)
+
+    def make(self, recipe: Recipe) -> Emitted:
+        """The value of a recipe: a scalar, or its lanes."""
+        if recipe not in self._made:
+            self._made[recipe] = self._make(recipe)
+        return self._made[recipe]
+
+    def _make(self, recipe: Recipe) -> Emitted:
+        if isinstance(recipe, Same):
+            return self._scalar(recipe.value)
+        if isinstance(recipe, Known):
+            if not recipe.lanes:
+                return self.low.b.constant(recipe.numbers[0], recipe.element)
+            return self.registers.numbers(recipe.numbers, recipe.element)
+        if isinstance(recipe, Read):
+            return self._read(recipe)
+        if isinstance(recipe, Indexed):
+            return self._indexed(recipe)
+        if isinstance(recipe, Applied):
+            return self._applied(recipe)
+        return self.special(recipe)
+
+    def _scalar(self, value: ir.Value) -> Emitted:
+        """A scalar of the program, or the one that a constant block repeats."""
+        number = constant_of(value)
+        return self.low.scalar(value) if number is None else self.low.b.constant(number.value, element_of(value.type))
+
+    def _read(self, recipe: Read) -> Emitted:
+        key = (recipe.base, recipe.firsts, recipe.chunk, recipe.element)
+        if key not in self._reads:
+            parts = [self._neighbours(recipe, first) for first in recipe.firsts]
+            self._reads[key] = self.registers.joined(parts, recipe.element, recipe.chunk)
+        return self._reads[key]
+
+    def _neighbours(self, recipe: Read, first: int) -> Emitted:
+        """A chunk of a recipe: its part of a load that brings several, or a load of its own."""
+        i8, size = self.low.b.i8, recipe.chunk * bits(recipe.element) // 8
+        for group in self.groups:
+            if group.base == recipe.base and group.first <= first and first + size <= group.end:
+                key = (group.base, group.first, group.end)
+                if key not in self._reads:
+                    pointer = self._pointer(group.base, group.first)
+                    self._reads[key] = self.registers.load(pointer, i8, group.end - group.first, group.alignment)
+                part = self.registers.part(self._reads[key], i8, first - group.first, size)
+                return self.registers.cast(part, recipe.element, recipe.chunk)
+        return self.registers.load(self._pointer(recipe.base, first), recipe.element, recipe.chunk, recipe.alignment)
+
+    def _indexed(self, recipe: Indexed) -> Emitted:
+        key = (recipe.base, recipe.first, recipe.distances, recipe.element)
+        if key not in self._reads:
+            element = ir.IntegerType.get_signless(16) if max(recipe.distances) < _DISTANCES else self.low.b.i32
+            places = self.tables.read(recipe.distances, element) if self.tables else self.registers.numbers(recipe.distances, element)
+            whole = ir.IntegerType.get_signless(bits(recipe.element) * recipe.run)
+            loaded = self.registers.load_indexed(self._pointer(recipe.base, recipe.first), places, whole, len(recipe.distances))
+            self._reads[key] = self.registers.cast(loaded, recipe.element, recipe.lanes)
+        return self._reads[key]
+
+    def _pointer(self, base: ir.Value, distance: int) -> Emitted:
+        b = self.low.b
+        return b.offset(self.low.scalar(base), b.constant(distance), b.i8)
+
+    def _applied(self, recipe: Applied) -> Emitted:
+        operands = self._operands(recipe)
+        counts = {operand.lanes for operand in recipe.operands if operand.lanes}
+        if len(counts) < 2:
+            return self._apply(recipe, operands, recipe.lanes)
+        lanes = min(counts)
+        parts = []
+        for first in range(0, recipe.lanes, lanes):
+            pieces = [
+                self.registers.part(value, operand.element, first, lanes) if operand.lanes > lanes else value
+                for value, operand in zip(operands, recipe.operands, strict=True)
+            ]
+            parts.append(self._apply(recipe, pieces, lanes))
+        return self.registers.joined(parts, recipe.element, lanes)
+
+    def _operands(self, recipe: Applied) -> list[Emitted]:
+        """The operands. What the loop carries is brought up to date first, then what `special` makes is made, and what that meets as late
+        as may be: few values are held at a time."""
+        kinds = {operand: {type(part) for part in parts_of(operand)} for operand in recipe.operands}
+        for operand in recipe.operands:
+            if Carried in kinds[operand] and self.first in kinds[operand]:
+                self.make(operand)
+        for operand in recipe.operands:
+            for part in parts_of(operand):
+                if isinstance(part, self.first):
+                    self.make(part)
+        for operand in sorted(recipe.operands, key=lambda operand: self.first in kinds[operand]):
+            self.make(operand)
+        return [self.make(operand) for operand in recipe.operands]
+
+    def _apply(self, recipe: Applied, operands: list[Emitted], lanes: int) -> Emitted:
+        """The op on so many lanes (0: on scalars)."""
+        name, attributes = recipe.op.name, attributes_of(recipe.op)
+        if self.low.fuses and name in _CONTRACTED:
+            attributes = {**attributes, "fastmath": ir.Attribute.parse("#arith.fastmath<contract>")}
+        name = "arith.bitcast" if name == "tt.bitcast" else name
+        if not lanes:
+            return self.low.b.op(name, recipe.element, operands, attributes)
+        values = [
+            value if operand.lanes else self._broadcast(value, operand.element, lanes)
+            for value, operand in zip(operands, recipe.operands, strict=True)
+        ]
+        if name == "arith.bitcast" and values[0].value.type == self.registers.vector(recipe.element, lanes):
+            return values[0]
+        return self.registers.op(name, self.registers.vector(recipe.element, lanes), values, attributes)
+
+    def _broadcast(self, value: Emitted, element: ir.Type, lanes: int) -> Emitted:
+        return self.registers.broadcast(value, element, lanes)

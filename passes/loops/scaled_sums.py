@@ -1,0 +1,297 @@
+"""Loops that add up scaled products of bytes: `for ..: acc = dot(a, b).to(float32) * scale + acc`, as weights quantised in blocks take it.
+
+The sums of bytes of a turn, and what the loop carries, stay in registers: the sums lie there as the matrix instruction leaves them, tile
+behind tile, and all else that meets them (scales of rows and of columns, minima) is brought into the same lanes. A turn reads no memory
+but what the kernel loads and writes none.
+
+What makes that legal is asked of every value that a turn computes: the loop writes no memory and carries one block, of float32, which is
+needed only element by element; all between is computed element by element of loads of the same turn that no mask or bound cuts short, and
+of numbers that are known (`recipes.py`). Anything else is left to the general way, a product in memory and a loop behind it.
+"""
+
+import itertools
+from dataclasses import dataclass, replace
+
+from torch_mlir import ir
+
+from triton_spacemit.dialect import ime
+from triton_spacemit.dialect.chips import IME, MatrixTile
+from triton_spacemit.dialect.module import SCHEDULED, storages_of
+from triton_spacemit.dialect.values import producer_of
+from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.elementwise import element_of, shape_of
+from triton_spacemit.passes.loops.ime_tiles import PAIR, multiply_add, places_of_parts, signs_of
+from triton_spacemit.passes.loops.lanes import LaneCode, Tables, groups_of
+from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.narrow import factor_name
+from triton_spacemit.passes.loops.numbers import Lanes
+from triton_spacemit.passes.loops.recipes import Carried, Planner, Read, Recipe, in_words, parts_of, whole_registers
+from triton_spacemit.passes.loops.registers import Registers
+from triton_spacemit.passes.loops.tensors import Buffer, Uniform
+
+_GROUP = 8  # registers of the largest group
+_TILES = 4  # register tiles for which the loop is made: a block of more takes the general way
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Recipe):
+    """Sums of products, added to `start`. left, right: what a group of steps of k multiplies, and how many steps it has."""
+
+    row: MatrixTile
+    start: Recipe
+    left: tuple[tuple[Recipe, int], ...]
+    right: tuple[tuple[Recipe, int], ...]
+
+    @property
+    def sources(self) -> tuple[Recipe, ...]:
+        return (self.start, *(recipe for recipe, _ in (*self.left, *self.right)))
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledSums:
+    """Such a loop. carried: the number of the block that it carries. rows, columns: of a register tile. plans: for each register tile its
+    first row and column, and how what it holds comes to be in a turn."""
+
+    loop: Node
+    carried: int
+    rows: int
+    columns: int
+    plans: tuple[tuple[int, int, Recipe], ...]
+
+
+def scaled_sums(low: Lowering, loop: Node) -> ScaledSums | None:
+    """The loop as one of these, if it is one."""
+    blocks = [i for i, v in enumerate(loop.operands[3:]) if isinstance(v.type, ir.RankedTensorType)]
+    if not low.chip.ime or len(blocks) != 1 or loop.writes or storages_of(low.module):
+        return None
+    (index,) = blocks
+    body, type_ = loop.regions[0], loop.operands[3 + index].type
+    if type_.rank != 2 or not isinstance(type_.element_type, ir.F32Type) or not any(node.name == "tt.dot" for node in body.nodes):
+        return None
+    scalars = [node for node in body.nodes[:-1] if not node.is_tensor]
+    if any(node.regions or not (node.is_lazy or node.name.startswith("llvm.")) for node in scalars):
+        return None
+    tile = ime.TILES.get((low.chip.vlen, 8))
+    rows, columns = type_.shape
+    if tile is None or rows % tile.m or columns % tile.n:
+        return None
+    across = next(count for count in (4, 2, 1) if columns % (count * tile.n) == 0)
+    firsts = list(itertools.product(range(0, rows, tile.m), range(0, columns, across * tile.n)))
+    if len(firsts) > _TILES:
+        return None
+    plans = []
+    for row, column in firsts:
+        recipe = _Tile(low, loop, index, row, column, tile, across).plan()
+        if recipe is None:
+            return None
+        plans.append((row, column, recipe))
+    return ScaledSums(loop, index, tile.m, across * tile.n, tuple(plans))
+
+
+class _Tile:
+    """The recipe of one register tile, whose lanes are unit by unit the elements of a unit, row by row."""
+
+    def __init__(self, low: Lowering, loop: Node, index: int, row: int, column: int, tile: ime.Tile, across: int) -> None:
+        self.low, self.loop, self.tile, self.across = low, loop, tile, across
+        self.row, self.column = row, column
+        body = loop.regions[0]
+        self.argument, self.result = body.arguments[1 + index], body.nodes[-1].operands[index]
+        at = [(row + i, column + j) for unit in range(across) for i in range(tile.m) for j in range(unit * tile.n, (unit + 1) * tile.n)]
+        self.lanes: Lanes = tuple(i for i, _ in at), tuple(j for _, j in at)
+        self.planner = Planner(low.chip, low.analysis, body, self._special)
+        self.products = 0
+
+    def plan(self) -> Recipe | None:
+        recipe = self.planner.plan(self.result, self.lanes, self.across)
+        return recipe if self.products and recipe is not None and recipe.lanes == len(self.lanes[0]) else None
+
+    def _special(self, value: ir.Value, lanes: Lanes) -> Recipe | None:
+        if lanes != self.lanes:
+            return None
+        if value == self.argument:
+            return Carried(len(lanes[0]), value.type.element_type)
+        node = self.low.analysis.producer.get(value)
+        return self._product(node) if node is not None and node.name == "tt.dot" and node.block is self.loop.regions[0] else None
+
+    def _product(self, dot: Node) -> Recipe | None:
+        left, right, start = dot.operands[:3]
+        names = [factor_name(value) for value in (left, right)]
+        rows = [row for row in self.low.chip.matrix if row.form == IME and [row.left, row.right] == names]
+        if not rows or shape_of(dot.results[0])[0] % self.tile.m or str(element_of(dot.results[0].type)) != "i32":
+            return None
+        a, b = (_bytes(value) for value in (left, right))
+        steps, rest = divmod(shape_of(left)[1], self.tile.k)
+        begin = self.planner.plan(start, self.lanes, self.across)
+        if rest or begin is None or a is None or b is None:
+            return None
+        lefts, rights = self._words(a, True, steps), self._words(b, False, steps)
+        if lefts is None or rights is None:
+            return None
+        self.products += 1
+        return Product(len(self.lanes[0]), element_of(dot.results[0].type), rows[0], begin, lefts, rights)
+
+    def _words(self, value: ir.Value, is_left: bool, steps: int) -> tuple[tuple[Recipe, int], ...] | None:
+        """An operand in words, of as many steps at a time as one load brings."""
+        wide = 1 if is_left else self.across  # registers of a step
+        together = _GROUP // wide
+        while together > 1:
+            if steps % together == 0:
+                found = [self.planner.plan(value, self._lanes_of(is_left, step, together)) for step in range(0, steps, together)]
+                if all(whole_registers(recipe) for recipe in found):
+                    return tuple((recipe, together) for recipe in found if recipe is not None)
+            together //= 2
+        found = [self.planner.plan(value, self._lanes_of(is_left, step, 1)) for step in range(steps)]
+        return tuple((recipe, 1) for recipe in found if recipe is not None) if all(in_words(recipe) for recipe in found) else None
+
+    def _lanes_of(self, is_left: bool, first: int, steps: int) -> Lanes:
+        """The lanes of words of some steps: line by line, each with its steps of k."""
+        tile, lines, ks = self.tile, [], []
+        units = range(1 if is_left else self.across)
+        start, size = (self.row, tile.m) if is_left else (self.column, tile.n)
+        for step, unit in itertools.product(range(first, first + steps), units):
+            for line, k in itertools.product(range(size), range(tile.k)):
+                lines.append(start + unit * size + line)
+                ks.append(step * tile.k + k)
+        return (tuple(lines), tuple(ks)) if is_left else (tuple(ks), tuple(lines))
+
+
+def _bytes(value: ir.Value) -> ir.Value | None:
+    """The bytes that an operand is, or that it was widened from."""
+    if str(element_of(value.type)) == "i8":
+        return value
+    op = producer_of(value, "arith.extsi", "arith.extui")
+    return op.operands[0] if op is not None and str(element_of(op.operands[0].type)) == "i8" else None
+
+
+def lower_scaled_sums(low: Lowering, found: ScaledSums) -> list[Value]:
+    """The whole loop, once for each register tile."""
+    low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()
+    start = low.tensor(found.loop.operands[3 + found.carried])
+    rows, columns = start.shape
+    flat = low.storage.allocate((rows * columns,), start.element)
+    target = replace(flat, shape=(rows, columns), strides=(columns, 1))
+    if not isinstance(start, Uniform):
+        low.storage.write_all([(start, target)])
+    results: list[Emitted] = []
+    for row, column, recipe in found.plans:
+        results = _Loop(low, found, target, start, row, column, recipe).run()
+    made: list[Value] = list(results)
+    made.insert(found.carried, low.storage.from_buffer(target, found.loop.op))
+    return made
+
+
+class _Loop:
+    """The loop for one register tile."""
+
+    def __init__(self, low: Lowering, found: ScaledSums, target: Buffer, start: Value, row: int, column: int, recipe: Recipe) -> None:
+        self.low, self.found, self.target, self.start, self.recipe = low, found, target, start, recipe
+        self.registers = Registers(low.b, low.chip.vlen)
+        tile = ime.TILES[low.chip.vlen, 8]
+        self.tile, self.across = tile, found.columns // tile.n
+        self.halves = ir.IntegerType.get_signless(16)  # what LLVM takes sums for
+        self.unit = self.registers.lanes(self.halves, PAIR)
+        full = recipe.lanes == self.registers.lanes(low.b.f32, _GROUP)
+        self.tables = Tables(low, self.registers) if full else None
+        first = row * target.strides[0] + column
+        self.units = [low.b.offset(target.base, low.b.constant(first + unit * tile.n), target.stored) for unit in range(self.across)]
+
+    def run(self) -> list[Emitted]:
+        low, b, loop = self.low, self.low.b, self.found.loop
+        lower, upper, step = (low.scalar(v) for v in loop.operands[:3])
+        begin = self._begin()
+        scalars = [low.scalar(v) for v in self._others(loop.operands[3:])]
+        types = [value.value.type for value in (begin, *scalars)]
+        attributes = {"unsignedCmp": loop.op.attributes["unsignedCmp"]} if "unsignedCmp" in loop.op.attributes else None
+        operands = [value.value for value in (lower, upper, step, begin, *scalars)]
+        made = b.create("scf.for", types, operands, attributes, regions=1)
+        block = made.regions[0].blocks.append(lower.value.type, *types, arg_locs=[b.location] * (1 + len(types)))
+        body = loop.regions[0]
+        with b.inside(made, block) as depth, low.storage.region():
+            number, carried, *others = (Emitted(argument, depth, 0) for argument in block.arguments)
+            low.bind_value(body.arguments[0], number)
+            for argument, value in zip(self._others(body.arguments[1:]), others, strict=True):
+                low.bind_value(argument, value)
+            for node in body.nodes[:-1]:
+                if not node.is_tensor:
+                    b.location = node.op.location
+                    low.lower(node)
+            b.location = loop.op.location
+            groups = groups_of(_of_rows(self.recipe), low.chip.vlen)
+            code = LaneCode(low, self.registers, lambda recipe: self._special(code, carried, recipe), Product, groups, self.tables)
+            result = code.make(self.recipe)
+            ends = [low.scalar(v) for v in self._others(body.nodes[-1].operands)]
+            b.create("scf.yield", [], [value.value for value in (result, *ends)])
+        result, *scalars = (Emitted(value, b.depth, 0) for value in made.results)
+        self._store(result)
+        return scalars
+
+    def _others(self, values: list) -> list:
+        """What the loop carries besides the block."""
+        return [value for i, value in enumerate(values) if i != self.found.carried]
+
+    def _begin(self) -> Emitted:
+        """The block at the start, in lanes."""
+        f32, lanes = self.low.b.f32, self.recipe.lanes
+        if isinstance(self.start, Uniform):
+            return self.registers.broadcast(self.start.value, f32, lanes)
+        parts = self.registers.lanes(self.low.b.i64, PAIR)
+        loaded = [self.registers.load_indexed(pointer, self._places(), self.low.b.i64, parts) for pointer in self.units]
+        return self.registers.cast(self.registers.joined(loaded, self.low.b.i64, parts), f32, lanes)
+
+    def _store(self, result: Emitted) -> None:
+        i64 = self.low.b.i64
+        parts = self.registers.lanes(i64, PAIR)
+        whole = self.registers.cast(result, i64, parts * self.across)
+        for unit, pointer in enumerate(self.units):
+            self.registers.store_indexed(pointer, self._places(), self.registers.part(whole, i64, unit * parts, parts))
+
+    def _places(self) -> Emitted:
+        return places_of_parts(self.registers, (self.tile.m, self.tile.n), self.target.strides[-2])
+
+    def _special(self, code: LaneCode, carried: Emitted, recipe: Recipe) -> Emitted:
+        if isinstance(recipe, Carried):
+            return carried
+        assert isinstance(recipe, Product)
+        sums = self._start(code, recipe)
+        lefts = _words(self.registers, code, recipe.left)
+        rights = _words(self.registers, code, recipe.right)
+        ahead = 2  # steps whose words are made before any is multiplied: what two share a load leaves its register at once
+        while True:
+            pairs = list(itertools.islice(zip(lefts, rights, strict=True), ahead))
+            if not pairs:
+                break
+            for (left,), words in pairs:
+                sums = [self._multiply_add(recipe, left, right, total) for right, total in zip(words, sums, strict=True)]
+        whole = self.registers.joined(sums, self.halves, self.unit)
+        return self.registers.cast(whole, recipe.element, recipe.lanes)
+
+    def _multiply_add(self, recipe: Product, left: Emitted, right: Emitted, total: Emitted) -> Emitted:
+        return multiply_add(self.registers, self.low.b.constant(signs_of(recipe.row)), left, right, total)
+
+    def _start(self, code: LaneCode, recipe: Product) -> list[Emitted]:
+        """The sums of each unit at the start of a turn."""
+        start, registers, lanes = recipe.start, self.registers, recipe.lanes // self.across
+        value = code.make(start)
+        if not start.lanes:
+            value = registers.broadcast(value, start.element, recipe.lanes)
+        repeats = start.lanes == lanes
+        parts = [value if repeats else registers.part(value, start.element, unit * lanes, lanes) for unit in range(self.across)]
+        return [registers.cast(part, self.halves, self.unit) for part in parts]
+
+
+def _of_rows(recipe: Recipe) -> list[Read]:
+    """What is read besides the columns that products multiply: one load may bring several of these, since few registers hold them."""
+    products = [part for part in parts_of(recipe) if isinstance(part, Product)]
+    columns = {part for product in products for right, _ in product.right for part in parts_of(right)}
+    return [part for part in parts_of(recipe) if isinstance(part, Read) and part not in columns]
+
+
+def _words(registers: Registers, code: LaneCode, groups: tuple[tuple[Recipe, int], ...]):
+    """The registers of each step, made as they are asked for."""
+    size = registers.lanes(registers.b.i8)
+    for recipe, steps in groups:
+        value = code.make(recipe)
+        per_step = recipe.lanes // size // steps
+        for step in range(steps):
+            yield [registers.part(value, recipe.element, (step * per_step + word) * size, size) for word in range(per_step)]

@@ -1,0 +1,213 @@
+"""Linear layers with packed weights: as close to the exact product of the quantised activations as the order of float32 sums allows."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from targets import EMULATED, TARGETS, cache, cache_folder
+
+from triton_spacemit.backend import set_device
+from triton_spacemit.ops import quantised
+from triton_spacemit.ops.quantised import Packed
+from triton_spacemit.ops.quantised.activations import Activations, Order, quantise
+from triton_spacemit.ops.quantised.formats import FORMATS, get_format
+from triton_spacemit.ops.quantised.linear import split
+from triton_spacemit.ops.quantised.packings import unpack_rows
+from triton_spacemit.ops.quantised.products import make_panels
+
+__all__ = ["cache", "cache_folder"]
+
+
+@pytest.fixture(params=TARGETS)
+def target(request):
+    set_device(*request.param)
+
+
+@pytest.fixture(params=EMULATED)
+def emulated(request):
+    set_device(*request.param)
+
+
+def weights(name: str, n: int, k: int, experts: int = 0, seed: int = 0) -> Packed:
+    """Random blocks whose scales are between 1/64 and 1, and minima between -8 and 0.5."""
+    form, generator = get_format(name), torch.Generator().manual_seed(seed)
+    raw = torch.randint(0, 256, (max(experts, 1) * n, k // form.weights, form.size), dtype=torch.uint8, generator=generator)
+    parts = form.read(raw)
+    scale = (torch.rand(parts.scale.shape, generator=generator) + 1 / 64).half()
+    minimum = None if parts.minimum is None else (torch.rand(parts.scale.shape, generator=generator) * 8.5 - 8).half()
+    raw = form.write(dataclasses.replace(parts, scale=scale, minimum=minimum))
+    return quantised.pack(raw, name, (experts, n, k) if experts else (n, k))
+
+
+def expected(x: torch.Tensor, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
+    """The exact product of the quantised activations, and how far from it float32 sums of blocks may be.
+
+    Each of a column's `2 * groups` terms is a product of factors that were rounded at most three times, and each sum rounds once.
+    """
+    a, w = quantise(x, Order.TILES).dequantise(), packed.dequantise(torch.float64)
+    form, minima = packed.packing.form, 0.0
+    groups = 2 * packed.shape[-1] // form.group
+    parts = unpack_rows(packed.packing, packed.bytes)
+    if parts.minimum is not None:  # a weight is a product and a minimum, which may be near to each other and opposite
+        factor = 1.0 if parts.minima is None else parts.minima.double()
+        minima = (parts.minimum.double()[..., None] * factor).abs()
+        minima = minima.repeat_interleave(form.group, -1).flatten(1)[: packed.shape[0]]
+    return a @ w.T, (groups + 4) * 2.0**-24 * (a.abs() @ (w.abs() + 2 * minima).T) + 1e-30
+
+
+def check(x: torch.Tensor, packed: Packed, bias: torch.Tensor | None = None) -> None:
+    found = quantised.linear(x, packed, bias)
+    assert found.shape == (*x.shape[:-1], packed.shape[0])
+    assert found.dtype is x.dtype
+    exact, bound = expected(x.reshape(-1, x.shape[-1]), packed)
+    if bias is not None:
+        exact, bound = exact + bias.double(), bound + 2.0**-23 * (exact.abs() + bias.double().abs())
+    bound = bound + {torch.float32: 0.0, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}[x.dtype] * (exact.abs() + bound)
+    worst = ((found.reshape(exact.shape).double() - exact).abs() / bound).max()
+    assert worst <= 1, worst
+
+
+def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats(target, name):
+    check(numbers(5, 512), weights(name, 37, 512))
+
+
+@pytest.mark.parametrize("name", ["Q4_0", "Q8_0", "Q4_1"])
+def test_sizes(target, name):
+    for m, n, k in ((1, 1, 32), (3, 16, 96), (4, 17, 64), (9, 40, 160), (16, 64, 1024), (33, 5, 32)):
+        check(numbers(m, k, seed=m), weights(name, n, k, seed=n))
+
+
+def as_ggml(a: Activations, packed: Packed) -> np.ndarray:
+    """`fma(float(sum), scale of the row * scale of the column, acc)`, block after block, rounded as float32 does."""
+    values = a.dequantise().unflatten(1, (-1, 32)) / a.scales.reshape(a.rows, -1, 1).double()  # the bytes, without what rounds
+    parts = unpack_rows(packed.packing, packed.bytes)
+    integers, scale = parts.integers[: packed.shape[0]].double(), parts.scale[: packed.shape[0]].float().numpy()
+    acc = np.zeros((a.rows, packed.shape[0]), np.float32)
+    for block in range(values.shape[1]):
+        sums = (values[:, block].round() @ integers[:, block].T).numpy()
+        factor = a.scales.reshape(a.rows, -1)[:, block].numpy()[:, None] * scale[:, block]
+        # 64 bits of mantissa hold the product of 20 by 24 bits; adding and rounding twice goes wrong once in 2^40
+        acc = (sums.astype(np.longdouble) * factor.astype(np.longdouble) + acc.astype(np.longdouble)).astype(np.float32)
+    return acc
+
+
+def test_the_bits_of_ggml(target):
+    """Q4_0: not one bit from GGML's own order of operations."""
+    x, packed = numbers(24, 1024), weights("Q4_0", 48, 1024)
+    assert np.array_equal(quantised.linear(x, packed).numpy(), as_ggml(quantise(x, Order.ROWS), packed))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_dtypes_strides_and_bias(target, dtype):
+    packed = weights("Q4_0", 20, 64)
+    x = numbers(2, 3, 128).to(dtype)[..., ::2]
+    check(x, packed, numbers(20, seed=1))
+    check(x.transpose(0, 1), packed, numbers(20, seed=1).to(dtype))
+    check(numbers(64).to(dtype), packed)
+
+
+def test_nothing(target):
+    packed = weights("Q4_0", 20, 64)
+    assert quantised.linear(torch.empty(0, 64), packed).shape == (0, 20)
+    assert quantised.linear(torch.empty(3, 0, 64), packed).shape == (3, 0, 20)
+
+
+def test_what_is_no_number(target):
+    """A row or a column with NaN or infinity gives NaN, and no other does."""
+    x, packed = numbers(6, 64), weights("Q4_0", 20, 64)
+    x[1, 40], x[4, 3] = float("nan"), float("inf")
+    packed.bytes[0, 1, 10:12] = torch.tensor([0, 0x7E], dtype=torch.uint8)  # the scale of column 5
+    found = quantised.linear(x, packed).isnan()
+    wanted = torch.zeros(6, 20, dtype=torch.bool)
+    wanted[[1, 4]], wanted[:, 5] = True, True
+    assert torch.equal(found, wanted)
+
+
+def test_batches(target):
+    packed, x = weights("Q8_0", 20, 64, experts=3), numbers(3, 5, 64)
+    found = quantised.linear(x, packed)
+    for number in range(3):
+        assert torch.equal(found[number], quantised.linear(x[number], packed.expert(number)))
+
+
+def test_experts(target):
+    packed, x = weights("Q4_0", 20, 64, experts=4), numbers(6, 2, 64)
+    ids = torch.tensor([[0, 3], [3, 1], [1, 1], [-1, 0], [3, 0], [0, -1]])
+    for rows in (x, x[:, :1]):
+        found = quantised.linear_experts(rows, packed, ids)
+        for token, number in ((t, i) for t in range(6) for i in range(2)):
+            row = rows[token, min(number, rows.shape[1] - 1)]
+            expert = int(ids[token, number])
+            wanted = torch.zeros(20) if expert < 0 else quantised.linear(row, packed.expert(expert))
+            assert torch.equal(found[token, number], wanted)
+
+
+def test_operators():
+    """Shapes, dtypes and aliases are as PyTorch is told, also under `torch.compile`."""
+    set_device("host")
+    packed, x = weights("Q4_0", 20, 64, experts=2), numbers(3, 2, 64)
+    names = (packed.format, packed.packing.name, 20)
+    checks = ("test_schema", "test_faketensor")
+    torch.library.opcheck(torch.ops.triton_spacemit.quantised_linear.default, (x, packed.bytes[0], numbers(20), *names), test_utils=checks)
+    ids = torch.tensor([[0, 1], [1, 1], [0, 0]])
+    torch.library.opcheck(torch.ops.triton_spacemit.quantised_linear_experts.default, (x, packed.bytes, ids, *names), test_utils=checks)
+
+
+def test_split():
+    """Every panel and column is some program's, and there are programs for all threads where there is work for them."""
+    for threads in (1, 2, 4, 8):
+        for panels in (1, 2, 3, 8, 33):
+            for columns in (1, 2, 5, 64):
+                m_count, n_count = split(panels, columns, 1024, threads)
+                programs = -(-panels // m_count) * -(-columns // n_count)
+                assert 1 <= m_count <= panels
+                assert 1 <= n_count <= columns
+                assert programs >= min(threads, panels * columns) / 2
+    assert split(1000, 4, 1 << 16, 1)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("x", "bias", "error"),
+    [
+        (torch.zeros(3, 64, dtype=torch.float64), None, TypeError),
+        (torch.zeros(3, 64, dtype=torch.int8), None, TypeError),
+        (torch.zeros(3, 32), None, ValueError),
+        (torch.zeros(()), None, ValueError),
+        (torch.zeros(3, 64), torch.zeros(19), ValueError),
+        (torch.zeros(3, 64), torch.zeros(20, dtype=torch.int32), ValueError),
+    ],
+)
+def test_what_is_refused(x, bias, error):
+    packed = weights("Q4_0", 20, 64)
+    with pytest.raises(error, match="64|20|bfloat16"):
+        quantised.linear(x, packed, bias)
+    assert quantised.linear(torch.zeros(2, 64), packed).abs().max() == 0
+
+
+def test_weights_that_are_refused():
+    with pytest.raises(TypeError, match="packed ones"):
+        quantised.linear(torch.zeros(3, 64), torch.zeros(20, 64))
+    raw = weights("Q4_1", 20, 64).unpack()
+    with pytest.raises(ValueError, match="q4_1x16"):
+        quantised.linear(torch.zeros(3, 64), quantised.pack(raw, "Q4_1", (20, 64), "q4_1x16"))
+    experts = weights("Q4_0", 20, 64, experts=2)
+    with pytest.raises(ValueError, match="no number 2"):
+        quantised.linear_experts(torch.zeros(1, 1, 64), experts, torch.tensor([[2]]))
+    with pytest.raises(ValueError, match="E, N, K"):
+        quantised.linear_experts(torch.zeros(1, 1, 64), weights("Q4_0", 20, 64), torch.tensor([[0]]))
+    with pytest.raises(ValueError, match="x is"):
+        quantised.linear(torch.zeros(3, 64), experts)
+
+
+def test_panels_behind_the_rows(target):
+    """Where a panel has more rows than there are, these are zero, whatever lies behind the activations."""
+    packing = weights("Q4_1", 16, 64).packing
+    panels = make_panels(quantise(numbers(3, 64), Order.TILES), packing, 8).view(1, 2, -1)
+    assert panels[:, :, : 8 * 32].view(1, 2, 4, 8, 8)[:, :, :, 4:].abs().max() == 0
+    assert panels[:, :, 8 * 32 :].view(torch.float32).view(1, 2, 2, 8, 8)[:, :, :, 4:].abs().max() == 0
