@@ -106,7 +106,7 @@ class SpacemitBackend(BaseBackend):
         from triton_spacemit.dialect.module import SCRATCH
         from triton_spacemit.passes import codegen, pipeline
 
-        module = source.module if isinstance(source, _Text) else _parse(source)
+        module = source.module if isinstance(source, _Text) else parse(source)
         with compilation_errors(metadata["name"]):
             pipeline.run(module, after="structure")
             attributes = module.operation.attributes
@@ -129,7 +129,8 @@ def _text(module: Any) -> _Text:
     return text
 
 
-def _parse(text: str) -> Any:
+def parse(text: str) -> Any:
+    """The module of a stage's text."""
     from torch_mlir import ir as mlir
 
     from triton_spacemit.dialect.context import shared_context

@@ -83,6 +83,7 @@ class Utils:
         from triton_spacemit.backend.elf import ElfObject
         from triton_spacemit.backend.launcher import Loading
 
+        patches.apply_to_inductor()
         function = None
         try:
             target = get_device(*active_target(device))

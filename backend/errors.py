@@ -15,5 +15,9 @@ class DeviceError(TritonError, RuntimeError):
     """A device cannot be used, or a kernel faulted on it; the message names the kernel, the program and, where known, the line."""
 
 
+class PackageError(TritonError, RuntimeError):
+    """A kernel cannot be part of a package of AOTInductor's; the message says why."""
+
+
 class OptionError(TritonError, AssertionError, ValueError):
     """A compile option has a value that this backend does not support. Callers expect the AssertionError of Triton's own backends."""

@@ -59,7 +59,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(file)  # releases the lock
 
 
-def _host_target(what: str) -> str:
+def host_target(what: str) -> str:
     """This machine as zig names it, with the oldest C library there. Raises DeviceError where `what` does not run on it."""
     machine = platform.machine().replace("AMD64", "x86_64")
     target = {"x86_64": "x86_64-linux-gnu.2.17", "riscv64": "riscv64-linux-gnu.2.35"}.get(machine)
@@ -71,7 +71,7 @@ def _host_target(what: str) -> str:
 @functools.cache
 def host_library() -> Path:
     """The shared library that the host device runs kernels with."""
-    target = _host_target("the host device")
+    target = host_target("the host device")
     return _build("host.so", ("host.c", "guard.c", "watch.c", *_SHARED), ("-target", target, "-shared", "-fPIC"))
 
 
@@ -83,9 +83,18 @@ def guest_program() -> Path:
 
 
 @functools.cache
+def package_launcher() -> Path:
+    """The shared library with which packages of AOTInductor's launch kernels (`inductor.py`)."""
+    # PyTorch catches the exceptions that pass through it.
+    flags = ("-shared", "-fPIC", "-fvisibility=hidden", "-fexceptions", "-fasynchronous-unwind-tables")
+    sources = ("package.c", "unguarded.c", "host.c", "pool.c", "team.c", "services.c", "bfloat16.c", "memory.c")
+    return _build("launcher.so", sources, ("-target", host_target("a package"), *flags))
+
+
+@functools.cache
 def sandbox_program() -> Path:
     """The program that starts another one which may then do little besides computing."""
-    return _build("sandbox", ("sandbox.c",), ("-target", _host_target("a sandbox")))
+    return _build("sandbox", ("sandbox.c",), ("-target", host_target("a sandbox")))
 
 
 def _build(name: str, sources: tuple[str, ...], flags: tuple[str, ...]) -> Path:

@@ -1,9 +1,9 @@
-"""What this backend changes in Triton, all of it: each row says what is replaced, by what, why, and why no hook of Triton's serves.
+"""What this backend changes in Triton and in PyTorch's Inductor, all of it: what is replaced, by what, why, and why no hook serves.
 
 Triton makes a compiler object when a kernel of ours is to be compiled, and the driver object when ours becomes the active one. These are
-the two events at which rows are applied: those of `COMPILE` at either, those of `LAUNCH` at the second. A process that does neither has
-Triton as it was. What stands in a function's place calls the original for whatever is not ours, so that kernels of other backends in the
-same process come out and are launched as without us.
+the two events at which rows are applied: those of `COMPILE` at either, those of `LAUNCH` at the second. Those of `PACKAGE` follow when a
+kernel is loaded in a process with Inductor. A process that does none of this has Triton as it was. What stands in a function's place calls
+the original for whatever is not ours, so that kernels of other backends in the same process come out and are launched as without us.
 
 A row is applied where the function that Triton has takes the parameters that the row was written for. Where it does not, a warning names
 it, and what the row is for is missing: that is all where the row is a comfort; some kernels are refused where it is needed.
@@ -15,13 +15,15 @@ interpreter, and TRITON_SPACEMIT_DEVICE sets TRITON_DEFAULT_BACKEND, by which Tr
 """
 
 import importlib
+import importlib.util
 import inspect
+import sys
 import threading
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
-COMPILE, LAUNCH, INTERPRET = "compile", "launch", "interpret"
+COMPILE, LAUNCH, INTERPRET, PACKAGE = "compile", "launch", "interpret", "package"
 NEEDED, COMFORT = "needed", "comfort"
 
 
@@ -47,6 +49,7 @@ class Patch:
 
 _OURS = "triton_spacemit.backend"
 _CORE = "triton.language.core"
+_INDUCTOR = "torch._inductor.runtime.triton_heuristics"
 _BLOCK_POINTER_FUNCTIONS = {
     "make_block_ptr": "base, shape, strides, offsets, block_shape, order, _semantic",
     "advance": "base, offsets, _semantic",
@@ -163,6 +166,16 @@ PATCHES = (
         COMFORT,
         "Block pointers where TRITON_INTERPRET runs kernels as Python: nothing is compiled then, and nobody is asked for a module map.",
     ),
+    Patch(
+        PACKAGE,
+        f"{_INDUCTOR}:CachingAutotuner",
+        "save_cpu_kernel",
+        "self, launcher",
+        f"{_OURS}.inductor:save_cpu_kernel",
+        NEEDED,
+        "AOTInductor asks a kernel for its shared libraries, but only here is it known how it will launch it: on another grid than in this "
+        "process, if Inductor generated the kernel or autotune chose among grids. That is refused.",
+    ),
 )
 
 #: What is no public interface of Triton's and is called as it is: name, and parameters where it is a Python function.
@@ -177,6 +190,7 @@ USED = (
 #: What libtriton exports besides its Python module; `passes/ttir_text.py` says what for.
 SYMBOLS = ("LLVMParseCommandLineOptions", "_ZN4llvm2cl25ResetAllOptionOccurrencesEv", "_ZN4mlir27registerAsmPrinterCLOptionsEv")
 
+_TITLES = {"triton": "Triton", "torch": "PyTorch"}
 _lock = threading.RLock()
 _applied: dict[Patch, Any] = {}  # row -> what Triton had there
 _refused: dict[Patch, str] = {}
@@ -214,17 +228,18 @@ def unmet() -> list[str]:
 
 
 def _differs(owner: str, name: str, parameters: str | None) -> str | None:
-    import triton
-
-    what = f"{owner.replace(':', '.')}.{name}"
+    package, what = owner.partition(".")[0], f"{owner.replace(':', '.')}.{name}"
+    if importlib.util.find_spec(package) is None:
+        return None  # PyTorch is optional
+    installed = f"{_TITLES[package]} {importlib.import_module(package).__version__}"
     try:
         original = _read(resolve(owner), name)
     except (ImportError, AttributeError):
-        return f"Triton {triton.__version__} has no {what}"
+        return f"{installed} has no {what}"
     if parameters is None:
         return None
     found = ", ".join(inspect.signature(original).parameters) if callable(original) else "nothing: it is no function"
-    return None if found == parameters else f"Triton {triton.__version__}: {what} takes ({found}), not ({parameters})"
+    return None if found == parameters else f"{installed}: {what} takes ({found}), not ({parameters})"
 
 
 def apply(*parts: str) -> None:
@@ -236,6 +251,12 @@ def apply(*parts: str) -> None:
             if patch.when in parts and patch not in _applied and patch not in _refused:
                 _apply(patch)
         _done.update(parts)
+
+
+def apply_to_inductor() -> None:
+    """Apply the rows of `PACKAGE` where PyTorch's Inductor is loaded, which is asked again for every kernel that is."""
+    if _INDUCTOR in sys.modules:
+        apply(PACKAGE)
 
 
 def _apply(patch: Patch) -> None:

@@ -13,6 +13,7 @@ from triton_spacemit.dialect.errors import LoweringError
 CHIP = "xsmt.chip"
 LLVM_ATTRIBUTES = "llvm.passthrough"  # of a function, for LLVM's own
 SLOTS = "xsmt.slots"  # types of the kernel's arguments as the user wrote them, which passes may change
+STORED = "xsmt.stored"  # the numbers of the arguments that are pointers it may store through; absent means all
 SCRATCH = "xsmt.scratch_bytes"
 CONCURRENT = "xsmt.concurrent"  # one program uses several threads
 SCHEDULED = "xsmt.scheduled"  # the code has register tiles whose instructions stand in the order in which the chip should start them
@@ -94,6 +95,7 @@ def artifact_of(module: ir.Module, types: Iterable[ir.Type]) -> Artifact:
         name=kernel_of(module).attributes["sym_name"].value,
         chip=chip_of(module).name,
         slots=tuple(slot.value for slot in attributes[SLOTS]) if SLOTS in attributes else slot_types(types),
+        stored=tuple(attributes[STORED]) if STORED in attributes else None,
         scratch_bytes=attributes[SCRATCH].value if SCRATCH in attributes else 0,
         concurrent=CONCURRENT in attributes,
     )

@@ -17,7 +17,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         *("lift-cf-to-scf", "smt", "inline-calls", "canonicalize", "cse"),
         *("exchanges", "flatten-reductions", "structure", "canonicalize", "cse"),
     ),
-    "smt": ("plain-blocks", "widen-sums", "canonicalize", "cse", "sanitize"),
+    "smt": ("plain-blocks", "widen-sums", "canonicalize", "cse", "stores", "sanitize"),
     "loops": ("narrow-accumulators", "loops", "canonicalize", "cse"),
     "elementwise": ("expand-math", "legalize-floats", "retype-narrow-floats", "guard-division", "expand-division"),
     "llvm": ("to-llvm",),

@@ -28,6 +28,7 @@ PASSES = {
     "structure": "triton_spacemit.passes.structure:structure",
     "plain-blocks": "triton_spacemit.passes.plain_blocks:plain_blocks",
     "widen-sums": "triton_spacemit.passes.widen_sums:widen_sums",
+    "stores": "triton_spacemit.passes.stores:stores",
     "sanitize": "triton_spacemit.passes.sanitize:sanitize",
     "narrow-accumulators": "triton_spacemit.passes.narrow_accumulators:narrow_accumulators",
     "loops": "triton_spacemit.passes.loops:loops",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError, from_mlir
-from triton_spacemit.dialect.module import ALLOW_IME, CHIP, CONCURRENT, FP_FUSION, SANITIZE, SCHEDULED, SCRATCH, SLOTS, STORAGES
+from triton_spacemit.dialect.module import ALLOW_IME, CHIP, CONCURRENT, FP_FUSION, SANITIZE, SCHEDULED, SCRATCH, SLOTS, STORAGES, STORED
 from triton_spacemit.dialect.xsmt import HINTS
 
 # Names of ops: `arith.*` stands for all of `arith`.
@@ -88,7 +88,7 @@ class State:
 
 
 _OF_INPUT = frozenset({ALLOW_IME, CHIP, FP_FUSION, SLOTS})
-_OF_SMT = _OF_INPUT | {STORAGES}
+_OF_SMT = _OF_INPUT | {STORAGES, STORED}
 _OF_LOOPS = _OF_SMT | {SCRATCH, SCHEDULED, CONCURRENT}
 _HINTS = frozenset(f"xsmt.{hint}" for hint in HINTS)
 

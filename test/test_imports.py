@@ -26,11 +26,11 @@ ROWS = {
         ("errors", "folders", "devices"),  # `devices/__init__.py` is the protocol of all devices
         ("knobs",),
         ("options",),
-        ("elf", "loader", "native", "protocol"),
+        ("elf", "loader", "native", "processors", "protocol"),
         ("devices.*",),
         ("language*", "frontend*", "assembly", "cache", "overrides", "launch_path", "launcher"),
         ("patches",),
-        ("compiler", "driver"),
+        ("compiler", "driver", "inductor"),
         ("",),  # `backend/__init__.py`, which has `set_device`
         ("tools*",),
     ),

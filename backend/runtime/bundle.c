@@ -1,24 +1,12 @@
 // The runtime as a library for kernels that were compiled ahead of time: one a process, however many bundles there are.
-#define _GNU_SOURCE
 #include "triton_spacemit.h"
 
-#include <sched.h>
 #include <string.h>
 
 #include "pool.h"
+#include "unguarded.h"
 
 _Static_assert(TS_OK == OK && TS_FAILED == FAILED && TS_NO_MEMORY == NO_MEMORY, "results");
-
-// Signals are the program's own affair.
-uint32_t launch_begins(Pool *pool) { return 0; }
-void launch_ends(Pool *pool, uint32_t number) {}
-int must_poll(void) { return 0; }
-void poll_caller(Pool *pool) {}
-
-static int32_t cores(void) {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-}
 
 int ts_refuse(ts_launch *how, int result, const char *message) {
   if (how) {
@@ -53,7 +41,7 @@ int ts_run(ts_launch *how, const ts_kernel *kernel, const uint64_t *slots, int64
   int64_t programs = ts_count(x, y, z);
   if (programs < 0)
     return ts_refuse(how, TS_BAD_GRID, "an extent of the grid is negative or above 2^31 - 1, or there are more than 2^63 - 1 programs");
-  return run(how, kernel, slots, x, y, z, 0, programs, how && how->threads > 0 ? how->threads : programs > 1 ? cores() : 1);
+  return run(how, kernel, slots, x, y, z, 0, programs, how && how->threads > 0 ? how->threads : programs > 1 ? count_cores() : 1);
 }
 
 int ts_run_part(ts_launch *how, const ts_kernel *kernel, const uint64_t *slots, int64_t x, int64_t y, int64_t z, int64_t first, int64_t count) {

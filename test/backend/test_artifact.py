@@ -21,7 +21,7 @@ from triton_spacemit.dialect.artifact import Artifact, ArtifactError
 from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.passes import codegen
 
-ARTIFACT = Artifact("k", "a100", ("*f32", "i32", "bf16"), 4096, True, binary=b"code")
+ARTIFACT = Artifact("k", "a100", ("*f32", "i32", "bf16"), 4096, True, stored=(0,), binary=b"code")
 
 
 @triton.jit
@@ -45,7 +45,7 @@ def compiled(
         return kernel.warmup(*arguments, grid=(1,), **constants)
 
 
-@pytest.mark.parametrize("artifact", [ARTIFACT, Artifact("k", "host")], ids=["all", "defaults"])
+@pytest.mark.parametrize("artifact", [ARTIFACT, Artifact("k", "host"), Artifact("k", "host", stored=())], ids=["all", "defaults", "none"])
 def test_it_comes_back_from_attributes_and_notes(artifact: Artifact) -> None:
     assert Artifact.from_attributes("k", artifact.attributes()) == replace(artifact, binary=b"")
     assert Artifact.from_note(artifact.note(), artifact.binary) == artifact
@@ -88,6 +88,8 @@ def test_a_later_note_may_say_more() -> None:
         note(slots=5),
         note(scratch_bytes=1.5),
         note(concurrent=1),
+        note(stored=["0"]),
+        note(stored=0),
     ],
 )
 def test_damaged_notes(damaged: bytes) -> None:
@@ -99,7 +101,7 @@ def test_the_object_says_it(cache: None) -> None:
     x, pointers = torch.zeros(16, dtype=torch.float16), torch.zeros(4, dtype=torch.int64)
     kernel = compiled(mixed_kernel, x, pointers, 7, 1.5, SKIPPED=3)
     artifact = ElfObject(kernel.asm["o"], "mixed_kernel").artifact()
-    assert artifact == Artifact("mixed_kernel", "x60", ("*f16", "*i64", "i32", "f32"), 0, False, abi.VERSION, kernel.asm["o"])
+    assert artifact == Artifact("mixed_kernel", "x60", ("*f16", "*i64", "i32", "f32"), 0, False, abi.VERSION, (0, 1), kernel.asm["o"])
     assert '"xsmt-chip"="x60"' in kernel.asm["llir"]
 
 

@@ -15,7 +15,7 @@ from triton_spacemit.backend.native import SOURCES
 from triton_spacemit.backend.tools.aot import c_source, ctypes_source
 from triton_spacemit.backend.tools.aot.libraries import RUNTIME, build_bundle, build_runtime
 from triton_spacemit.backend.tools.aot.names import RESERVED
-from triton_spacemit.backend.tools.aot.variants import Function, Variant, compile_variants
+from triton_spacemit.backend.tools.aot.variants import Function, Variant, compile_variants, only_read
 from triton_spacemit.dialect.chips import get_chip
 
 
@@ -44,15 +44,17 @@ def _write(folder: Path, name: str, functions: Sequence[Function], chips: Sequen
     include = folder / "include"
     include.mkdir(parents=True)
     shutil.copy(SOURCES / f"{RUNTIME}.h", include)
-    (include / f"{name}.h").write_text(c_source.header(name, functions))
-    (folder / f"{name}.py").write_text(ctypes_source.module(name, functions, chips))
-    variants: dict[str, dict[str, list[Variant]]] = {}
-    for chip_name in chips:
-        chip = get_chip(chip_name)
-        compiled = variants[chip_name] = {}
+    variants: dict[str, dict[str, list[Variant]]] = {chip: {} for chip in chips}
+    for chip_name, compiled in variants.items():
         for function in functions:
             compiled[function.name] = compile_variants(function, chip_name)
             done(f"{function.name} for {chip_name}")
+    for function in functions:
+        function.only_read = only_read(function, [variant for compiled in variants.values() for variant in compiled[function.name]])
+    (include / f"{name}.h").write_text(c_source.header(name, functions))
+    (folder / f"{name}.py").write_text(ctypes_source.module(name, functions, chips))
+    for chip_name, compiled in variants.items():
+        chip = get_chip(chip_name)
         libraries = folder / "lib" / chip_name
         build_runtime(libraries, chip)
         source = c_source.source(name, {f.name: (f, compiled[f.name]) for f in functions}, chip)
@@ -98,7 +100,9 @@ def _manifest(folder: Path, name: str, functions: Sequence[Function], variants: 
             function.name: {
                 "kernel": function.jit.__name__,
                 "parameters": function.parameters,
+                "only_read": sorted(function.only_read),
                 "constants": {key: _json(value) for key, value in function.constants.items()},
+                "options": function.options,
                 "grid": function.grid.text,
                 "variants": {chip: [described(variant) for variant in found[function.name]] for chip, found in variants.items()},
             }

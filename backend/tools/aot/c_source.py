@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from triton_spacemit.backend.processors import fits
 from triton_spacemit.backend.tools.aot.names import spelled
 from triton_spacemit.backend.tools.aot.variants import FLOATS, Condition, Function, Variant
 from triton_spacemit.dialect.chips import Chip
@@ -23,25 +24,6 @@ _C_TYPES = {
 }
 #: Types that C has no name for, as the integers that hold their bits behind a pointer; numbers of these types are passed as float.
 _BITS = {"fp16": "uint16_t", "bf16": "uint16_t"}
-
-#: x86-64 features by LLVM's name: the leaf and subleaf of cpuid, the register (0 eax, 1 ebx, 2 ecx, 3 edx) and the bit.
-#: Source: Intel's Software Developer's Manual, volume 2A, CPUID.
-_CPUID = {
-    "avx": (1, 0, 2, 28),
-    "avx2": (7, 0, 1, 5),
-    "avx512bf16": (7, 1, 0, 5),
-    "avx512bw": (7, 0, 1, 30),
-    "avx512dq": (7, 0, 1, 17),
-    "avx512f": (7, 0, 1, 16),
-    "avx512fp16": (7, 0, 3, 23),
-    "avx512vbmi": (7, 0, 2, 1),
-    "avx512vl": (7, 0, 1, 31),
-    "avx512vnni": (7, 0, 2, 11),
-    "avxvnni": (7, 1, 0, 4),
-    "bmi2": (7, 0, 1, 8),
-    "f16c": (1, 0, 2, 29),
-    "fma": (1, 0, 2, 12),
-}
 
 
 def header(name: str, functions: Sequence[Function]) -> str:
@@ -70,8 +52,7 @@ bool {name}_fits(void);
 def source(name: str, functions: Mapping[str, tuple[Function, Sequence[Variant]]], chip: Chip) -> str:
     """The C file of the bundle `name` for `chip`."""
     bodies = "\n".join(_function(name, function, variants, chip) for function, variants in functions.values())
-    fits = _fits_riscv(name, chip) if chip.is_riscv else _fits_x86(name, chip)
-    return f'#include "{name}.h"\n{_ARITHMETIC}\n{fits}\n{bodies}'
+    return f'#include "{name}.h"\n{_ARITHMETIC}\n{fits(name, chip)}\n{bodies}'
 
 
 def _declarations(function: Function) -> str:
@@ -85,7 +66,7 @@ def _declarations(function: Function) -> str:
 
 
 def _parameters(function: Function) -> list[str]:
-    return [_declaration(name, kind) for name, kind in function.parameters.items()]
+    return [_declaration(name, kind, name in function.only_read) for name, kind in function.parameters.items()]
 
 
 def _prototype(function: Function) -> str:
@@ -100,12 +81,12 @@ def _part_prototype(function: Function) -> str:
     return f"int {function.name}_programs({', '.join(['ts_launch *how', 'int64_t ts_first', 'int64_t ts_number', *_parameters(function)])})"
 
 
-def _declaration(parameter: str, kind: str) -> str:
+def _declaration(parameter: str, kind: str, only_read: bool) -> str:
     name = spelled(parameter)
     if kind.startswith("**"):
-        return f"void **{name}"
+        return f"void *{'const ' * only_read}*{name}"
     if kind.startswith("*"):
-        return f"{_C_TYPES.get(kind[1:]) or _BITS.get(kind[1:], 'uint8_t')} *{name}"
+        return f"{'const ' * only_read}{_C_TYPES.get(kind[1:]) or _BITS.get(kind[1:], 'uint8_t')} *{name}"
     return f"{_C_TYPES.get(kind, 'float')} {name}"
 
 
@@ -179,71 +160,6 @@ def _choose(function: Function, variants: Sequence[Variant], call: str) -> str:
   }}
 """)
     return "".join(branches)
-
-
-def _fits_x86(name: str, chip: Chip) -> str:
-    enabled = {feature[1:] for feature in chip.features.split(",") if feature.startswith("+")}
-    needed: dict[tuple[int, int], list[int]] = {}
-    for feature in sorted(enabled & _CPUID.keys()):
-        leaf, subleaf, register, bit = _CPUID[feature]
-        needed.setdefault((leaf, subleaf), [0, 0, 0, 0])[register] |= 1 << bit
-    rows = "".join(f"{{{leaf}, {subleaf}, {{{', '.join(map(hex, masks))}}}}}, " for (leaf, subleaf), masks in needed.items())
-    # State that the system saves: 6 for AVX, 0xe0 besides for AVX-512.
-    saved = (6 if "avx" in enabled else 0) | (0xE0 if "avx512f" in enabled else 0)
-    return f"""#include <cpuid.h>
-
-// What the processor has, and the system keeps registers of, against what the code was compiled for.
-bool {name}_fits(void) {{
-  static const struct {{ unsigned leaf, subleaf, needed[4]; }} rows[] = {{{rows}{{0, 0, {{0, 0, 0, 0}}}}}};
-  static int known;  // 1: it fits, 2: it does not; the same whoever writes it
-  if (__atomic_load_n(&known, __ATOMIC_RELAXED)) return known == 1;
-  int fits = 1;
-  unsigned have[4];
-  for (unsigned i = 0; rows[i].leaf; i++) {{
-    if (!__get_cpuid_count(rows[i].leaf, rows[i].subleaf, &have[0], &have[1], &have[2], &have[3])) fits = 0;
-    for (int r = 0; fits && r < 4; r++) fits = (have[r] & rows[i].needed[r]) == rows[i].needed[r];
-  }}
-  if (fits && {saved}) {{
-    unsigned low, high;
-    __get_cpuid(1, &have[0], &have[1], &have[2], &have[3]);
-    if (!(have[2] >> 27 & 1)) {{
-      fits = 0;
-    }} else {{
-      __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-      fits = (low & {saved}u) == {saved}u;
-    }}
-  }}
-  __atomic_store_n(&known, fits ? 1 : 2, __ATOMIC_RELAXED);
-  return fits;
-}}
-"""
-
-
-def _fits_riscv(name: str, chip: Chip) -> str:
-    marchid = f"UINT64_C(0x{chip.marchid:x})" if chip.marchid else "0"
-    return f"""#include <sys/auxv.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-// Vectors of the right length, and the core of that number where the system tells one: `riscv_hwprobe` knows keys by number, 1 is marchid.
-bool {name}_fits(void) {{
-  static int known;  // 1: it fits, 2: it does not; the same whoever writes it
-  if (__atomic_load_n(&known, __ATOMIC_RELAXED)) return known == 1;
-  int fits = getauxval(AT_HWCAP) >> ('v' - 'a') & 1;
-  if (fits) {{
-    unsigned long bytes;
-    __asm__(".option push\\n.option arch, +v\\ncsrr %0, vlenb\\n.option pop" : "=r"(bytes));
-    fits = bytes * 8 == {chip.vlen};
-  }}
-  struct {{ int64_t key; uint64_t value; }} marchid = {{1, 0}};
-  if (fits && !syscall(258, &marchid, 1, 0, 0, 0) && marchid.key == 1) {{
-    // 0 is what emulators have; SpacemiT's own numbers all have the top bit set.
-    fits = !(marchid.value >> 63) || marchid.value == {marchid} || marchid.value == UINT64_MAX;
-  }}
-  __atomic_store_n(&known, fits ? 1 : 2, __ATOMIC_RELAXED);
-  return fits;
-}}
-"""
 
 
 _ARITHMETIC = """#include <stdint.h>

@@ -11,7 +11,7 @@ from triton_spacemit.backend.native import SOURCES, zig
 from triton_spacemit.dialect.chips import Chip
 
 RUNTIME = "triton_spacemit"
-_SOURCES = ("bundle.c", "host.c", "pool.c", "team.c", "services.c", "bfloat16.c", "memory.c")
+_SOURCES = ("bundle.c", "unguarded.c", "host.c", "pool.c", "team.c", "services.c", "bfloat16.c", "memory.c")
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-fPIC", "-g0")
 
 

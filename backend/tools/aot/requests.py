@@ -7,6 +7,7 @@ signature = "*fp32:16, *fp32:16, *fp32:16, i32, 256"
 grid = "cdiv(n, 256)"
 name = "add_f32"                 # of the C function; the kernel's own where it is left out
 constants = ["ROUNDS=10"]        # may be left out
+options = { enable_fp_fusion = false }    # may be left out; so may allow_ime
 ```
 """
 
@@ -17,10 +18,10 @@ from typing import Any
 
 import tomli_w
 
-from triton_spacemit.backend.tools.aot.variants import Request
+from triton_spacemit.backend.tools.aot.variants import CODE_OPTIONS, Request
 from triton_spacemit.backend.tools.kernel_files import UnknownKernelError
 
-_KEYS = {"kernel": str, "signature": str, "grid": str, "name": str, "constants": list}
+_KEYS = {"kernel": str, "signature": str, "grid": str, "name": str, "constants": list, "options": dict}
 
 
 def read(path: Path) -> list[Request]:
@@ -44,7 +45,11 @@ def _request(path: Path, table: dict[str, Any]) -> Request:
         raise UnknownKernelError(f"{path}: a kernel lacks {', '.join(missing)}: {table}")
     place = str(path.parent / table["kernel"])  # absolute ones stay as they are
     constants = tuple(map(str, table.get("constants", ())))
-    return Request(place, table["signature"], table["grid"], constants, table.get("name"))
+    options = table.get("options", {})
+    for name, value in options.items():
+        if name not in CODE_OPTIONS or not isinstance(value, bool):
+            raise UnknownKernelError(f"{path}: the option {name} = {value!r} is not known; {' and '.join(CODE_OPTIONS)} are true or false")
+    return Request(place, table["signature"], table["grid"], constants, table.get("name"), tuple(sorted(options.items())))
 
 
 def write(path: Path, requests: Iterable[Request]) -> None:
@@ -56,5 +61,7 @@ def write(path: Path, requests: Iterable[Request]) -> None:
             table["name"] = request.name
         if request.constants:
             table["constants"] = list(request.constants)
+        if request.options:
+            table["options"] = dict(request.options)
         tables.append(table)
     path.write_text(tomli_w.dumps({"kernel": tables}))

@@ -15,6 +15,8 @@ from triton_spacemit.dialect.artifact import Artifact
 
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
 FLOATS = ("fp16", "bf16", "fp32", "f32", "fp64")
+#: Compile options that change what a kernel computes or which instructions it may use; they are on by default.
+CODE_OPTIONS = ("allow_ime", "enable_fp_fusion")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Request:
     """One kernel as the user asks for it.
 
     place: FILE.py:KERNEL. signature: Triton's ahead-of-time convention, `*fp32:16, i32, 1024`; constants: NAME=VALUE. grid: one to three
-    expressions. name: of the C function (default: the kernel's).
+    expressions. name: of the C function (default: the kernel's). options: those of `CODE_OPTIONS` that are given.
     """
 
     place: str
@@ -30,6 +32,7 @@ class Request:
     grid: str
     constants: tuple[str, ...] = ()
     name: str | None = None
+    options: tuple[tuple[str, bool], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Variant:
 class Function:
     """A C function.
 
-    parameters: name to Triton's type of each runtime argument. specialisations: conditions and constants of each variant.
+    parameters: name to Triton's type of each runtime argument. specialisations: conditions and constants of each variant. only_read: the
+    pointers that no variant on any chip stores through, once they are compiled.
     """
 
     name: str
@@ -63,7 +67,9 @@ class Function:
     parameters: dict[str, str]
     constants: dict[str, Any]
     grid: Grid
+    options: dict[str, bool] = field(default_factory=dict)
     specialisations: list[tuple[tuple[Condition, ...], dict[str, Any]]] = field(default_factory=list)
+    only_read: frozenset[str] = frozenset()
 
 
 def functions_of(requests: Iterable[Request]) -> list[Function]:
@@ -90,9 +96,10 @@ def functions_of(requests: Iterable[Request]) -> list[Function]:
         if not name.isidentifier() or not name.isascii() or name in RESERVED or name.startswith("ts_"):
             raise UnknownKernelError(f"{name!r} is no name for a C function")
         grid = parse(request.grid, frozenset(key for key, kind in parameters.items() if kind in INTEGERS), constants)
-        new = Function(name, jit, request.place, parameters, constants, grid)
-        function = found.setdefault(name, new)
-        if (function.jit, function.parameters, function.constants, function.grid) != (jit, parameters, constants, grid):
+        options = dict(request.options)
+        function = found.setdefault(name, Function(name, jit, request.place, parameters, constants, grid, options))
+        same = (jit, parameters, constants, grid, options)
+        if (function.jit, function.parameters, function.constants, function.grid, function.options) != same:
             raise UnknownKernelError(
                 f"two requests for the function {name!r} differ in more than hints (:16, :1): give one of them another name"
             )
@@ -133,7 +140,7 @@ def compile_variants(function: Function, chip: str) -> list[Variant]:
         types |= {name: "constexpr" for name in constants}
         hints = {(function.jit.arg_names.index(c.argument),): [["tt.divisibility", 16]] for c in conditions if not c.is_one}
         source = ASTSource(fn=function.jit, signature=types, constexprs=constants, attrs=hints)
-        options = {"sanitize": False}  # a program of C knows addresses, not storages
+        options = {**function.options, "sanitize": False}  # a program of C knows addresses, not storages
         compiled = triton.compile(source, target=GPUTarget("cpu", chip, 32), options=options)
         symbol = f"{function.name}__{number}"
         binary = codegen.compile_object(compiled.asm["llir"], get_chip(chip), symbol)
@@ -142,3 +149,7 @@ def compile_variants(function: Function, chip: str) -> list[Variant]:
     return variants
 
 
+def only_read(function: Function, variants: Iterable[Variant]) -> frozenset[str]:
+    """The pointers among the function's parameters that none of the variants may store through."""
+    stored = {name for variant in variants for slot, name in enumerate(variant.arguments) if variant.artifact.stores_through(slot)}
+    return frozenset(name for name, kind in function.parameters.items() if kind.startswith("*") and name not in stored)

@@ -69,8 +69,32 @@ def deadlock(out, n):
         tl.store(out + i, i)
 
 
+#: What a benchmark says in turn: of three configurations the second is the fastest, then the third.
+_times = iter((3.0, 1.0, 2.0, 3.0, 2.0, 1.0))
+
+
+def measured(call, quantiles):
+    call()
+    return [next(_times)] * len(quantiles)
+
+
+@triton.autotune([triton.Config({"BLOCK": block}) for block in (32, 64, 128)], key=["n"], do_bench=measured)
+@triton.jit
+def tuned(x, out, n, factor, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + i, tl.load(x + i, i < n) * factor + 1.0, i < n)
+
+
 if __name__ == "__main__":
     import torch
+
+    if sys.argv[1:2] == ["fails"]:
+        sys.exit(3)
+    if sys.argv[1:2] == ["tuned"]:
+        for n in (1000, 3000, 1000):
+            tuned[lambda meta: (triton.cdiv(meta["n"], meta["BLOCK"]),)](torch.ones(n), torch.empty(n), n, 0.5)
+        tuned.fn[(16,)](torch.ones(1000), torch.empty(1000), 1000, 0.5, BLOCK=64, enable_fp_fusion=False)
+        sys.exit()
 
     for n in map(int, sys.argv[1:]):
         x = torch.ones(n + 4)

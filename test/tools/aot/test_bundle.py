@@ -82,11 +82,13 @@ static void check(int result, const ts_launch *how) {
 int main(void) {
   static ts_launch how;
   how.threads = 2;
-  float *x = inputs(LENGTH, 1), *y = inputs(LENGTH, 2), *out = inputs(LENGTH, 3);
+  const float *x = inputs(LENGTH, 1), *y = inputs(LENGTH, 2);  // a kernel that only reads takes what may not be written
+  float *out = inputs(LENGTH, 3);
   const int counts[] = {LENGTH - LENGTH % 16, LENGTH, 1, 0};
   for (int i = 0; i < 4; i++) check(add(&how, x, y, out, counts[i]), &how), put(out, LENGTH * sizeof *out);
   check(add(NULL, x + 1, y + 2, out + 3, 500), &how), put(out, LENGTH * sizeof *out);
-  float *a = inputs(M * K, 4), *b = inputs(K * N, 5), *c = inputs(M * N, 6);
+  const float *a = inputs(M * K, 4), *b = inputs(K * N, 5);
+  float *c = inputs(M * N, 6);
   check(product(&how, a, b, c, M, N, K, K, N, 1), &how), put(c, M * N * sizeof *c);
   check(product(&how, a, b, c, M, N, K, K, 1, K), &how), put(c, M * N * sizeof *c);
   double values[8];
@@ -302,6 +304,9 @@ int main(void) {
 
 def test_variants_and_grids(bundle: Path, tmp_path: Path) -> None:
     functions = functions_of(requests.read(bundle.with_name("kernels.toml")))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for function in functions:
+        function.only_read = frozenset(manifest["functions"][function.name]["only_read"])
     stubs = {
         function.name: (
             function,
@@ -329,6 +334,14 @@ def test_variants_and_grids(bundle: Path, tmp_path: Path) -> None:
         refused += not exact
         assert line.split() == (list(map(str, extents)) if exact else ["refused"]), (n, m)
     assert refused == 9 * 2 + 7  # divided by n = 0 (twice: INT64_MIN is 0 in 32 bits), and -INT64_MIN
+
+
+def test_pointers_that_are_only_read_are_const(bundle: Path) -> None:
+    header = (bundle / "include" / "kernels.h").read_text()
+    assert "int add(ts_launch *how, const float *x, const float *y, float *out, int32_t n);" in header
+    assert "int64_t product_count(const float *a, const float *b, float *c, " in header
+    assert "int meeting(ts_launch *how, int32_t *out, int32_t n);" in header
+    assert json.loads((bundle / "manifest.json").read_text())["functions"]["add"]["only_read"] == ["x", "y"]
 
 
 def test_the_manifest_has_hashes(bundle: Path) -> None:

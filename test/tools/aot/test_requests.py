@@ -48,6 +48,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("missing.toml",), "missing.toml"),
         (("missing.toml", "--grid", "1"), "a list has them"),
         ((*ADD, "--record", "x.py"), "--record takes a program"),
+        ((*ADD, "--device", "host"), "--device is for --record"),
+        (("--chip", "x60", "--chip", "a100", "--record", "x.py"), "--record runs on one chip"),
+        (("--device", "gpu", "--record", "x.py"), "gpu"),
     ],
 )
 def test_refused(monkeypatch, capsys, tmp_path: Path, arguments: tuple[str, ...], message: str):
@@ -85,6 +88,7 @@ def test_a_kernel_that_does_not_compile_leaves_the_bundle_as_it_was(monkeypatch,
         ("[[kernel]]\nkernel = 'a.py:a'\nsignature = 3\ngrid = '1'", "signature = 3 is not known"),
         ("[[kernel]]\nkernle = 'a.py:a'", "kernle = 'a.py:a' is not known"),
         ("[[kernel", "Expected"),
+        ("[[kernel]]\nkernel = 'a.py:a'\nsignature = ''\ngrid = '1'\noptions = {num_warps = 8}", "the option num_warps = 8 is not known"),
     ],
 )
 def test_damaged_lists(tmp_path: Path, text: str, message: str):
@@ -118,9 +122,28 @@ def test_recorded_launches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert {function.name: len(function.specialisations) for function in functions} == {"add": 3, "add_2": 3, "product": 3}
 
 
+def test_of_what_autotune_tries_only_the_chosen_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    path = tmp_path / "kernels.toml"
+    assert run(monkeypatch, "-o", str(path), "--device", "host", "--record", str(PROGRAM), "tuned") == 0
+    found = requests.read(path)
+    assert {(r.name, r.signature, r.grid, r.constants, r.options) for r in found} == {
+        (None, "*fp32:16, *fp32:16, i32, fp32", "cdiv(n, BLOCK)", ("BLOCK=64",), ()),
+        ("tuned_2", "*fp32:16, *fp32:16, i32, fp32", "cdiv(n, BLOCK)", ("BLOCK=128",), ()),
+        ("tuned_3", "*fp32:16, *fp32:16, i32, fp32", "cdiv(n, BLOCK)", ("BLOCK=64",), (("enable_fp_fusion", False),)),
+    }
+    assert [(function.name, function.options) for function in functions_of(found)] == [
+        ("tuned", {}),
+        ("tuned_2", {}),
+        ("tuned_3", {"enable_fp_fusion": False}),
+    ]
+
+
 def test_a_program_that_launches_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     assert run(monkeypatch, "-o", str(tmp_path / "kernels.toml"), "--record", str(PROGRAM)) == 2
     assert "launches no kernel" in capsys.readouterr().err
+    assert run(monkeypatch, "-o", str(tmp_path / "kernels.toml"), "--record", str(PROGRAM), "fails") == 2
+    assert "program.py ended with 3" in capsys.readouterr().err
+    assert not (tmp_path / "kernels.toml").exists()
 
 
 @pytest.mark.parametrize(

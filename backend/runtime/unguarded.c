@@ -1,0 +1,17 @@
+// The runtime in a program that is not ours: signals are the program's own affair.
+#define _GNU_SOURCE
+#include "unguarded.h"
+
+#include <sched.h>
+
+#include "pool.h"
+
+uint32_t launch_begins(Pool *pool) { return 0; }
+void launch_ends(Pool *pool, uint32_t number) {}
+int must_poll(void) { return 0; }
+void poll_caller(Pool *pool) {}
+
+int32_t count_cores(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
