@@ -13,7 +13,6 @@ from triton_spacemit.dialect.abi import VERSION
 
 NOTE_SECTION = ".note.triton_spacemit"
 PREFIX = "xsmt-"  # of LLVM's attributes that are ours
-_UNKNOWN = "?"
 _OWNER, _NOTE_TYPE = b"triton_spacemit\0", 1
 
 
@@ -27,8 +26,8 @@ class Artifact:
 
     name: of the function. binary: the relocatable ELF object that defines it. chip: a name in `dialect/chips.py`. slots: the types of its
     arguments, one slot each (`*f32` a pointer to float32, `i32`, `bf16`). scratch_bytes: memory that each running program needs.
-    concurrent: whether one program uses several threads, and wants to know how many there are. abi: the version of the kernel ABI.
-    stored: the numbers of the slots with pointers that it may store through; None where that is not known.
+    concurrent: whether one program uses several threads, and wants to know how many there are. abi: the version of the kernel ABI. stored:
+    the numbers of the arguments through which it may write to memory; None where that may be through any, or through addresses in memory.
     """
 
     name: str
@@ -37,11 +36,11 @@ class Artifact:
     scratch_bytes: int = 0
     concurrent: bool = False
     abi: int = VERSION
-    stored: tuple[int, ...] | None = None
     binary: bytes = field(default=b"", repr=False)
+    stored: tuple[int, ...] | None = None
 
     def stores_through(self, slot: int) -> bool:
-        """Whether the kernel may store through the pointer in this slot."""
+        """Whether the kernel may write to memory through the pointer in this slot."""
         return self.stored is None or slot in self.stored
 
     def attributes(self) -> dict[str, str]:
@@ -50,9 +49,9 @@ class Artifact:
             f"{PREFIX}abi": str(self.abi),
             f"{PREFIX}chip": self.chip,
             f"{PREFIX}slots": ",".join(self.slots),
-            f"{PREFIX}stored": _UNKNOWN if self.stored is None else ",".join(map(str, self.stored)),
             f"{PREFIX}scratch-bytes": str(self.scratch_bytes),
             f"{PREFIX}concurrent": str(int(self.concurrent)),
+            **({} if self.stored is None else {f"{PREFIX}stored": ",".join(map(str, self.stored))}),
         }
 
     @classmethod
@@ -61,9 +60,11 @@ class Artifact:
 
         try:
             slots, scratch_bytes, concurrent, abi = (attributes[PREFIX + key] for key in ("slots", "scratch-bytes", "concurrent", "abi"))
-            chip, stored = attributes[f"{PREFIX}chip"], attributes[f"{PREFIX}stored"]
-            numbers = None if stored == _UNKNOWN else tuple(map(int, stored.split(","))) if stored else ()
-            return cls(name, chip, tuple(slots.split(",")) if slots else (), int(scratch_bytes), concurrent == "1", int(abi), numbers)
+            chip = attributes[f"{PREFIX}chip"]
+            stored = attributes.get(f"{PREFIX}stored")
+            numbers = None if stored is None else tuple(int(number) for number in stored.split(",") if number)
+            types = tuple(slots.split(",")) if slots else ()
+            return cls(name, chip, types, int(scratch_bytes), concurrent == "1", int(abi), stored=numbers)
         except KeyError as error:
             raise ArtifactError(f"function {name!r} has no attribute {error}") from None
         except ValueError as error:
@@ -86,15 +87,14 @@ class Artifact:
                 raise ArtifactError("it is of another kind or cut off")
             known = json.loads(text)
             # Versions to come may say more.
-            described = {key: known[key] for key in cls.__dataclass_fields__ if key != "binary"}
-            stored = None if known["stored"] is None else tuple(known["stored"])
-            artifact = cls(**described | {"slots": tuple(known["slots"]), "stored": stored, "binary": binary})
+            described = {key: known[key] for key in cls.__dataclass_fields__ if key not in ("binary", "stored")}
+            stored = known.get("stored")  # which older ones do not say
+            numbers = None if stored is None else tuple(int(number) for number in stored)
+            artifact = cls(**described | {"slots": tuple(known["slots"]), "stored": numbers, "binary": binary})
             wanted = {"name": str, "chip": str, "scratch_bytes": int, "concurrent": bool, "abi": int}
             for name, type_ in wanted.items():
                 if type(known[name]) is not type_:
                     raise ArtifactError(f"its {name} is {known[name]!r}")
-            if any(type(number) is not int for number in stored or ()):
-                raise ArtifactError(f"its stored is {known['stored']!r}")
         except (struct.error, ValueError, TypeError, KeyError) as error:
             raise ArtifactError(f"the note {NOTE_SECTION} is damaged: {error}") from None
         return artifact

@@ -13,7 +13,7 @@ from triton_spacemit.dialect.errors import LoweringError
 CHIP = "xsmt.chip"
 LLVM_ATTRIBUTES = "llvm.passthrough"  # of a function, for LLVM's own
 SLOTS = "xsmt.slots"  # types of the kernel's arguments as the user wrote them, which passes may change
-STORED = "xsmt.stored"  # the numbers of the arguments that are pointers it may store through; absent means all
+STORED = "xsmt.stored"  # the numbers of the arguments that are pointers it may store through; absent means any
 SCRATCH = "xsmt.scratch_bytes"
 CONCURRENT = "xsmt.concurrent"  # one program uses several threads
 SCHEDULED = "xsmt.scheduled"  # the code has register tiles whose instructions stand in the order in which the chip should start them

@@ -1,6 +1,7 @@
 """Say which of its pointers the kernel may store through: the module's attribute `xsmt.stored`, the numbers of these arguments.
 
-Who runs the kernel elsewhere fetches what may have changed, and a header for C says `const` of all others.
+Who runs the kernel elsewhere fetches what may have changed, and a header for C says `const` of all others. Without the attribute it
+may be any.
 
 ```mlir
 func.func @copy(%x: !llvm.ptr, %out: !llvm.ptr) {
@@ -19,6 +20,7 @@ from triton_spacemit.passes.facts.stores import stored_through
 
 def stores(module: ir.Module) -> None:
     """Run the pass on `module`."""
-    kernel = kernel_of(module)
-    with module.context:
-        module.operation.attributes[STORED] = ir.DenseI32ArrayAttr.get(stored_through(kernel))
+    stored = stored_through(kernel_of(module))
+    if stored is not None:
+        with module.context:
+            module.operation.attributes[STORED] = ir.DenseI32ArrayAttr.get(stored)

@@ -1,7 +1,7 @@
 """Which of its pointers a kernel may store through.
 
 The fact: an address leads where the pointers lead that it was computed from (`sources.py`). A pointer that becomes an integer may come back
-as part of any other address, so it counts as stored through; where an address was loaded, or came as an integer, all pointers do.
+as part of any other address, so it counts as stored through. Where an address was loaded, or came as an integer, nothing is known.
 """
 
 from torch_mlir import ir
@@ -14,17 +14,16 @@ from triton_spacemit.passes.facts.sources import Sources
 STORES = ("xsmt.descriptor_store", "xsmt.scatter", "xsmt.atomic_rmw", "xsmt.atomic_cas", "llvm.store")
 
 
-def stored_through(kernel: ir.Operation) -> tuple[int, ...]:
-    """The numbers of those arguments of a function in the structured state, in order, that are pointers it may store through."""
+def stored_through(kernel: ir.Operation) -> tuple[int, ...] | None:
+    """The numbers of the arguments of a function in the structured state that it may store through, in order; None where it may be any."""
     pointers = {a: number for number, a in enumerate(kernel.regions[0].blocks[0].arguments) if str(a.type) == "!llvm.ptr"}
-    every = tuple(pointers.values())
     sources = Sources(pointers)
     found: set[int] = set()
     stores = operations(kernel, *STORES)
     for op in stores:
         leads_to = sources.of(_address(op))
         if not leads_to:
-            return every
+            return None
         found |= leads_to
     for op in operations(kernel, "llvm.ptrtoint") if stores else ():
         found |= sources.of(op.operands[0])
