@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,11 @@ from torch import nn
 from torch._inductor import config
 from torch._inductor.utils import fresh_cache
 
-from triton_spacemit.backend.native import zig
+from triton_spacemit.backend import set_device
+from triton_spacemit.backend.errors import PackageError
+from triton_spacemit.backend.inductor import kernel_library
+from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.backend.native import package_launcher, zig
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch compiles packages with g++, which is not here")
 
@@ -113,8 +118,6 @@ def run(path: Path, work: Path, *inputs: tuple[torch.Tensor, ...], **environment
 @pytest.fixture(scope="module")
 def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package for inputs of any number of rows and columns."""
-    from triton_spacemit.backend import set_device
-
     set_device("host")
     rows, columns = torch.export.Dim("rows", min=2, max=4096), torch.export.Dim("columns", min=2, max=4096)
     shape = {0: rows, 1: columns}
@@ -138,12 +141,58 @@ def test_a_package_runs_without_triton(sums: Path, tmp_path: Path) -> None:
                 assert torch.equal(result, wanted)
 
 
-def test_settings_and_arguments_that_cannot_be(sums: Path, tmp_path: Path) -> None:
+def test_a_setting_that_cannot_be(sums: Path, tmp_path: Path) -> None:
     _, said = run(sums, tmp_path, inputs(8, 40), TRITON_SPACEMIT_THREADS="many")
     assert "Unable to use TRITON_SPACEMIT_THREADS=many: expected 0 to 1024" in said
-    x, y = inputs(9, 40)
-    _, said = run(sums, tmp_path, (x.flatten()[1:321].reshape(8, 40), y[:8]))
-    assert "kernel 'scaled_sum' in this package was compiled for arguments number 0 that are multiples of 16" in said
+
+
+#: What PyTorch's C++ does, in a process with nothing but Python.
+LAUNCH = """
+import ctypes, sys
+offset, grid = int(sys.argv[3]), int(sys.argv[4])
+kernel = ctypes.c_char.in_dll(ctypes.CDLL(sys.argv[1]), "scaled_sum")
+launch = ctypes.CDLL(sys.argv[2]).run_from_nativert
+memory = (ctypes.c_float * 400)(*range(400))
+start = (ctypes.addressof(memory) + 63) // 64 * 64
+n, factor, negative = ctypes.c_int64(96), ctypes.c_float(0.5), ctypes.c_bool(True)
+numbers = [ctypes.addressof(each) for each in (n, factor, negative)]
+arguments = (ctypes.c_void_p * 7)(start + offset, start + offset, start + 1024, *numbers, None)
+launch.argtypes = (ctypes.c_uint32,) * 3 + (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+launch(grid, 1, 1, 1, arguments, ctypes.addressof(kernel))
+floats = ctypes.POINTER(ctypes.c_float)
+print([each for i, each in enumerate(ctypes.cast(start + 1024, floats)[:96]) if each != -ctypes.cast(start, floats)[i]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("offset", "grid", "said"),
+    [
+        (0, 2, ""),
+        (
+            4,
+            2,
+            "kernel 'scaled_sum' in this package was compiled for arguments number 0 that are multiples of 16, and got one that is none",
+        ),
+        (0, 1 << 31, "kernel 'scaled_sum' in this package: (2147483648, 1, 1) is no grid"),
+    ],
+)
+def test_the_launcher_by_itself(tmp_path: Path, offset: int, grid: int, said: str) -> None:
+    kernel = scaled_sum.warmup(torch.zeros(96), torch.zeros(96), torch.zeros(96), 96, 0.5, True, BLOCK=64, grid=(1,))
+    (tmp_path / "kernel.so").write_bytes(kernel_library(kernel))
+    command = [sys.executable, "-I", "-S", "-c", LAUNCH, str(tmp_path / "kernel.so"), str(package_launcher()), str(offset), str(grid)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.stderr.startswith(said)
+    assert bool(result.stderr) == bool(said)
+    assert result.returncode == (-signal.SIGABRT if said else 0)
+    assert result.stdout == ("" if said else "[]\n")
+
+
+def test_kernels_for_other_machines_are_refused() -> None:
+    with knobs.scope():
+        set_device("null", "x60")
+        kernel = scaled_sum.warmup(torch.zeros(96), torch.zeros(96), torch.zeros(96), 96, 0.5, True, BLOCK=64, grid=(1,))
+    with pytest.raises(PackageError, match="kernel 'scaled_sum' .*: it was compiled for the chip x60, and packages run on this machine"):
+        kernel_library(kernel)
 
 
 def test_one_launcher_for_all_kernels(sums: Path) -> None:
