@@ -44,3 +44,114 @@ def write(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, tuple[n
 def random_blocks(kind: str, rows: int, steps: int, seed: int = 0) -> np.ndarray:
     """Random bytes of rows of blocks."""
     return np.random.default_rng(seed).integers(0, 256, (rows, FORMATS[kind].bytes_of(steps)), dtype=np.uint8)
+
+
+#: Where the float16 scale of a raw block is, and the minimum.
+HALVES = {
+    **{name: (0,) for name in ("Q4_0", "Q5_0", "Q8_0")},
+    **{name: (0, 2) for name in ("Q4_1", "Q5_1", "Q4_K", "Q5_K")},
+    "Q2_K": (80, 82),
+    "Q3_K": (108,),
+    "Q6_K": (208,),
+}
+
+
+def matrix(kind: str, rows: int, steps: int, spread: float, seed: int) -> np.ndarray:
+    """A matrix of weights of mean 0 and standard deviation `spread`, as an array of elements or of the bytes of blocks."""
+    generator = np.random.default_rng(seed)
+    weights = (generator.standard_normal((rows, steps)) * spread).astype(np.float32)
+    if not kind.endswith("_K"):
+        return gguf.quantize(weights, gguf.GGMLQuantizationType[kind])
+    form = FORMATS[kind]
+    blocks = generator.integers(0, 256, (rows, steps // form.weights, form.size), dtype=np.uint8)
+
+    def dequantised(scale: float, minimum: float) -> np.ndarray:
+        for place, value in zip(HALVES[kind], (scale, minimum), strict=False):
+            blocks[..., place : place + 2] = np.array([value], np.float16).view(np.uint8)
+        return gguf.dequantize(blocks.reshape(rows, -1), gguf.GGMLQuantizationType[kind])
+
+    centre = dequantised(1, 0).mean() / -(dequantised(0, 1).mean() or -1.0)
+    scale = spread / dequantised(1, centre).std()
+    dequantised(scale, scale * centre)
+    return blocks.reshape(rows, -1)
+
+
+#: Letters, and what they are joined to: a vocabulary of SentencePiece's kind.
+_WORDS = "_ e t a th the _the he er an and _and in ing n d g i h r o on s is".replace("_", "\u2581").split()
+
+
+def vocabulary() -> tuple[list[str], list[float], list[int]]:
+    """Pieces, scores and types: three control tokens, all bytes, words."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *_WORDS]
+    scores = [0.0] * 259 + [-float(len(_WORDS)) + 2 * len(word) for word in _WORDS]
+    return pieces, scores, [2, 3, 3, *[6] * 256, *[1] * len(_WORDS)]
+
+
+def model(
+    path: Path,
+    kinds: Mapping[str, str],
+    architecture: str = "llama",
+    layers: int = 2,
+    tied: bool = False,
+    without: str = "",
+    metadata: Mapping[str, Any] | None = None,
+) -> Path:
+    """A small model with random weights.
+
+    kinds: types of matrices by the end of their names; "" is that of all others. tied: no output but the embeddings. without: a tensor to
+    leave out. metadata: more values, or others; None leaves one out.
+    """
+    width, hidden, heads, key_heads, head = 256, 512, 8, 2, 32
+    pieces, scores, types = vocabulary()
+    values = {
+        f"{architecture}.block_count": layers,
+        f"{architecture}.context_length": 256,
+        f"{architecture}.embedding_length": width,
+        f"{architecture}.feed_forward_length": hidden,
+        f"{architecture}.attention.head_count": heads,
+        f"{architecture}.attention.head_count_kv": key_heads,
+        f"{architecture}.attention.key_length": head,
+        f"{architecture}.attention.layer_norm_rms_epsilon": 1e-5,
+        f"{architecture}.rope.freq_base": 10000.0,
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": pieces,
+        "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+        **(metadata or {}),
+    }
+    generator = np.random.default_rng(7)
+    tensors: dict[str, tuple[np.ndarray, str]] = {}
+
+    def add(name: str, *shape: int, spread: float = 1.0) -> None:
+        if len(shape) == 1:
+            around = 1.0 if "norm" in name or "freqs" in name else 0.0
+            tensors[name] = ((around + 0.2 * generator.standard_normal(shape)).astype(np.float32), "F32")
+            return
+        kind = next((kinds[end] for end in kinds if end and name.endswith(end)), kinds[""])
+        tensors[name] = (matrix(kind, *shape, spread, len(tensors)), kind)
+
+    add("token_embd.weight", len(pieces), width, spread=0.1)
+    for layer in range(layers):
+        blk = f"blk.{layer}."
+        add(f"{blk}attn_norm.weight", width)
+        for part, rows in (("q", heads * head), ("k", key_heads * head), ("v", key_heads * head)):
+            add(f"{blk}attn_{part}.weight", rows, width, spread=2 / width**0.5)
+            if architecture == "qwen2":
+                add(f"{blk}attn_{part}.bias", rows)
+            if architecture == "qwen3" and part != "v":
+                add(f"{blk}attn_{part}_norm.weight", head)
+        add(f"{blk}attn_output.weight", width, heads * head, spread=1 / (heads * head) ** 0.5)
+        add(f"{blk}ffn_norm.weight", width)
+        add(f"{blk}ffn_gate.weight", hidden, width, spread=1 / width**0.5)
+        add(f"{blk}ffn_up.weight", hidden, width, spread=1 / width**0.5)
+        add(f"{blk}ffn_down.weight", width, hidden, spread=1 / hidden**0.5)
+    add("output_norm.weight", width)
+    if not tied:
+        add("output.weight", len(pieces), width, spread=2 / width**0.5)
+    if architecture == "llama" and tied:
+        add("rope_freqs.weight", head // 2)
+    tensors.pop(without, None)
+    return write(path, {key: value for key, value in values.items() if value is not None}, tensors, architecture)

@@ -36,16 +36,20 @@ class Weights(Mapping[str, torch.Tensor]):
     A tensor of blocks without a packing, of a type such as IQ2_XS, raises FormatError when it is asked for.
     """
 
-    def __init__(self, file: GgufFile, packed: Mapping[str, Packed]) -> None:
-        self.file, self._packed = file, packed
+    def __init__(self, file: GgufFile, packed: Mapping[str, Packed], stored: Path | None) -> None:
+        """packed: by name. stored: the file in which they are, if they are in one."""
+        self.file, self.packed, self.stored = file, packed, stored
         self.metadata = file.metadata
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        if name in self._packed:
-            return self._packed[name]
+        if name in self.packed:
+            return self.packed[name]
         entry = self.file.entries[name]
         if entry.type in DTYPES:
             return self.file.tensor(name)
+        if packable(entry):  # looked up only, as far as `load` knew
+            self.packed = {**self.packed, name: pack(self.file.raw(name), entry.type, entry.shape)}
+            return self.packed[name]
         what = f"tensor {name!r} {entry.shape} of {entry.type}"
         raise FormatError(f"{self.file.path}: {what} cannot be packed; matrices of {', '.join(FORMATS)} can")
 
@@ -76,6 +80,12 @@ def packable(entry: Entry) -> bool:
     return entry.type in FORMATS and 2 <= len(entry.shape) <= 3
 
 
+def to_be_packed(file: GgufFile) -> list[Entry]:
+    """The tensors of a file that are packed: all that can be, but the table of embeddings only where it is the output's too."""
+    looked_up = "token_embd.weight" if "output.weight" in file.entries else ""
+    return [entry for entry in file.entries.values() if packable(entry) and entry.name != looked_up]
+
+
 def load(
     path: Path | str,
     cache: Path | str | bool = True,
@@ -95,8 +105,7 @@ def load(
     unknown = [name for name in packings or {} if name not in FORMATS]
     if unknown:
         raise FormatError(f"no such format of weights: {unknown[0]!r}; there are {', '.join(FORMATS)}")
-    has_output = "output.weight" in file.entries
-    wanted = [each for each in file.entries.values() if packable(each) and not (has_output and each.name == "token_embd.weight")]
+    wanted = to_be_packed(file)
 
     def packed() -> Iterator[tuple[str, Packed]]:
         for entry in wanted:
@@ -105,7 +114,7 @@ def load(
             yield entry.name, pack(file.raw(entry.name), entry.type, entry.shape, chosen[entry.type])
 
     if cache is False:
-        return Weights(file, dict(packed()))
+        return Weights(file, dict(packed()), None)
     source = _source(file, {entry.type: chosen[entry.type] for entry in wanted})
     folder = cache_dir() / "packed" if cache is True else Path(cache)
     name = hashlib.sha256(f"{source['path']} {sorted(source['packings'].items())}".encode()).hexdigest()[:20]
@@ -117,7 +126,7 @@ def load(
             if found is None:
                 store.write(stored, packed(), source)
                 _, found = store.read(stored)
-    return Weights(file, found)
+    return Weights(file, found, stored)
 
 
 def _source(file: GgufFile, packings: Mapping[str, str]) -> dict[str, Any]:

@@ -75,6 +75,14 @@ def test_they_are_packed_once(packing, model):
     assert same(first, packing())
 
 
+def test_embeddings_are_packed_when_they_are_asked_for(packing, model):
+    weights = packing()
+    embeddings = weights["token_embd.weight"]
+    assert torch.equal(embeddings.unpack().flatten(), weights.file.raw("token_embd.weight"))
+    assert weights["token_embd.weight"] is embeddings
+    assert packing.names == ALL
+
+
 def test_another_packing_is_another_file(packing):
     packing()
     rounded = packing(packings={"Q4_1": "q4_1x16"})

@@ -1,0 +1,75 @@
+"""What a model of the llama family does between its products: turning heads by their place, and gating."""
+
+import torch
+import triton
+import triton.language as tl
+
+from triton_spacemit.ops.elementwise.activations import silu
+from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.sizes import power_of_two
+
+_BLOCK = 1024
+
+
+@triton.jit(do_not_specialize=["heads", "out_head", "out_token"])
+def _turn(
+    x, cosines, sines, out, heads, out_head, out_token, HEAD: tl.constexpr, HALF: tl.constexpr, APART: tl.constexpr, BLOCK: tl.constexpr
+):
+    """A head of a token a program. Element `d` is turned with the one `APART` behind it where that is not 1, else 2d with 2d + 1."""
+    token = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1).to(tl.int64)
+    d = tl.arange(0, BLOCK)
+    first = d if APART > 1 else 2 * d
+    x += (token * heads + head) * HEAD
+    out += token * out_token + head * out_head
+    cosine = tl.load(cosines + token * HALF + d, d < HALF)
+    sine = tl.load(sines + token * HALF + d, d < HALF)
+    one = tl.load(x + first, d < HALF)
+    other = tl.load(x + first + APART, d < HALF)
+    tl.store(out + first, one * cosine - other * sine, d < HALF)
+    tl.store(out + first + APART, one * sine + other * cosine, d < HALF)
+    for start in range(2 * HALF, HEAD, BLOCK):
+        rest = start + d
+        tl.store(out + rest, tl.load(x + rest, rest < HEAD), rest < HEAD)
+
+
+@triton.jit(do_not_specialize=["count"])
+def _gate(gate, up, out, count, BLOCK: tl.constexpr):
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + i, silu(tl.load(gate + i, i < count)) * tl.load(up + i, i < count), i < count)
+
+
+_TURN, _GATE = Kernel(_turn), Kernel(_gate)
+
+
+def turn(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor, adjacent: bool, out: torch.Tensor) -> None:
+    """Rotary embedding (Su et al., "RoFormer", 2021) of each token's heads into `out`.
+
+    x: float32 (tokens, heads, head), contiguous. cosines, sines: float32 (tokens, pairs), contiguous. The first 2 * pairs elements of a
+    head are turned: 2d with 2d + 1 where they are adjacent, else d with d + pairs; the rest stay. out: float32 (tokens, heads, head), rows
+    of heads contiguous.
+    """
+    tokens, heads, head = x.shape
+    half = cosines.shape[1]
+    apart = 1 if adjacent else half
+    _TURN(
+        (tokens, heads),
+        x,
+        cosines,
+        sines,
+        out,
+        heads,
+        out.stride(1),
+        out.stride(0),
+        HEAD=head,
+        HALF=half,
+        APART=apart,
+        BLOCK=power_of_two(half),
+    )
+
+
+def gate(gates: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """`silu(gates) * up` (Shazeer, "GLU Variants Improve Transformer", 2020), of contiguous tensors of one shape."""
+    out = torch.empty_like(up)
+    _GATE((-(-out.numel() // _BLOCK),), gates, up, out, out.numel(), BLOCK=_BLOCK)
+    return out
