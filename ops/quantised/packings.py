@@ -6,9 +6,10 @@ follows block of K. A packed block has, of its 16 columns,
 - the head: 16 float16 scales, then 16 float16 minima where the format has them;
 - for each group of weights that share a scale: 16 bytes of scales and 16 of minima where the format has such, then the integers.
 
-Integers of 4 bits lie by 16 steps of K in 128 bytes: column i has bytes 8i to 8i + 7, and byte j is `w[j] | w[j + 8] << 4`. They count from
-0: for Q4_0 that is 8 more than the weight's integer. 32 bytes, `& 15` and `>> 4`, are two tiles of 4 columns by 8 steps. Other integers are
-bytes, with their sign, by 8 steps of K in 128 bytes, column i again in bytes 8i to 8i + 7: 32 bytes are one such tile.
+Integers of 4 bits, and those of Q2_K, lie by 16 steps of K in 128 bytes: column i has bytes 8i to 8i + 7, and byte j is `w[j] | w[j + 8] <<
+4`. They count from 0: for Q4_0 that is 8 more than the weight's integer. 32 bytes, `& 15` and `>> 4`, are two tiles of 4 columns by 8
+steps. Other integers are bytes, with their sign, by 8 steps of K in 128 bytes, column i again in bytes 8i to 8i + 7: 32 bytes are one such
+tile.
 
 The packing `q4_0x16` is GGML's `block_q4_0x16`, and `q4_1x16` its `block_q4_1x16`, in which a byte for each column, the zero point
 `clamp(round(-minimum / scale), 0, 15)`, stands for the minimum: it loses what the rounding takes away, and is there to compare with GGML.
@@ -70,7 +71,8 @@ class Packing:
 def _exact(name: str, form: Format) -> Packing:
     with_minima = form.name in ("Q4_1", "Q5_1", "Q2_K", "Q4_K", "Q5_K")
     factors = 0 if form.groups == 1 else 2 if with_minima else 1
-    return Packing(name, form, form.groups, form.group, "float16" if with_minima else "", factors, form.name.startswith("Q4_"))
+    nibbles = form.name in ("Q4_0", "Q4_1", "Q2_K", "Q4_K")
+    return Packing(name, form, form.groups, form.group, "float16" if with_minima else "", factors, nibbles)
 
 
 #: Packings by format and name; the first of a format is what `pack` takes. Q3_K and Q6_K, and Q5_0 and Q8_0, lie alike: one kernel serves

@@ -1,5 +1,6 @@
 """Whole models from GGUF files: the text that a float64 model of the same weights makes, wherever it is sure."""
 
+import importlib.util
 from pathlib import Path
 
 import gguf
@@ -193,6 +194,17 @@ def test_how_many_bytes_a_token_takes(model):
     rows = 2 * c.width + 64 + 64 + 2 * c.hidden + 288  # of 256 weights; the output has 283 and is filled up to 288
     packed = (rows * c.width + c.width * c.hidden) * 17 // 16
     assert model.bytes_per_token == packed + 3 * c.width * 4
+
+
+def test_the_example_writes_text(tmp_path, host, capsys):
+    spec = importlib.util.spec_from_file_location("generate", Path(__file__).parents[3] / "examples" / "generate.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    text = example.generate(example.random_model(tmp_path / "random.gguf"), "ab", 3, keep=False)
+    out = capsys.readouterr().out
+    assert text.startswith("ab")
+    assert out.startswith(text)
+    assert "4 tokens read and the first one written in " in out
 
 
 REFUSED = {

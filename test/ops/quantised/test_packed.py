@@ -62,14 +62,15 @@ def as_documented(packed: Packed, name: str, n: int, k: int) -> np.float32:
         return np.frombuffer(memory, np.float16, 1, place)[0].astype(np.float32)
 
     head = 64 if minima else 32
-    size = 16 * factors + 16 * group // (2 if name.startswith("Q4") else 1)
+    nibbles = name.startswith("Q4") or name == "Q2_K"
+    size = 16 * factors + 16 * group // (2 if nibbles else 1)
     start = head + part * size
     scale = half(2 * column)
     if factors:
         factor = memory[start + column]
         scale = scale * np.float32(factor - 256 if name in ("Q3_K", "Q6_K") and factor > 127 else factor)
     integers = start + 16 * factors
-    if name.startswith("Q4"):
+    if nibbles:
         byte = memory[integers + step // 16 * 128 + 8 * column + step % 8]
         integer = (byte >> 4 if step % 16 >= 8 else byte & 15) - (8 if name == "Q4_0" else 0)
     else:
