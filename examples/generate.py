@@ -36,6 +36,7 @@ def random_model(path: Path) -> Path:
     writer.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))])
     writer.add_token_scores([0.0] * tokens)
     writer.add_token_types([2, 3, 3, *[6] * 256])
+    writer.add_add_space_prefix(False)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     keys = width * key_heads // heads
@@ -54,7 +55,7 @@ def random_model(path: Path) -> Path:
 
 
 def generate(path: Path, prompt: str, count: int, keep: bool = True) -> str:
-    """Print what the model writes as it writes it, and how fast; return the text. keep: whether packed weights are kept for the next time."""
+    """Print what the model writes as it writes it, and how fast; return the text. keep: whether packed weights are kept in a file."""
     model = Model(quantised.load(path, cache=keep))
     cache = model.cache()
     tokens = model.tokenizer.encode(prompt)

@@ -204,7 +204,7 @@ def test_the_example_writes_text(tmp_path, host, capsys):
     out = capsys.readouterr().out
     assert text.startswith("ab")
     assert out.startswith(text)
-    assert "4 tokens read and the first one written in " in out
+    assert "3 tokens read and the first one written in " in out
 
 
 REFUSED = {
