@@ -2,7 +2,7 @@
 
 `linear(x, packed, bias)` is `torch.nn.functional.linear`: activations are quantised by rows and blocks of 32, all of them before any
 product; then the product's tiles are split over the threads of the pool as GGML splits them: each program has so many rows from a first one
-on (`m_start`, `m_count`), and so many columns (`n_start`, `n_count`), a multiple of 16.
+on (`m_start`, `m_count`), and so many columns (`n_start`, `n_count`), a multiple of 16. One row has kernels of its own (`decode.py`).
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.ops.quantised.activations import DTYPES, Order, quantise
+from triton_spacemit.ops.quantised.decode import multiply_row, takes
 from triton_spacemit.ops.quantised.packed import Packed
 from triton_spacemit.ops.quantised.packings import Packing, get_packing
 from triton_spacemit.ops.quantised.products import make_panels, multiply
@@ -41,6 +42,10 @@ def split(panels: int, columns: int, panel_bytes: int, threads: int) -> tuple[in
 
 def _product(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, packing: Packing, out: torch.Tensor) -> None:
     """Rows (M, K) times packed weights into `out`, float32 (M, N)."""
+    if x.shape[0] == 1 and takes(packing, x.shape[1]):
+        bias = None if bias is None else bias.float().contiguous()
+        multiply_row(quantise(x, sums=False), weights, packing, bias, out[0])
+        return
     rows = tile_rows()
     panels = make_panels(quantise(x, Order.TILES), packing, rows)
     blocks = panels.shape[1]

@@ -74,8 +74,27 @@ class ImeTiles(MicroTile):
         rows, columns = cls.register_tile(chip, row, request)
         return Layout(True, rows, row.k, factor(row.left), False), Layout(False, columns, row.k, factor(row.right), False, by_column=True)
 
+    @property
+    def rows(self) -> list[range]:
+        """The rows of each row of units."""
+        return [range(r * self.m, (r + 1) * self.m) for r in range(self.down)]
+
+    def of_registers(self, value: Emitted) -> Emitted:
+        """A unit of sums from its elements, row by row, in two registers."""
+        return self.registers.cast(value, self.wide, self.lanes)
+
     def zero(self) -> Emitted:
         return self.registers.splat(0, self.wide, self.lanes)
+
+    def zeros(self, other: Emitted) -> Emitted:
+        """The zeros of a row of units as one value: any bytes, of as many registers or more, without themselves.
+
+        LLVM would keep constant zeros in registers throughout a loop, and copy them for each unit.
+        """
+        lanes = self.across * self.lanes
+        value = self.registers.cast(self.registers.part(other, self.low.b.i8, 0, 2 * lanes), self.wide, lanes)
+        type_ = self.registers.vector(self.wide, lanes)
+        return self.registers.call("llvm.riscv.vxor", type_, [self.registers.poison(type_), value, value, self.low.b.constant(VLMAX)])
 
     def load_sums(self, rows: list[Emitted]) -> Emitted:
         b = self.low.b

@@ -70,6 +70,14 @@ def make_product(
     return Product(tuple(batch), rows, inner, columns, tile, *layouts, target, wanted_rows, wanted_columns)
 
 
+def tile_of(low: Lowering, dot: Node, left: tuple[int, ...], right: tuple[int, ...], element: str) -> Candidate:
+    """The tile of a product of two matrices whose sums have the type of its result, `element`."""
+    a, b = (factor_name(value) for value in dot.operands[:2])
+    (rows, inner), (_, columns) = left, right
+    most = hinted(dot, "mr", rows), hinted(dot, "nr", columns)
+    return chosen(candidates(low.chip, Request(rows, inner, columns, a, b, element, element, *most)))
+
+
 def hinted(dot: Node, name: str, otherwise: int) -> int:
     """What the kernel wants for the rows (`mr`) or columns (`nr`) of the register tile at most."""
     hint = dot.attribute(f"xsmt.{name}")

@@ -1,0 +1,172 @@
+"""Loops whose blocks stay in registers: as right as NumPy, whatever way the lanes take; and no such loop where it may not be."""
+
+import numpy as np
+import pytest
+import torch
+import triton
+import triton.language as tl
+from triton import knobs as triton_knobs
+
+from triton_spacemit.backend import set_device
+from triton_spacemit.passes import remarks
+
+pytestmark = pytest.mark.qemu
+SIZES = {"x60": (4, 16, 8), "a100": (8, 32, 16)}  # a row of units of the register tile, and its steps of k
+
+
+def bytes_(seed: int, *shape: int) -> torch.Tensor:
+    made = np.random.default_rng(seed).integers(-128, 128, shape, dtype=np.int8)
+    made.flat[::5] = -128
+    return torch.from_numpy(made)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path):
+    """Its own, so that kernels are compiled and their remarks heard."""
+    with triton_knobs.cache.scope():
+        triton_knobs.cache.dir = str(tmp_path)
+        yield
+
+
+@triton.jit(do_not_specialize=["turns"])
+def scaled_sums(a, b, starts, scales, out, turns, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, STEPS: tl.constexpr):
+    """Products of STEPS * K steps from `starts`, one a row; each row times its scale; halves of the rows change places; summed up."""
+    row, column, step = tl.arange(0, M), tl.arange(0, N), tl.arange(0, K)
+    total = tl.full((M, N), 1.5, tl.float32)
+    for _ in range(turns):
+        sums = tl.broadcast_to(tl.load(starts + row)[:, None], (M, N))
+        for s in tl.static_range(STEPS):
+            left = tl.load(a + s * M * K + row[:, None] * K + step[None, :])
+            right = tl.load(b + s * N * K + column[None, :] * K + step[:, None])
+            sums = tl.dot(left, right, sums, out_dtype=tl.int32)
+        upper, lower = tl.split(sums.to(tl.float32).reshape(2, M // 2 * N).permute(1, 0))
+        other = tl.join(lower, upper).permute(1, 0).reshape(M, N)
+        total += other * tl.load(scales + row)[:, None]
+        a += STEPS * M * K
+        b += STEPS * N * K
+        starts += M
+        scales += M
+    tl.store(out + row[:, None] * N + column[None, :], total)
+
+
+def run(kernel, *args, **constants) -> tuple[list[str], str]:
+    """What is remarked of loops, and the assembly."""
+    heard: list[str] = []
+    kernel.device_caches.clear()
+    with remarks.heard(lambda location, text: heard.append(text)):
+        compiled = kernel[(1,)](*args, **constants)
+    return [text for text in heard if "in registers" in text], compiled.asm["asm"]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 7])
+@pytest.mark.parametrize("chip", SIZES)
+def test_scaled_sums(chip: str, turns: int) -> None:
+    set_device("qemu", chip)
+    (m, n, k), steps = SIZES[chip], 3
+    a, b = bytes_(turns, turns + 1, steps, m, k), bytes_(turns + 1, turns + 1, steps, n, k)
+    generator = np.random.default_rng(turns)
+    starts = torch.from_numpy(generator.integers(-(2**31), 2**31, (turns + 1, m), dtype=np.int32))
+    scales = torch.from_numpy(generator.standard_normal((turns + 1, m)).astype(np.float32))
+    out = torch.zeros(m, n)
+    said, code = run(scaled_sums, a, b, starts, scales, out, turns, M=m, N=n, K=k, STEPS=steps)
+    assert said == ["loop in registers"]
+    assert code.count("smt.vmadot\t") == steps * (m // SIZES[chip][0]) * 4
+    expected = np.full((m, n), 1.5)
+    with np.errstate(over="ignore"):
+        for t in range(turns):
+            sums = np.einsum("smk,snk->mn", a[t].numpy().astype(np.int32), b[t].numpy().astype(np.int32))
+            sums = (sums.astype(np.int32) + starts[t].numpy()[:, None]).astype(np.float32)
+            expected += np.concatenate([sums[m // 2 :], sums[: m // 2]]).astype(np.float64) * scales[t].numpy()[:, None]
+    assert np.allclose(out.numpy(), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@triton.jit(do_not_specialize=["turns"])
+def carried_bytes(a, b, out, turns, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr):
+    """B is computed from unsigned bytes, and a block of integers carried beside one of floats that takes its sums in another turn."""
+    row, column, step = tl.arange(0, M), tl.arange(0, N), tl.arange(0, K)
+    before, total = tl.zeros((M, N), tl.int32), tl.zeros((M, N), tl.float32)
+    for _ in range(turns):
+        total = total * 0.5 + before.to(tl.float32)
+        raw = tl.load(b + tl.arange(0, N * K)).to(tl.uint8, bitcast=True)
+        right = ((raw >> 3) ^ 21).to(tl.int8, bitcast=True).reshape(N, K).trans(1, 0)
+        before = tl.dot(tl.load(a + row[:, None] * K + step[None, :]), right, tl.full((M, N), BIAS, tl.int32), out_dtype=tl.int32)
+        a += M * K
+        b += N * K
+    tl.store(out + row[:, None] * N + column[None, :], total + before.to(tl.float32))
+
+
+@pytest.mark.parametrize("chip", SIZES)
+def test_carried(chip: str) -> None:
+    set_device("qemu", chip)
+    (m, n, k), turns = SIZES[chip], 5
+    n //= 2 if chip == "a100" else 1
+    a, b = bytes_(1, turns, m, k), bytes_(2, turns, n, k)
+    out = torch.zeros(m, n)
+    said, _ = run(carried_bytes, a, b, out, turns, M=m, N=n, K=k, BIAS=-7)
+    assert said == ["loop in registers"]
+    before, total = np.zeros((m, n)), np.zeros((m, n))
+    for t in range(turns):
+        total = total * 0.5 + before
+        right = (b[t].numpy().view(np.uint8) >> 3) ^ 21
+        before = a[t].numpy().astype(np.int64) @ right.astype(np.int64).T - 7
+    assert np.array_equal(out.numpy(), (total + before).astype(np.float32))
+
+
+@triton.jit(do_not_specialize=["turns"])
+def sums_of_bytes(a, b, out, turns, distance, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, WAY: tl.constexpr):
+    """What keeps a loop out of registers, one by one."""
+    row, column, step = tl.arange(0, M), tl.arange(0, N), tl.arange(0, K)
+    total = tl.zeros((M * N,), tl.float32)
+    for _ in range(turns):
+        if WAY == "mask":
+            left = tl.load(a + row[:, None] * K + step[None, :], (row < M - 1)[:, None], 0)
+        else:
+            left = tl.load(a + row[:, None] * K + step[None, :])
+        if WAY == "across":
+            right = tl.load(b + column[None, :] + step[:, None] * N)
+        else:
+            right = tl.load(b + column[None, :] * (distance if WAY == "stride" else K) + step[:, None])
+        sums = tl.dot(left, right, out_dtype=tl.int32)
+        if WAY == "turned":
+            sums = sums.reshape(N, M).trans(1, 0)
+        if WAY == "reduced":
+            sums = tl.broadcast_to(tl.sum(sums, 1)[:, None], (M, N))
+        total += sums.to(tl.float32).reshape(M * N)
+        if WAY == "store":
+            tl.store(a + M * K + row[:, None] * K + step[None, :], left ^ 1)
+        a += M * K
+        b += N * K
+    tl.store(out + tl.arange(0, M * N), total)
+
+
+@pytest.mark.parametrize("way", ["", "mask", "across", "stride", "turned", "reduced", "store"])
+def test_not_in_registers(way: str) -> None:
+    """Each is as right as the plain one, which is in registers."""
+    set_device("qemu", "x60")
+    (m, n, k), turns = SIZES["x60"], 3
+    a, b = bytes_(3, turns + 1, m, k), bytes_(4, turns, n, k)
+    lefts = a.numpy().astype(np.int64)
+    rights = (b.reshape(turns, k, n) if way == "across" else b.transpose(1, 2)).numpy().astype(np.int64)
+    out = torch.zeros(m, n)
+    said, _ = run(sums_of_bytes, a, b, out, turns, k, M=m, N=n, K=k, WAY=way)
+    assert (said == ["loop in registers"]) == (not way)
+    expected = np.zeros((m, n))
+    for turn in range(turns):
+        left = lefts[0] ^ (turn % 2) if way == "store" else lefts[turn]
+        sums = (left * (np.arange(m) < m - 1)[:, None] if way == "mask" else left) @ rights[turn]
+        if way == "turned":
+            sums = np.ascontiguousarray(sums.reshape(n, m).T)
+        expected += (np.broadcast_to(sums.sum(1)[:, None], (m, n)) if way == "reduced" else sums).reshape(m, n)
+    assert np.array_equal(out.numpy(), expected.astype(np.float32))
+
+
+def test_checked_accesses() -> None:
+    """A read behind the storage is refused, with its line."""
+    set_device("qemu", "x60")
+    m, n, k = SIZES["x60"]
+    a, b, out = bytes_(5, 2, m, k), bytes_(6, 2, n, k), torch.zeros(m, n)
+    with pytest.raises(RuntimeError, match="load"):
+        carried_bytes[(1,)](a, b, out, 3, M=m, N=n, K=k, BIAS=0, sanitize=True)
+    said, _ = run(carried_bytes, a, b, out, 2, M=m, N=n, K=k, BIAS=1, sanitize=True)
+    assert said == ["loop in registers"]
+    assert out.any()
