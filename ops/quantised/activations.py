@@ -5,12 +5,13 @@ For each row and block of 32 numbers `a`, in float32:
     scale = max|a| * (1 / 127)        rounded as one product with the nearest float32 of 1 / 127
     q     = int8(a * (1 / scale))     1 / scale is rounded, then the product, then to the nearest integer, halves to even
 
-Source: `quantize_a_row_i8` and `quantize_a_4row_i8` of ggml-org/ggml, src/ggml-cpu/spacemit/ime1_kernels.cpp. Scales and bytes are equal to theirs, bit
-for bit, except where theirs are of no use:
+Source: `quantize_a_row_i8` and `quantize_a_4row_i8` of ggml-org/ggml, src/ggml-cpu/spacemit/ime1_kernels.cpp. Scales and bytes are equal to
+theirs, bit for bit, except where theirs are of no use:
 
-- Where 1 / scale is infinite (a block of zeros, or one whose numbers are all below 2^-121), bytes are 0 here; there they are 127 or -128.
-- Where a number of a block is infinite or NaN, its scale is NaN here and its bytes are anything, so that every product with the row is NaN, as it is
-  in float arithmetic. There NaN counts as 127 and infinities lose their sign.
+- Where 1 / scale is infinite (a block of zeros, or one whose numbers are all below 2^-121), the largest float32 takes its place here, so
+  that zeros are 0; there they are 127, and other numbers 127 or -128.
+- Where a number of a block is infinite or NaN, its scale is NaN here and its bytes are anything, so that every product with the row is
+  NaN, as it is in float arithmetic. There NaN counts as 127 and infinities lose their sign.
 
 Finite numbers never make a scale or a product NaN.
 """
@@ -31,7 +32,6 @@ BLOCK = 32
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _TILE_ROWS = 4
 _STEP = 8  # elements of a row that lie together in a tile
-_CHUNK = 64  # blocks of a row that a program takes
 
 
 class Order(enum.IntEnum):
@@ -70,49 +70,89 @@ class Activations:
 
 
 @triton.jit
-def _quantised(a):
-    """The bytes of blocks along the last dimension, and their scales."""
+def _quantised(x):
+    """The 32 numbers at `x` as integers, and their scale."""
+    a = tl.load(x + tl.arange(0, 32)).to(tl.float32)
     magnitude = a.to(tl.int32, bitcast=True) & 0x7FFFFFFF  # ordered as the numbers are, NaN behind infinity
-    largest = tl.max(magnitude, 2).to(tl.float32, bitcast=True)
-    scale = tl.where(largest < float("inf"), largest * (1 / 127), float("nan"))
-    inverse = 1 / scale
-    inverse = tl.where(inverse < float("inf"), inverse, 0)
-    return libdevice.rint(a * inverse[:, :, None]).to(tl.int16).to(tl.int8), scale
+    largest = tl.max(magnitude, 0).to(tl.float32, bitcast=True)
+    scale = tl.fma(largest, 1 / 127, largest - largest)  # NaN where it is no finite number
+    inverse = tl.minimum(1 / scale, 3.4028234663852886e38)
+    return libdevice.rint(a * inverse).to(tl.int16), scale
 
 
 @triton.jit
-def quantise_rows(x, values, scales, sums, rows, blocks, x_row, ROWS: tl.constexpr, BLOCKS: tl.constexpr):
-    """BLOCKS blocks of ROWS rows of `x`, whose neighbours in a row are neighbours in memory: program (part of a row, group of rows).
-
-    ROWS is 1, or 4 for tiles. `sums` may be None.
-    """
-    group = tl.program_id(1).to(tl.int64)
-    row = tl.arange(0, ROWS)
-    block = tl.program_id(0) * BLOCKS + tl.arange(0, BLOCKS)
-    inside = (group * ROWS + row[:, None] < rows) & (block[None, :] < blocks)
-    place = (group * ROWS + row[:, None, None]) * x_row + block[None, :, None] * 32 + tl.arange(0, 32)[None, None, :]
-    a = tl.load(x + place, inside[:, :, None], 0).to(tl.float32)
-    q, scale = _quantised(a)
-    places = (group * blocks + block[None, :]) * ROWS + row[:, None]
-    there = (block < blocks)[None, :] & (row >= 0)[:, None]
-    tl.store(scales + places, scale, there)
+def _blocks(x, x_step, values, values_step, scales, sums, COUNT: tl.constexpr):
+    """COUNT blocks at distances of `x_step`, to distances of `values_step`. All are computed side by side, as the cores run in order."""
+    q = ()
+    scale = ()
+    added = ()
+    for u in tl.static_range(COUNT):
+        integers, factor = _quantised(x + u * x_step)
+        q = q + (integers,)  # type: ignore[assignment]
+        scale = scale + (factor,)  # type: ignore[assignment]
     if sums is not None:
-        tl.store(sums + places, tl.sum(q.to(tl.int32), 2), there)
-    values += group * ROWS * blocks * 32
-    first = tl.program_id(0) * BLOCKS
-    if ROWS == 1:
-        byte = block[None, :, None] * 32 + tl.arange(0, 32)[None, None, :]
-        tl.store(values + byte, q, there[:, :, None])
+        for u in tl.static_range(COUNT):
+            added = added + (tl.sum(q[u], 0, dtype=tl.int16),)  # type: ignore[assignment]
+    for u in tl.static_range(COUNT):
+        tl.store(values + u * values_step + tl.arange(0, 32), q[u].to(tl.int8))
+    for u in tl.static_range(COUNT):
+        tl.store(scales + u, scale[u])
+        if sums is not None:
+            tl.store(sums + u, added[u].to(tl.int32))
+
+
+@triton.jit
+def quantise_rows(x, values, scales, sums, rows, blocks, x_row, BLOCKS: tl.constexpr):
+    """BLOCKS blocks of a row of `x`, whose elements are neighbours in memory: program (part of a row, row). `sums` may be None."""
+    row, first = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * BLOCKS
+    count = tl.minimum(blocks - first, BLOCKS)
+    place = row * blocks + first
+    x += row * x_row + first * 32
+    values += place * 32
+    scales += place
+    if sums is not None:
+        sums += place
+    for part in range(0, count // 4):
+        b = part * 4
+        _blocks(x + b * 32, 32, values + b * 32, 32, scales + b, None if sums is None else sums + b, 4)
+    for b in range(count // 4 * 4, count):
+        _blocks(x + b * 32, 0, values + b * 32, 0, scales + b, None if sums is None else sums + b, 1)
+
+
+@triton.jit
+def quantise_tiles(x, values, scales, sums, rows, blocks, x_row, BLOCKS: tl.constexpr):
+    """The same of four rows, to tiles: program (part of rows, four rows). Rows behind the last one are zeros, and have scale 0."""
+    row, first = tl.program_id(1).to(tl.int64) * 4, tl.program_id(0).to(tl.int64) * BLOCKS
+    count = tl.minimum(blocks - first, BLOCKS)
+    place = row * blocks + first * 4
+    x += row * x_row + first * 32
+    scales += place
+    if sums is not None:
+        sums += place
+    words = smt.alloc(shape=[4 * BLOCKS * 4], type=tl.int64).base
+    q = words.to(tl.pointer_type(tl.int8), bitcast=True)
+    if row + 4 <= rows:
+        for b in range(0, count):
+            _blocks(x + b * 32, x_row, q + b * 32, BLOCKS * 32, scales + b * 4, None if sums is None else sums + b * 4, 4)
     else:
-        between = smt.alloc(shape=[ROWS, BLOCKS * 32], type=tl.int8)
-        tl.store(between, tl.reshape(q, ROWS, BLOCKS * 32))
-        step = tl.arange(0, BLOCKS * 4)[None, :]
-        words = tl.load(between.base.to(tl.pointer_type(tl.int64), bitcast=True) + row[:, None] * BLOCKS * 4 + step)
-        to = values.to(tl.pointer_type(tl.int64), bitcast=True) + (first * 4 + step) * ROWS + row[:, None]
-        tl.store(to, words, step < (blocks - first) * 4)
+        for u in range(0, 4):
+            for b in range(0, count):
+                to = b * 4 + u
+                if row + u < rows:
+                    from_row = x + u.to(tl.int64) * x_row + b * 32
+                    _blocks(from_row, 0, q + (u * BLOCKS + b) * 32, 0, scales + to, None if sums is None else sums + to, 1)
+                else:
+                    tl.store(q + (u * BLOCKS + b) * 32 + tl.arange(0, 32), tl.zeros((32,), tl.int8))
+                    tl.store(scales + to, 0.0)
+                    if sums is not None:
+                        tl.store(sums + to, 0)
+    step = tl.arange(0, BLOCKS * 4)
+    to = values.to(tl.pointer_type(tl.int64), bitcast=True) + place * 4 + step * 4
+    for u in tl.static_range(4):
+        tl.store(to + u, tl.load(words + u * (BLOCKS * 4) + step), step < count * 4)
 
 
-_QUANTISE = Kernel(quantise_rows)
+_KERNELS = {Order.ROWS: (Kernel(quantise_rows), 128), Order.TILES: (Kernel(quantise_tiles), 32)}  # with blocks of a row for a program
 
 _library = Library("triton_spacemit", "FRAGMENT")
 _library.define("quantise_rows(Tensor x, int order, bool sums) -> (Tensor, Tensor, Tensor)")
@@ -139,9 +179,9 @@ def _quantise_rows(x: torch.Tensor, order: int, sums: bool) -> tuple[torch.Tenso
         if x.stride(1) != 1:
             x = x.contiguous()
         blocks = x.shape[1] // BLOCK
-        taken = min(triton.next_power_of_2(blocks), _CHUNK)
-        grid = (triton.cdiv(blocks, taken), values.shape[0])
-        _QUANTISE(grid, x, values, scales, added if sums else None, x.shape[0], blocks, x.stride(0), ROWS=int(order), BLOCKS=taken)
+        kernel, taken = _KERNELS[Order(order)]
+        grid = (-(-blocks // taken), values.shape[0])
+        kernel(grid, x, values, scales, added if sums else None, x.shape[0], blocks, x.stride(0), BLOCKS=taken)
     return values, scales, added
 
 

@@ -1,5 +1,6 @@
 """Loads stay lazy until something needs them; stores act where they stand."""
 
+import math
 from collections.abc import Sequence
 
 from torch_mlir import ir
@@ -88,10 +89,13 @@ def lower_store(low: Lowering, node: Node) -> None:
     value = low.tensor(op.value)
     access = resolve(low, node, op.value.type)
     needed = [t for t in (value, access.index, access.mask) if t is not None]
-    before_write(low, node, access, needed)
-    bounds_of(low).check(node, access)
     shape = value.shape
     chosen = low.storage.loop_shape(needed, shape, [access]) if shape else ELEMENT
+    at_once = math.prod(shape) <= max(chosen.lanes, 1)
+    before_write(low, node, access, needed, at_once)
+    if not at_once:
+        chosen = low.storage.loop_shape(needed, shape, [access])  # of what is in memory by now
+    bounds_of(low).check(node, access)
     dim, width = chosen.dim, chosen.lanes
 
     def emit(stores: Sequence[Access]) -> list[Emitted]:

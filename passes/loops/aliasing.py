@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.loops.addressing import from_start, within
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
@@ -23,11 +24,11 @@ from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Loa
 MOST_CHECKS = 4  # comparisons of one load with later stores that are worth their code; from then on it is carried out
 
 
-def before_write(low: Lowering, node: Node, store: Access | None = None, needed: Sequence[Tensor] = ()) -> None:
+def before_write(low: Lowering, node: Node, store: Access | None = None, needed: Sequence[Tensor] = (), at_once: bool = False) -> None:
     """Make every load that stands before `node`, and is still needed, independent of what `node` writes.
 
     `store` is the access that `node` writes to (None where it may write anywhere), in a loop that evaluates the blocks `needed` (the value,
-    the index, the mask) at each place before it writes there.
+    the index, the mask) at each place before it writes there. `at_once`: this loop has one turn, and evaluates all before it writes.
     """
     keep = []
     now: list[Tensor] = []  # loads to be carried out before the write
@@ -41,6 +42,8 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
             continue
         keep.append((result, tensor))
         last = store is not None and max(orders) == node.order
+        if last and at_once:
+            continue
         only_here = last and read_in_lanes(low, tensor, needed)
         if store is None or store.index is not None or load.access.index is not None:
             (here if last else now).append(tensor)
@@ -53,13 +56,22 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
             harmless = both(low.b, same, apart(low.b, store))
         if harmless is False and own_memory:
             (here if last else now).append(tensor)  # it overlaps for certain, or nearly so
-        elif harmless is not True and low.redirected.get(tensor, 0) >= MOST_CHECKS:
+        elif harmless is not True and (low.redirected.get(tensor, 0) >= MOST_CHECKS or not last and is_one_vector(low, load.access)):
             (here if last else now).append(tensor)
         elif harmless is not True:
             low.redirected[tensor] = low.redirected.get(tensor, 0) + 1
             redirect(low, tensor, load, store, harmless)
     low.pending = keep
     carry_out(low, now, here, needed)
+
+
+def is_one_vector(low: Lowering, access: Access) -> bool:
+    """Whether a block is a vector of neighbours, all of them there: it is loaded at once, and kept in registers, sooner than compared."""
+    long = [d for d, extent in enumerate(access.shape) if extent > 1]
+    if len(long) != 1 or access.mask is not None or access.strides[long[0]].constant != 1:
+        return False
+    whole = all(from_start(access, d) and within(access, d) for d in range(len(access.shape)))
+    return whole and access.shape[long[0]] <= low.chip.lanes(bits(access.element), low.chip.costs.group)
 
 
 def carry_out(low: Lowering, now: list[Tensor], here: list[Tensor], needed: Sequence[Tensor]) -> None:

@@ -9,7 +9,7 @@ from triton_spacemit.passes.facts.masks import Prefix
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
-from triton_spacemit.passes.loops.ops import DIVISIONS, OPS
+from triton_spacemit.passes.loops.ops import CHEAP_SYMBOLS, DIVISIONS, OPS
 from triton_spacemit.passes.loops.services import check_divisor
 from triton_spacemit.passes.loops.tensors import MOST_COST, Computed, Coordinate, Coordinates, Loaded, Tensor, Uniform, identity
 
@@ -51,6 +51,8 @@ def placed(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> Tenso
 
 def own_cost(low: Lowering, node: Node) -> int:
     """What the op costs by itself on this chip."""
+    if node.name == "tt.extern_elementwise" and node.attribute("symbol").value in CHEAP_SYMBOLS:
+        return 1
     name = "" if node.row is None else node.row.cost
     return getattr(low.chip.costs, name) if name else 1
 

@@ -137,7 +137,9 @@ OPS = {
     "llvm.intr.assume": Op(_COPIED),
 }
 # math's functions that are one or two instructions
-_CHEAP_MATH = frozenset(f"math.{name}" for name in "absf fma absi copysign floor ceil".split())
+_CHEAP_MATH = frozenset(f"math.{name}" for name in "absf fma absi copysign floor ceil roundeven trunc".split())
+#: The same of libdevice's, by their symbols in `tt.extern_elementwise`.
+CHEAP_SYMBOLS = frozenset(f"__xsmt_{name}" for name in "abs ceil copysign floor rint trunc".split())
 _PLAIN, _FUNCTION = _elementwise(), _elementwise("function")
 
 CONVERSIONS = frozenset(name for name, op in OPS.items() if op.conversion)

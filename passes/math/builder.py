@@ -176,7 +176,8 @@ class Lanes:
         return self._op("math.trunc", self)
 
     def roundeven(self) -> Lanes:
-        return self._op("math.roundeven", self)
+        """Halves to even: on RISC-V by the core's own mode, which is that and which nobody changes, rather than by setting it each time."""
+        return self._op("llvm.intr.rint" if self.builder.types.riscv else "math.roundeven", self)
 
     def copysign(self, sign: Lanes) -> Lanes:
         return self._op("math.copysign", self, sign)

@@ -210,6 +210,14 @@ def test_overlap_sizes(target, size, distance):
     check(Case("shift", overlap.shift, overlap.shift_reference, tuple, lambda *_: 0.0), random(size), distance)
 
 
+@pytest.mark.parametrize("block", [2, 8, 32, 64, 256])
+def test_whole_blocks_that_overlap(target, block):
+    """Of a vector and of several; a block that is one vector is loaded before anything is stored."""
+    case = Case("exchange", overlap.exchange, overlap.exchange_reference, tuple, lambda *_: 0.0)
+    for distance in (1, block // 2, block):
+        check(case, random(2 * block), distance, block)
+
+
 @triton.jit
 def fill_kernel(out, n, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)

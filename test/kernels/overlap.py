@@ -64,6 +64,16 @@ def swap_kernel(x_ptr, half, BLOCK: tl.constexpr):
     tl.store(x_ptr + half + offsets, low, mask)
 
 
+@triton.jit
+def exchange_kernel(x_ptr, distance, BLOCK: tl.constexpr):
+    """The same of whole blocks, which overlap."""
+    offsets = tl.arange(0, BLOCK)
+    first = tl.load(x_ptr + offsets)
+    second = tl.load(x_ptr + distance + offsets)
+    tl.store(x_ptr + offsets, second)
+    tl.store(x_ptr + distance + offsets, first)
+
+
 def _block(n: int) -> int:
     return triton.next_power_of_2(n)
 
@@ -129,6 +139,19 @@ def swap(x: torch.Tensor) -> torch.Tensor:
     half = x.numel() // 2
     swap_kernel[(1,)](x, half, BLOCK=_block(half))
     return x
+
+
+def exchange(x: torch.Tensor, distance: int, block: int) -> torch.Tensor:
+    x = x.clone()
+    exchange_kernel[(1,)](x, distance, BLOCK=block)
+    return x
+
+
+def exchange_reference(x: torch.Tensor, distance: int, block: int) -> torch.Tensor:
+    out = x.clone()
+    out[:block] = x[distance:][:block]
+    out[distance:][:block] = x[:block]
+    return out
 
 
 def _inputs(*rest: object, square: bool = False) -> object:

@@ -1,4 +1,6 @@
 // RUN: triton-spacemit-opt %s --chip x60 --split-input-file --expand-math | filecheck %s
+// RUN: triton-spacemit-opt %s --chip a100 --split-input-file --expand-math | filecheck %s --check-prefix=ROUNDED
+// RUN: triton-spacemit-opt %s --chip host --split-input-file --expand-math | filecheck %s --check-prefix=HOST
 
 // One instruction on every chip: kept.
 // CHECK-LABEL: func.func @kept
@@ -80,5 +82,19 @@ func.func @cube(%x: vector<8xf32>) -> vector<8xf32> {
   // CHECK: return
   %three = arith.constant dense<3.0> : vector<8xf32>
   %y = math.powf %x, %three : vector<8xf32>
+  return %y : vector<8xf32>
+}
+
+// -----
+
+// RISC-V's cores round by their mode, which is that: an instruction that says so would set it and set it back.
+// CHECK-LABEL: func.func @rounded
+// ROUNDED-LABEL: func.func @rounded
+// HOST-LABEL: func.func @rounded
+func.func @rounded(%x: vector<8xf32>) -> vector<8xf32> {
+  // CHECK: llvm.intr.rint
+  // ROUNDED: llvm.intr.rint
+  // HOST: math.roundeven
+  %y = "tt.extern_elementwise"(%x) {libname = "", libpath = "", symbol = "__xsmt_rint", pure = true} : (vector<8xf32>) -> vector<8xf32>
   return %y : vector<8xf32>
 }

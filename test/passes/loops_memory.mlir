@@ -349,3 +349,42 @@ func.func @disjunction(%y: !llvm.ptr, %m: i32, %n: i32) {
   "xsmt.descriptor_store"(%y, %v, %c1, %c0, %c1024, %either) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64, tensor<1024xi1>) -> ()
   return
 }
+
+// -----
+
+// A block that is one vector is loaded before the store, and is not compared with it; nor is what the store alone needs, in one turn.
+// CHECK-LABEL: func.func @one_vector
+func.func @one_vector(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  // CHECK-NOT: scf.if
+  // CHECK: %[[A:.*]] = llvm.load %arg0
+  // CHECK: llvm.store %[[A]]
+  // CHECK: llvm.store %{{.*}}, %arg1
+  // CHECK-NOT: scf.if
+  // CHECK: return
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c32) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<32xf32>
+  %b = arith.mulf %a, %a : tensor<32xf32>
+  "xsmt.descriptor_store"(%y, %b, %c1, %c0, %c32) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<32xf32>, i64, i64, i64) -> ()
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c32) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<32xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// One of two vectors is compared.
+// CHECK-LABEL: func.func @two_vectors
+func.func @two_vectors(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: arith.cmpi ult
+  // CHECK: scf.if
+  // CHECK: return
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xf32>
+  %b = arith.mulf %a, %a : tensor<64xf32>
+  "xsmt.descriptor_store"(%y, %b, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> ()
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> ()
+  return
+}

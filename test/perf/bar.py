@@ -17,6 +17,7 @@ from perf import kernels
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices.counting import count
+from triton_spacemit.ops.quantised.activations import Order, quantise
 
 # Row: (instructions, weighted instructions); the latter count a vector instruction as the registers it works on.
 BAR = {
@@ -34,6 +35,8 @@ BAR = {
     "x60 product int8": (8145, 10282),
     "x60 product int8 by vectors": (21145, 43748),
     "x60 attention": (38612, 82294),
+    "x60 quantised rows": (3236, 6052),
+    "x60 quantised tiles": (3250, 6162),
     "a100 softmax": (2488, 4152),
     "a100 product f32": (9539, 13259),
     "a100 product bf16": (9612, 13066),
@@ -115,6 +118,17 @@ def _transpose() -> Prepared:
 
 
 _f32, _f16, _bf16 = torch.float32, torch.float16, torch.bfloat16
+def _quantised(order: Order) -> Prepared:
+    x = random(4, 1024)
+    scales = torch.empty(4, 32)
+
+    def launch() -> None:
+        found = quantise(x, order).scales
+        scales.copy_(found if order is Order.ROWS else found[0].t())
+
+    return launch, scales, x.reshape(4, 32, 32).abs().amax(2) * (torch.tensor(1.0) / 127), 0
+
+
 ROWS: dict[str, tuple[str, Callable[[], Prepared]]] = {
     "x60 add": ("x60", _add),
     "x60 softmax": ("x60", _softmax),
@@ -130,6 +144,8 @@ ROWS: dict[str, tuple[str, Callable[[], Prepared]]] = {
     "x60 product int8": ("x60", functools.partial(_product, torch.int8, torch.int32, tl.int32)),
     "x60 product int8 by vectors": ("x60", functools.partial(_product, torch.int8, torch.int32, tl.int32, allow_ime=False)),
     "x60 attention": ("x60", _attention),
+    "x60 quantised rows": ("x60", functools.partial(_quantised, Order.ROWS)),
+    "x60 quantised tiles": ("x60", functools.partial(_quantised, Order.TILES)),
     "a100 softmax": ("a100", _softmax),
     "a100 product f32": ("a100", functools.partial(_product, _f32, _f32)),
     "a100 product bf16": ("a100", functools.partial(_product, _bf16, _f32)),
