@@ -266,20 +266,23 @@ void stand_first(void) {
   sigaction(KNOCK, &on_knocks, NULL);
 }
 
+static _Atomic int installed;
+
+int is_guarded(void) { return atomic_load_explicit(&installed, memory_order_relaxed); }
+
 void install_guard(const Python *of_process) {
-  static int installed;
   if (of_process) {
     python = *of_process;
     set_timeout(python.timeout);
     main_thread = (pthread_t)of_process->main_thread;
     atomic_store(&has_python, 1);
   }
-  if (installed) return;
-  installed = 1;
+  if (is_guarded()) return;
   pthread_atfork(NULL, NULL, become_main_thread);
   dl_iterate_phdr(add_range, (void *)on_fault);
   for (const External *row = externals; row->name; row++) dl_iterate_phdr(add_range, row->address);
   on_thread_start = prepare_thread;
   for (int i = 0; i < NUM_FAULTS; i++) sigaction(faults[i], NULL, &oldest[i]);
   stand_first();
+  atomic_store(&installed, 1);
 }

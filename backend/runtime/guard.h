@@ -15,5 +15,6 @@ typedef struct Python {
 void install_guard(const Python *of_process);  // NULL for a process without Python
 void stand_first(void);                        // again, before handlers of faults that came after
 void leave_python(void);                       // before it ends
+int is_guarded(void);                          // whether it is installed
 void prepare_thread(void);                     // before it runs kernels
 void set_timeout(double (*seconds)(void));     // asked once for each launch that takes long; NULL for none

@@ -13,20 +13,30 @@ enum {
   TS_NO_MEMORY = 2,
   TS_WRONG_CHIP = 3,  // the library is for another processor than this one
   TS_BAD_GRID = 4,    // an extent is negative or above 2^31 - 1, or there are too many programs
+  TS_FAULTED = 5,     // after ts_guard: the kernel accessed memory that there is not, or ran an illegal instruction
+  TS_TIMED_OUT = 6,   // after ts_guard: it took too long
 };
 
 // How to run a kernel; NULL stands for all defaults. `{0}` initialises it.
 typedef struct ts_launch {
   int32_t threads;        // that the grid is spread over; 0: as many as this process has cores
-  int32_t program_id[3];  // after TS_FAILED: the program that failed
+  int32_t program_id[3];  // after TS_FAILED, TS_FAULTED and TS_TIMED_OUT: the program, -1 where it is not known
   char message[4000];     // after a result other than TS_OK: why
 } ts_launch;
+
+// From now on a fault in a kernel's code ends its launch with TS_FAULTED instead of the process, and a launch that takes longer than `seconds`
+// (0: any time) ends with TS_TIMED_OUT; the next one works. What a kernel has written by then is written. Call it once, before launches, where
+// kernels are not trusted to be right. It takes the signals SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGURG, and passes on those that are not for it
+// to the handlers that were there before; a thread looks after launches that last.
+void ts_guard(double seconds);
 
 // For functions of bundles:
 
 typedef struct ts_kernel {
   void (*code)(const uint64_t *slots, void *context);
   uint64_t scratch_bytes;
+  const void *text;     // the code that it consists of
+  uint64_t text_bytes;
 } ts_kernel;
 
 // The number of programs of a grid; -1 where that is no grid.

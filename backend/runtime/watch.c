@@ -107,6 +107,7 @@ static void start_watching(void) {
 }
 
 uint32_t launch_begins(Pool *pool) {
+  if (!is_guarded()) return 0;
   prepare_thread();
   atomic_store_explicit(&pool->polled, must_poll(), memory_order_relaxed);
   atomic_store_explicit(&pool->told, 0, memory_order_relaxed);
@@ -117,6 +118,7 @@ uint32_t launch_begins(Pool *pool) {
 }
 
 void launch_ends(Pool *pool, uint32_t number) {
+  if (!number) return;
   Watch *watch = &pool->watch;
   atomic_store(&watch->launches, number + 1);  // also in the child of a fork by a handler that ran meanwhile
   if (!atomic_load(&watch->looking)) return;

@@ -147,6 +147,11 @@ def _function(bundle: str, function: Function, variants: Sequence[Variant], chip
 """
 
 
+def _text(variant: Variant) -> str:
+    """Where the variant's code begins, which other functions may do before its own, and how long it is."""
+    return f"(const char *){variant.symbol} - {variant.entry}, {variant.text_bytes}"
+
+
 def _choose(function: Function, variants: Sequence[Variant], call: str) -> str:
     """Statements that fill the slots of the first variant whose conditions hold, and return what `call` does."""
     branches = []
@@ -154,7 +159,7 @@ def _choose(function: Function, variants: Sequence[Variant], call: str) -> str:
         test = " && ".join(_condition(condition, function.parameters[condition.argument]) for condition in variant.conditions)
         slots = ", ".join(_slot(name, function.parameters[name]) for name in variant.arguments)
         branches.append(f"""  {f"if ({test}) " if test else ""}{{
-    static const ts_kernel ts_code = {{{variant.symbol}, {variant.artifact.scratch_bytes}}};
+    static const ts_kernel ts_code = {{{variant.symbol}, {variant.artifact.scratch_bytes}, {_text(variant)}}};
     const uint64_t ts_slots[] = {{{slots or "0"}}};
     return {call};
   }}

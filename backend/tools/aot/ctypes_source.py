@@ -62,6 +62,13 @@ def _load():
 _library = _load()
 
 
+def ts_guard(seconds=0.0):
+    """From now on a fault in a kernel is a RuntimeError, and so is a launch that takes longer than `seconds` (0: any time)."""
+    _library.ts_guard.argtypes = (ctypes.c_double,)
+    _library.ts_guard.restype = None
+    _library.ts_guard(seconds)
+
+
 def _address(name, value):
     """The address that a pointer argument stands for."""
     if value is None or isinstance(value, int):
@@ -80,6 +87,6 @@ def _call(name, kinds, values, threads):
     how = _Launch(threads=threads)
     result = function(how, *values)
     if result:
-        where = f" in program {tuple(how.program_id)}" if result == 1 else ""
+        where = f" in program {tuple(how.program_id)}" if result in (1, 5, 6) else ""
         raise RuntimeError(f"{name} failed{where}: {how.message.decode(errors='replace')}")
 '''

@@ -11,7 +11,9 @@ from triton_spacemit.backend.native import SOURCES, zig
 from triton_spacemit.dialect.chips import Chip
 
 RUNTIME = "triton_spacemit"
-_SOURCES = ("bundle.c", "unguarded.c", "host.c", "pool.c", "team.c", "services.c", "bfloat16.c", "memory.c")
+# Each becomes one object; a program that is linked statically and does not ask for the guard has nothing of it.
+_PLAIN = ("bundle.c", "unguarded.c", "host.c", "pool.c", "team.c", "services.c", "bfloat16.c", "memory.c")
+_GUARD = ("bundle_guard.c", "guard.c", "watch.c", "signal_stack.c")
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-fPIC", "-g0")
 
 
@@ -24,13 +26,15 @@ def target(chip: Chip) -> tuple[str, ...]:
 
 def build_runtime(folder: Path, chip: Chip) -> None:
     """`libtriton_spacemit.a` and `.so` in `folder`. In both, no name of the runtime's begins with anything but `ts_` or `__`."""
-    sources = [str(SOURCES / name) for name in _SOURCES]
+    groups = [[str(SOURCES / name) for name in group] for group in (_PLAIN, _GUARD)]
     with TemporaryDirectory() as temporary:
         work = Path(temporary)
-        zig("cc", *target(chip), *_FLAGS, "-c", *sources, work=work)
+        for sources in groups:
+            zig("cc", *target(chip), *_FLAGS, "-c", *sources, work=work)
         renamed = sorted(name for path in work.glob("*.o") for name in _defined(path) if not name.startswith(("ts_", "__")))
         prefixed = [f"-D{name}=ts_{name}" for name in renamed]
-        zig("cc", *target(chip), *_FLAGS, *prefixed, "-c", *sources, work=work)
+        for sources in groups:
+            zig("cc", *target(chip), *_FLAGS, *prefixed, "-c", *sources, work=work)
         _archive_and_link(work, folder, RUNTIME, chip, ("-lpthread", "-lm"))
 
 
@@ -60,4 +64,5 @@ def _archive_and_link(work: Path, folder: Path, name: str, chip: Chip, libraries
     shared = folder / f"lib{name}.so"
     zig("ar", "rcsD", str(folder / f"lib{name}.a"), *objects, work=work)
     # Without -O2, zig links its runtimes for debugging, five times the size.
-    zig("cc", *target(chip), "-O2", "-shared", "-s", *objects, *libraries, f"-Wl,-soname,{shared.name}", "-o", str(shared), work=work)
+    options = f"-Wl,-soname,{shared.name},--hash-style=gnu"
+    zig("cc", *target(chip), "-O2", "-shared", "-s", *objects, *libraries, options, "-o", str(shared), work=work)

@@ -45,12 +45,17 @@ class Condition:
 
 @dataclass(frozen=True)
 class Variant:
-    """A compiled kernel. arguments: the names of those that have a slot. symbol: of its code."""
+    """A compiled kernel.
+
+    arguments: the names of those that have a slot. symbol: of its code. entry: where in its code that is. text_bytes: of its code.
+    """
 
     conditions: tuple[Condition, ...]
     arguments: tuple[str, ...]
     symbol: str
     artifact: Artifact
+    entry: int = 0
+    text_bytes: int = 0
 
 
 @dataclass
@@ -145,7 +150,10 @@ def compile_variants(function: Function, chip: str) -> list[Variant]:
         symbol = f"{function.name}__{number}"
         binary = codegen.compile_object(compiled.asm["llir"], get_chip(chip), symbol)
         slots = tuple(name for name in function.jit.arg_names if types[name] != "constexpr")
-        variants.append(Variant(conditions, slots, symbol, ElfObject(binary, symbol).artifact()))
+        compiled_object = ElfObject(binary, symbol)
+        entry = next(found for found in compiled_object.symbols() if found.name == symbol)
+        text_bytes = compiled_object.sections[entry.section].size
+        variants.append(Variant(conditions, slots, symbol, compiled_object.artifact(), entry.value, text_bytes))
     return variants
 
 

@@ -69,6 +69,20 @@ def deadlock(out, n):
         tl.store(out + i, i)
 
 
+@triton.jit
+def wild(out, place):
+    """Stores anywhere: `place` counts floats."""
+    tl.store(out + place, 1.0)
+
+
+@triton.jit
+def endless(out, n):
+    i = 0
+    while i < n:
+        tl.atomic_add(out, 1.0)
+        i += tl.load(out).to(tl.int32) - tl.load(out).to(tl.int32)
+
+
 #: What a benchmark says in turn: of three configurations the second is the fastest, then the third.
 _times = iter((3.0, 1.0, 2.0, 3.0, 2.0, 1.0))
 

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,16 @@ grid = "n % 7 + max(m // 3, 1), min(n, 3) * 2 - 1, cdiv(m, n)"
 kernel = "{PROGRAM}:meeting"
 signature = "*i32, i32"
 grid = "1"
+
+[[kernel]]
+kernel = "{PROGRAM}:wild"
+signature = "*fp32, i64"
+grid = "16"
+
+[[kernel]]
+kernel = "{PROGRAM}:endless"
+signature = "*fp32, i32"
+grid = "4"
 
 [[kernel]]
 kernel = "{PROGRAM}:deadlock"
@@ -244,6 +255,11 @@ threads = len(os.listdir("/proc/self/task"))
 others.plus(x, out, out, 100000, threads=3)
 assert list(out) == [3.0 * i for i in range(100000)]
 print(threads, len(os.listdir("/proc/self/task")))
+kernels.ts_guard()
+try:
+    kernels.wild(0, 4)
+except RuntimeError as error:
+    print(error)
 try:
     kernels.stuck(array.array("i", [0] * 9), 3)
 except RuntimeError as error:
@@ -264,11 +280,74 @@ def test_python_without_triton_and_two_bundles_with_one_pool(bundle: Path, tmp_p
     command = [sys.executable, "-I", "-S", "-c", PYTHON, str(bundle), str(other)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert result.stderr == ""
-    threads, stuck, number, text = result.stdout.splitlines()
+    threads, wild, stuck, number, text = result.stdout.splitlines()
     assert threads == "3 3"
+    assert "): invalid memory access (SIGSEGV) at address 0x10, at 0x" in wild
     assert stuck.startswith("stuck failed in program (0, 0, 0): deadlock")
     assert number == "x must be an address, a tensor or a writable buffer, not float"
     assert text == "x must be an address, a tensor or a writable buffer, not bytes"
+
+
+#: Kernels that fault or do not end, before and after a launch that is as it should be; guarded where there is an argument.
+WILD = """
+#include "kernels.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static ts_launch how = {2, {0, 0, 0}, ""};
+static void tell(int result) {
+  printf("%d %d %s\\n", result, how.program_id[0] >= 0 && how.program_id[0] < 16, result ? how.message : "");
+  fflush(stdout);
+}
+
+int main(int count, char **arguments) {
+  (void)arguments;
+  float values[64] = {0};
+  if (count > 1) ts_guard(0.3);
+  tell(wild(&how, values, 5));
+  tell(wild(&how, NULL, 4));
+  tell(wild(&how, values, INT64_C(1) << 40));
+  tell(endless(&how, values, 1));
+  tell(wild_programs(&how, 3, 1, NULL, 4));
+  tell(add(&how, values, values, values + 32, 32));
+  return values[32 + 5] != 2 * values[5];
+}
+"""
+
+
+def run_wild(command: list[str]) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert (result.returncode, result.stdout.splitlines()) == (-signal.SIGSEGV, ["0 1 "])
+    result = subprocess.run([*command, "guarded"], capture_output=True, text=True, timeout=200, check=False)
+    fine, null, far, endless, part, add = result.stdout.splitlines()
+    assert result.returncode == 0
+    assert fine == add == "0 1 "
+    assert null.startswith("5 1 invalid memory access (SIGSEGV) at address 0x10, at 0x")
+    assert null.endswith(" in the kernel's code")
+    assert part.startswith("5 1 invalid memory access (SIGSEGV) at address 0x10, at 0x")
+    assert far.startswith("5 1 invalid memory access (SIGSEGV) at address 0x")
+    assert endless == "6 1 it took longer than ts_guard allows, and was stopped"
+
+
+@pytest.mark.parametrize("linked", ["shared", "static"])
+def test_faults_under_the_guard(bundle: Path, tmp_path: Path, linked: str) -> None:
+    libraries = bundle / "lib" / "host"
+    (tmp_path / "wild.c").write_text(WILD)
+    shared = (f"-L{libraries}", "-lkernels", "-ltriton_spacemit", f"-Wl,-rpath,{libraries}")
+    archives = (str(libraries / "libkernels.a"), str(libraries / "libtriton_spacemit.a"))
+    flags = ("-O1", f"-I{bundle}/include", *(shared if linked == "shared" else archives), "-lpthread", "-lm")
+    zig("cc", "wild.c", *flags, "-o", str(tmp_path / "wild"), work=tmp_path)
+    run_wild([str(tmp_path / "wild")])
+
+
+@pytest.mark.qemu
+def test_faults_under_the_guard_in_a_static_riscv64_program(bundle: Path, tmp_path: Path) -> None:
+    libraries = bundle / "lib" / "x60"
+    (tmp_path / "wild.c").write_text(WILD)
+    archives = (str(libraries / "libkernels.a"), str(libraries / "libtriton_spacemit.a"))
+    flags = ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64+v", "-static", "-s", "-O1", f"-I{bundle}/include")
+    zig("cc", "wild.c", *flags, *archives, "-o", str(tmp_path / "wild"), work=tmp_path)
+    run_wild([str(find_qemu()), "-cpu", "max,vlen=256", str(tmp_path / "wild")])
 
 
 #: The bundle's C with kernels and a runtime that only tell what they are called with.
@@ -279,7 +358,7 @@ void add__0(const uint64_t *slots, void *context) { (void)slots, (void)context, 
 void add__1(const uint64_t *slots, void *context) { (void)slots, (void)context, tell(1); }
 void add__2(const uint64_t *slots, void *context) { (void)slots, (void)context, tell(2); }
 #define STUB(name) void name(const uint64_t *slots, void *context) { (void)slots, (void)context; }
-STUB(product__0) STUB(product__1) STUB(numbers__0) STUB(extents__0) STUB(meeting__0) STUB(stuck__0)
+STUB(product__0) STUB(product__1) STUB(numbers__0) STUB(extents__0) STUB(meeting__0) STUB(wild__0) STUB(endless__0) STUB(stuck__0)
 int64_t ts_count(int64_t x, int64_t y, int64_t z) { return x * y * z; }
 int ts_run_part(ts_launch *how, const ts_kernel *code, const uint64_t *slots, int64_t x, int64_t y, int64_t z, int64_t first,
                 int64_t count) {
@@ -342,6 +421,11 @@ def test_pointers_that_are_only_read_are_const(bundle: Path) -> None:
     assert "int64_t product_count(const float *a, const float *b, float *c, " in header
     assert "int meeting(ts_launch *how, int32_t *out, int32_t n);" in header
     assert json.loads((bundle / "manifest.json").read_text())["functions"]["add"]["only_read"] == ["x", "y"]
+
+
+@pytest.mark.parametrize("chip", ["host", "x60"])
+def test_the_runtime_is_small(bundle: Path, chip: str) -> None:
+    assert (bundle / "lib" / chip / "libtriton_spacemit.so").stat().st_size <= 40 << 10
 
 
 def test_the_manifest_has_hashes(bundle: Path) -> None:
