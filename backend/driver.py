@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,15 +178,6 @@ class DeviceInterface:
         return nullcontext()
 
 
-def count_instructions(kernel_call: Callable[[], Any], quantiles: Sequence[float] | None = None, **_: Any) -> float | list[float]:
-    """Stands for `do_bench`: executed instructions weighted by LMUL, as milliseconds of a core that takes a nanosecond each."""
-    from triton_spacemit.backend.devices import counting
-
-    kernel_call()  # compiles
-    cost = counting.count(kernel_call).weighted * 1e-6
-    return cost if quantiles is None else [cost] * len(quantiles)
-
-
 class CPUDriver(_base.DriverBase):
     """One driver for every device; which one is active may change between launches (`triton_spacemit.backend.set_device`)."""
 
@@ -234,12 +224,12 @@ class CPUDriver(_base.DriverBase):
         return DeviceInterface
 
     def get_benchmarker(self) -> _base.Benchmarker:
-        """What `triton.autotune` measures with: time, or instructions where time means nothing."""
+        """What `triton.autotune` measures with: time, or an estimate where time means nothing."""
         from triton.testing import do_bench
 
-        from triton_spacemit.backend.devices import Clock, device_class
+        from triton_spacemit.backend import benchmarks
 
-        return count_instructions if device_class(active_target()[0]).clock is Clock.INSTRUCTIONS else do_bench
+        return benchmarks.benchmark if benchmarks.is_emulated() else do_bench
 
     def get_empty_cache_for_benchmark(self) -> "torch.Tensor":
         """What `clear_cache` writes between timed launches: as large as a core's own caches, since those that cores share are vast."""

@@ -22,11 +22,12 @@ from triton import knobs
 
 from triton_spacemit.backend import folders, protocol
 from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.backend.estimate import protocol as tracing_protocol
 from triton_spacemit.dialect import abi, ime
 
 SOURCES = Path(__file__).parent / "runtime"
 #: Headers that are written from a module, which has their text.
-_WRITTEN = {"abi.h": abi, "ime_table.h": ime, "protocol.h": protocol}
+_WRITTEN = {"abi.h": abi, "ime_table.h": ime, "protocol.h": protocol, "tracing.h": tracing_protocol}
 _SHARED = ("pool.c", "team.c", "services.c", "externals.c", "bfloat16.c", "memory.c", "signal_stack.c")
 
 
@@ -78,7 +79,7 @@ def host_library() -> Path:
 @functools.cache
 def guest_program() -> Path:
     """The static riscv64 program that runs kernels under QEMU."""
-    sources = ("guest.c", "vectors.c", "ime.c", "ime_call.c", *_SHARED)
+    sources = ("guest.c", "vectors.c", "ime.c", "ime_call.c", "trace.c", *_SHARED)
     return _build("guest", sources, ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64+v", "-static"))
 
 

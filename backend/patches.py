@@ -158,6 +158,16 @@ PATCHES = (
         "Only instrumented GPU code depends on it, and setting it as an attribute of `triton.knobs.compilation` still works.",
     ),
     Patch(
+        LAUNCH,
+        "triton.testing",
+        "do_bench",
+        "fn, warmup, rep, grad_to_none, quantiles, return_mode",
+        f"{_OURS}.benchmarks:do_bench",
+        COMFORT,
+        "The time of an emulated chip is an estimate, which one call gives: as many calls as fill 100 ms of it take minutes under QEMU. "
+        "Triton asks a driver for events, of which it then reads the wall's time.",
+    ),
+    Patch(
         INTERPRET,
         "triton.runtime.interpreter",
         "_patch_lang",

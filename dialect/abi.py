@@ -30,17 +30,23 @@ _POINTER_BYTES = 8
 
 @dataclass(frozen=True)
 class Field:
-    """`count` values of a type of C under one name."""
+    """`count` values of a type of C under one name. struct: what the type is, where it is one of ours."""
 
     name: str
     type: str
     about: str = ""
     count: int = 1
+    struct: "Struct | None" = None
 
     @property
     def size(self) -> int:
         """Bytes of one value; types without a size of their own are pointers."""
-        return _BYTES.get(self.type.removeprefix("_Atomic "), _POINTER_BYTES)
+        return self.struct.size if self.struct else _BYTES.get(self.type.removeprefix("_Atomic "), _POINTER_BYTES)
+
+    @property
+    def alignment(self) -> int:
+        """Of one value, in bytes."""
+        return self.struct.alignment if self.struct else self.size
 
     @property
     def declaration(self) -> str:
@@ -80,15 +86,20 @@ class Struct:
         """Where each field begins."""
         end, found = 0, {}
         for field in self.fields:
-            found[field.name] = -(-end // field.size) * field.size
+            found[field.name] = -(-end // field.alignment) * field.alignment
             end = found[field.name] + field.size * field.count
         return found
 
     @property
     def size(self) -> int:
         """Bytes in all."""
-        last, alignment = self.fields[-1], max(field.size for field in self.fields)
-        return -(-(self.offset(last.name) + last.size * last.count) // alignment) * alignment
+        last = self.fields[-1]
+        return -(-(self.offset(last.name) + last.size * last.count) // self.alignment) * self.alignment
+
+    @property
+    def alignment(self) -> int:
+        """That of the field that needs most."""
+        return max(field.alignment for field in self.fields)
 
     def as_ctypes(self) -> Any:
         """The same as a class of ctypes."""
@@ -97,7 +108,7 @@ class Struct:
         known = {"char": ctypes.c_char, "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64}
         fields: list[tuple[str, Any]] = []
         for field in self.fields:
-            type_: Any = known.get(field.type.removeprefix("_Atomic "), ctypes.c_void_p)
+            type_: Any = field.struct.as_ctypes() if field.struct else known.get(field.type.removeprefix("_Atomic "), ctypes.c_void_p)
             fields.append((field.name, type_ * field.count if field.count > 1 else type_))
         return type(self.name, (ctypes.Structure,), {"_fields_": fields})
 

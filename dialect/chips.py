@@ -6,7 +6,8 @@ machine that this process runs on is a chip too, described by `dialect/hosts.py`
 
 from dataclasses import dataclass, replace
 
-from triton_spacemit.dialect import ime
+from triton_spacemit.dialect import ime, timings
+from triton_spacemit.dialect.timings import CoreTiming
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ class Chip:
     cache_way_bytes: rows that lie so far apart meet in one set of the first cache; 0 where it is not worth a copy to avoid that.
     last_cache_bytes: stores go past the caches where more than this is moved; 0 if unknown.
     scheduling_model: LLVM has a model of the core's pipeline.
+    timing: what its instructions, caches and memory take, for estimates of cycles; None where that is not known.
     """
 
     name: str
@@ -157,6 +159,7 @@ class Chip:
     last_cache_bytes: int = 0
     scheduling_model: bool = True
     costs: Costs = Costs()
+    timing: CoreTiming | None = None
 
     @property
     def is_riscv(self) -> bool:
@@ -228,6 +231,7 @@ _X60 = replace(
     ime=1,
     ime_cores=(0, 1, 2, 3),
     scheduling_model=True,
+    timing=timings.X60,
 )
 _RVA23 = "+m,+a,+f,+d,+c,+v,+zba,+zbb,+zbs,+zfh,+zfhmin,+zfa,+zicond,+zvfh,+zvfhmin,+zvbb,+zvfbfmin,+zvfbfwma,+unaligned-scalar-mem,-relax"
 _X100 = replace(
@@ -251,6 +255,7 @@ _A100 = replace(
     marchid=0x8000000041000002,
     matrix=_FACTORS + FLOAT16_FACTORS + BFLOAT16_FACTORS + _matrix_instructions(1024),
     ime=2,
+    timing=timings.A100,
 )
 
 CHIPS = {

@@ -187,6 +187,10 @@ class Guest:
         """What the shared file has for a range of addresses."""
         return os.pread(self.file, end - start, start)
 
+    def write(self, start: int, content: bytes) -> None:
+        """Put bytes into the shared file."""
+        os.pwrite(self.file, content, start)
+
     def print_text(self) -> None:
         """Write the text of a PRINT event to the standard output."""
         start = _Control.text.offset

@@ -32,6 +32,8 @@ from triton_spacemit.backend.devices.mirror import EXECUTE, PAGE, READ, WRITE, M
 from triton_spacemit.backend.devices.sandbox import has_sandboxes
 from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.backend.estimate import Estimate, timing_of
+from triton_spacemit.backend.estimate.session import Tracer
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject
 from triton_spacemit.backend.native import guest_program
@@ -43,8 +45,13 @@ from triton_spacemit.dialect.chips import CHIPS, Chip
 
 #: Kernels lie from here on: far from this process's heap and stacks, and in reach of every RISC-V address space.
 CODE_BASE, CODE_BYTES = 1 << 36, 1 << 36
+TRACE_BASE = CODE_BASE + CODE_BYTES  # where their accesses are followed
 _FAILED, _NO_MEMORY = STATUS["FAILED"], STATUS["NO_MEMORY"]
 _ATTEMPTS = 8
+
+#: From a kernel's image, its object, its address and the guest it is for, the code that goes behind the image, and by offsets of
+#: instructions in it those of the kernel's own.
+Change = Callable[[bytearray, KernelObject, int, Guest], tuple[bytes, dict[int, int]]]
 
 
 class QemuKernel:
@@ -66,12 +73,17 @@ class _Placed:
 
 
 class _Session:
-    """A guest, started when it is needed, and what it holds. emulate: how matrix instructions run, where the settings do not say it."""
+    """A guest, started when it is needed, and what it holds. emulate: how matrix instructions run, where the settings do not say it.
+    change: what is done to the code of its kernels, as `Tracer.change`.
+    """
 
-    def __init__(self, start: Callable[[], Guest], threads: int | None = None, emulate: str | None = None) -> None:
+    def __init__(
+        self, start: Callable[[], Guest], threads: int | None = None, emulate: str | None = None, change: Change | None = None
+    ) -> None:
         self.start = start
         self.threads = threads
         self.emulate = emulate
+        self.change = change
         self.forget()
 
     def forget(self) -> None:
@@ -116,10 +128,10 @@ class QemuDevice:
             self._session.close()
 
     @contextmanager
-    def session(self, start: Callable[[], Guest], threads: int) -> Iterator[None]:
-        """Run the launches of a block in a guest of their own, on `threads` threads, and just the kernels' own code."""
+    def session(self, start: Callable[[], Guest], threads: int, change: Change | None = None) -> Iterator[None]:
+        """Run the launches of a block in a guest of their own, on `threads` threads: just the kernels' own code, or what becomes of it."""
         with self._lock:
-            self._session = _Session(start, threads, "trap")
+            self._session = _Session(start, threads, "trap", change)
             try:
                 yield
             finally:
@@ -141,6 +153,19 @@ class QemuDevice:
         finally:
             counts = log.close()
         return counts
+
+    def estimate(self, launches: Callable[[], object], warm: bool) -> Estimate:
+        """Call `launches`, which launches kernels on this device, and estimate their cycles, each in a thread of its own guest.
+
+        warm: call them twice, and count the second time.
+        """
+        tracer = Tracer(self.chip, timing_of(self.chip.name), TRACE_BASE)
+        with self.session(lambda: tracer.begin(Guest(self.command(), sandboxed=_sandboxes())), 1, tracer.change):
+            launches()
+            if warm:
+                tracer.reset()
+                launches()
+            return tracer.estimate()
 
     def load(self, artifact: Artifact) -> QemuKernel:
         object_ = KernelObject(artifact.binary, artifact.name)
@@ -225,7 +250,9 @@ class QemuDevice:
                 raise AddressTaken  # a fresh guest starts over
             image, calls = object_.link(base, guest.externals), b""
             stands_for: dict[int, int] = {}
-            if session.emulates == "call":
+            if session.change:
+                calls, stands_for = session.change(image, object_, base, guest)
+            elif session.emulates == "call":
                 calls, stands_for = with_calls(image, object_.code_end, self.chip.vlen, guest.externals["ime_call"])
             os.pwrite(guest.file, image + calls, base)
             end = base + object_.size + -(-len(calls) // PAGE) * PAGE

@@ -25,6 +25,7 @@
 #include "pool.h"
 #include "protocol.h"
 #include "signal_stack.h"
+#include "trace.h"
 #include "vectors.h"
 
 enum { TAKEN = TRY_AGAIN + 1 };  // besides the host's answers to PAGE_FAULT: QEMU itself lies there
@@ -187,9 +188,11 @@ static void list_externals(void) {
     text = stpcpy(text, row->name) + 1;
     rows()[count] = (uint64_t)row->address;
   }
-  // Not for kernels, but for what the host puts in the place of their matrix instructions.
+  // Not for kernels, but for what the host puts in the place of their matrix instructions, or in front of accesses.
   text = stpcpy(text, "ime_call") + 1;
   rows()[count++] = (uint64_t)ime_call;
+  text = stpcpy(text, "trace_access") + 1;
+  rows()[count++] = (uint64_t)trace_access;
   control->answers[0] = count;
 }
 

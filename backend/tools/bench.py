@@ -2,7 +2,7 @@
 
 Time is measured in turns with what it is compared with, so that whatever else the machine does slows both; the minimum is what the
 code costs, the median what this machine made of it. On one thread it is the thread's own time, else the wall's. Under QEMU, whose
-time means nothing, executed instructions are counted.
+time means nothing, executed instructions are counted, and the chip's cycles are estimated where something is known of them.
 """
 
 import argparse
@@ -68,14 +68,22 @@ def top(counts: counting.Counts, per: float = 1.0, most: int = 10) -> dict[str, 
 
 
 def measure(
-    function: Callable[[], object], device: str, per: float = 1.0, seconds: float = 1.0, against: Callable[[], object] | None = None
+    function: Callable[[], object],
+    device: str,
+    per: float = 1.0,
+    seconds: float = 1.0,
+    against: Callable[[], object] | None = None,
+    warm: bool = False,
 ) -> dict[str, Any]:
     """What a call of `function`, which launches kernels, costs on the active device `device`, a count divided by `per`.
+
+    warm: an estimate of cycles is of a second call, with the caches as the first one leaves them.
 
     `first_compile_ms`: where these are the first kernels of the process, their compilation includes imports.
     """
     from triton import knobs as triton_knobs
 
+    from triton_spacemit.backend import estimate
     from triton_spacemit.backend.knobs import knobs
 
     with triton_knobs.compilation.scope():
@@ -86,6 +94,8 @@ def measure(
     if clock is Clock.INSTRUCTIONS:
         counts = counting.count(function)
         result |= {"weighted": counts.weighted / per, "instructions": counts.instructions / per, "weighted_by_mnemonic": top(counts, per)}
+        if estimate.can_estimate():
+            result |= estimate.as_table(estimate.estimate(function, warm), per)
     elif clock is Clock.TIME:
         functions = {"ours": function, **({"against": against} if against else {})}
         timer = time.thread_time if knobs.num_threads == 1 else time.perf_counter
@@ -137,7 +147,8 @@ def _bench(arguments: argparse.Namespace) -> int:
         print(f"triton-spacemit bench: {error}", file=sys.stderr)
         return 2
     device, chip = resolve(arguments.device, arguments.chip)
-    result = {"device": device, "chip": chip, **measure(function, arguments.device, arguments.per, arguments.seconds, against)}
+    measured = measure(function, arguments.device, arguments.per, arguments.seconds, against, arguments.warm)
+    result = {"device": device, "chip": chip, **measured}
     if arguments.json:
         json.dump(result, sys.stdout, indent=2)
         print()
@@ -148,7 +159,8 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command to the program's parser."""
-    bench = commands.add_parser("bench", help="measure a kernel", description="What one kernel costs: time, or instructions under QEMU.")
+    what = "What one kernel costs: time, or under QEMU instructions and an estimate of cycles."
+    bench = commands.add_parser("bench", help="measure a kernel", description=what)
     bench.add_argument("function", metavar="FILE:FUNCTION", help="a Python function without arguments that launches the kernel")
     bench.add_argument("--device", choices=DEVICES, default="host", help="where it runs (default: %(default)s)")
     bench.add_argument("--chip", choices=("host", *CHIPS), help="what it is compiled for (default: the device's)")
@@ -156,5 +168,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench.add_argument("--per", type=float, default=1.0, help="divide counts by this, such as the number of elements")
     bench.add_argument("--against", metavar="FILE:FUNCTION", help="a function to be timed in turns with it on the host")
     bench.add_argument("--seconds", type=float, default=1.0, help="how long it is timed (default: %(default)s)")
+    bench.add_argument("--warm", action="store_true", help="estimate cycles of a second call, with caches as the first one leaves them")
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench.set_defaults(command=_bench)

@@ -100,12 +100,12 @@ def _run(table: "TunedConfigLoader", chosen: "list[Problem]", numbers: list[int]
 
 
 def _cost(problem: "Problem", emulated: bool, threads: int, seconds: float) -> float:
-    """Weighted instructions, or seconds: the least of many calls."""
-    from triton_spacemit.backend.devices.counting import count
+    """Milliseconds as `benchmarks.cost` has them of an emulated chip, or seconds: the least of many calls."""
+    from triton_spacemit.backend.benchmarks import cost
     from triton_spacemit.backend.tools.bench import time_in_turns
 
-    problem.call()
     if emulated:
-        return count(problem.call).weighted
+        return cost(problem.call)
+    problem.call()
     clock = time.thread_time if threads == 1 else time.perf_counter
     return min(time_in_turns([problem.call], seconds, turns=2, clock=clock)[0])

@@ -1,0 +1,70 @@
+"""What `triton.autotune` and `triton.testing.do_bench` measure with on a device whose time means nothing.
+
+Under QEMU it is an estimate of the chip's time (`estimate/`), with caches that begin empty, as Triton empties them before it takes times;
+where nothing is known of the chip's time, executed instructions weighted by LMUL stand for it.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from triton_spacemit.backend.devices import Clock, device_class
+from triton_spacemit.backend.errors import DeviceError
+from triton_spacemit.backend.knobs import active_target
+
+
+def is_emulated() -> bool:
+    """Whether the active device's time is not that of the chip."""
+    return device_class(active_target()[0]).clock is Clock.INSTRUCTIONS
+
+
+def cost(kernel_call: Callable[[], Any]) -> float:
+    """Estimated milliseconds of a call; of weighted instructions, as if each took a nanosecond, where the chip's time is not known.
+
+    Raises DeviceError where it launches no kernel.
+    """
+    from triton_spacemit.backend.devices.counting import count
+    from triton_spacemit.backend.estimate import can_estimate, estimate
+
+    kernel_call()  # compiles
+    if can_estimate():
+        made = estimate(kernel_call)
+        found, instructions = made.milliseconds, made.instructions
+    else:
+        counts = count(kernel_call)
+        found, instructions = counts.weighted * 1e-6, counts.instructions
+    if not instructions:
+        raise DeviceError("what is to be measured launches no kernel, and nothing else has a time on an emulated chip")
+    return found
+
+
+def benchmark(kernel_call: Callable[[], Any], quantiles: Sequence[float] | None = None, **_: Any) -> float | list[float]:
+    """Stands for `do_bench` in `triton.autotune`: the cost, once for each quantile."""
+    found = cost(kernel_call)
+    return found if quantiles is None else [found] * len(quantiles)
+
+
+def do_bench(original: Any) -> Any:
+    """`triton.testing.do_bench` that gives the cost on a device which is emulated, since more calls of it would tell nothing more."""
+
+    @functools.wraps(original)
+    def measured(
+        fn: Callable[[], Any],
+        warmup: int = 25,
+        rep: int = 100,
+        grad_to_none: Any = None,
+        quantiles: Sequence[float] | None = None,
+        return_mode: str = "mean",
+    ) -> Any:
+        import triton
+
+        from triton_spacemit.backend.driver import CPUDriver
+
+        if not (isinstance(triton.runtime.driver.active, CPUDriver) and is_emulated()):
+            return original(fn, warmup, rep, grad_to_none, quantiles, return_mode)
+        for tensor in grad_to_none or ():
+            tensor.grad = None
+        found = benchmark(fn, quantiles)
+        return [found] if quantiles is None and return_mode == "all" else found
+
+    return measured
