@@ -58,9 +58,7 @@ def do_bench(original: Any) -> Any:
     ) -> Any:
         import triton
 
-        from triton_spacemit.backend.driver import CPUDriver
-
-        if not (isinstance(triton.runtime.driver.active, CPUDriver) and is_emulated()):
+        if triton.runtime.driver.active.get_current_target().backend != "cpu" or not is_emulated():
             return original(fn, warmup, rep, grad_to_none, quantiles, return_mode)
         for tensor in grad_to_none or ():
             tensor.grad = None
