@@ -162,6 +162,30 @@ OPERATORS: tuple[Operator, ...] = (
         path="sums at indices, in order",
         error="rounding of sums in float32",
     ),
+    Operator(
+        "cat",
+        "Indices",
+        {"cat": "indexing.joining:cat", "cat.out": "indexing.joining:cat_out"},
+        _ALL,
+        path="rows of four tensors at a time",
+        error=_NONE,
+    ),
+    Operator(
+        "index",
+        "Indices",
+        {"index.Tensor": "indexing.advanced:index", "index.Tensor_out": "indexing.advanced:index_out"},
+        _ALL,
+        path="rows or elements at indices",
+        error=_NONE,
+    ),
+    Operator(
+        "index_put",
+        "Indices",
+        {"_index_put_impl_": "indexing.advanced:index_put_"},
+        _ALL,
+        path="rows or elements at indices, in order",
+        error="accumulating: rounding of sums in float32",
+    ),
     Operator("mm", "Products", _forms(_MATRICES, "mm", "", "out"), FLOATS + INTEGERS, "a product by one of four paths", _IN_FLOAT32),
     Operator("bmm", "Products", _forms(_MATRICES, "bmm", "", "out"), FLOATS + INTEGERS, "as mm", _IN_FLOAT32),
     Operator("addmm", "Products", _forms(_MATRICES, "addmm", "", "out", "_"), FLOATS + INTEGERS, "as mm, in one kernel", _IN_FLOAT32),
@@ -171,6 +195,14 @@ OPERATORS: tuple[Operator, ...] = (
     Operator("addmv", "Products", _forms(_VECTORS, "addmv", "", "out", "_"), FLOATS + INTEGERS, "as mv, in one kernel", _IN_FLOAT32),
     Operator("dot", "Products", _forms(_VECTORS, "dot", "", "out"), FLOATS + INTEGERS, "a sum of vectors", _IN_FLOAT32),
     Operator("vdot", "Products", {"vdot": f"{_VECTORS}:dot", "vdot.out": f"{_VECTORS}:dot_out"}, FLOATS + INTEGERS, "as dot", _IN_FLOAT32),
+    Operator(
+        "addr",
+        "Products",
+        {"addr": "products.outer:addr", "addr.out": "products.outer:addr_out"},
+        FLOATS + INTEGERS,
+        "one loop",
+        "rounding of each step",
+    ),
     Operator(
         "convolution",
         "Convolutions",
@@ -282,6 +314,30 @@ OPERATORS: tuple[Operator, ...] = (
         FLOATS,
         "a loop, and a sum",
         _SUMS + ", and of logarithms",
+    ),
+    *(
+        Operator(
+            name,
+            "Losses",
+            _at("reductions.distances", {name: name, f"{name}.out": f"{name}_out"} | backward),
+            FLOATS,
+            "one loop, which adds up losses as it computes them",
+            _SUMS,
+        )
+        for name, backward in (
+            ("mse_loss", {"mse_loss_backward": "mse_loss_backward", "mse_loss_backward.grad_input": "mse_loss_backward_out"}),
+            # PyTorch composes the others' gradients of those into a given tensor.
+            ("smooth_l1_loss", {"smooth_l1_loss_backward.grad_input": "smooth_l1_loss_backward_out"}),
+            ("huber_loss", {"huber_loss_backward.out": "huber_loss_backward_out"}),
+        )
+    ),
+    Operator(
+        "dropout",
+        "Random numbers",
+        {"native_dropout": "elementwise.dropout:native_dropout", "bernoulli_.float": "elementwise.dropout:bernoulli_"},
+        _ALL,
+        path="Philox, seeded from PyTorch's generator: other numbers than PyTorch's",
+        error="1 ulp",
     ),
     _norm("layer_norm", {"native_layer_norm": "layer_norm", "native_layer_norm_backward": "layer_norm_backward"}),
     _norm("rms_norm", {"_fused_rms_norm": "rms_norm", "_fused_rms_norm_backward": "rms_norm_backward"}),

@@ -155,6 +155,11 @@ def lerp(a, b, weight):
 
 
 @triton.jit
+def mul_scaled(a, b, alpha):
+    return alpha * (a * b)
+
+
+@triton.jit
 def addcmul(a, b, c):
     return a + b * c
 
@@ -162,6 +167,11 @@ def addcmul(a, b, c):
 @triton.jit
 def addcmul_scaled(a, b, c, value):
     return a + value * b * c
+
+
+@triton.jit
+def addr(a, b, c, beta, alpha):
+    return beta * a + alpha * (b * c)
 
 
 @triton.jit

@@ -29,6 +29,22 @@ def scaled(name: str, arguments: Sequence[Any]) -> Choice:
     return (name, (*operands, None)) if factor == 1 else (f"{name}_scaled", arguments)
 
 
+def outer_sum(name: str, arguments: Sequence[Any]) -> Choice:
+    """A matrix, two vectors, and the factors of both terms, of which 1 is left out and 0 leaves out the matrix."""
+    start, a, b, beta, alpha = arguments
+    if a.dim() != 1 or b.dim() != 1 or any(isinstance(factor, bool | complex) for factor in (beta, alpha)):
+        return NotImplemented
+    if not a.dtype.is_floating_point and any(isinstance(factor, float) for factor in (beta, alpha)):
+        return NotImplemented
+    shape = a.shape + b.shape
+    if start.dim() > 2 or any(size not in (1, end) for size, end in zip(start.shape[::-1], shape[::-1], strict=False)):
+        return NotImplemented
+    a, b = a.unsqueeze(1), b.unsqueeze(0)
+    if beta == 0:
+        return ("mul", (None, a, b, None, None)) if alpha == 1 else ("mul_scaled", (None, a, b, None, alpha))
+    return ("addcmul", (start, a, b, None, None)) if alpha == beta == 1 else (name, (start, a, b, beta, alpha))
+
+
 def _divides_by_zero(dividend: Any, divisor: Any) -> bool:
     """Whether integers are divided, one of them by zero."""
     for operand in (dividend, divisor):

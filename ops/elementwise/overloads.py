@@ -25,7 +25,7 @@ _NUMBERS = ("number", "Optional[number]", "float", "Optional[float]")
 #: What rounds to a number of the dtype.
 _LARGEST = {tl.float16: 65519.99, tl.bfloat16: 3.3961e38, tl.float32: 3.4028235677973366e38, tl.float64: math.inf}
 _NONE = ((0, 0, 0), (0, 0, 0))
-_MODULES = ("activations", "gradients", "arithmetic", "functions", "predicates")
+_MODULES = ("activations", "gradients", "arithmetic", "distances", "functions", "predicates")
 
 
 #: What an argument is: an operand, a condition (which counts for no dtype), a number, or a word that chooses the function.

@@ -9,13 +9,13 @@ from triton_spacemit.ops.elementwise.table import FLOATS, Row
 from triton_spacemit.ops.operands import into
 
 
-def _like(form: str, function: str) -> Overload:
+def like(form: str, function: str) -> Overload:
     """A function of floats with the arguments of the overload `form`."""
     return Overload(Row(function, (), FLOATS, function), form)
 
 
-_LOG_SIGMOID, _DECAY = _like("exp", "log_sigmoid"), _like("exp", "decay")
-_PRELU, _PRELU_WEIGHT = _like("addcmul", "prelu_backward"), _like("mul.Tensor", "prelu_weight_backward")
+_LOG_SIGMOID, _DECAY = like("exp", "log_sigmoid"), like("exp", "decay")
+_PRELU, _PRELU_WEIGHT = like("addcmul", "prelu_backward"), like("mul.Tensor", "prelu_weight_backward")
 
 
 def log_sigmoid_forward(x: torch.Tensor) -> Any:
