@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.convolution import layouts
 from triton_spacemit.ops.convolution.blocks import gradient_blocks
 from triton_spacemit.ops.convolution.forward import (
@@ -51,7 +52,7 @@ def gradient_of_weight(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tens
         _DEPTHWISE_WEIGHTS((taps, weight.shape[0]), y, x, out, starts, n, count, multiplier, y_n, y_i, x_n, x_c, taps, SUM=sums, BLOCK=1024)
         return out
     k = channels * taps
-    blocks = gradient_blocks(m, k, count)
+    blocks = gradient_blocks(n, m, k, count, knobs.num_threads)
     grid = (-(-m // blocks["BLOCK_M"]), -(-k // blocks["BLOCK_N"]), groups)
     _WEIGHTS(grid, y, x, out, starts, n, m, k, count, y_n, y_i * m, y_i, x_n, x_c * channels, m * k, k, SUM=sums, **blocks)
     return out

@@ -25,9 +25,20 @@ def correlation_heuristic(images: int, m: int, k: int, count: int, threads: int)
     return {"BLOCK_M": rows, "BLOCK_N": pixels, "BLOCK_K": min(power_of_two(k), 256)}
 
 
-def gradient_blocks(m: int, k: int, count: int) -> Config:
-    """For `weight_gradient`: channels of the output, channels and taps of the input, pixels."""
-    return {"BLOCK_M": min(power_of_two(m), 256), "BLOCK_N": min(power_of_two(k), 128), "BLOCK_K": min(power_of_two(count), 256)}
+def gradient_blocks(images: int, m: int, k: int, count: int, threads: int) -> Config:
+    """For `weight_gradient`: images, channels of the output, channels and taps of the input, pixels.
+
+    What is laid out anew is the smaller one of dy and x with all taps; but sums of few pixels cost less than storing them across.
+    """
+    across = k > m and images * count >= 512
+    most_m, most_k, pixels = (128, 256, 128) if across else (256, 64, 256)
+    rows, columns = min(power_of_two(m), most_m), min(power_of_two(k), most_k)
+    while -(-m // rows) * -(-k // columns) < 2 * threads and max(rows, columns) > 32:
+        if rows > columns:
+            rows //= 2
+        else:
+            columns //= 2
+    return {"ACROSS": across, "BLOCK_M": rows, "BLOCK_N": columns, "BLOCK_K": min(power_of_two(count), pixels)}
 
 
 def image_blocks(chip: str, rows: int, columns: int) -> dict[str, int]:

@@ -126,8 +126,9 @@ def gradient_of_image(
         if part.numel() == 0:
             continue
         own = mirrored if len(residues) == 1 else mirrored[..., list(correlation.taps)]
+        matrix = layouts.room("weights", weight, own.numel()).view(own.shape).copy_(own)
         found = correlation.result(dy, n, groups * m)
-        add_up(laid_out, own.reshape(groups, m, -1).contiguous(), correlation, bias, found)
+        add_up(laid_out, matrix.view(groups, m, -1), correlation, bias, found)
         ends = zip(residue.skipped, part.shape[2:], strict=True)
         part.copy_(correlation.pixels(found)[(..., *(slice(skipped, skipped + size) for skipped, size in ends))])
     return result

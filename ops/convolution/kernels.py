@@ -31,9 +31,12 @@ def correlate(
 @triton.jit
 def weight_gradient(
     dy, x, out, starts, images, m, k, count, dy_n, dy_g, dy_i, x_n, x_g, out_g, out_i,
-    SUM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    SUM: tl.constexpr, ACROSS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """`out[i, c] = sum over images and q of dy[i, q] * x[starts[c] + q]` for groups; c counts k channels and taps."""
+    """`out[i, c] = sum over images and q of dy[i, q] * x[starts[c] + q]` for groups; c counts k channels and taps.
+
+    ACROSS: sums are kept as (c, i). A product lays its second operand out anew: that is then dy, else x.
+    """
     group = tl.program_id(2).to(tl.int64)
     dy += group * dy_g
     x += group * x_g
@@ -41,15 +44,22 @@ def weight_gradient(
     c = (tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
     rows = tl.load(starts + c, c < k, 0)
     parts = tl.cdiv(count, BLOCK_K)
-    sums = tl.zeros((BLOCK_N, BLOCK_M), SUM)  # of (c, i): what is laid out anew for the product, dy, is less than x with all taps
+    sums = tl.zeros((BLOCK_N, BLOCK_M) if ACROSS else (BLOCK_M, BLOCK_N), SUM)
     for turn in range(0, images * parts):
         image = (turn // parts).to(tl.int64)
         q = (turn % parts * BLOCK_K + tl.arange(0, BLOCK_K)).to(tl.int64)
-        left = tl.load(x + image * x_n + rows[:, None] + q[None, :], (c[:, None] < k) & (q[None, :] < count), 0)
-        right = tl.load(dy + image * dy_n + i[None, :] * dy_i + q[:, None], (q[:, None] < count) & (i[None, :] < m), 0)
+        if ACROSS:
+            left = tl.load(x + image * x_n + rows[:, None] + q[None, :], (c[:, None] < k) & (q[None, :] < count), 0)
+            right = tl.load(dy + image * dy_n + i[None, :] * dy_i + q[:, None], (q[:, None] < count) & (i[None, :] < m), 0)
+        else:
+            left = tl.load(dy + image * dy_n + i[:, None] * dy_i + q[None, :], (i[:, None] < m) & (q[None, :] < count), 0)
+            right = tl.load(x + image * x_n + rows[None, :] + q[:, None], (q[:, None] < count) & (c[None, :] < k), 0)
         sums = tl.dot(left, right, sums, out_dtype=SUM)
-    place = out + group * out_g + i[None, :] * out_i + c[:, None]
-    tl.store(place, sums.to(out.dtype.element_ty), (c[:, None] < k) & (i[None, :] < m))
+    if ACROSS:
+        place, inside = i[None, :] * out_i + c[:, None], (c[:, None] < k) & (i[None, :] < m)
+    else:
+        place, inside = i[:, None] * out_i + c[None, :], (i[:, None] < m) & (c[None, :] < k)
+    tl.store(out + group * out_g + place, sums.to(out.dtype.element_ty), inside)
 
 
 @triton.jit
