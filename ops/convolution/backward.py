@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.ops.convolution import layouts
+from triton_spacemit.ops.convolution import depthwise, layouts
 from triton_spacemit.ops.convolution.blocks import gradient_blocks
+from triton_spacemit.ops.convolution.depthwise import is_depthwise
 from triton_spacemit.ops.convolution.forward import (
     Arguments,
     correlated,
@@ -19,13 +20,13 @@ from triton_spacemit.ops.convolution.forward import (
     memory_format,
     spread,
 )
-from triton_spacemit.ops.convolution.kernels import depthwise_weight_gradient, weight_gradient
+from triton_spacemit.ops.convolution.kernels import channels_weight_gradient, weight_gradient
 from triton_spacemit.ops.convolution.layouts import Correlation
 from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed
 
-_WEIGHTS, _DEPTHWISE_WEIGHTS = Kernel(weight_gradient), Kernel(depthwise_weight_gradient)
+_WEIGHTS, _CHANNELS_WEIGHTS = Kernel(weight_gradient), Kernel(channels_weight_gradient)
 
 
 def _apart(correlation: Correlation, dy: torch.Tensor) -> torch.Tensor:
@@ -41,6 +42,8 @@ def _apart(correlation: Correlation, dy: torch.Tensor) -> torch.Tensor:
 def gradient_of_weight(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tensor, arguments: Any, groups: int) -> torch.Tensor:
     """Of a convolution of `image` (N, C, D, H, W) whose outputs have the gradient `dy`; in the weights' shape, with D, H and W."""
     correlation = layouts.forward(tuple(image.shape[2:]), weight.shape[2:], arguments.stride, arguments.padding, arguments.dilation)
+    if is_depthwise(image, weight, groups, correlation):
+        return depthwise.weight_gradient(dy, image, weight, correlation)
     y, x = _apart(correlation, dy), correlation.lay_out(image)
     out = weight.new_empty(weight.shape)
     n, m, channels, taps, count = image.shape[0], weight.shape[0] // groups, weight.shape[1], len(correlation.taps), correlation.count
@@ -49,7 +52,7 @@ def gradient_of_weight(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tens
     (y_n, y_i, _), (x_n, x_c, _) = y.stride(), x.stride()
     if channels == 1:
         multiplier = weight.shape[0] // image.shape[1]
-        _DEPTHWISE_WEIGHTS((taps, weight.shape[0]), y, x, out, starts, n, count, multiplier, y_n, y_i, x_n, x_c, taps, SUM=sums, BLOCK=1024)
+        _CHANNELS_WEIGHTS((taps, weight.shape[0]), y, x, out, starts, n, count, multiplier, y_n, y_i, x_n, x_c, taps, SUM=sums, BLOCK=1024)
         return out
     k = channels * taps
     blocks = gradient_blocks(n, m, k, count, knobs.num_threads)

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 
 from triton_spacemit.backend.knobs import active_target, knobs
-from triton_spacemit.ops.convolution import layouts
+from triton_spacemit.ops.convolution import depthwise, layouts
 from triton_spacemit.ops.convolution.blocks import correlation_blocks
-from triton_spacemit.ops.convolution.kernels import correlate, depthwise
+from triton_spacemit.ops.convolution.depthwise import is_depthwise
+from triton_spacemit.ops.convolution.kernels import correlate, correlate_channels
 from triton_spacemit.ops.convolution.layouts import Correlation, Sizes, three
 from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
@@ -19,7 +20,7 @@ NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in FLOATS}
 _MOST_TAPS = 121  # that a kernel has code for
 _DEPTHWISE_BLOCK = 4096
 
-_CORRELATE, _DEPTHWISE = Kernel(correlate), Kernel(depthwise)
+_CORRELATE, _CHANNELS = Kernel(correlate), Kernel(correlate_channels)
 
 
 class Arguments:
@@ -74,7 +75,7 @@ def spread(tensor: torch.Tensor) -> torch.Tensor:
 def add_up(laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlation, bias: torch.Tensor | None, result: torch.Tensor) -> None:
     """`result` (N, groups x M, elements) from an image that is laid out, (N, channels, elements), and weights (groups, M, channels x taps).
 
-    Of channels by themselves by `depthwise`, of others by `correlate`.
+    Of channels by themselves by `correlate_channels`, of others by `correlate`.
     """
     groups, m, k = weight.shape
     (n, channels, channel), count, sums = laid_out.shape, correlation.count, sum_type(weight.dtype)
@@ -83,7 +84,7 @@ def add_up(laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlatio
     starts = layouts.starts(correlation, channels // groups)
     if groups > 1 and channels == groups and 0 < k <= _MOST_TAPS:
         block = min(power_of_two(count), _DEPTHWISE_BLOCK)
-        _DEPTHWISE(
+        _CHANNELS(
             (-(-count // block), n * groups * m), laid_out, weight, result, bias, starts, count, groups * m, m, x_n, channel, out_n, out_i,
             BIAS=bias is not None, SUM=sums, TAPS=k, BLOCK=block,
         )  # fmt: skip
@@ -97,6 +98,8 @@ def add_up(laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlatio
 
 def correlated(image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, groups: int, correlation: Correlation) -> torch.Tensor:
     """The convolution of (N, C, D, H, W) by weights (channels, C / groups, D, H, W)."""
+    if is_depthwise(image, weight, groups, correlation):
+        return depthwise.correlated(image, weight, bias, correlation)
     result = correlation.result(image, image.shape[0], weight.shape[0])
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).contiguous()
     add_up(correlation.lay_out(image), matrix, correlation, bias, result)
@@ -116,6 +119,11 @@ def gradient_of_image(
     """Of a convolution with an image of the given sizes, from that of its outputs (N, channels, D, H, W); `bias` is added."""
     kernel: Sizes = tuple(weight.shape[2:])
     n, m = dy.shape[0], weight.shape[1]
+    around = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
+    if stride == (1, 1, 1) and min(around) >= 0 and m == 1 and groups == weight.shape[0]:
+        correlation = layouts.forward(tuple(dy.shape[2:]), kernel, stride, around, dilation)
+        if is_depthwise(dy, weight, groups, correlation):
+            return depthwise.correlated(dy, weight, bias, correlation, mirrored=True)
     residues = layouts.backward(tuple(dy.shape[2:]), sizes, kernel, stride, padding, dilation)
     laid_out = residues[0].correlation.lay_out(dy)
     mirrored = weight.reshape(groups, -1, m, weight[0, 0].numel()).transpose(1, 2)  # (groups, M, K, taps)

@@ -63,7 +63,7 @@ def weight_gradient(
 
 
 @triton.jit
-def depthwise(
+def correlate_channels(
     x, w, out, bias, starts, count, channels, multiplier, x_n, x_c, out_n, out_c,
     BIAS: tl.constexpr, SUM: tl.constexpr, TAPS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -81,7 +81,7 @@ def depthwise(
 
 
 @triton.jit
-def depthwise_weight_gradient(
+def channels_weight_gradient(
     dy, x, out, starts, images, count, multiplier, dy_n, dy_i, x_n, x_c, taps, SUM: tl.constexpr, BLOCK: tl.constexpr
 ):
     """`out[channel, tap] = sum over images and q of dy[channel, q] * x[channel // multiplier, starts[tap] + q]`."""
