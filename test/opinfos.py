@@ -52,8 +52,8 @@ DESCRIBED_ELSEWHERE: dict[str, str] = {
 TOLERANCES: dict[str, dict[str, float]] = {}
 
 #: Operators whose results have an absolute error, by dtype. Scores of attention are sums of products of samples up to 9, and their rounding
-#: is a relative error of weights and of gradients, whose sums may cancel out. Convolutions add up some 200 products of samples up to 9. PyTorch
-#: rounds each step of `addr`, products of samples up to 9.
+#: is a relative error of weights and of gradients, whose sums may cancel out. Convolutions add up some 200 products of samples up to 9.
+#: PyTorch rounds each step of `addr`, products of samples up to 9.
 ABSOLUTE: dict[str, dict[str, float]] = {
     "addr": {"float16": 81 * 2.0**-10, "bfloat16": 81 * 2.0**-7},
     "convolution": {"float32": 200 * 81 * 2.0**-24},

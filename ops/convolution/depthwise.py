@@ -40,7 +40,7 @@ def _correlate(
     x, w, out, bias, rooms, starts, planes, planes_each, channels, multiplier, height, width, rows, columns, first_pixel, pitch, length,
     MIRRORED: tl.constexpr, SUM: tl.constexpr, TAPS: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """`out[plane, i, j] = bias[channel] + sum over taps of w[channel, tap] * room[starts[tap] + i * pitch + j]`; MIRRORED: the last tap first."""
+    """`out[plane, i, j] = bias[channel] + sum over taps of w[channel, tap] * room[starts[tap] + i * pitch + j]`, MIRRORED."""
     room = rooms + tl.program_id(0).to(tl.int64) * length
     _clear(room, length, BLOCK)
     begin = tl.program_id(0).to(tl.int64) * planes_each
@@ -97,7 +97,7 @@ _CORRELATE, _WEIGHTS = Kernel(_correlate, BLOCK=_BLOCK), Kernel(_weight_gradient
 
 
 def is_depthwise(image: torch.Tensor, weight: torch.Tensor, groups: int, correlation: Correlation) -> bool:
-    """Whether `correlated` and `weight_gradient` compute it: images (N, C, 1, H, W) and weights (channels, 1, 1, H, W) with a stride of 1."""
+    """Whether it is computed here: images (N, C, 1, H, W) and weights (channels, 1, 1, H, W) with a stride of 1."""
     flat = image.shape[2] == weight.shape[2] == correlation.outputs[0] == 1
     alone = groups == image.shape[1] > 1 and weight.shape[1] == 1
     return flat and alone and correlation.stride == (1, 1, 1) and 0 < len(correlation.taps) <= _MOST_TAPS

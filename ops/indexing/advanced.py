@@ -1,8 +1,8 @@
 """Several indices at once, as `x[i, :, j]`: reading, writing and adding.
 
-The dimensions with an index become neighbours, as PyTorch has them (aten/src/ATen/native/TensorAdvancedIndexing.cpp): where they are, else in
-front of all others. A tensor is then (outer, up to four dimensions with an index, inner), and the indices, broadcast, are a list of rows. A
-mask stands for the places where it holds.
+The dimensions with an index become neighbours, as in PyTorch's TensorAdvancedIndexing.cpp: where they are, else in front of all others. A
+tensor is then (outer, up to four dimensions with an index, inner), and the indices, broadcast, are a list of rows. A mask stands for the
+places where it holds.
 """
 
 import math
@@ -56,8 +56,8 @@ def _places(a, b, c, d, p, inside, size0, size1, size2, size3, stride0, stride1,
 @triton.jit(do_not_specialize=[*_SIZES, "count", "inner", "source_outer", "rows_each"])
 def _read_rows(
     source, out, bad, a, b, c, d, size0: tl.int64, size1: tl.int64, size2: tl.int64, size3: tl.int64,
-    stride0: tl.int64, stride1: tl.int64, stride2: tl.int64, stride3: tl.int64, source_outer: tl.int64, source_inner, count, inner, rows_each,
-    BLOCK: tl.constexpr,
+    stride0: tl.int64, stride1: tl.int64, stride2: tl.int64, stride3: tl.int64, source_outer: tl.int64, source_inner, count, inner,
+    rows_each, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """`out`, (outer, count, inner), a row at a time: program (block of columns, rows, outer). Stores 1 to `bad` where an index is wrong."""
     columns = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -225,7 +225,7 @@ def _absent(values: Sequence[Any], missing: Any) -> tuple[Any, ...]:
 
 
 def index(source: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> Any:
-    """`source[indices]`: elements at indices of int32 and int64, which are broadcast, and where masks hold; None takes a dimension whole."""
+    """`source[indices]`: elements at indices of int32 and int64, broadcast, and where masks hold; None takes a dimension whole."""
     found = _indexed(source, indices)
     if found is None or any(tensor.shape[0] > 1 << 31 for tensor in found.rows):
         return NotImplemented
@@ -267,7 +267,7 @@ index_out = out_form(index)
 def index_put_(
     base: torch.Tensor, indices: Sequence[torch.Tensor | None], values: torch.Tensor, accumulate: bool = False, unsafe: bool = False
 ) -> Any:
-    """`values`, broadcast, over the elements of `base` at `indices`, or added to them in their order; of several for one place the last stays."""
+    """`values`, broadcast, over the elements of `base` at `indices`, or added to them; in order, so of several for one place the last stays."""
     given = [index for index in indices if index is not None]
     if values.dtype is not base.dtype or not values.is_cpu or overlap(base, values, *given):
         return NotImplemented

@@ -72,7 +72,7 @@ def _join_rows(sources: Sequence[torch.Tensor], lengths: Sequence[int], rows: in
 
 
 def cat(tensors: Sequence[torch.Tensor], dim: int = 0) -> Any:
-    """`tensors` behind each other along `dim`, of the dtype that they are promoted to. Vectors without elements count for nothing but that."""
+    """`tensors` behind each other along `dim`, of the dtype they are promoted to. Vectors without elements count for nothing else."""
     if not tensors or not computed(_VALUES, *tensors):
         return NotImplemented
     dtype = tensors[0].dtype

@@ -43,7 +43,7 @@ def _total(
 
 
 class Loss:
-    """A loss of elements and their targets: its function in `elementwise.distances`, with or without a parameter, and that of its gradient."""
+    """A loss of elements and their targets: its function in `elementwise.distances`, perhaps with a parameter, and that of its gradient."""
 
     def __init__(self, function: JITFunction[Any], parametric: bool) -> None:
         name = function.__name__

@@ -1,6 +1,5 @@
 """Sorting networks: tl.sort, tl.topk and what else compares and swaps, against PyTorch's sort."""
 
-
 import pytest
 import torch
 import triton

@@ -1,6 +1,5 @@
 """Kernels with block pointers: copies with every kind of padding, and a matrix product that advances them in a loop."""
 
-
 import torch
 import triton
 import triton.language as tl

@@ -111,9 +111,7 @@ def test_the_llvm_state_takes_its_own_dialect_alone() -> None:
 def test_attributes_of_the_module() -> None:
     with make_context():
         check(parse("", 'xsmt.chip = "x60"'), "structure")
-        with pytest.raises(
-            LoweringError, match=r"'builtin.module' has the attribute xsmt.scratch_bytes, which may not be left after"
-        ):
+        with pytest.raises(LoweringError, match=r"'builtin.module' has the attribute xsmt.scratch_bytes, which may not be left after"):
             check(parse(""), "smt")
         with pytest.raises(LoweringError, match=r"the module must have the attribute xsmt.scratch_bytes after stage loops"):
             check(parse("", ""), "loops")
