@@ -7,6 +7,7 @@ and how wide they are.
 
 from typing import Any
 
+import torch
 from triton import knobs
 from triton.runtime.jit import JITFunction
 
@@ -44,18 +45,42 @@ def launch(kernel: Any, grid: tuple[int, ...], args: tuple[Any, ...]) -> None:
     )
 
 
+_KEPT = 1 << 14
+
+
 class Kernel:
     """`function`, which takes tensors, numbers or None first, then constants (`tl.constexpr`). `constants` are the same at every launch."""
 
     def __init__(self, function: JITFunction[Any], **constants: Any) -> None:
         self.function, self.constants = function, constants
         self._compiled: dict[Any, Any] = {}
+        self._known: dict[Any, Any] = {}  # the same by the very integers: a look-up that looks at none of them
 
     def __call__(self, grid: tuple[int, ...], *args: Any, **constants: Any) -> None:
         """Launch. `args`: all runtime arguments by position; `constants`: the rest by name, values that have a hash."""
+        exact = [active_target(), *constants, *constants.values()]
+        for value in args:
+            if type(value) is int:
+                exact.append(value)
+            elif type(value) is torch.Tensor:
+                exact.append(value.dtype if value.data_ptr() & 15 == 0 else (value.dtype,))
+            else:
+                exact.append(_kind(value))
+        key = tuple(exact)
+        kernel = self._known.get(key)
+        if kernel is None:
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            self._known[key] = self._compile(grid, args, constants)
+            return
+        launch(kernel, (*grid, 1, 1)[:3], args)
+
+    def _compile(self, grid: tuple[int, ...], args: tuple[Any, ...], constants: dict[str, Any]) -> Any:
+        """Launch, and the compiled kernel."""
         key = (active_target(), *map(_kind, args), *constants, *constants.values())
         kernel = self._compiled.get(key)
         if kernel is None:
-            self._compiled[key] = self.function[grid](*args, **self.constants, **constants)
-            return
-        launch(kernel, (*grid, 1, 1)[:3], args)
+            kernel = self._compiled[key] = self.function[grid](*args, **self.constants, **constants)
+        else:
+            launch(kernel, (*grid, 1, 1)[:3], args)
+        return kernel

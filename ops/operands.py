@@ -1,5 +1,6 @@
 """What all operators ask of the tensors they are given, and how results get into tensors that the caller has."""
 
+import functools
 from collections.abc import Callable, Set
 from typing import Any
 
@@ -9,6 +10,16 @@ import torch
 def computed(dtypes: Set[torch.dtype], *tensors: torch.Tensor) -> bool:
     """Whether every tensor lies on the CPU and is of one of `dtypes`."""
     return all(tensor.dtype in dtypes and tensor.is_cpu for tensor in tensors)
+
+
+def memory_format(tensor: torch.Tensor) -> torch.memory_format:
+    """The one that PyTorch gives to results like `tensor`."""
+    return _format(tensor.shape, tensor.stride())
+
+
+@functools.lru_cache(4096)
+def _format(shape: tuple[int, ...], strides: tuple[int, ...]) -> torch.memory_format:
+    return torch._prims_common.suggest_memory_format(torch.empty_strided(shape, strides, device="meta"))
 
 
 def into(out: torch.Tensor, result: Any) -> Any:

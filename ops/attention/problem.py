@@ -1,5 +1,6 @@
 """What attention is asked for, checked once for forward and backward, and the choice of blocks."""
 
+import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -99,9 +100,14 @@ def blocks(p: Problem, backward: bool = False) -> dict[str, int]:
     short causal problem cuts are half in vain, so they are small too. There are at least as many programs as threads, where blocks of 16
     queries make so many.
     """
-    small = get_chip(active_target()[1]).in_order or p.causal and p.queries <= 512
-    rows = min(64 if small or backward else 128, power_of_two(p.queries))
-    while rows > 16 and -(-p.queries // rows) * p.heads * p.batch < knobs.num_threads:
+    return _blocks(active_target()[1], p.causal, p.queries, p.keys, p.heads * p.batch, knobs.num_threads, backward)
+
+
+@functools.lru_cache(1024)
+def _blocks(chip: str, causal: bool, queries: int, keys: int, heads: int, threads: int, backward: bool) -> dict[str, int]:
+    small = get_chip(chip).in_order or causal and queries <= 512
+    rows = min(64 if small or backward else 128, power_of_two(queries))
+    while rows > 16 and -(-queries // rows) * heads < threads:
         rows //= 2
-    columns = min(64 if small or rows <= 16 else 128, power_of_two(p.keys))
+    columns = min(64 if small or rows <= 16 else 128, power_of_two(keys))
     return {"BLOCK_M": rows, "BLOCK_N": columns}

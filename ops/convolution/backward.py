@@ -15,16 +15,16 @@ from triton_spacemit.ops.convolution.blocks import gradient_blocks
 from triton_spacemit.ops.convolution.depthwise import is_depthwise
 from triton_spacemit.ops.convolution.forward import (
     Arguments,
+    arguments_of,
     correlated,
     gradient_of_image,
-    memory_format,
+    result_format,
     spread,
 )
 from triton_spacemit.ops.convolution.kernels import channels_weight_gradient, weight_gradient
 from triton_spacemit.ops.convolution.layouts import Correlation
-from triton_spacemit.ops.dtypes import FLOATS, sum_type
+from triton_spacemit.ops.dtypes import sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed
 
 _WEIGHTS, _CHANNELS_WEIGHTS = Kernel(weight_gradient), Kernel(channels_weight_gradient)
 
@@ -75,10 +75,10 @@ def convolution_backward(
     transposed: bool, output_padding: Any, groups: int, output_mask: Any,
 ) -> Any:  # fmt: skip
     """The gradients by image, weights and bias that `output_mask` asks for."""
-    arguments = Arguments(image, weight, None, stride, padding, dilation, transposed, output_padding, groups)
-    if arguments.mistake or dy.shape != arguments.shape or dy.dtype is not image.dtype or not computed(FLOATS, dy, image, weight):
+    arguments = arguments_of(image, weight, None, stride, padding, dilation, transposed, output_padding, groups)
+    if arguments is None or dy.shape != arguments.shape or dy.dtype is not image.dtype or not dy.is_cpu:
         return NotImplemented
-    layout = memory_format(image, weight)
+    layout = result_format(image, weight)
     by_image, by_weight, by_bias = (None if not wanted else True for wanted in output_mask)
     y, x, w = spread(dy), spread(image), spread(weight)
     found: list[torch.Tensor | None] = [None, None, None]

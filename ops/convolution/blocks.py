@@ -41,6 +41,7 @@ def gradient_blocks(images: int, m: int, k: int, count: int, threads: int) -> Co
     return {"ACROSS": across, "BLOCK_M": rows, "BLOCK_N": columns, "BLOCK_K": min(power_of_two(count), pixels)}
 
 
+@functools.lru_cache(4096)
 def image_blocks(chip: str, rows: int, columns: int) -> dict[str, int]:
     """Rows and columns of outputs in a block of one channel: about 16 vectors of float32."""
     width = min(power_of_two(columns), 256)

@@ -1,6 +1,7 @@
 """Convolutions: products of the weights and of parts of images; of single channels by a kernel of their own."""
 
-from typing import Any
+import functools
+from typing import Any, TypeAlias
 
 import torch
 
@@ -12,9 +13,10 @@ from triton_spacemit.ops.convolution.kernels import correlate, correlate_channel
 from triton_spacemit.ops.convolution.layouts import Correlation, Sizes, three
 from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed
+from triton_spacemit.ops.operands import computed, memory_format
 from triton_spacemit.ops.sizes import power_of_two
 
+Shape: TypeAlias = tuple[int, ...]
 NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in FLOATS}
 
 _MOST_TAPS = 121  # that a kernel has code for
@@ -24,47 +26,66 @@ _CORRELATE, _CHANNELS = Kernel(correlate), Kernel(correlate_channels)
 
 
 class Arguments:
-    """A convolution's arguments as those of three dimensions. `mistake`: PyTorch has to refuse them."""
+    """A convolution's arguments as those of three dimensions, from shapes. `mistake`: PyTorch has to refuse them."""
 
     def __init__(
-        self, image: torch.Tensor, weight: torch.Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
-        output_padding: Any, groups: int,
+        self, image: Shape, weight: Shape, bias: Shape | None, stride: Shape, padding: Shape, dilation: Shape, transposed: bool,
+        output_padding: Shape, groups: int,
     ) -> None:  # fmt: skip
         self.mistake = True
-        dims = image.dim() - 2
-        if dims not in (1, 2, 3) or weight.dim() != image.dim() or any(len(v) not in (1, dims) for v in (stride, padding, dilation)):
+        dims = len(image) - 2
+        if dims not in (1, 2, 3) or len(weight) != len(image) or any(len(v) not in (1, dims) for v in (stride, padding, dilation)):
             return
         self.dims, self.groups, self.transposed = dims, groups, transposed
         self.stride, self.padding, self.dilation = three(stride, dims, 1), three(padding, dims, 0), three(dilation, dims, 1)
         self.extra = three(output_padding, dims, 0) if transposed else (0, 0, 0)
-        self.sizes, self.kernel = three(image.shape[2:], dims, 1), three(weight.shape[2:], dims, 1)
-        n, c = image.shape[:2]
+        self.sizes, self.kernel = three(image[2:], dims, 1), three(weight[2:], dims, 1)
+        n, c = image[:2]
         if groups <= 0 or min(self.stride + self.dilation + self.kernel) <= 0 or min(self.padding) < 0:
             return
         if transposed:
-            self.channels = weight.shape[1] * groups
+            self.channels = weight[1] * groups
             each = zip(self.sizes, self.kernel, self.stride, self.padding, self.dilation, self.extra, strict=True)
             self.outputs: Sizes = tuple((size - 1) * s - 2 * p + d * (k - 1) + e + 1 for size, k, s, p, d, e in each)
-            fits = weight.shape[0] == c and c % groups == 0
+            fits = weight[0] == c and c % groups == 0
             fits &= all(0 <= e < max(s, d) for e, s, d in zip(self.extra, self.stride, self.dilation, strict=True))
         else:
-            self.channels = weight.shape[0]
+            self.channels = weight[0]
             self.outputs = layouts.output_sizes(self.sizes, self.kernel, self.stride, self.padding, self.dilation)
-            fits = weight.shape[1] * groups == c and self.channels % groups == 0
-        fits &= bias is None or (bias.dim() == 1 and bias.shape[0] == self.channels and bias.dtype is image.dtype)
+            fits = weight[1] * groups == c and self.channels % groups == 0
+        fits &= bias is None or bias == (self.channels,)
         fits &= c > 0 and self.channels > 0
         self.shape = (n, self.channels, *self.outputs[3 - dims :])
-        self.mistake = not fits or min(self.outputs) <= 0 or image.dtype is not weight.dtype
+        self.mistake = not fits or min(self.outputs) <= 0
+
+    @functools.cached_property
+    def correlation(self) -> Correlation:
+        """Of a convolution that is not transposed."""
+        return layouts.forward(self.sizes, self.kernel, self.stride, self.padding, self.dilation)
 
 
-def memory_format(*tensors: torch.Tensor) -> torch.memory_format:
+@functools.lru_cache(1024)
+def _arguments(*arguments: Any) -> Arguments:
+    return Arguments(*arguments)
+
+
+def arguments_of(
+    image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Any, padding: Any, dilation: Any, transposed: bool,
+    output_padding: Any, groups: int,
+) -> Arguments | None:  # fmt: skip
+    """None where PyTorch is to answer."""
+    given = (image, weight) if bias is None else (image, weight, bias)
+    if not computed(FLOATS, *given) or any(tensor.dtype is not image.dtype for tensor in given):
+        return None
+    shapes = (image.shape, weight.shape, None if bias is None else bias.shape)
+    found = _arguments(*shapes, tuple(stride), tuple(padding), tuple(dilation), transposed, tuple(output_padding), groups)
+    return None if found.mistake else found
+
+
+def result_format(image: torch.Tensor, weight: torch.Tensor) -> torch.memory_format:
     """That of a result: channels last where one of the tensors prefers that."""
-    for tensor in tensors:
-        if tensor.dim() in (4, 5):
-            last = torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d
-            if torch._prims_common.suggest_memory_format(tensor) is last:
-                return last
-    return torch.contiguous_format
+    found = memory_format(image)
+    return memory_format(weight) if found is torch.contiguous_format else found
 
 
 def spread(tensor: torch.Tensor) -> torch.Tensor:
@@ -98,7 +119,7 @@ def add_up(laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlatio
 
 def correlated(image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, groups: int, correlation: Correlation) -> torch.Tensor:
     """The convolution of (N, C, D, H, W) by weights (channels, C / groups, D, H, W)."""
-    if is_depthwise(image, weight, groups, correlation):
+    if groups > 1 and is_depthwise(image, weight, groups, correlation):
         return depthwise.correlated(image, weight, bias, correlation)
     result = correlation.result(image, image.shape[0], weight.shape[0])
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).contiguous()
@@ -147,19 +168,17 @@ def convolution(
     output_padding: Any, groups: int,
 ) -> Any:  # fmt: skip
     """Of images (N, C, ..) of one to three dimensions; transposed, the gradient of such a convolution by its image."""
-    given = (image, weight) if bias is None else (image, weight, bias)
-    arguments = Arguments(image, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
-    if arguments.mistake or not computed(FLOATS, *given):
+    arguments = arguments_of(image, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+    if arguments is None:
         return NotImplemented
-    layout = memory_format(image, weight)
+    layout = result_format(image, weight)
     if 0 in arguments.shape:
         return image.new_empty(arguments.shape).contiguous(memory_format=layout)
     x, w = spread(image), spread(weight)
     if transposed:
         found = gradient_of_image(x, w, bias, groups, arguments.outputs, arguments.stride, arguments.padding, arguments.dilation)
     else:
-        correlation = layouts.forward(arguments.sizes, arguments.kernel, arguments.stride, arguments.padding, arguments.dilation)
-        found = correlated(x, w, bias, groups, correlation)
+        found = correlated(x, w, bias, groups, arguments.correlation)
     return found.reshape(arguments.shape).contiguous(memory_format=layout)
 
 

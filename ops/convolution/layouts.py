@@ -12,6 +12,7 @@ import functools
 import itertools
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -93,20 +94,28 @@ class Correlation:
 
     def lay_out(self, image: torch.Tensor) -> torch.Tensor:
         """An image of the shape (N, C, D, H, W) as (N, C, elements) in this layout; where it is that already, itself."""
-        n, c, *sizes = image.shape
+        n, c = image.shape[:2]
         if self.plain and image.is_contiguous():
             return image.view(n, c, -1)
         length = self.channel
         result = room("image", image, n * c * length).zero_().view(n, c, length)
-        for number, phase in enumerate(self.phases):
-            # pixel i of a dimension lies at i + low, which is phase + stride * index
-            first = [(at - low) % step for at, low, step in zip(phase, self.low, self.stride, strict=True)]
-            part = image[(..., *(slice(start, None, step) for start, step in zip(first, self.stride, strict=True)))]
-            places = [(start + low) // step for start, low, step in zip(first, self.low, self.stride, strict=True)]
-            offset = number * self.plane + sum(place * pitch for place, pitch in zip(places, self.pitch, strict=True))
+        for slices, offset in self.parts:
+            part = image if self.stride == (1, 1, 1) else image[slices]
             if part.numel():
                 result.as_strided(part.shape, (c * length, length, *self.pitch), offset).copy_(part)
         return result
+
+    @functools.cached_property
+    def parts(self) -> tuple[tuple[Any, int], ...]:
+        """The pixels of each phase, as an index of the image, and where the first of them lies."""
+        found = []
+        for number, phase in enumerate(self.phases):
+            # pixel i of a dimension lies at i + low, which is phase + stride * index
+            first = [(at - low) % step for at, low, step in zip(phase, self.low, self.stride, strict=True)]
+            places = [(start + low) // step for start, low, step in zip(first, self.low, self.stride, strict=True)]
+            offset = number * self.plane + sum(place * pitch for place, pitch in zip(places, self.pitch, strict=True))
+            found.append(((..., *(slice(start, None, step) for start, step in zip(first, self.stride, strict=True))), offset))
+        return tuple(found)
 
     def result(self, like: torch.Tensor, n: int, channels: int) -> torch.Tensor:
         """Room for the result: (N, C, out_plane). Where it has gaps it is this thread's, for as long as no other is asked for."""

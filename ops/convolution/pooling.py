@@ -4,6 +4,7 @@ A program makes a block of the outputs of one channel, window element by window 
 block of the image's gradient, from the few windows that each pixel is in.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -12,10 +13,10 @@ import triton.language as tl
 
 from triton_spacemit.backend.knobs import active_target
 from triton_spacemit.ops.convolution.blocks import image_blocks
-from triton_spacemit.ops.convolution.forward import memory_format
+from triton_spacemit.ops.convolution.forward import Shape
 from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed, into, out_form
+from triton_spacemit.ops.operands import computed, into, memory_format, out_form
 
 
 @triton.jit
@@ -145,20 +146,20 @@ _MAXIMA, _MAXIMA_GRADIENT, _MEANS, _MEANS_GRADIENT = Kernel(_maxima), Kernel(_ma
 
 
 class Windows:
-    """The windows of a pooling, from PyTorch's arguments. `mistake`: PyTorch has to refuse them."""
+    """The windows of a pooling, from the image's shape and PyTorch's arguments. `mistake`: PyTorch has to refuse them."""
 
-    def __init__(self, image: torch.Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
+    def __init__(self, image: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, ceil_mode: bool) -> None:
         self.mistake = True
-        if image.dim() not in (3, 4) or min(image.shape[-3:], default=0) <= 0:
+        if len(image) not in (3, 4) or min(image[-3:], default=0) <= 0:
             return
         if any(len(values) not in (1, 2) for values in (kernel, padding, dilation)) or len(stride) > 2:
             return
         kernel, padding, dilation, stride = (self._two(values) for values in (kernel, padding, dilation, stride or kernel))
         if min(kernel + stride + dilation) <= 0 or any(not 0 <= p <= k // 2 for p, k in zip(padding, kernel, strict=True)):
             return
-        each = zip(image.shape[-2:], kernel, stride, padding, dilation, strict=True)
+        each = zip(image[-2:], kernel, stride, padding, dilation, strict=True)
         self.outputs = tuple(self._count(*values, ceil_mode) for values in each)
-        self.shape = (*image.shape[:-2], *self.outputs)
+        self.shape = (*image[:-2], *self.outputs)
         self.constants = dict(zip(("KERNEL_H", "KERNEL_W"), kernel, strict=True))
         self.constants |= dict(zip(("STRIDE_H", "STRIDE_W", "PAD_H", "PAD_W"), stride + padding, strict=True))
         self.dilation = dict(zip(("DILATION_H", "DILATION_W"), dilation, strict=True))
@@ -173,6 +174,15 @@ class Windows:
         """Of windows; the last one begins in the image or the padding in front of it."""
         count = (size + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if ceil_mode else 0)) // stride + 1
         return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
+
+
+@functools.lru_cache(1024)
+def _known_windows(*arguments: Any) -> Windows:
+    return Windows(*arguments)
+
+
+def _windows(image: torch.Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Windows:
+    return _known_windows(image.shape, tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), ceil_mode)
 
 
 def _batch(tensor: torch.Tensor) -> torch.Tensor:
@@ -193,7 +203,7 @@ def max_pool2d_with_indices(
 ) -> Any:
     """The greatest element of each window, and its number in its channel."""
     stride, padding, dilation = (each if isinstance(each, (tuple, list)) else (each,) for each in (stride, padding, dilation))
-    windows = Windows(image, kernel_size, stride, padding, dilation, ceil_mode)
+    windows = _windows(image, kernel_size, stride, padding, dilation, ceil_mode)
     if windows.mistake or not computed(FLOATS, image):
         return NotImplemented
     out, indices = _like(image, windows.shape), _like(image, windows.shape, torch.int64)
@@ -212,7 +222,7 @@ def max_pool2d_with_indices_backward(
     indices: torch.Tensor,
 ) -> Any:  # fmt: skip
     """Each pixel gets the gradients of the windows whose greatest element it is."""
-    windows = Windows(image, kernel_size, stride, padding, dilation, ceil_mode)
+    windows = _windows(image, kernel_size, stride, padding, dilation, ceil_mode)
     if windows.mistake or not computed(FLOATS, dy, image) or dy.dtype is not image.dtype or indices.dtype is not torch.int64:
         return NotImplemented
     if dy.shape != windows.shape or indices.shape != windows.shape:
@@ -235,7 +245,7 @@ def avg_pool2d(
 ) -> Any:  # fmt: skip
     """The mean of each window."""
     stride, padding = (each if isinstance(each, (tuple, list)) else (each,) for each in (stride, padding))
-    windows = Windows(image, kernel_size, stride, padding, (1,), ceil_mode)
+    windows = _windows(image, kernel_size, stride, padding, (1,), ceil_mode)
     if windows.mistake or divisor_override == 0 or not computed(FLOATS, image):
         return NotImplemented
     out = _like(image, windows.shape)
@@ -255,7 +265,7 @@ def avg_pool2d_backward(
     divisor_override: int | None,
 ) -> Any:  # fmt: skip
     """Each pixel gets its part of the gradients of the windows it is in."""
-    windows = Windows(image, kernel_size, stride, padding, (1,), ceil_mode)
+    windows = _windows(image, kernel_size, stride, padding, (1,), ceil_mode)
     if windows.mistake or divisor_override == 0 or not computed(FLOATS, dy, image) or dy.dtype is not image.dtype:
         return NotImplemented
     if dy.shape != windows.shape:

@@ -5,6 +5,7 @@ tensor is then (outer, up to four dimensions with an index, inner), and the indi
 places where it holds.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import triton.language as tl
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS, NARROW
 from triton_spacemit.ops.elementwise.layout import broadcast, contiguous, expand, new_strides
-from triton_spacemit.ops.indexing.operands import INDICES, overlap
+from triton_spacemit.ops.indexing.operands import INDICES, flag, overlap, raised
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, out_form
 from triton_spacemit.ops.sizes import power_of_two
@@ -146,41 +147,74 @@ _READ_ROWS, _READ_ELEMENTS = Kernel(_read_rows), Kernel(_read_elements)
 _WRITE_ROWS, _WRITE_ELEMENTS = Kernel(_write_rows), Kernel(_write_elements)
 
 
-class _Indexed(NamedTuple):
-    """A tensor with the dimensions that have an index next to each other, `first` of others in front of them.
+class _Plan(NamedTuple):
+    """What indices do to a tensor, found once for its shape and strides and for theirs.
 
-    rows: the indices, broadcast to `shape` and flat, int64. result: the shape of what is read.
+    order: of the tensor's dimensions, so that those with an index are neighbours, `first` of others in front of them. shape: of the indices
+    together. result: of what is read; strides: of a new such tensor, None where it is contiguous. numbers: for the kernels, the sizes and
+    strides of dimensions with an index, and the outer and inner stride; None where the tensor is no (outer, .., inner) view.
     """
 
-    tensor: torch.Tensor
+    order: tuple[int, ...]
     first: int
-    indices: tuple[torch.Tensor, ...]
-    rows: tuple[torch.Tensor, ...]
     shape: tuple[int, ...]
     result: tuple[int, ...]
+    strides: tuple[int, ...] | None
+    outer: int
+    count: int
+    inner: int
+    numbers: tuple[int, ...] | None
 
-    @property
-    def count(self) -> int:
-        return math.prod(self.shape)
 
-    def around(self) -> torch.Tensor | None:
-        """The tensor as (outer, dimensions with an index, inner); None where it is no such view."""
-        sizes, last = self.tensor.shape, self.first + len(self.indices)
-        try:
-            return self.tensor.view(math.prod(sizes[: self.first]), *sizes[self.first : last], math.prod(sizes[last:]))
-        except RuntimeError:
+@functools.lru_cache(4096)
+def _plan(sizes: tuple[int, ...], strides: tuple[int, ...], indices: tuple[Any, ...]) -> _Plan | None:
+    """indices: for each dimension the shape and strides of its index, or None. None where PyTorch is to answer."""
+    places = [place for place, index in enumerate(indices) if index is not None]
+    given = [indices[place] for place in places]
+    shape = broadcast([own for own, _ in given])
+    if not 0 < len(given) <= _MOST or shape is None:
+        return None
+    first = places[0]
+    order = tuple(range(len(sizes)))
+    if places[-1] - first + 1 != len(places):
+        order, first = (*places, *(i for i in order if i not in places)), 0
+    last = first + len(given)
+    sizes, strides = tuple(sizes[i] for i in order), tuple(strides[i] for i in order)
+    result = (*sizes[:first], *shape, *sizes[last:])
+    operands: list[Any] = [(result, (*strides[:first], *(0,) * len(shape), *strides[last:]))]
+    behind = len(sizes) - last
+    operands += [((*own, *(1,) * behind), (*steps, *(0,) * behind)) for own, steps in given]
+    new = new_strides(result, operands, [expand(*operand, result) for operand in operands])
+    outer, inner = _joined(sizes[:first], strides[:first]), _joined(sizes[last:], strides[last:])
+    numbers = None
+    if outer is not None and inner is not None:
+        absent = _MOST - len(given)
+        numbers = (*sizes[first:last], *[1] * absent, *strides[first:last], *[0] * absent, outer, inner)
+    return _Plan(
+        order,
+        first,
+        shape,
+        result,
+        None if new == contiguous(result) else new,
+        math.prod(sizes[:first]),
+        math.prod(shape),
+        math.prod(sizes[last:]),
+        numbers,
+    )
+
+
+def _joined(sizes: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
+    """The stride of these dimensions as one; None where they are none."""
+    joined, expected = 0, None
+    for size, stride in zip(reversed(sizes), reversed(strides), strict=True):
+        if size == 1:
+            continue
+        if expected is None:
+            joined = stride
+        elif stride != expected:
             return None
-
-    def strides(self) -> tuple[int, ...]:
-        """Of a new result, as PyTorch has them."""
-        last = self.first + len(self.indices)
-        own, behind = self.tensor.stride(), len(self.tensor.shape) - last
-        steps = [(*own[: self.first], *(0,) * len(self.shape), *own[last:])]
-        operands: list[Any] = [(self.result, steps[0])]
-        for index in self.indices:
-            operands.append(((*index.shape, *(1,) * behind), (*index.stride(), *(0,) * behind)))
-            steps.append(expand(*operands[-1], self.result))
-        return new_strides(self.result, operands, steps)
+        expected = stride * size
+    return joined
 
 
 def _without_masks(tensor: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None] | None:
@@ -197,68 +231,58 @@ def _without_masks(tensor: torch.Tensor, indices: Sequence[torch.Tensor | None])
     return found if len(found) == tensor.dim() else None
 
 
-def _indexed(tensor: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> _Indexed | None:
-    """None where PyTorch is to answer."""
-    if not computed(_VALUES, tensor) or not all(index is None or index.is_cpu for index in indices):
-        return None
-    each = _without_masks(tensor, indices)
-    if each is None:
-        return None
-    places = [place for place, index in enumerate(each) if index is not None]
-    given = tuple(index for index in each if index is not None)
-    shape = broadcast([tuple(index.shape) for index in given])
-    if not 0 < len(given) <= _MOST or shape is None:
-        return None
-    first = places[0]
-    if places[-1] - first + 1 != len(places):
-        tensor = tensor.permute(*places, *(i for i in range(tensor.dim()) if i not in places))
-        first = 0
-    sizes = tensor.shape
-    result = (*sizes[:first], *shape, *sizes[first + len(given) :])
-    rows = tuple(index.to(torch.int64).expand(shape).reshape(-1) for index in given)
-    return _Indexed(tensor, first, given, rows, shape, result)
+def _planned(tensor: torch.Tensor, each: Sequence[torch.Tensor | None]) -> _Plan | None:
+    return _plan(tensor.shape, tensor.stride(), tuple([None if index is None else (index.shape, index.stride()) for index in each]))
 
 
-def _absent(values: Sequence[Any], missing: Any) -> tuple[Any, ...]:
-    """The values, and as many missing ones as a kernel has places for more."""
-    return (*values, *[missing] * (_MOST - len(values)))
+def _rows(plan: _Plan, each: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+    """The indices, broadcast and flat, int64; and None for dimensions that a kernel has and the tensor does not."""
+    rows: list[torch.Tensor | None] = []
+    for index in each:
+        if index is not None:
+            index = index if index.shape == plan.shape else index.expand(plan.shape)
+            rows.append(index.to(torch.int64).contiguous())
+    return rows + [None] * (_MOST - len(rows))
 
 
 def index(source: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> Any:
     """`source[indices]`: elements at indices of int32 and int64, broadcast, and where masks hold; None takes a dimension whole."""
-    found = _indexed(source, indices)
-    if found is None or any(tensor.shape[0] > 1 << 31 for tensor in found.rows):
+    if not computed(_VALUES, source) or not all(index is None or index.is_cpu for index in indices):
         return NotImplemented
-    out = torch.empty(found.result, dtype=source.dtype)
-    if found.count and not source.numel():
+    each = _without_masks(source, indices)
+    plan = None if each is None else _planned(source, each)
+    if each is None or plan is None or plan.count and not source.numel():
         return NotImplemented
-    if out.numel() and not _read(found, out):
+    out = torch.empty(plan.result, dtype=source.dtype)
+    if out.numel() and not _read(plan, source, each, out):
         return NotImplemented
-    strides = found.strides()
-    if strides != contiguous(found.result):
-        return torch.empty_strided(found.result, strides, dtype=source.dtype).copy_(out)
-    return out
+    return out if plan.strides is None else torch.empty_strided(plan.result, plan.strides, dtype=source.dtype).copy_(out)
 
 
-def _read(found: _Indexed, out: torch.Tensor) -> bool:
+def _with_indices_together(plan: _Plan, tensor: torch.Tensor, each: Sequence[torch.Tensor | None]) -> tuple[torch.Tensor, list[Any], _Plan]:
+    """A contiguous copy of `tensor` with its dimensions in the plan's order, and index and plan of it."""
+    copy, others = tensor.permute(plan.order).contiguous(), [each[i] for i in plan.order]
+    new = _planned(copy, others)
+    assert new is not None
+    return copy, others, new
+
+
+def _read(plan: _Plan, source: torch.Tensor, each: Sequence[torch.Tensor | None], out: torch.Tensor) -> bool:
     """Whether all indices are right; `out` is contiguous."""
-    view = found.around()
-    if view is None:
-        view = found._replace(tensor=found.tensor.contiguous()).around()
-        assert view is not None
-    (outer, *sizes, inner), (to_outer, *strides, to_inner) = view.shape, view.stride()
-    bad = torch.zeros(1, dtype=torch.int32)
-    arguments = (view, out, bad, *_absent(found.rows, None), *_absent(sizes, 1), *_absent(strides, 0), to_outer, to_inner)
-    if inner < _SHORT_ROWS:
-        block = min(power_of_two(found.count * inner), _FEW)
-        grid = (-(-found.count * inner // block), outer)
-        _READ_ELEMENTS(grid, *arguments, found.count, inner, SINGLE=inner == 1, BLOCK=block)
+    if plan.numbers is None:
+        source, each, plan = _with_indices_together(plan, source, each)
+        assert plan.numbers is not None
+    bad = flag()
+    arguments = (source, out, bad, *_rows(plan, each), *plan.numbers, plan.count, plan.inner)
+    if plan.inner < _SHORT_ROWS:
+        block = min(power_of_two(plan.count * plan.inner), _FEW)
+        _READ_ELEMENTS((-(-plan.count * plan.inner // block), plan.outer), *arguments, SINGLE=plan.inner == 1, BLOCK=block)
     else:
-        block = min(power_of_two(inner), _LARGEST_BLOCK)
-        blocks = -(-inner // block)
-        rows = max(1, min(_LARGEST_BLOCK * 4 // block, -(-found.count * blocks * outer // (4 * knobs.num_threads))))
-        _READ_ROWS((blocks, -(-found.count // rows), outer), *arguments, found.count, inner, rows, BLOCK=block)
-    return not bad.item()
+        block = min(power_of_two(plan.inner), _LARGEST_BLOCK)
+        blocks = -(-plan.inner // block)
+        rows = max(1, min(_LARGEST_BLOCK * 4 // block, -(-plan.count * blocks * plan.outer // (4 * knobs.num_threads))))
+        _READ_ROWS((blocks, -(-plan.count // rows), plan.outer), *arguments, rows, BLOCK=block)
+    return not raised(bad)
 
 
 index_out = out_form(index)
@@ -267,49 +291,49 @@ index_out = out_form(index)
 def index_put_(
     base: torch.Tensor, indices: Sequence[torch.Tensor | None], values: torch.Tensor, accumulate: bool = False, unsafe: bool = False
 ) -> Any:
-    """`values`, broadcast, over the elements of `base` at `indices`, or added to them; in order, so of several for one place the last stays."""
+    """`values`, broadcast, over elements of `base` at `indices`, or added to them, in order: of several for one place the last stays."""
     given = [index for index in indices if index is not None]
-    if values.dtype is not base.dtype or not values.is_cpu or overlap(base, values, *given):
+    if values.dtype is not base.dtype or not computed(_VALUES, base, values) or not all(index.is_cpu for index in given):
         return NotImplemented
-    found = _indexed(base, indices)
-    if found is None or broadcast([tuple(values.shape), found.result]) != found.result or found.count and not base.numel():
+    if overlap(base, values, *given):
         return NotImplemented
-    sizes = found.tensor.shape[found.first : found.first + len(found.rows)]
-    if not all(_right(rows, size) for rows, size in zip(found.rows, sizes, strict=True)):
+    each = _without_masks(base, indices)
+    plan = None if each is None else _planned(base, each)
+    if each is None or plan is None or broadcast([values.shape, plan.result]) != plan.result or plan.count and not base.numel():
         return NotImplemented
-    if math.prod(found.result):
+    if not all(index is None or _right(index, size) for index, size in zip(each, base.shape, strict=True)):
+        return NotImplemented
+    if plan.count * plan.outer * plan.inner:
         kept = torch.float32 if accumulate and base.dtype in NARROW else base.dtype  # sums of narrow floats are rounded once
-        view = found.around() if kept is base.dtype else None
-        if view is not None:
-            _write(found, view, values, accumulate)
+        if plan.numbers is not None and kept is base.dtype:
+            _write(plan, base, each, values, accumulate)
         else:
-            copy = found._replace(tensor=found.tensor.to(kept).contiguous())
-            view = copy.around()
-            assert view is not None
-            _write(copy, view, values, accumulate)
-            found.tensor.copy_(copy.tensor)
+            copy, others, new = _with_indices_together(plan, base.to(kept), each)
+            _write(new, copy, others, values, accumulate)
+            base.permute(plan.order).copy_(copy)
     return base
 
 
-def _right(rows: torch.Tensor, size: int) -> bool:
+def _right(index: torch.Tensor, size: int) -> bool:
     """Whether every index is that of a row, from the beginning or from the end."""
-    if not rows.numel():
+    if not index.numel():
         return True
-    low, high = torch.aminmax(rows)
+    low, high = torch.aminmax(index)
     return low.item() >= -size and high.item() < size
 
 
-def _write(found: _Indexed, out: torch.Tensor, values: torch.Tensor, add: bool) -> None:
-    """`out`: (outer, dimensions with an index, inner). All indices are right."""
-    (outer, *sizes, inner), (to_outer, *strides, to_inner) = out.shape, out.stride()
-    sources = values.expand(found.result).reshape(outer, found.count, inner)
+def _write(plan: _Plan, out: torch.Tensor, each: Sequence[torch.Tensor | None], values: torch.Tensor, add: bool) -> None:
+    """All indices are right."""
+    assert plan.numbers is not None
+    sources = values.expand(plan.result).reshape(plan.outer, plan.count, plan.inner)
+    *numbers, to_outer, to_inner = plan.numbers
     from_outer, from_row, from_inner = sources.stride()
-    arguments = (out, sources, *_absent(found.rows, None), *_absent(sizes, 1), *_absent(strides, 0), to_outer)
-    if inner == 1:
-        _WRITE_ELEMENTS((outer,), *arguments, from_outer, from_row, found.count, ADD=add)
+    arguments = (out, sources, *_rows(plan, each), *numbers, to_outer)
+    if plan.inner == 1:
+        _WRITE_ELEMENTS((plan.outer,), *arguments, from_outer, from_row, plan.count, ADD=add)
         return
-    block = min(power_of_two(inner), _LARGEST_BLOCK)
-    while block > 32 and -(-inner // block) * outer < knobs.num_threads:
+    block = min(power_of_two(plan.inner), _LARGEST_BLOCK)
+    while block > 32 and -(-plan.inner // block) * plan.outer < knobs.num_threads:
         block //= 2
-    rest = (to_inner, from_outer, from_row, from_inner, found.count, inner)
-    _WRITE_ROWS((-(-inner // block), outer), *arguments, *rest, ADD=add, BLOCK=block)
+    rest = (to_inner, from_outer, from_row, from_inner, plan.count, plan.inner)
+    _WRITE_ROWS((-(-plan.inner // block), plan.outer), *arguments, *rest, ADD=add, BLOCK=block)

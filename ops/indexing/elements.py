@@ -1,5 +1,6 @@
 """Indices for every element: gather, and scatter with its sums. Tensors are (outer, size, inner) around the dimension of the indices."""
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.dtypes import NARROW
-from triton_spacemit.ops.indexing.operands import INDICES, VALUES, around, dimension, overlap, refuse
+from triton_spacemit.ops.indexing.operands import INDICES, VALUES, around, dimension, flag, overlap, raised, refuse
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, into
 
@@ -120,6 +121,23 @@ class Loops(NamedTuple):
     ordered: bool
 
 
+@functools.lru_cache(4096)
+def _planned(dim: int, threads: int, dims: tuple[int, ...], *layouts: Any) -> tuple[Loops, list[int], tuple[int, ...], int] | None:
+    """For tensors of these shapes and strides, the first one the target: the loops, their parts and grid, and the target's size.
+
+    dims: those to cut, where the inner loop is not that of the indices. None where a tensor is no view of three dimensions around `dim`.
+    """
+    views = []
+    for shape, strides in layouts:
+        tensor = torch.empty_strided(shape, strides, device="meta")
+        view = around(tensor, dim)
+        if view is not tensor and not view._is_view():
+            return None
+        views.append(view)
+    loops = _loops(*views)
+    return loops, *_parts(loops.sizes, (0,) if loops.ordered and len(layouts) > 2 else dims), views[0].shape[1]
+
+
 def _loops(target: torch.Tensor, *tensors: torch.Tensor) -> Loops:
     outer, rows, inner = tensors[0].shape
     to_outer, to_row, to_column = target.stride()
@@ -145,23 +163,29 @@ def _parts(sizes: tuple[int, ...], dims: tuple[int, ...]) -> tuple[list[int], tu
     return parts, tuple(-(-size // part) for size, part in zip(sizes, parts, strict=True))
 
 
-def gather_blocks(source: torch.Tensor, index: torch.Tensor, out: torch.Tensor) -> bool:
-    """`out[o, i, n] = source[o, index[o, i, n], n]`; whether all indices are those of rows. `out` is contiguous and not empty."""
-    loops = _loops(source, index)
-    parts, grid = _parts(loops.sizes, (0, 1, 2))
-    bad = torch.zeros(1, dtype=torch.int32)
-    _GATHER(grid[::-1], source, index, out, bad, source.shape[1], *loops.target, *loops.strides[0], *loops.sizes, *parts)
-    return not bad.item()
+def gather_blocks(source: torch.Tensor, index: torch.Tensor, out: torch.Tensor, dim: int = 1) -> bool:
+    """`out` gets the elements of `source` at `index` along `dim`; whether all indices are those of rows. `out` is contiguous, not empty."""
+    planned = _planned(dim, knobs.num_threads, (0, 1, 2), (source.shape, source.stride()), (index.shape, index.stride()))
+    if planned is None:
+        return gather_blocks(around(source, dim), around(index, dim), out)
+    loops, parts, grid, size = planned
+    bad = flag()
+    _GATHER(grid[::-1], source, index, out, bad, size, *loops.target, *loops.strides[0], *loops.sizes, *parts)
+    return not raised(bad)
 
 
 def _fits(index: torch.Tensor, tensor: torch.Tensor, but: int | None) -> bool:
     """Whether `index` has as many dimensions as `tensor` and is nowhere larger, dimension `but` left out; a scalar has one."""
+    if index.shape == tensor.shape:
+        return True
     sizes, others = index.shape or (1,), tensor.shape or (1,)
     return len(sizes) == len(others) and all(size <= other or i == but for i, (size, other) in enumerate(zip(sizes, others, strict=True)))
 
 
 def _part(tensor: torch.Tensor, index: torch.Tensor, but: int | None) -> torch.Tensor:
     """The first elements of `tensor`, as many as `index` has in each dimension; dimension `but` whole."""
+    if index.shape == tensor.shape:
+        return tensor
     if not tensor.dim():
         return tensor.view(1)
     for i, size in enumerate(index.shape or (1,)):
@@ -180,7 +204,7 @@ def gather(source: torch.Tensor, dim: int, index: torch.Tensor, *, sparse_grad: 
     if index.dtype not in INDICES or not _fits(index, source, place):
         return NotImplemented
     out = source.new_empty(index.shape)
-    right = gather_blocks(around(_part(source, index, place), place), around(index, place), out)
+    right = gather_blocks(_part(source, index, place), index, out, place)
     return out if right else NotImplemented
 
 
@@ -222,36 +246,31 @@ def _write(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: 
     # Sums of narrow floats are rounded once.
     kept = torch.float32 if add and base.dtype in NARROW else base.dtype
     out = torch.empty(part.shape, dtype=kept).copy_(part) if kept != base.dtype or not part.is_contiguous() else part
-    three, indices = around(out, place), around(index, place)
     values = (
         source
         if isinstance(source, torch.Tensor)
         else torch.tensor(source if kept.is_floating_point else math.trunc(source), dtype=kept).expand(index.shape)
     )
-    sources = around(_part(values, index, None), place)
-    loops = _loops(three, indices, sources)
-    (outer_part, _, inner_part), grid = _parts(loops.sizes, (0,) if loops.ordered else (0, 2))
-    bad = torch.zeros(1, dtype=torch.int32)
-    _SCATTER(
-        (grid[2], grid[0]),
-        *(
-            three,
-            indices,
-            sources,
-            bad,
-            three.shape[1],
-            *loops.target,
-            *loops.strides[0],
-            *loops.strides[1],
-            *loops.sizes,
-            outer_part,
-            inner_part,
-        ),
-        ADD=add,
-    )
+    right = _scatter_blocks(out, index, _part(values, index, None), place, add)
     if out is not part:
         part.copy_(out)
-    return NotImplemented if bad.item() else base
+    return base if right else NotImplemented
+
+
+def _scatter_blocks(out: torch.Tensor, index: torch.Tensor, source: torch.Tensor, dim: int, add: bool) -> bool:
+    """The elements of `source` over those of `out` at `index` along `dim`, or added to them; whether all indices are those of rows.
+
+    `out` is a view of three dimensions around `dim`.
+    """
+    layouts = ((tensor.shape, tensor.stride()) for tensor in (out, index, source))
+    planned = _planned(dim, knobs.num_threads, (0, 2), *layouts)
+    if planned is None:
+        return _scatter_blocks(around(out, dim), around(index, dim), around(source, dim), 1, add)
+    loops, (outer_part, _, inner_part), grid, size = planned
+    bad = flag()
+    strides = (*loops.target, *loops.strides[0], *loops.strides[1])
+    _SCATTER((grid[2], grid[0]), out, index, source, bad, size, *strides, *loops.sizes, outer_part, inner_part, ADD=add)
+    return not raised(bad)
 
 
 def _new(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: bool) -> Any:

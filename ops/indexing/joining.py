@@ -11,9 +11,8 @@ import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
-from triton_spacemit.ops.indexing.operands import dimension
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.operands import computed, into
+from triton_spacemit.ops.operands import computed, into, memory_format
 from triton_spacemit.ops.sizes import power_of_four
 
 _VALUES = FLOATS | INTEGERS | {torch.bool}
@@ -78,43 +77,45 @@ def cat(tensors: Sequence[torch.Tensor], dim: int = 0) -> Any:
     dtype = tensors[0].dtype
     if any(tensor.dtype is not dtype for tensor in tensors):
         dtype = _promoted(tensors)
-    given = [tensor for tensor in tensors if tensor.dim() != 1 or tensor.shape[0]]
-    if not given:
-        return torch.empty(0, dtype=dtype) if dimension(tensors[0], dim) is not None else NotImplemented
-    if not given[0].dim() or dtype not in _VALUES:
+    plan = _plan(dim, tuple([(tensor.shape, tensor.stride()) for tensor in tensors]))
+    if plan is None:
         return NotImplemented
-    place, shape = dimension(given[0], dim), list(given[0].shape)
-    if place is None or any(tensor.dim() != len(shape) for tensor in given):
-        return NotImplemented
-    before, behind = shape[:place], shape[place + 1 :]
-    if any(list(tensor.shape[:place]) != before or list(tensor.shape[place + 1 :]) != behind for tensor in given[1:]):
-        return NotImplemented
-    shape[place] = sum(tensor.shape[place] for tensor in given)
-    order = _order(given, len(tensors) == len(given))
-    out = torch.empty([shape[i] for i in order], dtype=dtype)
+    shape, order, lengths, rows = plan
+    out = torch.empty(shape, dtype=dtype)
     if out.numel():
-        place = order.index(place)
-        sources = [tensor for tensor in given if tensor.numel()]
-        sources = [tensor.permute(order).to(dtype).contiguous() for tensor in sources]
-        inner = math.prod(out.shape[place + 1 :])
-        lengths = [tensor.shape[place] * inner for tensor in sources]
-        _join_rows(sources, lengths, math.prod(out.shape[:place]), out)
-    return out.permute([order.index(i) for i in range(len(order))])
+        sources = tensors if order is None else [tensor.permute(order) for tensor in tensors]
+        sources = [tensor.to(dtype).contiguous() for tensor in sources if tensor.numel()]
+        _join_rows(sources, lengths, rows, out)
+    return out if order is None else out.permute([order.index(i) for i in range(len(order))])
+
+
+@functools.lru_cache(4096)
+def _plan(dim: int, layouts: tuple[Any, ...]) -> tuple[list[int], list[int] | None, list[int], int] | None:
+    """For tensors of these shapes and strides: the shape of the result, with its dimensions in `order` where it is not None; how much of a
+    row is of each tensor that has elements; the number of rows. None where PyTorch raises.
+    """
+    given = [shape for shape, _ in layouts if len(shape) != 1 or shape[0]]
+    rank = len(given[0]) if given else 1
+    if not rank or not -rank <= dim < rank:
+        return None
+    if not given:
+        return [0], None, [], 1
+    place, shape = dim % rank, list(given[0])
+    if any(len(own) != rank or own[:place] != given[0][:place] or own[place + 1 :] != given[0][place + 1 :] for own in given[1:]):
+        return None
+    shape[place] = sum(own[place] for own in given)
+    formats = {memory_format(torch.empty_strided(own, strides, device="meta")) for own, strides in layouts}
+    last = formats in ({torch.channels_last}, {torch.channels_last_3d})
+    order = [0, *range(2, rank), 1] if last else list(range(rank))
+    shape, position = [shape[i] for i in order], order.index(place)
+    inner = math.prod(shape[position + 1 :])
+    lengths = [own[place] * inner for own in given if math.prod(own)]
+    return shape, order if last else None, lengths, math.prod(shape[:position])
 
 
 def _promoted(tensors: Sequence[torch.Tensor]) -> torch.dtype:
     """As PyTorch's `result_type` of many tensors: those with dimensions count most, which all are here."""
     return functools.reduce(torch.promote_types, [tensor.dtype for tensor in tensors])
-
-
-def _order(tensors: Sequence[torch.Tensor], all_of_them: bool) -> list[int]:
-    """The dimensions of a result from the outermost on: channels are last where all tensors have them there."""
-    formats = {torch._prims_common.suggest_memory_format(tensor) for tensor in tensors}
-    if formats == {torch.channels_last} and all_of_them:
-        return [0, 2, 3, 1]
-    if formats == {torch.channels_last_3d} and all_of_them:
-        return [0, 2, 3, 4, 1]
-    return list(range(tensors[0].dim()))
 
 
 def cat_out(tensors: Sequence[torch.Tensor], dim: int = 0, *, out: torch.Tensor) -> Any:
@@ -126,5 +127,5 @@ def cat_out(tensors: Sequence[torch.Tensor], dim: int = 0, *, out: torch.Tensor)
     if result is NotImplemented or not torch.can_cast(result.dtype, out.dtype):
         return NotImplemented
     if out.shape != result.shape:
-        torch._prims_common.wrappers._maybe_resize_out(out, result.shape, torch._prims_common.suggest_memory_format(result))
+        torch._prims_common.wrappers._maybe_resize_out(out, result.shape, memory_format(result))
     return into(out, result.to(out.dtype))

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.ops.dtypes import FLOATS, sum_dtype, sum_type
-from triton_spacemit.ops.indexing.operands import around
+from triton_spacemit.ops.indexing.operands import around, flag, raised
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, into, out_form
 
@@ -155,7 +155,7 @@ def nll_loss_forward(scores: torch.Tensor, target: torch.Tensor, weight: torch.T
     alone = parts == 1 and not each
     losses = scores.new_empty(target.shape if each else ())
     sums = scores.new_empty(()) if alone else torch.empty((parts, 2), dtype=sum_dtype(scores.dtype))
-    bad = torch.zeros(1, dtype=torch.int32)
+    bad = flag()
     weights = None if weight is None else weight.contiguous()
     _LOSSES(
         (parts,),
@@ -165,7 +165,7 @@ def nll_loss_forward(scores: torch.Tensor, target: torch.Tensor, weight: torch.T
         MEAN=reduction == _MEAN,
         SUM=sum_type(scores.dtype),
     )
-    if bad.item():
+    if raised(bad):
         return NotImplemented
     if each:
         return losses, scores.new_zeros(())
@@ -193,7 +193,7 @@ def nll_loss_backward(
     out = torch.zeros(scores.shape, dtype=scores.dtype)
     outer, classes, inner = around(out, 0 if scores.dim() == 1 else 1).shape
     gradient = grad.reshape(-1)
-    bad = torch.zeros(1, dtype=torch.int32)
+    bad = flag()
     if out.numel():
         _GRADIENTS(
             (-(-outer * inner // _PART),),
@@ -202,7 +202,7 @@ def nll_loss_backward(
             MEAN=reduction == _MEAN,
             SUM=sum_type(scores.dtype),
         )
-    return NotImplemented if bad.item() else out
+    return NotImplemented if raised(bad) else out
 
 
 def nll_loss_forward_output(

@@ -1,6 +1,7 @@
 """What operators at indices ask of their operands, and how those look to kernels: as blocks of three dimensions."""
 
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,28 @@ def _extent(tensor: torch.Tensor) -> tuple[int, int]:
         return 0, 0
     last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.itemsize
+
+
+class _Flags(threading.local):
+    def __init__(self) -> None:
+        self.unused: list[torch.Tensor] = []
+
+
+_flags = _Flags()
+
+
+def flag() -> torch.Tensor:
+    """A 0 that a kernel makes 1 where an index is wrong; `raised` reads it and keeps it for this thread's next kernel."""
+    return _flags.unused.pop() if _flags.unused else torch.zeros(1, dtype=torch.int32)
+
+
+def raised(flag: torch.Tensor) -> bool:
+    """Whether a kernel made it 1."""
+    wrong = flag.item() != 0
+    if wrong:
+        flag.zero_()
+    _flags.unused.append(flag)
+    return wrong
 
 
 def all_within(index: torch.Tensor, size: int) -> bool:

@@ -9,7 +9,7 @@ import triton.language as tl
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.dtypes import NARROW
 from triton_spacemit.ops.indexing.elements import gather_blocks
-from triton_spacemit.ops.indexing.operands import INDICES, VALUES, all_within, around, dimension, overlap, refuse
+from triton_spacemit.ops.indexing.operands import INDICES, VALUES, all_within, around, dimension, flag, overlap, raised, refuse
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, into
 from triton_spacemit.ops.sizes import power_of_two
@@ -99,13 +99,13 @@ def _select(source: torch.Tensor, index: torch.Tensor, dim: int) -> torch.Tensor
         return out if count == 0 or all_within(index, size) else None
     if inner < _SHORT_ROWS:
         return out if gather_blocks(three, index.view(1, count, 1).expand(outer, count, inner), out) else None
-    bad = torch.zeros(1, dtype=torch.int32)
+    bad = flag()
     block = min(power_of_two(inner), _LARGEST_BLOCK)
     blocks = -(-inner // block)
     rows = max(1, min(_LARGEST_BLOCK * 4 // block, -(-count * blocks * outer // (4 * knobs.num_threads))))
     grid = (blocks, -(-count // rows), outer)
     _SELECT(grid, three, index, out, bad, size, *three.stride(), index.stride(0), count, inner, ROWS=rows, BLOCK=block)
-    return None if bad.item() else out
+    return None if raised(bad) else out
 
 
 def index_select(source: torch.Tensor, dim: int, index: torch.Tensor) -> Any:

@@ -5,6 +5,7 @@ group is, where its elements lie and which weight belongs to an element is a `La
 float64 as in Chan, Golub and LeVeque (1979); the elements of a group are read twice, the second time from a cache where they fit one.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +22,12 @@ from triton_spacemit.ops.reductions.kinds import SUM
 from triton_spacemit.ops.sizes import power_of_four, power_of_four_within
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """Where elements lie: x[outer group, group, outer, inner] with strides in elements; `out` lies alike.
 
-    weight: what a weight belongs to, "element" (each inner index), "group", or "outer" (each outer index of each group).
+    weight: what a weight belongs to, "element" (each inner index), "group", or "outer" (each outer index of each group). There is one
+    object for each problem, so that it is a key that costs nothing to compare.
     """
 
     outer_groups: int
@@ -43,11 +45,12 @@ class Layout:
         """The elements of a group."""
         return self.outer * self.inner
 
-    def blocks(self) -> dict[str, Any]:
+    @functools.lru_cache(4096)  # noqa: B019, layouts are few and kept
+    def blocks(self, threads: int) -> dict[str, Any]:
         """How many groups are a block, of how many elements each, along which axis: neighbours in memory lie along the last."""
         if self.group_stride < self.inner_stride and self.groups > 1:
             return {
-                "GROUPS": min(triton.next_power_of_2(-(-self.groups // knobs.num_threads)), 64),
+                "GROUPS": min(triton.next_power_of_2(-(-self.groups // threads)), 64),
                 "INNER": min(power_of_four(self.inner), 256),
                 "AXIS": 0,
             }
@@ -313,7 +316,7 @@ def normalise(
 
     given: with the running statistics in place of the groups' own.
     """
-    blocks = layout.blocks()
+    blocks = layout.blocks(knobs.num_threads)
     groups, outer, inner = layout.groups, layout.outer, layout.inner
     one_row = layout.outer_stride == inner * layout.inner_stride and blocks["AXIS"] == 1
     _FORWARD(
@@ -353,7 +356,7 @@ def gradients(
             RMS=rms, WIDE=sum_type(x.dtype), WHOLE=inner <= _WHOLE, INNER=min(triton.next_power_of_2(inner), _WHOLE),
         )  # fmt: skip
     else:
-        blocks = layout.blocks()
+        blocks = layout.blocks(knobs.num_threads)
         shape = (1, groups) if layout.weight == "group" else (layout.outer_groups, groups * layout.outer)
         weight_sums, bias_sums = (torch.empty(shape, dtype=wide) if want else None for want in wanted[1:])
         _BACKWARD(

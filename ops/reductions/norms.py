@@ -1,5 +1,6 @@
 """Layer, RMS, group and batch norm of PyTorch: which elements are a group, and which statistics are kept."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -7,21 +8,27 @@ from typing import Any, TypeAlias
 import torch
 
 from triton_spacemit.ops.dtypes import sum_dtype
-from triton_spacemit.ops.operands import into
+from triton_spacemit.ops.operands import into, memory_format
 from triton_spacemit.ops.reductions.normalise import Layout, gradients, normalise, parameter_dtype
 
 Parameter: TypeAlias = torch.Tensor | None
 
 
 def _rows(x: torch.Tensor, normalized_shape: Sequence[int]) -> Layout:
-    inner = math.prod(normalized_shape)
-    return Layout(1, x.numel() // max(inner, 1), 1, inner, 0, inner, inner, 1, "element")
+    return _layout_of_rows(x.numel(), math.prod(normalized_shape))
+
+
+@functools.lru_cache(4096)
+def _layout_of_rows(elements: int, inner: int) -> Layout:
+    return Layout(1, elements // max(inner, 1), 1, inner, 0, inner, inner, 1, "element")
 
 
 def _fits(x: torch.Tensor, normalized_shape: Sequence[int], *parameters: Parameter) -> bool:
     shape = tuple(normalized_shape)
-    fit = all(parameter is None or tuple(parameter.shape) == shape for parameter in parameters)
-    return fit and len(shape) > 0 and tuple(x.shape[-len(shape) :]) == shape
+    for parameter in parameters:
+        if parameter is not None and parameter.shape != shape:
+            return False
+    return len(shape) > 0 and x.shape[-len(shape) :] == shape
 
 
 def _statistics_shape(x: torch.Tensor, normalized_shape: Sequence[int]) -> list[int]:
@@ -104,6 +111,7 @@ def rms_norm_backward(
     return gradients(layout, grad_out, x, weight, None, rstd, (*wanted, False), normalized_shape, weight_dtype, rms=True)[:2]
 
 
+@functools.lru_cache(4096)
 def _groups(batch: int, channels: int, pixels: int, groups: int) -> Layout:
     size = channels // groups
     return Layout(batch, groups, size, pixels, channels * pixels, size * pixels, pixels, 1, "outer")
@@ -121,7 +129,7 @@ def group_norm(x: torch.Tensor, weight: Parameter, bias: Parameter, N: int, C: i
     dtype = parameter_dtype(x, weight, bias)
     if dtype is None or not _group_norm_is_valid(x, N, C, HxW, group, weight, bias):
         return NotImplemented
-    last = torch._prims_common.suggest_memory_format(x)
+    last = memory_format(x)
     x = x.contiguous()
     out, mean, rstd = torch.empty_like(x), x.new_empty((N, group), dtype=dtype), x.new_empty((N, group), dtype=dtype)
     if x.numel():
@@ -153,21 +161,26 @@ def group_norm_backward(
     if not x.numel():
         zeros = (torch.zeros_like(x), x.new_zeros(C, dtype=dtype), x.new_zeros(C, dtype=dtype))
         return tuple(one if want else None for one, want in zip(zeros, output_mask, strict=True))
-    last = torch._prims_common.suggest_memory_format(x)
+    last = memory_format(x)
     grads = gradients(_groups(N, C, HxW, group), grad_out.contiguous(), x.contiguous(), weight, mean, rstd, output_mask, (C,), dtype)
     return (None if grads[0] is None else grads[0].contiguous(memory_format=last), *grads[1:])
 
 
 def _dense(x: torch.Tensor) -> torch.Tensor:
     """`x`, contiguous, with channels last if it has them last."""
-    return x.contiguous(memory_format=torch._prims_common.suggest_memory_format(x))
+    return x.contiguous(memory_format=memory_format(x))
 
 
 def _channels(x: torch.Tensor, each_image: bool = False) -> Layout:
     """The channels of a dense x[N, C, ..], or those of each image, where they need not be gone through together."""
-    batch, channels = x.shape[:2]
-    pixels = math.prod(x.shape[2:])
-    if pixels == 1 or not x.is_contiguous():
+    return _layout_of_channels(x.shape, x.is_contiguous(), each_image)
+
+
+@functools.lru_cache(4096)
+def _layout_of_channels(shape: tuple[int, ...], contiguous: bool, each_image: bool) -> Layout:
+    batch, channels = shape[:2]
+    pixels = math.prod(shape[2:])
+    if pixels == 1 or not contiguous:
         return Layout(1, channels, 1, batch * pixels, 0, 1, 0, channels, "group")
     if each_image:
         return Layout(batch, channels, 1, pixels, channels * pixels, pixels, 0, 1, "group")
@@ -297,7 +310,7 @@ def batch_norm_backward(
     if dtype is None or mean is None or rstd is None or grad_out.shape != x.shape or grad_out.dtype is not x.dtype:
         return NotImplemented
     x = _dense(x)
-    grad_out = grad_out.contiguous(memory_format=torch._prims_common.suggest_memory_format(x))
+    grad_out = grad_out.contiguous(memory_format=memory_format(x))
     shape = (x.shape[1],)
     return gradients(_channels(x), grad_out, x, weight, mean, rstd, output_mask, shape, dtype, eps, given=not train)
 

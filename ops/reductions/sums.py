@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
-from triton_spacemit.ops.operands import into, out_form
+from triton_spacemit.ops.operands import into, memory_format, out_form
 from triton_spacemit.ops.reductions import kinds
 from triton_spacemit.ops.reductions.geometry import reduced_dims, result_shape
 from triton_spacemit.ops.reductions.kernel import reduce
@@ -74,7 +74,7 @@ def global_avg_pool(x: torch.Tensor, output_size: Sequence[int]) -> Any:
     if list(output_size) != [1, 1] or x.dim() not in (3, 4) or 0 in x.shape[1:]:
         return NotImplemented
     result = mean(x, (-2, -1), keepdim=True)
-    if result is NotImplemented or torch._prims_common.suggest_memory_format(x) is not torch.channels_last:
+    if result is NotImplemented or memory_format(x) is not torch.channels_last:
         return result
     channels = x.shape[1]
     return result.as_strided(result.shape, (channels, 1, channels, channels))
