@@ -18,22 +18,23 @@ from triton_spacemit.ops.sizes import power_of_four
 _VALUES = FLOATS | INTEGERS | {torch.bool}
 _TOGETHER = 4  # tensors of one launch
 _LARGEST_BLOCK = 4096
+_STREAMED = 1 << 22  # bytes of a result that nobody would find in the second cache
 _WORTH_A_PROGRAM = 1 << 15  # elements
 
 
 @triton.jit
-def _copy(source, length, place, part, parts, BLOCK: tl.constexpr):
-    """A part of the elements of a row."""
+def _copy(source, length, place, part, parts, STREAM: tl.constexpr, BLOCK: tl.constexpr):
+    """A part of the elements of a row. STREAM: past the caches."""
     each = tl.cdiv(tl.cdiv(length, parts), BLOCK) * BLOCK
     for start in range(part * each, tl.minimum(part * each + each, length), BLOCK):
         j = start + tl.arange(0, BLOCK)
-        tl.store(place + j, tl.load(source + j, j < length), j < length)
+        tl.store(place + j, tl.load(source + j, j < length), j < length, cache_modifier=STREAM)
 
 
 @triton.jit(do_not_specialize=["rows", "rows_each", "a_length", "b_length", "c_length", "d_length", "row_length", "first"])
 def _join(
     out, a, b, c, d, rows, rows_each, a_length: tl.int64, b_length: tl.int64, c_length: tl.int64, d_length: tl.int64,
-    row_length: tl.int64, first: tl.int64, BLOCK: tl.constexpr,
+    row_length: tl.int64, first: tl.int64, STREAM: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Rows of up to four tensors behind each other, from element `first` of the result's rows on: program (part of a row, rows)."""
     part, parts = tl.program_id(0).to(tl.int64), tl.num_programs(0)
@@ -41,13 +42,13 @@ def _join(
     for i in range(begin, tl.minimum(begin + rows_each, rows)):
         row = tl.cast(i, tl.int64)
         place = out + row * row_length + first
-        _copy(a + row * a_length, a_length, place, part, parts, BLOCK)
+        _copy(a + row * a_length, a_length, place, part, parts, STREAM, BLOCK)
         if b is not None:
-            _copy(b + row * b_length, b_length, place + a_length, part, parts, BLOCK)
+            _copy(b + row * b_length, b_length, place + a_length, part, parts, STREAM, BLOCK)
         if c is not None:
-            _copy(c + row * c_length, c_length, place + a_length + b_length, part, parts, BLOCK)
+            _copy(c + row * c_length, c_length, place + a_length + b_length, part, parts, STREAM, BLOCK)
         if d is not None:
-            _copy(d + row * d_length, d_length, place + a_length + b_length + c_length, part, parts, BLOCK)
+            _copy(d + row * d_length, d_length, place + a_length + b_length + c_length, part, parts, STREAM, BLOCK)
 
 
 _JOIN = Kernel(_join)
@@ -60,13 +61,14 @@ def _join_rows(sources: Sequence[torch.Tensor], lengths: Sequence[int], rows: in
     each = -(-rows // programs)
     down = -(-rows // each)
     block = min(power_of_four(max(lengths)), _LARGEST_BLOCK)
+    stream = ".cs" if out.nbytes >= _STREAMED else ""
     first = 0
     for begin in range(0, len(sources), _TOGETHER):
         own = lengths[begin : begin + _TOGETHER]
         missing = _TOGETHER - len(own)
         grid = (max(1, programs // down), down)
         operands = (*sources[begin : begin + _TOGETHER], *[None] * missing)
-        _JOIN(grid, out, *operands, rows, each, *own, *[0] * missing, whole, first, BLOCK=block)
+        _JOIN(grid, out, *operands, rows, each, *own, *[0] * missing, whole, first, STREAM=stream, BLOCK=block)
         first += sum(own)
 
 

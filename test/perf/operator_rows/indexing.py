@@ -47,6 +47,11 @@ ROWS = [
     _row("gather", "1024x1024 dim 0", lambda x, at, _: x.gather(0, at), _matrix),
     _row("scatter_add", "1024x1024 dim 1", lambda x, at, y: x.scatter_add(1, at, y), _matrix, 1e-5),
     _row("scatter_add", "1024x1024 dim 0", lambda x, at, y: x.scatter_add(0, at, y), _matrix, 1e-5),
+    _row("cat", "1024x1024 twice dim 0", lambda x, _, y: torch.cat((x, y)), _matrix),
+    _row("cat", "1024x1024 twice dim 1", lambda x, _, y: torch.cat((x, y), 1), _matrix),
+    _row("index", "1024x1024 rows", lambda x, at, _: x[at], _vector),
+    _row("index", "1024x1024 elements", lambda x, at, _: x[at, at.mT], _matrix),
+    _row("index_put", "1024x1024 rows, accumulating", lambda x, at, y: x.index_put((at,), y, accumulate=True), _vector, 1e-5),
     _row("scatter", "1024x1024 dim 0", lambda x, at, y: x.scatter(0, at, y[0, 0].item()), _matrix),
     Row(
         "nll_loss",

@@ -97,4 +97,13 @@ def _norms() -> list[Row]:
     return rows
 
 
-ROWS = [*_norms(), *_reductions(), *_softmaxes()]
+def _losses() -> list[Row]:
+    rows = []
+    for name in ("mse_loss", "smooth_l1_loss", "huber_loss"):
+        call = getattr(functional, name)
+        rows.append(_with_weights(name, (4096, 1000), "mean", call, [(4096, 1000)]))
+        rows.append(_backward(name, (4096, 1000), "mean", call, [(4096, 1000)]))
+    return rows
+
+
+ROWS = [*_losses(), *_norms(), *_reductions(), *_softmaxes()]
