@@ -161,7 +161,7 @@ class _Plan(NamedTuple):
     result: tuple[int, ...]
     strides: tuple[int, ...] | None
     outer: int
-    count: int
+    rows: int
     inner: int
     numbers: tuple[int, ...] | None
 
@@ -184,7 +184,7 @@ def _plan(sizes: tuple[int, ...], strides: tuple[int, ...], indices: tuple[Any, 
     operands: list[Any] = [(result, (*strides[:first], *(0,) * len(shape), *strides[last:]))]
     behind = len(sizes) - last
     operands += [((*own, *(1,) * behind), (*steps, *(0,) * behind)) for own, steps in given]
-    new = new_strides(result, operands, [expand(*operand, result) for operand in operands])
+    new = new_strides(result, operands, [expand(own, steps, result) for own, steps in operands])
     outer, inner = _joined(sizes[:first], strides[:first]), _joined(sizes[last:], strides[last:])
     numbers = None
     if outer is not None and inner is not None:
@@ -251,7 +251,7 @@ def index(source: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> Any:
         return NotImplemented
     each = _without_masks(source, indices)
     plan = None if each is None else _planned(source, each)
-    if each is None or plan is None or plan.count and not source.numel():
+    if each is None or plan is None or plan.rows and not source.numel():
         return NotImplemented
     out = torch.empty(plan.result, dtype=source.dtype)
     if out.numel() and not _read(plan, source, each, out):
@@ -273,15 +273,15 @@ def _read(plan: _Plan, source: torch.Tensor, each: Sequence[torch.Tensor | None]
         source, each, plan = _with_indices_together(plan, source, each)
         assert plan.numbers is not None
     bad = flag()
-    arguments = (source, out, bad, *_rows(plan, each), *plan.numbers, plan.count, plan.inner)
+    arguments = (source, out, bad, *_rows(plan, each), *plan.numbers, plan.rows, plan.inner)
     if plan.inner < _SHORT_ROWS:
-        block = min(power_of_two(plan.count * plan.inner), _FEW)
-        _READ_ELEMENTS((-(-plan.count * plan.inner // block), plan.outer), *arguments, SINGLE=plan.inner == 1, BLOCK=block)
+        block = min(power_of_two(plan.rows * plan.inner), _FEW)
+        _READ_ELEMENTS((-(-plan.rows * plan.inner // block), plan.outer), *arguments, SINGLE=plan.inner == 1, BLOCK=block)
     else:
         block = min(power_of_two(plan.inner), _LARGEST_BLOCK)
         blocks = -(-plan.inner // block)
-        rows = max(1, min(_LARGEST_BLOCK * 4 // block, -(-plan.count * blocks * plan.outer // (4 * knobs.num_threads))))
-        _READ_ROWS((blocks, -(-plan.count // rows), plan.outer), *arguments, rows, BLOCK=block)
+        rows = max(1, min(_LARGEST_BLOCK * 4 // block, -(-plan.rows * blocks * plan.outer // (4 * knobs.num_threads))))
+        _READ_ROWS((blocks, -(-plan.rows // rows), plan.outer), *arguments, rows, BLOCK=block)
     return not raised(bad)
 
 
@@ -299,11 +299,11 @@ def index_put_(
         return NotImplemented
     each = _without_masks(base, indices)
     plan = None if each is None else _planned(base, each)
-    if each is None or plan is None or broadcast([values.shape, plan.result]) != plan.result or plan.count and not base.numel():
+    if each is None or plan is None or broadcast([values.shape, plan.result]) != plan.result or plan.rows and not base.numel():
         return NotImplemented
     if not all(index is None or _right(index, size) for index, size in zip(each, base.shape, strict=True)):
         return NotImplemented
-    if plan.count * plan.outer * plan.inner:
+    if plan.rows * plan.outer * plan.inner:
         kept = torch.float32 if accumulate and base.dtype in NARROW else base.dtype  # sums of narrow floats are rounded once
         if plan.numbers is not None and kept is base.dtype:
             _write(plan, base, each, values, accumulate)
@@ -325,15 +325,15 @@ def _right(index: torch.Tensor, size: int) -> bool:
 def _write(plan: _Plan, out: torch.Tensor, each: Sequence[torch.Tensor | None], values: torch.Tensor, add: bool) -> None:
     """All indices are right."""
     assert plan.numbers is not None
-    sources = values.expand(plan.result).reshape(plan.outer, plan.count, plan.inner)
+    sources = values.expand(plan.result).reshape(plan.outer, plan.rows, plan.inner)
     *numbers, to_outer, to_inner = plan.numbers
     from_outer, from_row, from_inner = sources.stride()
     arguments = (out, sources, *_rows(plan, each), *numbers, to_outer)
     if plan.inner == 1:
-        _WRITE_ELEMENTS((plan.outer,), *arguments, from_outer, from_row, plan.count, ADD=add)
+        _WRITE_ELEMENTS((plan.outer,), *arguments, from_outer, from_row, plan.rows, ADD=add)
         return
     block = min(power_of_two(plan.inner), _LARGEST_BLOCK)
     while block > 32 and -(-plan.inner // block) * plan.outer < knobs.num_threads:
         block //= 2
-    rest = (to_inner, from_outer, from_row, from_inner, plan.count, plan.inner)
+    rest = (to_inner, from_outer, from_row, from_inner, plan.rows, plan.inner)
     _WRITE_ROWS((-(-plan.inner // block), plan.outer), *arguments, *rest, ADD=add, BLOCK=block)
