@@ -139,7 +139,7 @@ def quantise_tiles(x, values, scales, sums, rows, blocks, x_row, BLOCKS: tl.cons
             for b in range(0, count):
                 to = b * 4 + u
                 if row + u < rows:
-                    from_row = x + u.to(tl.int64) * x_row + b * 32
+                    from_row = x + tl.cast(u, tl.int64) * x_row + b * 32
                     _blocks(from_row, 0, q + (u * BLOCKS + b) * 32, 0, scales + to, None if sums is None else sums + to, 1)
                 else:
                     tl.store(q + (u * BLOCKS + b) * 32 + tl.arange(0, 32), tl.zeros((32,), tl.int8))
