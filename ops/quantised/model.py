@@ -8,7 +8,7 @@ for token in model.generate(model.tokenizer.encode("Once upon a time"), 50):
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
@@ -19,7 +19,7 @@ from triton_spacemit.ops.quantised.linear import linear
 from triton_spacemit.ops.quantised.packed import Packed
 from triton_spacemit.ops.quantised.steps import gate, turn
 from triton_spacemit.ops.quantised.tokenizer import Tokenizer
-from triton_spacemit.ops.quantised.weights import Weights
+from triton_spacemit.ops.quantised.weights import NEIGHBOURS, Weights
 from triton_spacemit.ops.reductions.norms import rms_norm
 
 
@@ -32,6 +32,63 @@ class Cache:
         self.capacity, self.length = capacity, 0
 
 
+@dataclass(frozen=True)
+class _Product:
+    """Matrices that are multiplied by the same rows, as one where they can be: packed ones, or transposed ones of elements."""
+
+    matrices: Sequence[torch.Tensor]
+    bias: torch.Tensor | None
+
+    @classmethod
+    def of(cls, weights: Weights, prefix: str, *names: str) -> "_Product":
+        tensors = [weights[f"{prefix}{name}.weight"] for name in names]
+        biases = [weights[f"{prefix}{name}.bias"] for name in names if f"{prefix}{name}.bias" in weights]
+        bias = torch.cat([each.float() for each in biases]) if biases else None
+        packed = [tensor for tensor in tensors if isinstance(tensor, Packed)]
+        if len(packed) == len(tensors) and all(each.packing == packed[0].packing and each.shape[0] % 16 == 0 for each in packed):
+            return cls([Packed.joined(packed)], bias)
+        return cls([tensor if isinstance(tensor, Packed) else tensor.float().T for tensor in tensors], bias)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if len(self.matrices) == 1 and isinstance(self.matrices[0], Packed):
+            return linear(x, self.matrices[0], self.bias)
+        results = [linear(x, matrix) if isinstance(matrix, Packed) else mm(x, matrix) for matrix in self.matrices]
+        result = results[0] if len(results) == 1 else torch.cat(results, 1)
+        return result if self.bias is None else result.add_(self.bias)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    attention_norm: torch.Tensor
+    attention_in: _Product
+    attention_out: _Product
+    query_norm: torch.Tensor | None
+    key_norm: torch.Tensor | None
+    feed_norm: torch.Tensor
+    feed_in: _Product
+    feed_out: _Product
+
+    @classmethod
+    def of(cls, weights: Weights, number: int) -> "_Layer":
+        prefix = f"blk.{number}."
+
+        def norm(name: str) -> torch.Tensor:
+            return weights[f"{prefix}{name}.weight"].float()
+
+        of_heads = f"{prefix}attn_q_norm.weight" in weights
+        attention_in, feed_in = (_Product.of(weights, prefix, *names) for names in NEIGHBOURS)
+        return cls(
+            attention_norm=norm("attn_norm"),
+            attention_in=attention_in,
+            attention_out=_Product.of(weights, prefix, "attn_output"),
+            query_norm=norm("attn_q_norm") if of_heads else None,
+            key_norm=norm("attn_k_norm") if of_heads else None,
+            feed_norm=norm("ffn_norm"),
+            feed_in=feed_in,
+            feed_out=_Product.of(weights, prefix, "ffn_down"),
+        )
+
+
 class Model:
     """The model of a file. Activations are float32; matrices of elements are converted to it, packed ones stay as they are mapped.
 
@@ -39,22 +96,20 @@ class Model:
     """
 
     def __init__(self, weights: Weights) -> None:
-        self.configuration = Configuration.of(weights)
-        self.tokenizer = Tokenizer(weights.file, self.configuration.vocabulary)
+        c = self.configuration = Configuration.of(weights)
+        self.tokenizer = Tokenizer(weights.file, c.vocabulary)
         self._weights = weights
-        self._tensors = {name: _usable(weights[name]) for name in self._multiplied()}
-        self._frequencies = self._turns()
+        self._layers = [_Layer.of(weights, number) for number in range(c.layers)]
+        self._norm = weights["output_norm.weight"].float()
+        self._output = _Product.of(weights, "", "output" if "output.weight" in weights else "token_embd")
+        self._frequencies = _frequencies(c, weights)
         self._places = torch.zeros(0, 1), torch.zeros(0, 1)
-
-    def _multiplied(self) -> list[str]:
-        """The tensors that are used as a whole: without the embeddings, unless they are the output's too."""
-        names = [name for name in self.configuration.tensors() if name != "token_embd.weight"]
-        return [*names, "output.weight" if "output.weight" in self._weights else "token_embd.weight"]
 
     @property
     def bytes_per_token(self) -> int:
-        """The bytes of weights that one token takes to compute."""
-        return sum(tensor.nbytes for tensor in self._tensors.values())
+        """The bytes of matrices that one token takes to compute."""
+        products = [each for layer in self._layers for each in vars(layer).values() if isinstance(each, _Product)]
+        return sum(matrix.nbytes for product in (*products, self._output) for matrix in product.matrices)
 
     def cache(self, capacity: int | None = None) -> Cache:
         """An empty cache for so many tokens; the model's context where it is not said."""
@@ -66,19 +121,16 @@ class Model:
         float32 (vocabulary), or (tokens, vocabulary). Raises ValueError where there are no tokens, or more than the cache has room for, and
         IndexError for a number that is no token's.
         """
-        c = self.configuration
         if not tokens or cache.length + len(tokens) > cache.capacity:
-            raise ValueError(
-                f"{len(tokens)} tokens were given; the cache has {cache.length} and room for {cache.capacity - cache.length} more"
-            )
+            room = cache.capacity - cache.length
+            raise ValueError(f"{len(tokens)} tokens were given; the cache has {cache.length} and room for {room} more")
         x = self._weights.rows("token_embd.weight", torch.tensor(tokens))
         angles = self._angles(cache.length, len(tokens))
-        for layer in range(c.layers):
-            x += self._attention(layer, self._norm(x, f"blk.{layer}.attn_norm"), angles, cache)
-            x += self._feed_forward(layer, self._norm(x, f"blk.{layer}.ffn_norm"))
+        for number, layer in enumerate(self._layers):
+            x += self._attention(layer, self._normal(x, layer.attention_norm), angles, cache, number)
+            x += layer.feed_out(gate(layer.feed_in(self._normal(x, layer.feed_norm))))
         cache.length += len(tokens)
-        x = self._norm(x if every else x[-1:], "output_norm")
-        result = self._multiply(x, self._tensors.get("output.weight", self._tensors.get("token_embd.weight")))
+        result = self._output(self._normal(x if every else x[-1:], self._norm))
         return result if every else result[0]
 
     def generate(self, tokens: Sequence[int], count: int, cache: Cache | None = None) -> Iterator[int]:
@@ -95,50 +147,29 @@ class Model:
             yield token
             following = [token]
 
-    def _norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        return rms_norm(x, [x.shape[-1]], self._tensors[f"{name}.weight"], self.configuration.epsilon)[0]
+    def _normal(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return rms_norm(x, weight.shape, weight, self.configuration.epsilon)[0]
 
-    def _linear(self, layer: int, name: str, x: torch.Tensor) -> torch.Tensor:
-        return self._multiply(x, self._tensors[f"blk.{layer}.{name}.weight"], self._tensors.get(f"blk.{layer}.{name}.bias"))
-
-    def _multiply(self, x: torch.Tensor, weight: Any, bias: torch.Tensor | None = None) -> torch.Tensor:
-        if isinstance(weight, Packed):
-            return linear(x, weight, bias)
-        result = mm(x, weight.T)
-        return result if bias is None else result + bias
-
-    def _feed_forward(self, layer: int, x: torch.Tensor) -> torch.Tensor:
-        return self._linear(layer, "ffn_down", gate(self._linear(layer, "ffn_gate", x), self._linear(layer, "ffn_up", x)))
-
-    def _attention(self, layer: int, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor], cache: Cache) -> torch.Tensor:
+    def _attention(
+        self, layer: _Layer, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor], cache: Cache, number: int
+    ) -> torch.Tensor:
         c = self.configuration
         tokens, first, last = len(x), cache.length, cache.length + len(x)
-        query = self._linear(layer, "attn_q", x).view(tokens, c.heads, c.head)
-        key = self._linear(layer, "attn_k", x).view(tokens, c.key_heads, c.head)
-        value = self._linear(layer, "attn_v", x).view(tokens, c.key_heads, c.head)
-        if c.architecture == "qwen3":
-            query, key = self._norm(query, f"blk.{layer}.attn_q_norm"), self._norm(key, f"blk.{layer}.attn_k_norm")
+        heads = layer.attention_in(x).unflatten(1, (-1, c.head))
+        query, key, value = heads.split((c.heads, c.key_heads, c.key_heads), 1)
+        if layer.query_norm is not None and layer.key_norm is not None:
+            query, key = self._normal(query, layer.query_norm), self._normal(key, layer.key_norm)
         turn(query, *angles, c.adjacent, query)
-        turn(key, *angles, c.adjacent, cache.keys[layer, :, first:last].transpose(0, 1))
-        cache.values[layer, :, first:last].copy_(value.transpose(0, 1))
-        keys, values = cache.keys[layer, None, :, :last], cache.values[layer, None, :, :last]
+        turn(key, *angles, c.adjacent, cache.keys[number, :, first:last].transpose(0, 1))
+        cache.values[number, :, first:last].copy_(value.transpose(0, 1))
+        keys, values = cache.keys[number, None, :, :last], cache.values[number, None, :, :last]
         if tokens == 1:
             # The queries that share a head of keys are rows of one block: keys and values are read once.
             out, _ = attention(query.view(1, c.key_heads, -1, c.head), keys, values)
-            return self._linear(layer, "attn_output", out.reshape(1, -1))
-        mask = None
-        if first:
-            mask = torch.full((tokens, last), -torch.inf).triu_(first + 1)
+            return layer.attention_out(out.reshape(1, -1))
+        mask = torch.full((tokens, last), -torch.inf).triu_(first + 1) if first else None
         out, _ = attention(query.transpose(0, 1)[None], keys, values, 0.0, not first, attn_mask=mask)
-        return self._linear(layer, "attn_output", out[0].transpose(0, 1).reshape(tokens, -1))
-
-    def _turns(self) -> torch.Tensor:
-        """By what angle a pair of elements is turned from one token to the next, float64."""
-        c = self.configuration
-        turns = c.base ** (-torch.arange(0, c.rotary, 2, dtype=torch.float64) / c.rotary) / c.stretch
-        if "rope_freqs.weight" in self._weights:
-            turns /= self._weights["rope_freqs.weight"].double()
-        return turns
+        return layer.attention_out(out[0].transpose(0, 1).reshape(tokens, -1))
 
     def _angles(self, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines, float32 (tokens, pairs), of `count` tokens from `first` on."""
@@ -149,6 +180,7 @@ class Model:
         return cosines[first : first + count], sines[first : first + count]
 
 
-def _usable(tensor: torch.Tensor) -> torch.Tensor:
-    """Packed weights as they are, elements as float32."""
-    return tensor if isinstance(tensor, Packed) else tensor.float().contiguous()
+def _frequencies(c: Configuration, weights: Weights) -> torch.Tensor:
+    """By what angle a pair of elements is turned from one token to the next, float64."""
+    turns = c.base ** (-torch.arange(0, c.rotary, 2, dtype=torch.float64) / c.rotary) / c.stretch
+    return turns / weights["rope_freqs.weight"].double() if "rope_freqs.weight" in weights else turns

@@ -97,6 +97,28 @@ class Packed(torch.Tensor):
         groups = self.bytes[start // COLUMNS : -(-stop // COLUMNS)]
         return Packed(groups, self.packing, (stop - start, self.shape[-1]))
 
+    @staticmethod
+    def joined(parts: "Sequence[Packed]") -> "Packed":
+        """Matrices of one packing and K as one, their rows one behind the other: in the same memory where they are neighbours there, else a
+        copy.
+
+        Raises FormatError where they differ, or rows of one that is not the last are no multiple of 16.
+        """
+        first, *others = parts
+        rows = [part.shape[-2] for part in parts]
+        alike = all(part.packing == first.packing and part.dim() == 2 and part.shape[1] == first.shape[1] for part in parts)
+        if not alike or any(count % COLUMNS for count in rows[:-1]):
+            raise FormatError(f"not one matrix: {', '.join(part._description() for part in parts)}")
+        ends = [part.bytes.data_ptr() + part.nbytes for part in parts]
+        storage = first.bytes.untyped_storage().data_ptr()
+        near = all(
+            part.bytes.data_ptr() == end and part.bytes.untyped_storage().data_ptr() == storage
+            for part, end in zip(others, ends, strict=False)
+        )
+        shape = first.packing.shape(sum(rows), first.shape[1])
+        memory = first.bytes.as_strided(shape, first.bytes.stride()) if near else torch.cat([part.bytes for part in parts])
+        return Packed(memory, first.packing, (sum(rows), first.shape[1]))
+
     def unpack(self) -> torch.Tensor:
         """GGML's raw blocks, byte for byte: uint8, (N, bytes of a row). Raises FormatError for a packing that is not exact."""
         if not self.packing.exact:

@@ -11,16 +11,17 @@ from triton_spacemit.ops.sizes import power_of_two
 _BLOCK = 1024
 
 
-@triton.jit(do_not_specialize=["heads", "out_head", "out_token"])
+@triton.jit(do_not_specialize=["x_head", "x_token", "out_head", "out_token"])
 def _turn(
-    x, cosines, sines, out, heads, out_head, out_token, HEAD: tl.constexpr, HALF: tl.constexpr, APART: tl.constexpr, BLOCK: tl.constexpr
-):
+    x, cosines, sines, out, x_head, x_token, out_head, out_token,
+    HEAD: tl.constexpr, HALF: tl.constexpr, APART: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     """A head of a token a program. Element `d` is turned with the one `APART` behind it where that is not 1, else 2d with 2d + 1."""
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1).to(tl.int64)
     d = tl.arange(0, BLOCK)
     first = d if APART > 1 else 2 * d
-    x += (token * heads + head) * HEAD
+    x += token * x_token + head * x_head
     out += token * out_token + head * out_head
     cosine = tl.load(cosines + token * HALF + d, d < HALF)
     sine = tl.load(sines + token * HALF + d, d < HALF)
@@ -34,42 +35,32 @@ def _turn(
 
 
 @triton.jit(do_not_specialize=["count"])
-def _gate(gate, up, out, count, BLOCK: tl.constexpr):
-    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    tl.store(out + i, silu(tl.load(gate + i, i < count)) * tl.load(up + i, i < count), i < count)
+def _gate(x, out, count, BLOCK: tl.constexpr):
+    """Program: a part of a row of `out`, (part, row). A row of `x` is twice as long."""
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    row = tl.program_id(1).to(tl.int64)
+    x += row * 2 * count
+    tl.store(out + row * count + i, silu(tl.load(x + i, i < count)) * tl.load(x + count + i, i < count), i < count)
 
 
 _TURN, _GATE = Kernel(_turn), Kernel(_gate)
 
 
 def turn(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor, adjacent: bool, out: torch.Tensor) -> None:
-    """Rotary embedding (Su et al., "RoFormer", 2021) of each token's heads into `out`.
+    """Rotary embedding (Su et al., "RoFormer", 2021) of each token's heads into `out`, which may be `x`.
 
-    x: float32 (tokens, heads, head), contiguous. cosines, sines: float32 (tokens, pairs), contiguous. The first 2 * pairs elements of a
-    head are turned: 2d with 2d + 1 where they are adjacent, else d with d + pairs; the rest stay. out: float32 (tokens, heads, head), rows
-    of heads contiguous.
+    x, out: float32 (tokens, heads, head), the elements of a head side by side. cosines, sines: float32 (tokens, pairs), contiguous. The
+    first 2 * pairs elements of a head are turned: 2d with 2d + 1 where they are adjacent, else d with d + pairs; the rest stay.
     """
     tokens, heads, head = x.shape
     half = cosines.shape[1]
-    apart = 1 if adjacent else half
-    _TURN(
-        (tokens, heads),
-        x,
-        cosines,
-        sines,
-        out,
-        heads,
-        out.stride(1),
-        out.stride(0),
-        HEAD=head,
-        HALF=half,
-        APART=apart,
-        BLOCK=power_of_two(half),
-    )
+    strides = x.stride(1), x.stride(0), out.stride(1), out.stride(0)
+    _TURN((tokens, heads), x, cosines, sines, out, *strides, HEAD=head, HALF=half, APART=1 if adjacent else half, BLOCK=power_of_two(half))
 
 
-def gate(gates: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-    """`silu(gates) * up` (Shazeer, "GLU Variants Improve Transformer", 2020), of contiguous tensors of one shape."""
-    out = torch.empty_like(up)
-    _GATE((-(-out.numel() // _BLOCK),), gates, up, out, out.numel(), BLOCK=_BLOCK)
+def gate(x: torch.Tensor) -> torch.Tensor:
+    """`silu(x[:, :n]) * x[:, n:]` (Shazeer, "GLU Variants Improve Transformer", 2020) of contiguous float32 (rows, 2 * n)."""
+    rows, count = x.shape[0], x.shape[1] // 2
+    out = x.new_empty(rows, count)
+    _GATE((-(-count // _BLOCK), rows), x, out, count, BLOCK=_BLOCK)
     return out

@@ -25,6 +25,9 @@ from triton_spacemit.ops.quantised.gguf import DTYPES, Entry, GgufFile
 from triton_spacemit.ops.quantised.packed import Packed, pack
 from triton_spacemit.ops.quantised.packings import get_packing
 
+#: Matrices of a layer that are multiplied by the same rows, so that they can be multiplied at once.
+NEIGHBOURS = (("attn_q", "attn_k", "attn_v"), ("ffn_gate", "ffn_up"))
+
 #: Called with the name of each tensor before it is packed.
 Progress = Callable[[str], None]
 
@@ -81,9 +84,23 @@ def packable(entry: Entry) -> bool:
 
 
 def to_be_packed(file: GgufFile) -> list[Entry]:
-    """The tensors of a file that are packed: all that can be, but the table of embeddings only where it is the output's too."""
+    """The tensors of a file that are packed: all that can be, but the table of embeddings only where it is the output's too.
+
+    They are in the order in which they are to be written: the file's, but what a layer multiplies by the same rows side by side.
+    """
     looked_up = "token_embd.weight" if "output.weight" in file.entries else ""
-    return [entry for entry in file.entries.values() if packable(entry) and entry.name != looked_up]
+    chosen = [entry for entry in file.entries.values() if packable(entry) and entry.name != looked_up]
+    places = {entry.name: number for number, entry in enumerate(chosen)}
+
+    def place(entry: Entry) -> tuple[int, int]:
+        for names in NEIGHBOURS:
+            for number, name in enumerate(names):
+                if entry.name.endswith(f".{name}.weight"):
+                    others = (f"{entry.name.removesuffix(f'{name}.weight')}{other}.weight" for other in names)
+                    return min(places[other] for other in others if other in places), number
+        return places[entry.name], 0
+
+    return sorted(chosen, key=place)
 
 
 def load(

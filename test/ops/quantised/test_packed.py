@@ -268,6 +268,31 @@ def test_experts_and_rows_share_memory():
         packed.expert(3)
 
 
+def test_matrices_are_joined():
+    raw = torch.from_numpy(raw_blocks("Q4_1", 100, 64, seed=8, plain=True))
+    whole = pack(raw, "Q4_1", (100, 64))
+    parts = [whole.rows(16, 48), whole.rows(48, 64), whole.rows(64, 100)]
+    for given, shared in ((parts, True), (parts[:1], True), ([parts[0], parts[2]], False), ([parts[1], parts[0]], False)):
+        joined = Packed.joined(given)
+        assert torch.equal(joined.unpack(), torch.cat([part.unpack() for part in given]))
+        assert (joined.bytes.data_ptr() == given[0].bytes.data_ptr()) == shared
+    elsewhere = copy.deepcopy(parts[1])
+    assert torch.equal(Packed.joined([parts[0], elsewhere]).unpack(), raw[16:64])
+    rounded = made("Q4_1", (16, 64), "q4_1x16")
+    for others in ([parts[2], parts[0]], [parts[0], made("Q4_0", (16, 64))], [parts[0], made("Q4_1", (16, 128))], [parts[0], rounded]):
+        with pytest.raises(FormatError, match=r"not one matrix: weights \("):
+            Packed.joined(others)
+
+
+def test_raw_blocks_may_lie_anywhere():
+    for name in FORMATS:
+        raw = torch.from_numpy(raw_blocks(name, 3, 512, seed=9))
+        odd = torch.cat([raw.new_zeros(1), raw.flatten()])[1:]  # as a file without alignment has them
+        assert torch.equal(pack(odd, name, (3, 512)), pack(raw, name, (3, 512)))
+        apart = torch.stack([raw, raw], -1)[..., 0]
+        assert torch.equal(pack(apart, name, (3, 512)), pack(raw, name, (3, 512)))
+
+
 def through_pickle(value: object) -> object:
     return pickle.loads(pickle.dumps(value))
 

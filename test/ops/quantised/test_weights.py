@@ -5,6 +5,7 @@ import os
 import threading
 from pathlib import Path
 
+import gguf_files as models
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.ops import quantised
 from triton_spacemit.ops.quantised import store
 from triton_spacemit.ops.quantised.errors import FormatError
+from triton_spacemit.ops.quantised.packed import Packed
 
 
 @pytest.fixture
@@ -81,6 +83,15 @@ def test_embeddings_are_packed_when_they_are_asked_for(packing, model):
     assert torch.equal(embeddings.unpack().flatten(), weights.file.raw("token_embd.weight"))
     assert weights["token_embd.weight"] is embeddings
     assert packing.names == ALL
+
+
+def test_what_is_multiplied_by_the_same_rows_is_side_by_side(tmp_path):
+    path = models.model(tmp_path / "model.gguf", {"": "Q4_0"})
+    weights = quantised.load(path, cache=tmp_path / "cache")
+    for layer in range(2):
+        for names in (("attn_q", "attn_k", "attn_v"), ("ffn_gate", "ffn_up")):
+            parts = [weights.packed[f"blk.{layer}.{name}.weight"] for name in names]
+            assert Packed.joined(parts).bytes.data_ptr() == parts[0].bytes.data_ptr()
 
 
 def test_another_packing_is_another_file(packing):
