@@ -47,6 +47,7 @@ docs: $(VENV)/installed
 	$(BIN)/python -m triton_spacemit.dialect.abi > backend/runtime/abi.h
 	$(BIN)/python -m triton_spacemit.backend.protocol > backend/runtime/protocol.h
 	$(BIN)/python -m triton_spacemit.backend.estimate.protocol > backend/runtime/tracing.h
+	$(BIN)/python -m triton_spacemit.backend.wire > backend/runtime/wire.h
 	$(BIN)/python -m triton_spacemit.dialect.ime > backend/runtime/ime_table.h
 	$(BIN)/python -m triton_spacemit.dialect.reference > docs/dialect.md
 	$(BIN)/python -m triton_spacemit.passes.reference > docs/passes.md

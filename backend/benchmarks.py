@@ -1,21 +1,32 @@
 """What `triton.autotune` and `triton.testing.do_bench` measure with on a device whose time means nothing.
 
 Under QEMU it is an estimate of the chip's time (`estimate/`), with caches that begin empty, as Triton empties them before it takes times;
-where nothing is known of the chip's time, executed instructions weighted by LMUL stand for it.
+where nothing is known of the chip's time, executed instructions weighted by LMUL stand for it. A board tells its own time.
 """
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from triton_spacemit.backend.devices import Clock, device_class
+from triton_spacemit.backend.devices import Clock, device_class, get_device
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import active_target
+
+if TYPE_CHECKING:
+    from triton_spacemit.backend.devices.remote import RemoteDevice
+
+#: Of launches that are timed on a board.
+_FIRST_REPEATS, _MOST_REPEATS, _FLUSH_BYTES = 3, 10_000, 4 << 20
 
 
 def is_emulated() -> bool:
     """Whether the active device's time is not that of the chip."""
     return device_class(active_target()[0]).clock is Clock.INSTRUCTIONS
+
+
+def is_on_board() -> bool:
+    """Whether the active device tells what time its launches take."""
+    return device_class(active_target()[0]).clock is Clock.BOARD
 
 
 def cost(kernel_call: Callable[[], Any]) -> float:
@@ -66,3 +77,29 @@ def do_bench(original: Any) -> Any:
         return [found] if quantiles is None and return_mode == "all" else found
 
     return measured
+
+
+def time_on_board(
+    kernel_call: Callable[[], Any],
+    warmup: float = 25,
+    rep: float = 100,
+    quantiles: Sequence[float] | None = None,
+    return_mode: str = "mean",
+    **_: Any,
+) -> Any:
+    """Stands for `do_bench` on the device `remote`: milliseconds on the board, whose launches of one call are repeated there.
+
+    warmup, rep: milliseconds there. Before each repeat, other memory goes through the caches. The link takes no part. Raises DeviceError.
+    """
+    from triton.testing import _summarize_statistics
+
+    device = cast("RemoteDevice", get_device(*active_target()))
+    kernel_call()  # compiles, and sends what is not there
+    with device.timing(_FIRST_REPEATS, _FLUSH_BYTES) as first:
+        kernel_call()
+    once = max(sum(min(times) for times in first.times) * 1e-6, 1e-3)
+    with device.timing(max(1, min(int((warmup + rep) / once), _MOST_REPEATS)), _FLUSH_BYTES) as timing:
+        kernel_call()
+    skipped = min(int(warmup / once), min(map(len, timing.times), default=0) // 2)
+    calls = [sum(each) * 1e-6 for each in zip(*timing.times, strict=True)][skipped:]
+    return _summarize_statistics(calls or [0.0], quantiles, return_mode)

@@ -4,7 +4,7 @@ import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from triton.backends import driver as _base
 from triton.backends.compiler import GPUTarget
@@ -14,6 +14,8 @@ from triton_spacemit.backend.knobs import active_index, active_target, is_select
 
 if TYPE_CHECKING:
     import torch
+
+    from triton_spacemit.backend.devices.remote import RemoteDevice
 
 #: Triton wants the size of a warp; no kernel's meaning depends on it here.
 WARP_SIZE = 32
@@ -120,6 +122,16 @@ class Utils:
         )
 
 
+def _clock() -> float:
+    """Seconds: of this process's clock, or those that launches have taken on a board, whose link is none of a kernel's affair."""
+    from triton_spacemit.backend.devices import Clock, device_class, get_device
+
+    name, chip = active_target()
+    if device_class(name).clock is not Clock.BOARD:
+        return time.perf_counter()
+    return cast("RemoteDevice", get_device(name, chip)).seconds
+
+
 class Event:
     """A point in time; launches are synchronous, so that of `record` is exact."""
 
@@ -127,7 +139,7 @@ class Event:
         self.time = 0.0
 
     def record(self, stream: Any = None) -> None:
-        self.time = time.perf_counter()
+        self.time = _clock()
 
     def elapsed_time(self, end: "Event") -> float:
         """Milliseconds from this event to `end`."""
@@ -229,7 +241,9 @@ class CPUDriver(_base.DriverBase):
 
         from triton_spacemit.backend import benchmarks
 
-        return benchmarks.benchmark if benchmarks.is_emulated() else do_bench
+        if benchmarks.is_emulated():
+            return benchmarks.benchmark
+        return benchmarks.time_on_board if benchmarks.is_on_board() else do_bench
 
     def get_empty_cache_for_benchmark(self) -> "torch.Tensor":
         """What `clear_cache` writes between timed launches: as large as a core's own caches, since those that cores share are vast."""

@@ -19,5 +19,9 @@ class PackageError(TritonError, RuntimeError):
     """A kernel cannot be part of a package of AOTInductor's; the message says why."""
 
 
+class LinkError(DeviceError):
+    """The link to a board cannot be made, was lost, or says what makes no sense; the message names it. The next launch connects anew."""
+
+
 class OptionError(TritonError, AssertionError, ValueError):
     """A compile option has a value that this backend does not support. Callers expect the AssertionError of Triton's own backends."""

@@ -81,7 +81,8 @@ class spacemit_knobs(base_knobs):  # noqa: N801
     a launch is stopped (0: never). emulate: how matrix instructions run under QEMU, which has none: `trap` runs the kernel's own
     code and its illegal instructions, `call` puts calls in their place, which takes less than half the time. sanitize: kernels that
     are compiled check each access against the storages of their arguments. sandbox: the guest under QEMU can open no files, sockets or
-    processes (None: where the system has what that takes).
+    processes (None: where the system has what that takes). board: where the device `remote` finds a board: `ssh://HOST`, `unix:PATH` or
+    `exec:COMMAND`.
     """
 
     device: env_str = env_str("TRITON_SPACEMIT_DEVICE", "host")
@@ -93,6 +94,7 @@ class spacemit_knobs(base_knobs):  # noqa: N801
     emulate: env_choice = env_choice("TRITON_SPACEMIT_EMULATE", "trap", ("trap", "call"))
     sanitize: env_switch = env_switch("TRITON_SPACEMIT_SANITIZE", False)
     sandbox: env_switch = env_switch("TRITON_SPACEMIT_SANDBOX", None)
+    board: env_opt_str = env_opt_str("TRITON_SPACEMIT_BOARD")
 
     @property
     def num_threads(self) -> int:
@@ -120,7 +122,7 @@ def warn_of_unknown(names: Iterable[str]) -> None:
 warn_of_unknown(os.environ)
 
 _targets: list[tuple[str, str]] = []
-_indices: dict[tuple[str | None, str | None], int] = {}
+_indices: dict[tuple[str | None, ...], int] = {}
 
 
 def active_index() -> int:
@@ -129,10 +131,12 @@ def active_index() -> int:
     Every launch asks, so knobs are read here by hand and a pair is resolved once. Raises ValueError where the pair cannot be.
     """
     own = knobs.__dict__
-    key = (
+    key: tuple[str | None, ...] = (
         own["device"] if "device" in own else getenv("TRITON_SPACEMIT_DEVICE"),
         own["chip"] if "chip" in own else getenv("TRITON_SPACEMIT_CHIP"),
     )
+    if key[0] == "remote" and not key[1]:
+        key = (*key, knobs.board)  # which says what its chip is
     index = _indices.get(key)
     if index is None:
         target = resolve(key[0] or "host", key[1] or None)

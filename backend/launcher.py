@@ -89,11 +89,13 @@ def _pack_expression(leaf: _Leaf) -> str:
     return f"bfloat16_bits({leaf.expression})" if leaf.type == "bf16" else leaf.expression
 
 
-def make_packer(kernel: str, arguments: dict[str, Any], constexprs: set[str]) -> tuple[Callable[[tuple[Any, ...]], Any], Signature]:
+def make_packer(
+    kernel: str, arguments: dict[str, Any], constexprs: set[str], memories: tuple[str, ...] = ("cpu",)
+) -> tuple[Callable[[tuple[Any, ...]], Any], Signature]:
     """A function from the caller's values to (slots, pointers), and the signature of its slots.
 
-    arguments: name to type, as Triton's signature has them. constexprs: the names declared `tl.constexpr`. The caller may pass every
-    argument, those not declared constexpr, or those that are runtime values in this specialisation.
+    arguments: name to type, as Triton's signature has them. constexprs: the names declared `tl.constexpr`. memories: where tensors may be.
+    The caller may pass every argument, those not declared constexpr, or those that are runtime values in this specialisation.
     """
     variables = (f"a{i}" for i in range(1 << 30))
     targets, leaves = {}, []
@@ -132,7 +134,7 @@ def make_packer(kernel: str, arguments: dict[str, Any], constexprs: set[str]) ->
         return ArgumentError(f"kernel {kernel!r} takes {counts} arguments ({', '.join(arguments)}), got {count}")
 
     def convert(values: tuple[Any, ...]) -> list[Any]:
-        return [_convert(kernel, leaf.name, leaf.type, value) for leaf, value in zip(leaves, values, strict=True)]
+        return [_convert(kernel, leaf.name, leaf.type, value, memories) for leaf, value in zip(leaves, values, strict=True)]
 
     scope: dict[str, Any] = {
         "pack_slots": struct.Struct("<" + "".join("Q" if type_.startswith("*") else _FORMATS[type_] for type_ in types)).pack,
@@ -146,11 +148,11 @@ def make_packer(kernel: str, arguments: dict[str, Any], constexprs: set[str]) ->
     return scope["pack"], signature
 
 
-def _convert(kernel: str, name: str, type_: str, value: Any) -> Any:
+def _convert(kernel: str, name: str, type_: str, value: Any, memories: tuple[str, ...]) -> Any:
     """`value` as what `struct` packs for `type_`. Raises ArgumentError naming the argument."""
     where = f"argument {name!r} of kernel {kernel!r}"
     if type_.startswith("*"):
-        return _address(where, value)
+        return _address(where, value, memories)
     if type_ in _FLOATS:
         if isinstance(value, bool) or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
             raise ArgumentError(f"{where} must be a number, got {type(value).__name__}")
@@ -170,7 +172,7 @@ def _convert(kernel: str, name: str, type_: str, value: Any) -> Any:
     return value
 
 
-def _address(where: str, value: Any) -> int:
+def _address(where: str, value: Any, memories: tuple[str, ...]) -> int:
     if isinstance(value, int):
         return value
     if value is None:
@@ -178,8 +180,9 @@ def _address(where: str, value: Any) -> int:
     if not hasattr(value, "data_ptr"):
         raise ArgumentError(f"{where} must be a tensor on the CPU or an address, got {type(value).__name__}")
     device = getattr(getattr(value, "device", None), "type", "cpu")
-    if device != "cpu":
-        raise ArgumentError(f"{where} is a tensor on device {device!r}; this backend takes tensors on the CPU")
+    if device not in memories:
+        places = " or ".join({"cpu": "on the CPU", "board": "on the board"}[memory] for memory in memories)
+        raise ArgumentError(f"{where} is a tensor on device {device!r}; this backend takes tensors {places}")
     return value.data_ptr()
 
 
@@ -250,7 +253,8 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
         )
     parameters = getattr(getattr(src, "fn", None), "params", ())
     constexprs = {parameter.name for parameter in parameters if parameter.is_constexpr}
-    pack, signature = make_packer(metadata.name, {str(name): kind for name, kind in src.signature.items()}, constexprs)
+    memories = getattr(device, "memories", ("cpu",))
+    pack, signature = make_packer(metadata.name, {str(name): kind for name, kind in src.signature.items()}, constexprs, memories)
     pack = _with_storages(pack) if metadata.sanitize else pack
     run = _cooperative(metadata.name, device.launch) if metadata.launch_cooperative_grid else device.launch
 

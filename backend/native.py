@@ -20,14 +20,14 @@ from pathlib import Path
 
 from triton import knobs
 
-from triton_spacemit.backend import folders, protocol
+from triton_spacemit.backend import folders, protocol, wire
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.estimate import protocol as tracing_protocol
 from triton_spacemit.dialect import abi, ime
 
 SOURCES = Path(__file__).parent / "runtime"
 #: Headers that are written from a module, which has their text.
-_WRITTEN = {"abi.h": abi, "ime_table.h": ime, "protocol.h": protocol, "tracing.h": tracing_protocol}
+_WRITTEN = {"abi.h": abi, "ime_table.h": ime, "protocol.h": protocol, "wire.h": wire, "tracing.h": tracing_protocol}
 _SHARED = ("pool.c", "team.c", "services.c", "externals.c", "bfloat16.c", "memory.c", "signal_stack.c")
 
 
@@ -79,8 +79,38 @@ def host_library() -> Path:
 @functools.cache
 def guest_program() -> Path:
     """The static riscv64 program that runs kernels under QEMU."""
-    sources = ("guest.c", "vectors.c", "ime.c", "ime_call.c", "trace.c", *_SHARED)
+    sources = ("guest_main.c", "guest.c", "vectors.c", "ime.c", "ime_call.c", "trace.c", *_SHARED)
     return _build("guest", sources, ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64+v", "-static"))
+
+
+#: Sources of the agent besides those that it shares with the guest.
+AGENT = (
+    "agent.c",
+    "agent_link.c",
+    "agent_workers.c",
+    "agent_info.c",
+    "agent_blobs.c",
+    "worker.c",
+    "ranges.c",
+    "sha256.c",
+    "guest.c",
+    "vectors.c",
+)
+#: The machines that agents are built for, and how. No code in one for RISC-V uses vectors unless a kernel does (worker.c).
+_AGENTS = {
+    "riscv64": (("ime.c",), ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64")),
+    "x86_64": ((), ("-target", "x86_64-linux-musl")),
+}
+
+
+@functools.cache
+def agent_program(machine: str = "riscv64") -> Path:
+    """The static program that runs kernels on a board, for a machine of `riscv64` or `x86_64`.
+
+    Its code has the same addresses in each process: kernels call functions of the worker's by what the agent says.
+    """
+    more, flags = _AGENTS[machine]
+    return _build(f"agent-{machine}", (*AGENT, *more, *_SHARED), (*flags, "-static", "-fno-pie", "-no-pie"))
 
 
 @functools.cache

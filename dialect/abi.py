@@ -24,7 +24,7 @@ FAILURE_BYTES = 4000  # of a launch's failure, with its end
 STATUS = {"OK": 0, "FAILED": 1, "NO_MEMORY": 2, "FAULTED": 3, "TIMED_OUT": 4, "INTERRUPTED": 5}
 
 # Bytes of C's types, which are as many as their alignment.
-_BYTES = {"char": 1, "int32_t": 4, "uint32_t": 4, "int64_t": 8, "uint64_t": 8}
+_BYTES = {"char": 1, "uint8_t": 1, "int32_t": 4, "uint32_t": 4, "int64_t": 8, "uint64_t": 8}
 _POINTER_BYTES = 8
 
 
@@ -105,7 +105,8 @@ class Struct:
         """The same as a class of ctypes."""
         import ctypes
 
-        known = {"char": ctypes.c_char, "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64}
+        known: dict[str, Any] = {"char": ctypes.c_char, "uint8_t": ctypes.c_uint8}
+        known |= {"int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64}
         fields: list[tuple[str, Any]] = []
         for field in self.fields:
             type_: Any = field.struct.as_ctypes() if field.struct else known.get(field.type.removeprefix("_Atomic "), ctypes.c_void_p)

@@ -26,10 +26,10 @@ ROWS = {
         ("errors", "folders", "devices"),  # `devices/__init__.py` is the protocol of all devices
         ("knobs",),
         ("options",),
-        ("elf", "loader", "native", "processors", "protocol", "estimate.protocol"),
+        ("elf", "loader", "native", "processors", "protocol", "wire", "estimate.protocol"),
         tuple(f"estimate.{name}" for name in ("compressed", "instructions", "blocks", "tracing")),
         ("estimate", "estimate.session", "devices.*"),
-        ("language*", "frontend*", "assembly", "cache", "overrides", "launch_path", "launcher", "benchmarks"),
+        ("language*", "frontend*", "assembly", "cache", "overrides", "launch_path", "launcher", "benchmarks", "board"),
         ("patches",),
         ("compiler", "driver", "inductor"),
         ("",),  # `backend/__init__.py`, which has `set_device`

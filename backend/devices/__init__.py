@@ -32,6 +32,7 @@ class Clock(Enum):
     """By what the cost of a launch on a device is told."""
 
     TIME = "time"  # that passes in this process
+    BOARD = "board"  # the same on another machine, which the device tells
     INSTRUCTIONS = "instructions"  # that are executed: time means nothing there
     NONE = "none"
 
@@ -40,12 +41,15 @@ class Device(Protocol):
     """Runs kernels compiled for `chip`. `load` returns the device's own handle, which the other two take back.
 
     The class says what holds for each of its devices: `chips`, the names of those whose code it runs, first the one that is meant where
-    none is named, and its `clock`. A device with `Clock.INSTRUCTIONS` has a method `count` as well (`counting.py`).
+    none is named, and its `clock`. A device with `Clock.INSTRUCTIONS` has a method `count` as well (`counting.py`). One that has to be
+    asked for its chip has a method of the class, `ask_chip`. Launches take tensors of the `memories`: PyTorch's devices, or `board`
+    (`backend/board.py`).
     """
 
     name: ClassVar[str]
     chips: ClassVar[tuple[str, ...]]
     clock: ClassVar[Clock]
+    memories: ClassVar[tuple[str, ...]] = ("cpu",)
     chip: Chip
 
     def load(self, artifact: Artifact) -> Any:
@@ -77,6 +81,7 @@ def check_artifact(device: Device, artifact: Artifact) -> None:
 DEVICES = {
     "host": "triton_spacemit.backend.devices.host:HostDevice",
     "qemu": "triton_spacemit.backend.devices.qemu:QemuDevice",
+    "remote": "triton_spacemit.backend.devices.remote:RemoteDevice",
     "null": "triton_spacemit.backend.devices.null:NullDevice",
 }
 
@@ -91,9 +96,10 @@ def device_class(name: str) -> type[Device]:
 
 def resolve(name: str, chip: str | None) -> tuple[str, str]:
     """Device and chip, which is the device's first where none is named. Raises ValueError where the device cannot run the chip's code."""
-    chips = device_class(name).chips
+    found = device_class(name)
+    chips = found.chips
     if chip is None:
-        return name, chips[0]
+        return name, found.ask_chip() if hasattr(found, "ask_chip") else chips[0]
     get_chip(chip)
     if chip not in chips:
         raise ValueError(f"device {name!r} cannot run code for chip {chip!r}")

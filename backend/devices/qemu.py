@@ -192,7 +192,7 @@ class QemuDevice:
                 entry = self._place(session, guest, kernel)
                 threads = session.threads or knobs.num_threads
                 guest.control.started = 0
-                guest.tell(Command.LAUNCH, entry, kernel.scratch_bytes, len(slots), *grid, threads, mirror.pages, payload=slots)
+                guest.tell(Command.LAUNCH, entry, kernel.scratch_bytes, len(slots), *grid, threads, mirror.pages, 1, 0, payload=slots)
                 try:
                     self._serve(session, guest, kernel, mirror)
                 finally:
@@ -324,6 +324,6 @@ def _sandboxes() -> bool:
 def _page(mirror: Mirror, address: int) -> tuple[int, ...]:
     """The answer to a page that the guest misses: what to do, start, size and rights."""
     if mirror.has(address):
-        return Page.TRY_AGAIN, 0, 0, 0
+        return Page.TRY_AGAIN, 0, 0, 0, 0
     page = mirror.fetch(address)
-    return (Page.MAP_IT, page[0], page[1] - page[0], page[2]) if page else (Page.UNKNOWN, 0, 0, 0)
+    return (Page.MAP_IT, page[0], page[1] - page[0], page[2], 0) if page else (Page.UNKNOWN, 0, 0, 0, 0)

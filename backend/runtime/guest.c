@@ -1,10 +1,10 @@
-// The persistent riscv64 program that runs kernels for a host process, under QEMU.
+// The process that runs kernels for a host process: under QEMU (guest_main.c), or for the agent on a board (worker.c).
 //
-// usage: guest GENERATION FD. FD is a file that host and guest share: its first bytes are the control block below, and the memory that both
-// see at address A lies at offset A. Guest and host take turns: the guest reports an event and sleeps until the host answers it; the answer
-// to READY and DONE is the next command. Kernels are mapped from the file too, each at an address that was never used before.
-// GENERATION is that of the chip's matrix instructions, 0 for none: QEMU takes them for illegal ones, and the signal's handler carries them out.
-// A kernel's access to memory that is not mapped is an event as well: the host may answer with that memory of its own process.
+// Host and guest share a file: its first bytes are the control block below, and `place` says where in it the memory of an address lies.
+// Guest and host take turns: the guest reports an event and sleeps until the host answers it; the answer
+// to READY and DONE is the next command. Kernels are mapped from the file too.
+// QEMU takes matrix instructions for illegal ones, and the signal's handler carries them out.
+// A kernel's access to memory that is not mapped is an event as well: the host may answer with memory that is to be mapped.
 // Standard input is a pipe that the host holds open; its end means that the host is gone.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,28 +16,27 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "guest.h"
 #include "ime.h"
-#include "ime_call.h"
 #include "memory.h"
 #include "pool.h"
 #include "protocol.h"
 #include "signal_stack.h"
-#include "trace.h"
 #include "vectors.h"
 
 enum { TAKEN = TRY_AGAIN + 1 };  // besides the host's answers to PAGE_FAULT: QEMU itself lies there
 
 static Control *control;
-static int file;
+static Guest guest;
 
 // What lies behind the control block.
 static uint64_t *rows(void) { return (uint64_t *)(control + 1); }
 
 static int paging;
-static int generation;
 static pthread_mutex_t speaking = PTHREAD_MUTEX_INITIALIZER;
 
 static void futex(_Atomic uint32_t *word, int operation, uint32_t value) { syscall(SYS_futex, word, operation, value, NULL, NULL, 0); }
@@ -47,7 +46,10 @@ static void tell_host(uint32_t event) {
   uint32_t seen = atomic_load(&control->command_bell);
   control->event = event;
   atomic_fetch_add(&control->event_bell, 1);
-  futex(&control->event_bell, FUTEX_WAKE, 1);
+  if (guest.bell < 0)
+    futex(&control->event_bell, FUTEX_WAKE, 1);
+  else if (write(guest.bell, "", 1) != 1)
+    _exit(0);
   while (atomic_load(&control->command_bell) == seen) futex(&control->command_bell, FUTEX_WAIT, seen);
 }
 
@@ -63,21 +65,26 @@ void write_output(const char *text, size_t size) {
   pthread_mutex_unlock(&speaking);
 }
 
-static int map_range(uint64_t start, uint64_t size, int rights, int flags) {
-  return mmap((void *)start, size, rights, flags | MAP_FIXED_NOREPLACE, file, (off_t)start) != MAP_FAILED;
+static int map_range(uint64_t start, uint64_t size, int rights, int is_private) {
+  int flags = (is_private ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED_NOREPLACE;
+  if (mmap((void *)start, size, rights, flags, guest.file, (off_t)guest.place(start)) == MAP_FAILED) return 0;
+  if (rights & PROT_EXEC) __builtin___clear_cache((char *)start, (char *)start + size);
+  return 1;
 }
 
-// Ask for the host's own memory around an address and map it. Two threads may miss the same page: the second only has to try again.
+// Ask for the memory around an address and map it. Two threads may miss the same page: the second only has to try again.
 static int fetch_page(uint64_t address) {
   pthread_mutex_lock(&speaking);
   control->answers[0] = address;
   tell_host(PAGE_FAULT);
-  uint64_t answer = control->operands[0], start = control->operands[1], size = control->operands[2];
-  if (answer == MAP_IT && !map_range(start, size, (int)control->operands[3], MAP_SHARED)) answer = TAKEN;
+  const uint64_t *in = control->operands;
+  uint64_t answer = in[0];
+  if (answer == MAP_IT && !map_range(in[1], in[2], (int)in[3], in[4] != 0)) answer = TAKEN;
   pthread_mutex_unlock(&speaking);
   return (int)answer;
 }
 
+#ifdef __riscv
 // The instruction at an address, and 0 where there is a short one: it may be the last of its page.
 static uint32_t word_at(uint64_t address) {
   uint16_t first;
@@ -85,6 +92,34 @@ static uint32_t word_at(uint64_t address) {
   memcpy(&first, (const void *)address, sizeof first);
   if ((first & 3) == 3) memcpy(&word, (const void *)address, sizeof word);
   return word;
+}
+
+// Carries out the matrix instruction at the program counter, if there is one: IME_DONE, the rule that it breaks, or IME_OTHER.
+static int emulate(uint64_t *counter, uint32_t *word, const VectorState *state) {
+  *word = word_at(*counter);
+  int rule = *word ? emulate_ime(*word, guest.generation, state) : IME_OTHER;
+  if (rule == IME_DONE) *counter += sizeof *word;
+  return rule;
+}
+// Registers of a RISC-V signal frame: the program counter, then x1 (the return address) and on.
+static uint64_t *counter_of(void *frame) { return (uint64_t *)&((ucontext_t *)frame)->uc_mcontext; }
+static uint64_t link_of(void *frame) { return counter_of(frame)[1]; }
+#else
+static int emulate(uint64_t *counter, uint32_t *word, const VectorState *state) { return IME_OTHER; }
+static uint64_t *counter_of(void *frame) { return (uint64_t *)&((ucontext_t *)frame)->uc_mcontext.gregs[REG_RIP]; }
+static uint64_t link_of(void *frame) { return 0; }  // on the stack
+#endif
+
+static uint64_t launches;
+
+// Whether this is the first time that the thread is refused this access in this launch. QEMU says so, too, of a page that was missing when the
+// access was made and that another thread has had mapped meanwhile: then the access only has to be made again.
+static int is_refused_first(uint64_t counter, uint64_t address) {
+  static _Thread_local uint64_t last[3];
+  const uint64_t now[3] = {launches, counter, address};
+  int is_first = memcmp(last, now, sizeof now) != 0;
+  memcpy(last, now, sizeof now);
+  return is_first;
 }
 
 // A guest has one launch at a time, and the host watches over it.
@@ -112,21 +147,18 @@ void on_signal(int signal, siginfo_t *info, void *frame, const VectorState *stat
     ask_busy_thread();
     return;
   }
-  // Registers of a RISC-V signal frame: the program counter, then x1 (the return address) and on.
-  uint64_t *registers = (uint64_t *)&((ucontext_t *)frame)->uc_mcontext;
-  uint32_t word = signal == SIGILL ? word_at(registers[0]) : 0;
-  int rule = word ? emulate_ime(word, generation, state) : IME_OTHER;
-  if (rule == IME_DONE) {
-    registers[0] += sizeof word;
-    return;
-  }
+  uint64_t *counter = counter_of(frame);
+  uint32_t word = 0;
+  int rule = signal == SIGILL ? emulate(counter, &word, state) : IME_OTHER;
+  if (rule == IME_DONE) return;
   uint64_t address = (uint64_t)info->si_addr;
   int answer = UNKNOWN;
   if (signal == SIGSEGV && info->si_code == SEGV_MAPERR && context && paging) answer = fetch_page(address);
+  if (signal == SIGSEGV && info->si_code == SEGV_ACCERR && context && paging && is_refused_first(*counter, address)) return;
   if (answer == MAP_IT || answer == TRY_AGAIN) return;
   pthread_mutex_lock(&speaking);
   uint64_t *out = control->answers;
-  out[0] = answer == TAKEN ? 0 : (uint64_t)signal, out[1] = (uint64_t)info->si_code, out[2] = address, out[3] = registers[0], out[4] = registers[1];
+  out[0] = answer == TAKEN ? 0 : (uint64_t)signal, out[1] = (uint64_t)info->si_code, out[2] = address, out[3] = *counter, out[4] = link_of(frame);
   for (int i = 0; i < 3; i++) out[5 + i] = context ? (uint64_t)context->program_id[i] : UINT64_MAX;
   out[8] = rule == IME_OTHER ? 0 : (uint64_t)rule, out[9] = word;
   tell_host(FAULT);
@@ -146,11 +178,10 @@ static void *watch_host(void *unused) {
 static void map_ranges(void) {
   const uint64_t *row = rows();
   for (uint64_t i = 0; i < control->operands[0]; i++, row += 4) {
-    if (!map_range(row[0], row[1], (int)row[2], row[3] ? MAP_PRIVATE : MAP_SHARED)) {
+    if (!map_range(row[0], row[1], (int)row[2], row[3] != 0)) {
       control->answers[0] = (uint64_t)errno;
       return;
     }
-    if (row[2] & PROT_EXEC) __builtin___clear_cache((char *)row[0], (char *)row[0] + row[1]);
   }
 }
 
@@ -159,6 +190,26 @@ static void unmap_ranges(void) {
   for (uint64_t i = 0; i < control->operands[0]; i++, row += 2) munmap((void *)row[0], row[1]);
 }
 
+static uint64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+// So many bytes of other memory go through the caches.
+static void flush(uint64_t bytes) {
+  static unsigned char *other;
+  static uint64_t size;
+  if (size < bytes) {
+    free(other);
+    other = has_memory(bytes) ? malloc(bytes) : NULL;
+    size = other ? bytes : 0;
+  }
+  static unsigned char value;
+  if (size) memset(other, value++, bytes < size ? bytes : size);
+}
+
+// One launch or several, timed: their nanoseconds lie in the rows, their number is the fifth answer.
 static void launch(void) {
   uint64_t in[OPERANDS];
   memcpy(in, control->operands, sizeof in);  // events of the launch use the control block
@@ -170,8 +221,18 @@ static void launch(void) {
   memcpy(arguments, rows(), in[2]);
   Program program = {.kernel = (Kernel)in[0], .scratch_bytes = in[1]};
   paging = in[7] != 0;
+  launches++;
   control->started = 1;
-  uint64_t result = (uint64_t)run_grid(&program, arguments, (int32_t)in[3], (int32_t)in[4], (int32_t)in[5], (int32_t)in[6]);
+  uint64_t result, count = 0, most = (CONTROL_BYTES - sizeof *control) / sizeof(uint64_t);
+  if (guest.count) guest.count(0, control->answers);
+  do {
+    flush(in[9]);
+    uint64_t start = now();
+    result = (uint64_t)run_grid(&program, arguments, (int32_t)in[3], (int32_t)in[4], (int32_t)in[5], (int32_t)in[6]);
+    rows()[count++] = now() - start;
+  } while (result == OK && count < in[8] && count < most);
+  if (guest.count) guest.count(1, control->answers);
+  control->answers[4] = count;
   free(arguments);
   if (result == FAILED) {
     const Failure *failure = last_failure();
@@ -188,19 +249,17 @@ static void list_externals(void) {
     text = stpcpy(text, row->name) + 1;
     rows()[count] = (uint64_t)row->address;
   }
-  // Not for kernels, but for what the host puts in the place of their matrix instructions, or in front of accesses.
-  text = stpcpy(text, "ime_call") + 1;
-  rows()[count++] = (uint64_t)ime_call;
-  text = stpcpy(text, "trace_access") + 1;
-  rows()[count++] = (uint64_t)trace_access;
+  // Not for kernels, but for what the host puts among their instructions.
+  for (const External *row = guest.more; row && row->name; row++, count++) {
+    text = stpcpy(text, row->name) + 1;
+    rows()[count] = (uint64_t)row->address;
+  }
   control->answers[0] = count;
 }
 
-int main(int count, char **values) {
-  if (count != 3) return 2;
-  ime_call_generation = generation = atoi(values[1]);
-  file = atoi(values[2]);
-  control = mmap(NULL, CONTROL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+int run_guest(const Guest *described) {
+  guest = *described;
+  control = mmap(NULL, CONTROL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, guest.file, 0);
   if (control == MAP_FAILED) return 3;
   pthread_t watcher;
   if (pthread_create(&watcher, NULL, watch_host, NULL)) return 4;
@@ -211,6 +270,7 @@ int main(int count, char **values) {
   sigaddset(&action.sa_mask, SIGUSR1);  // it asks where the kernel is, not where a handler is
   const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGUSR1};
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
+  if (guest.ready && !guest.ready()) return 5;
   for (uint32_t event = READY;; event = DONE) {
     pthread_mutex_lock(&speaking);
     tell_host(event);

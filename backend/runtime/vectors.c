@@ -3,11 +3,13 @@
 
 #include <stddef.h>
 
+#ifdef __riscv
 // The frame below: ra, s0, then the state.
 _Static_assert(offsetof(VectorState, registers) == 40 && sizeof(VectorState) == 48, "VectorState");
 
 __attribute__((naked)) void enter_signal(int signal, siginfo_t *info, void *frame) {
   __asm__ volatile(
+      ".option push\n .option arch, +v\n"  // of a program that is built without
       "addi sp, sp, -64\n"
       "sd ra, 0(sp)\n sd s0, 8(sp)\n mv s0, sp\n"
       "csrr t0, vl\n csrr t1, vtype\n csrr t2, vstart\n csrr t3, vcsr\n csrr t4, vlenb\n"
@@ -22,5 +24,9 @@ __attribute__((naked)) void enter_signal(int signal, siginfo_t *info, void *fram
       "vl8re8.v v16, (t5)\n add t5, t5, t6\n vl8re8.v v24, (t5)\n"
       "ld t0, 16(s0)\n ld t1, 24(s0)\n ld t2, 32(s0)\n ld t3, 40(s0)\n"
       "vsetvl zero, t0, t1\n csrw vstart, t2\n csrw vcsr, t3\n"
-      "mv sp, s0\n ld ra, 0(sp)\n ld s0, 8(sp)\n addi sp, sp, 64\n ret\n");
+      "mv sp, s0\n ld ra, 0(sp)\n ld s0, 8(sp)\n addi sp, sp, 64\n ret\n"
+      ".option pop\n");
 }
+#else
+void enter_signal(int signal, siginfo_t *info, void *frame) { on_signal(signal, info, frame, NULL); }
+#endif

@@ -83,7 +83,7 @@ def test_set_device_changes_target_and_device_number():
 @pytest.mark.parametrize(
     ("device", "chip", "message"),
     [
-        ("gpu", None, "unknown device 'gpu'; known: host, qemu, null"),
+        ("gpu", None, "unknown device 'gpu'; known: host, qemu, remote, null"),
         ("null", "k9", "unknown chip 'k9'"),
         ("host", "x60", "device 'host' cannot run code for chip 'x60'"),
         ("qemu", "host", "device 'qemu' cannot run code for chip 'host'"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from targets import TARGETS
+from targets import TARGETS, choose
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices import Device, get_device
@@ -14,7 +14,7 @@ from triton_spacemit.backend.knobs import knobs
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
     """Every device that runs code."""
     with knobs.scope():
-        set_device(*request.param)
+        choose(*request.param)
         yield get_device(request.param[0], request.param[1] or "host")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from targets import EMULATED, TARGETS, cache, cache_folder
+from targets import EMULATED, TARGETS, cache, cache_folder, choose
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
@@ -16,7 +16,7 @@ def target(request: pytest.FixtureRequest, cache: None) -> Iterator[str]:  # noq
     """Selects a device and its chip; the value is the device's name."""
     device, chip = request.param
     with knobs.scope():
-        set_device(device, chip)
+        choose(device, chip)
         yield device
 
 
@@ -30,5 +30,5 @@ def host(cache: None) -> Iterator[None]:  # noqa: F811, the fixture above
 @pytest.fixture(params=EMULATED)
 def emulated(request: pytest.FixtureRequest, cache: None) -> Iterator[None]:  # noqa: F811, the fixture above
     with knobs.scope():
-        set_device(*request.param)
+        choose(*request.param)
         yield

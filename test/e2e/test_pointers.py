@@ -5,6 +5,7 @@ import torch
 import triton
 import triton.language as tl
 
+from triton_spacemit.backend import board
 from triton_spacemit.backend.errors import ArgumentError
 
 
@@ -20,11 +21,13 @@ def chase_kernel(table_ptr, out_ptr):
 
 def test_pointers_to_pointers(target):
     rows = torch.arange(12.0).reshape(3, 4) + 1
-    table = torch.tensor([*(row.data_ptr() for row in rows), 0])
+    there = board.tensor(rows) if target == "remote" else rows  # a board has no other memory of this process
+    start = there.data_ptr()
+    table = torch.tensor([start, start + 16, start + 32, 0])
     out = torch.zeros(4)
     chase_kernel[(1,)](table, out)
     assert out.tolist() == [rows[0, 0] + x for x in (rows[0, 0], rows[1, 1], rows[2, 2], rows[0, 3])]
-    assert table[3] == rows.data_ptr() + 4
+    assert table[3] == start + 4
 
 
 @triton.jit

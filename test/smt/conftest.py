@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from targets import TARGETS, cache, cache_folder
+from targets import TARGETS, cache, cache_folder, choose
 
-from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
 
 __all__ = ["cache", "cache_folder", "target"]
@@ -16,5 +15,5 @@ def target(request: pytest.FixtureRequest, cache: None) -> Iterator[str]:  # noq
     """Selects a device and its chip; the value is the device's name. At least four threads, more than many machines' cores."""
     with knobs.scope():
         knobs.threads = 4
-        set_device(*request.param)
+        choose(*request.param)
         yield request.param[0]

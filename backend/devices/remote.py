@@ -1,0 +1,388 @@
+"""The device that runs kernels on a board, over a link (`link.py`): a launch is one round trip.
+
+Tensors of this process are copied to the board before a launch and the ones that the kernel may have written to are copied back after it:
+of the first, what has changed since (`copies.py`). Tensors that stay there are `backend/board.py`. A fault, a timeout or an interrupt ends
+the board's worker, and nothing else; where the link is lost, what was on the board is, and the next launch connects anew.
+"""
+
+import os
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from triton_spacemit.backend import wire
+from triton_spacemit.backend.devices import Clock, Signature
+from triton_spacemit.backend.devices.board_info import BoardInfo
+from triton_spacemit.backend.devices.copies import Copy
+from triton_spacemit.backend.devices.faults import ended, fault_text, place_text, timeout_text
+from triton_spacemit.backend.devices.mirror import merge, storage_of
+from triton_spacemit.backend.devices.session import PATIENCE, Frames, Placed, Session, greet
+from triton_spacemit.backend.elf import ObjectError
+from triton_spacemit.backend.errors import ArgumentError, DeviceError, LinkError
+from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.backend.loader import KernelObject
+from triton_spacemit.backend.wire import Ended, Frame
+from triton_spacemit.dialect import ime
+from triton_spacemit.dialect.abi import FAILURE_BYTES, STATUS
+from triton_spacemit.dialect.artifact import Artifact
+from triton_spacemit.dialect.chips import CHIPS, Chip
+
+_LAUNCHING, _DONE, _FAULT = wire.LAUNCHING.as_ctypes(), wire.DONE.as_ctypes(), wire.FAULT.as_ctypes()
+_GRACE = 10.0  # seconds that the agent may take, beyond a launch's own limit, to say that it is over
+_CANCELLED_WITHIN = 5.0
+
+
+class RemoteKernel:
+    """A kernel for boards; it lies on each that has launched it. stored: the slots through which it may write, None for all."""
+
+    def __init__(self, object_: KernelObject, artifact: Artifact) -> None:
+        self.object = object_
+        self.name = artifact.name
+        self.scratch_bytes = artifact.scratch_bytes
+        self.stored = artifact.stored
+
+
+class Timing:
+    """How launches of a block are repeated and timed. times: of each launch, the nanoseconds of its repeats on the board."""
+
+    def __init__(self, repeats: int, flush_bytes: int) -> None:
+        self.repeats, self.flush_bytes = repeats, flush_bytes
+        self.times: list[list[int]] = []
+        self.counts: list[tuple[int, int] | None] = []  # cycles and instructions of each launch, with its repeats
+        self.megahertz = 0
+
+
+class RemoteDevice:
+    name = "remote"
+    chips = (*CHIPS, "host")
+    clock = Clock.BOARD
+    memories = ("cpu", "board")
+
+    def __init__(self, chip: Chip) -> None:
+        self.chip = chip
+        self.seconds = 0.0  # that launches have taken on boards
+        self._lock = threading.RLock()
+        self._sessions: dict[str, Session] = {}
+        self._unloaded: list[RemoteKernel] = []
+        self._once = Timing(1, 0)
+        self._timing = self._once
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    @staticmethod
+    def ask_chip() -> str:
+        """The chip whose code the board of the settings runs. Raises LinkError; ValueError where it has no such core."""
+        link, info = greet(board_name())
+        link.close()
+        chip = info.chip()
+        if chip is None:
+            raise ValueError(f"board {board_name()!r} runs no code of this compiler: it has {info.described()}")
+        return chip
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        for session in self._sessions.values():
+            session.link.abandon()
+        self._sessions = {}
+
+    def close(self) -> None:
+        """End all sessions; the next launch connects anew."""
+        with self._lock:
+            for session in self._sessions.values():
+                session.close()
+            self._sessions = {}
+
+    def load(self, artifact: Artifact) -> RemoteKernel:
+        object_ = KernelObject(artifact.binary, artifact.name)
+        machine = "riscv64" if self.chip.is_riscv else self.chip.triple.partition("-")[0]
+        if object_.machine != machine:
+            raise ObjectError(f"the object of kernel {artifact.name!r} is for {object_.machine}; the board runs {machine}")
+        return RemoteKernel(object_, artifact)
+
+    def unload(self, kernel: RemoteKernel) -> None:
+        # May come from the garbage collector in the middle of a launch: the board is told before the next one.
+        self._unloaded.append(kernel)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """The session with the board of the settings, for this thread alone while the block runs. Raises LinkError, DeviceError."""
+        with self._lock:
+            yield self._session()
+
+    def info(self) -> BoardInfo:
+        """What the board of the settings says of itself. Raises LinkError."""
+        with self.session() as session:
+            return session.info
+
+    def _session(self) -> Session:
+        name = board_name()
+        session = self._sessions.get(name)
+        if session is not None and session.link.is_lost():
+            session.close()
+            del self._sessions[name]
+            session = None
+        if session is None:
+            session = self._sessions[name] = Session(name, self.chip)
+        return session
+
+    @contextmanager
+    def timing(self, repeats: int, flush_bytes: int = 0) -> Iterator[Timing]:
+        """Run each launch of a block `repeats` times on the board, and keep the times. Before each, caches of `flush_bytes` are written."""
+        with self._lock:
+            self._timing = Timing(repeats, flush_bytes)
+            try:
+                yield self._timing
+            finally:
+                self._timing = self._once
+
+    # Tensors that stay on the board
+
+    def allocate(self, size: int) -> tuple[Session, int]:
+        """So many bytes of zeros on the board of the settings. Raises LinkError, and DeviceError where it has no room for them."""
+        with self.session() as session:
+            frames = session.frames()
+            try:
+                return session, session.allocate(frames, size)
+            finally:
+                session.put_back(frames)  # it goes out with the next that is
+
+    def put(self, session: Session, address: int, data: memoryview) -> None:
+        """Have the memory at an address of the board be `data`. Raises LinkError."""
+        with self._lock:
+            frames = session.frames()
+            session.write(frames, address, data)
+            self._send(session, frames)
+
+    def fetch(self, session: Session, address: int, into: memoryview) -> None:
+        """Copy the memory at an address of the board. Raises LinkError."""
+        with self._lock:
+            frames = session.frames()
+            sequence = session.ask(frames, address, into.nbytes)
+            self._send(session, frames)
+            try:
+                session.answer(sequence, address, into)
+            except BaseException:
+                session.close()
+                raise
+
+    def _send(self, session: Session, frames: Frames) -> None:
+        try:
+            session.exchange(frames)
+        except BaseException:
+            session.close()  # the agent has part of it
+            raise
+
+    def launch(self, kernel: RemoteKernel, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
+        timeout, threads = knobs.timeout, knobs.threads  # first: the settings may be nonsense
+        with self._lock:
+            session = self._session()
+            threads = knobs.num_threads if threads else session.threads
+            frames = session.frames()
+            copies: list[Copy] = []
+            try:
+                while self._unloaded:
+                    unloaded = self._unloaded.pop()
+                    for each in self._sessions.values():
+                        if each is session:
+                            each.forget_kernel(frames, unloaded)
+                placed = session.place(frames, kernel, kernel.object, kernel.name)
+                words, stored = self._translate(session, frames, copies, kernel, slots, pointers, signature)
+                order = _LAUNCHING(
+                    entry=placed.start + kernel.object.entry,
+                    scratch_bytes=kernel.scratch_bytes,
+                    timeout=int(timeout * 1e9),
+                    flush_bytes=self._timing.flush_bytes,
+                    grid=(_LAUNCHING().grid.__class__)(*grid),
+                    threads=threads,
+                    repeats=self._timing.repeats,
+                )
+                launched = frames.add(session.link, Frame.LAUNCH, order, words)
+                asked = [(copy, session.ask(frames, copy.address, copy.size)) for copy in stored]
+            except BaseException:
+                session.put_back(frames)
+                for copy in copies:
+                    copy.sent = False  # it may have been looked through in part
+                raise
+            self._send(session, frames)
+            self._finish(session, kernel, placed, launched, asked, timeout)
+
+    def _translate(
+        self,
+        session: Session,
+        frames: Frames,
+        copies: list[Copy],
+        kernel: RemoteKernel,
+        slots: bytes,
+        pointers: Sequence[Any],
+        signature: Signature,
+    ) -> tuple[bytearray, list[Copy]]:
+        """The slots with the board's addresses, and the copies that the kernel may write to; `copies` gets all that it needs."""
+        storages = [self._storage(session, kernel, pointer) for pointer in pointers]
+        owners: dict[tuple[int, int], list[Any]] = {}
+        local = merge([storage for storage in storages if storage is not None])
+        for pointer, storage in zip(pointers, storages, strict=True):
+            if storage is not None and storage[0] < storage[1]:
+                around = next(span for span in local if span[0] <= storage[0] < span[1])
+                owners.setdefault(around, []).append(_owner(pointer))
+        for start, end in local:
+            copies.append(session.copy_of(frames, start, end, owners[start, end], copies))
+        for copy in copies:
+            session.update(frames, copy)
+        words = bytearray(slots)
+        written: dict[int, Copy] = {}
+        count = 8 * len(signature.types)
+        for i, (slot, storage) in enumerate(zip(signature.pointers, storages, strict=True)):
+            found = _around(copies, storage)
+            if found is None:
+                continue
+            moved = found.address - found.start
+            (address,) = struct.unpack_from("<Q", words, 8 * slot)
+            struct.pack_into("<Q", words, 8 * slot, address + moved)
+            if len(words) >= count + 16 * (i + 1):  # behind the slots are storages, against which the kernel checks its accesses
+                begin, end = struct.unpack_from("<QQ", words, count + 16 * i)
+                struct.pack_into("<QQ", words, count + 16 * i, begin + moved, end + moved)
+            if kernel.stored is None or slot in kernel.stored:
+                written[found.start] = found
+        if kernel.stored is None:
+            written = {copy.start: copy for copy in copies}
+        return words, [*written.values()]
+
+    def _storage(self, session: Session, kernel: RemoteKernel, pointer: Any) -> tuple[int, int] | None:
+        """The storage in this process's memory behind a pointer; None for a tensor on the board. Raises where it is neither."""
+        if getattr(getattr(pointer, "device", None), "type", "cpu") == "board":
+            if pointer.session is not session:
+                raise LinkError(
+                    f"kernel {kernel.name!r}: a tensor on board {pointer.session.name!r} is not in the session with {session.name!r}"
+                )
+            return None
+        if isinstance(pointer, int) and session.arena.has(pointer):
+            return None
+        storage = storage_of(pointer)
+        if storage is None:
+            what = f"the address {pointer:#x}" if isinstance(pointer, int) else f"a {type(pointer).__name__} without a storage"
+            raise ArgumentError(f"kernel {kernel.name!r} was given {what} of this process, which a board does not have; give it a tensor")
+        return storage
+
+    def _finish(
+        self, session: Session, kernel: RemoteKernel, placed: Placed, launched: int, asked: list[tuple[Copy, int]], timeout: float
+    ) -> None:
+        """Take what answers a launch, and raise what it ended with."""
+        error: BaseException | None = None
+        succeeded = False
+        try:
+            try:
+                kind, size = self._wait(session, launched, (timeout + _GRACE) * self._timing.repeats if timeout else 1e9)
+            except LinkError:
+                raise
+            except BaseException as interrupt:  # by a handler of signals, while nothing of an answer had been read
+                error = interrupt
+                session.link.send(session.link.frame(Frame.CANCEL)[1], _CANCELLED_WITHIN)
+                kind, size = self._wait(session, launched, _CANCELLED_WITHIN)
+            if kind == Frame.DONE:
+                failure = self._done(session, kernel, size)
+                succeeded = error is None
+                error = error or failure
+            else:
+                failure = self._fault(session, kernel, placed, size, timeout)
+                error = error or failure
+            for copy, sequence in asked:
+                session.answer(sequence, copy.address, copy.shadow)
+        except BaseException:
+            session.close()
+            if error is not None:
+                raise error from None
+            raise
+        if succeeded:
+            for copy, _ in asked:
+                copy.store()
+        if error is not None:
+            raise error
+
+    def _wait(self, session: Session, launched: int, patience: float) -> tuple[int, int]:
+        """The type and size of the frame that ends the launch; what it prints is printed."""
+        while True:
+            kind, answered, size = session.link.header(patience)
+            if kind == Frame.ERROR:
+                raise session.link.refused(size)
+            if answered != launched or kind not in (Frame.PRINT, Frame.DONE, Frame.FAULT):
+                raise session.link.lost(f"its agent answers a launch with {Frame(kind).name}")
+            if kind != Frame.PRINT:
+                return kind, size
+            text = memoryview(session.link.body(size, PATIENCE))
+            while text:
+                text = text[os.write(1, text) :]
+
+    def _done(self, session: Session, kernel: RemoteKernel, size: int) -> DeviceError | None:
+        fixed = wire.DONE.size
+        done = _DONE.from_buffer_copy(session.link.body(fixed, PATIENCE)) if size >= fixed else None
+        if done is None or done.repeats > self._timing.repeats or size != fixed + 8 * done.repeats + done.message_bytes:
+            raise session.link.lost("its agent says of a launch what makes no sense")
+        times = struct.unpack(f"<{done.repeats}Q", session.link.body(8 * done.repeats, PATIENCE))
+        message = session.link.body(done.message_bytes, PATIENCE)[:FAILURE_BYTES].decode(errors="replace")
+        self.seconds += sum(times) * 1e-9
+        self._timing.megahertz = done.megahertz
+        if self._timing is not self._once:
+            self._timing.times.append([*times])
+            self._timing.counts.append((done.cycles, done.instructions) if done.counted == 1 else None)
+        if done.status == STATUS["FAILED"]:
+            return ended(kernel.name, tuple(done.program), message)
+        if done.status == STATUS["NO_MEMORY"]:
+            return DeviceError(
+                f"kernel {kernel.name!r}: no memory on board {session.name!r} for {kernel.scratch_bytes} bytes of scratch a thread"
+            )
+        if done.status != STATUS["OK"] or done.repeats != self._timing.repeats:
+            raise session.link.lost(f"its agent says that a launch ended with status {done.status}")
+        return None
+
+    def _fault(self, session: Session, kernel: RemoteKernel, placed: Placed, size: int, timeout: float) -> DeviceError:
+        if size != wire.FAULT.size:
+            raise session.link.lost("its agent says of a fault what makes no sense")
+        fault = _FAULT.from_buffer_copy(session.link.body(size, PATIENCE))
+        if fault.ended == Ended.DIED:
+            how = f"signal {-fault.status}" if fault.status < 0 else f"code {fault.status}"
+            return DeviceError(f"kernel {kernel.name!r}: the worker on board {session.name!r} ended with {how}")
+        if fault.ended == Ended.CANCELLED:
+            return DeviceError(f"kernel {kernel.name!r}: it was cancelled")
+        if fault.ended == Ended.TAKEN:
+            return DeviceError(f"kernel {kernel.name!r}: an address that it needs is taken on board {session.name!r}")
+        place = fault.counter if placed.start <= fault.counter < placed.end else fault.link - 1
+        where = place_text(kernel.object, place - placed.start if placed.start <= place < placed.end else None)
+        program = tuple(fault.program)
+        if fault.ended == Ended.TIMED_OUT:
+            return ended(kernel.name, program, timeout_text(timeout) + (f"; it was {where}" if fault.located else ""))
+        try:
+            detail = f": {ime.explain(fault.word, fault.rule)}" if fault.rule else ""
+            text = fault_text(fault.signal, fault.address, detail=detail)
+        except (ValueError, KeyError, IndexError):
+            raise session.link.lost(f"its agent tells of signal {fault.signal}, which no kernel is sent") from None
+        return ended(kernel.name, program, f"{text}{_hint(session, fault.address, fault.signal)}, {where}")
+
+
+def _hint(session: Session, address: int, signal_: int) -> str:
+    """What else is to be said of an address that was accessed."""
+    if signal_ == 11 and not session.arena.has(address) and address >= 1 << 38:
+        return " of this process, which the board does not have: pointers in memory must be those of tensors on the board"
+    return ""
+
+
+def _around(copies: Sequence[Copy], storage: tuple[int, int] | None) -> Copy | None:
+    """The copy that a storage with elements lies in; None for another one."""
+    if storage is None or storage[0] >= storage[1]:
+        return None
+    return next(copy for copy in copies if copy.start <= storage[0] < copy.start + copy.size)
+
+
+def _owner(pointer: Any) -> Any:
+    """What tells whether the storage behind a pointer is gone: `expired()`."""
+    from torch.multiprocessing.reductions import StorageWeakRef
+
+    tensor = pointer if hasattr(pointer, "untyped_storage") else pointer.base
+    return StorageWeakRef(tensor.untyped_storage())
+
+
+def board_name() -> str:
+    """The board of the settings. Raises LinkError where they have none."""
+    if not knobs.board:
+        raise LinkError("the device 'remote' needs a board: set TRITON_SPACEMIT_BOARD to ssh://HOST, unix:PATH or exec:COMMAND")
+    return knobs.board
