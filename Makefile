@@ -14,9 +14,9 @@ demo: qemu
 test: lint types lit pytest
 
 # What takes minutes and is not in `make test`: all values of float32, more of torch.compile, thousands of random kernels, the runtime under
-# sanitizers, long runs.
+# sanitizers, long runs; with GGML=CHECKOUT, GGML's kernels beside ours.
 slow: qemu
-	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
+	$(BIN)/python -m pytest -q -rs -n $(JOBS) -m slow $(if $(GGML),--ggml $(abspath $(GGML)))
 
 # Table, plot and JSON in build/bench; options in BENCH, such as BENCH='--quick --rows softmax'.
 bench: qemu

@@ -10,6 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--ggml", type=Path, help="a working copy of ggml's or llama.cpp's repository, whose kernels are run beside ours")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "qemu: runs RISC-V code under qemu-riscv64")
     config.addinivalue_line("markers", "remote: runs RISC-V code on an emulated board; but for one in so many of them, with -m slow only")

@@ -41,10 +41,11 @@ def split(panels: int, columns: int, panel_bytes: int, threads: int) -> tuple[in
 
 
 def _product(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, packing: Packing, out: torch.Tensor) -> None:
-    """Rows (M, K) times packed weights into `out`, float32 (M, N)."""
-    if x.shape[0] == 1 and takes(packing, x.shape[1]):
+    """Rows (M, K) times packed weights into `out`, float32 (M, N). With zero points, which are for comparisons, row by row."""
+    if (x.shape[0] == 1 or packing.minima == "zero point") and takes(packing, x.shape[1]):
         bias = None if bias is None else bias.float().contiguous()
-        multiply_row(quantise(x, sums=False), weights, packing, bias, out[0])
+        for row in range(x.shape[0]):
+            multiply_row(quantise(x[row : row + 1], sums=False), weights, packing, bias, out[row])
         return
     rows = tile_rows()
     panels = make_panels(quantise(x, Order.TILES), packing, rows)
@@ -137,8 +138,9 @@ def _check(x: torch.Tensor, packed: Packed) -> None:
         raise TypeError(f"activations are float32, float16 or bfloat16 tensors on the CPU, not {x.dtype} on {x.device}")
     if x.dim() < 1 or x.shape[-1] != packed.shape[-1]:
         raise ValueError(f"rows of {packed.shape[-1]} numbers are wanted for weights {tuple(packed.shape)}, not x {tuple(x.shape)}")
-    if packed.packing.minima == "zero point":
-        raise ValueError(f"the packing {packed.packing.name} is there to compare with GGML, and has no product here")
+    if packed.packing.minima == "zero point" and not takes(packed.packing, packed.shape[-1]):
+        where = "on cores of SpacemiT's first matrix unit, for rows of 128 numbers and more"
+        raise ValueError(f"the packing {packed.packing.name} is there to compare with GGML, {where}")
 
 
 __all__: Sequence[str] = ["linear", "linear_experts", "split"]

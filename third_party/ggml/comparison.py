@@ -1,0 +1,152 @@
+"""Products of one set of data by GGML's kernels and by ours: results, errors against float64, exact instructions of both."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from peer import FORMATS, ROW_BYTES, Peer
+
+from triton_spacemit.backend.devices.counting import Counts, count
+from triton_spacemit.ops import quantised
+from triton_spacemit.ops.quantised import decode, products
+from triton_spacemit.ops.quantised.activations import BLOCK, Activations, Order
+from triton_spacemit.ops.quantised.activations import quantise as quantise_activations
+from triton_spacemit.ops.quantised.formats import get_format
+from triton_spacemit.ops.quantised.linear import tile_rows
+
+#: GGML's packings of these formats.
+PARITY = {"Q4_0": "q4_0x16", "Q4_1": "q4_1x16", "Q4_K": "q4_1x16"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One format and number of rows of activations.
+
+    ggml, own: instructions of the product alone for each `smt.vmadot` of 4 x 4 x 8, exact; ours with exact minima. ggml_activations,
+    own_activations: of all that is done to activations before, for each element. ggml_error, own_error: the root mean square of the
+    difference to the float64 product of activations and dequantised weights, by that of the product.
+    same_packing, same_activations, same_bits: whether packed weights, activations and the product with GGML's packing (the option for
+    parity) are GGML's, byte for byte.
+    """
+
+    format: str
+    rows: int
+    ggml: float
+    own: float
+    ggml_activations: float
+    own_activations: float
+    ggml_error: float
+    own_error: float
+    same_packing: bool
+    same_activations: bool
+    same_bits: bool
+
+    @property
+    def as_promised(self) -> bool:
+        """GGML's bits where its packing is used, and with the exact one an error that is not larger."""
+        return self.same_packing and self.same_activations and self.same_bits and self.own_error <= self.ggml_error * 1.001
+
+
+def random_weights(name: str, shape: tuple[int, int], seed: int = 0, straddles: bool = True) -> torch.Tensor:
+    """Raw blocks of random weights (N, K) of some hundredths; with minima, around zero as those of models are, or all above it."""
+    form, generator = get_format(name), torch.Generator().manual_seed(seed)
+    raw = torch.randint(0, 256, (shape[0], shape[1] // form.weights, form.size), dtype=torch.uint8, generator=generator)
+    parts = form.read(raw)
+    scale = (torch.rand(parts.scale.shape, generator=generator) * 0.004 + 0.001) / (1 if parts.scales is None else 32)
+    minimum = None
+    if parts.minimum is not None:
+        middle = torch.rand(parts.scale.shape, generator=generator) * 6 + 5
+        minimum = (scale * middle * (-1 if parts.minima is None else 1) if straddles else scale * 3).half()
+        if parts.minima is not None and straddles:
+            parts = dataclasses.replace(parts, minima=parts.scales)
+    return form.write(dataclasses.replace(parts, scale=scale.half(), minimum=minimum)).flatten(1)
+
+
+def by_rows(quantised_rows: torch.Tensor, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bytes [M, K] and scales [M, K / 32] of rows as GGML has them: fours interleaved, then single ones."""
+    rows, blocks = len(quantised_rows), columns // BLOCK
+    whole = rows // 4 * 4
+    fours = quantised_rows[:whole].reshape(-1, blocks, 4 * ROW_BYTES)
+    ones = quantised_rows[whole:].reshape(-1, blocks, ROW_BYTES)
+    values = fours[..., 16:].reshape(-1, blocks * 4, 4, 8).transpose(1, 2).reshape(whole, columns)
+    scales = fours[..., :16].contiguous().view(torch.float32).transpose(1, 2).reshape(whole, blocks)
+    single = ones[..., :4].contiguous().view(torch.float32).reshape(rows - whole, blocks)
+    return torch.cat([values, ones[..., 4:].reshape(rows - whole, columns)]).view(torch.int8), torch.cat([scales, single])
+
+
+def agrees(theirs: torch.Tensor, own: Activations) -> bool:
+    """Whether activations are the same bytes and scales, but for bytes of scales that have no reciprocal."""
+    values, scales = by_rows(theirs, own.columns)
+    blocks = (own.rows, -1, BLOCK)
+    reciprocal = (1 / scales).isfinite()
+    return torch.equal(scales, own.scales) and torch.equal(values.reshape(blocks)[reciprocal], own.values.reshape(blocks)[reciprocal])
+
+
+def multiplications(counts: Counts) -> int:
+    return sum(times for name, times in counts.by_mnemonic.items() if name.startswith("smt.vmadot"))
+
+
+def own_product(x: torch.Tensor, packed: quantised.Packed) -> tuple[torch.Tensor, Counts, Counts]:
+    """The result of our kernels, what the product executes, and what is done to activations."""
+    out = torch.zeros(x.shape[0], packed.shape[0])
+    weights, packing = packed.bytes, packed.packing
+    if x.shape[0] == 1:
+        rows = quantise_activations(x, sums=False)
+
+        def run() -> None:
+            decode.multiply_row(rows, weights, packing, None, out[0])
+
+        run()
+        before, spread = counted(lambda: quantise_activations(x, sums=False)), counted(lambda: decode.spread(rows, packing))
+        return out, minus(count(run), spread), plus(before, spread)
+    tile = tile_rows()
+    panels = products.make_panels(quantise_activations(x, Order.TILES), packing, tile)
+    shares = (panels.shape[0], weights.shape[0])
+    before = counted(lambda: products.make_panels(quantise_activations(x, Order.TILES), packing, tile))
+    return out, counted(lambda: products.multiply(panels, weights, packing, None, out, shares, tile)), before
+
+
+def counted(launches: Callable[[], object]) -> Counts:
+    """What a second call executes: the first one may compile."""
+    launches()
+    return count(launches)
+
+
+def minus(whole: Counts, part: Counts) -> Counts:
+    return Counts(whole.instructions - part.instructions, whole.weighted - part.weighted, whole.by_mnemonic - part.by_mnemonic)
+
+
+def plus(one: Counts, other: Counts) -> Counts:
+    return Counts(one.instructions + other.instructions, one.weighted + other.weighted, one.by_mnemonic + other.by_mnemonic)
+
+
+def relative_error(result: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((result.double() - exact).norm() / exact.norm())
+
+
+def compare(peer: Peer, name: str, x: torch.Tensor, raw: torch.Tensor) -> Row:
+    """Multiply rows `x` (M, K) with the weights of the raw blocks (N, bytes of K), by GGML's kernels and by ours."""
+    shape = (len(raw), x.shape[1])
+    packed, exact = quantised.pack(raw, name, shape, packing=PARITY[name]), quantised.pack(raw, name, shape)
+    wanted = x.double() @ quantised.dequantise(raw, name, torch.float64).T
+    theirs, their_rows = peer.repack(raw, name, shape), peer.quantise(x)
+    their_product = peer.product(their_rows, theirs, name, shape)
+    their_counts = count(lambda: peer.product(their_rows, theirs, name, shape))
+    out, counts, before = own_product(x, exact)
+    return Row(
+        name,
+        len(x),
+        their_counts.instructions / multiplications(their_counts),
+        counts.instructions / multiplications(counts),
+        count(lambda: peer.quantise(x)).instructions / x.numel(),
+        before.instructions / x.numel(),
+        relative_error(their_product, wanted),
+        relative_error(out, wanted),
+        torch.equal(theirs, packed.bytes.flatten()),
+        agrees(their_rows, quantise_activations(x)),
+        torch.equal(quantised.linear(x, packed), their_product),
+    )
+
+
+__all__ = ["FORMATS", "PARITY", "Row", "compare", "random_weights"]
