@@ -43,11 +43,14 @@ class Configuration:
         embeddings = weights.file.entries.get("token_embd.weight")
         if embeddings is None:
             raise read.error("there is no tensor 'token_embd.weight'")
+        layers = read.size("block_count")
+        if layers > len(weights.file.entries):
+            raise read.refuse("block_count", f"more than there are tensors, {len(weights.file.entries)}")
         width, heads = read.size("embedding_length"), read.size("attention.head_count")
-        head = read.size("attention.key_length", width // heads)
+        head = read.size("attention.key_length", max(width // heads, 1))
         made = cls(
             architecture=architecture,
-            layers=read.size("block_count"),
+            layers=layers,
             vocabulary=embeddings.shape[0],
             width=width,
             hidden=read.size("feed_forward_length"),

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 
 from triton_spacemit.ops.quantised.errors import FormatError
-from triton_spacemit.ops.quantised.formats import FORMATS, Format, Parts, Values, get_format, values_of
+from triton_spacemit.ops.quantised.formats import FORMATS, Format, Parts, Values, get_format, join, spread, values_of
 
 COLUMNS = 16
 
@@ -132,30 +132,24 @@ def pack_rows(packing: Packing, raw: torch.Tensor, out: torch.Tensor) -> None:
     for place, factor in enumerate(each for each in (parts.scales, parts.minima) if each is not None):
         groups[..., place * COLUMNS : (place + 1) * COLUMNS].copy_(_columns(factor.view(torch.uint8)))
     if packing.nibbles:
-        pairs = parts.integers.unflatten(-1, (-1, 2, 8))
-        if packing.form.least:
-            pairs = pairs - packing.form.least
-        words = (pairs[..., 0, :] | pairs[..., 1, :] << 4).view(torch.uint8)  # (rows, blocks, halves of 16 steps, 8)
+        words = join((parts.integers - packing.form.least).view(torch.uint8), 4, 8)  # (rows, blocks, halves of 16 steps by 8)
     else:
-        words = parts.integers.unflatten(-1, (-1, 8)).contiguous()
-    _words(packing, groups).copy_(_columns(words.view(torch.int64).squeeze(-1).unflatten(-1, (packing.groups, -1))))
+        words = parts.integers.contiguous()
+    _words(packing, groups).copy_(_columns(words.view(torch.int64).unflatten(-1, (packing.groups, -1))))
 
 
 def unpack_rows(packing: Packing, packed: torch.Tensor) -> Parts:
     """The fields of the blocks that `pack_rows` packed, (rows, blocks, ..). Those of a packing that is not exact have no minimum."""
     groups = packed[..., packing.head :].unflatten(-1, (packing.groups, packing.group_size))
-    words = _rows(_words(packing, groups)).flatten(-2).unsqueeze(-1).view(torch.int8)
+    integers = _rows(_words(packing, groups)).flatten(-2).view(torch.int8)
     if packing.nibbles:
-        pairs = words.view(torch.uint8)
-        words = torch.stack([pairs & 15, pairs >> 4], -2).view(torch.int8)
-        if packing.form.least:
-            words += packing.form.least
+        integers = spread(integers.view(torch.uint8), 4, 8).view(torch.int8).add_(packing.form.least)
     minimum = _rows(packed[..., 32:64].view(torch.float16)) if packing.minima == "float16" else None
     factors = [_rows(groups[..., place * COLUMNS : (place + 1) * COLUMNS]) for place in range(packing.factors)]
     scales, minima = (*factors, None, None)[:2]
     if scales is not None and packing.factors == 1:
         scales = scales.view(torch.int8)
-    return Parts(words.flatten(2), _rows(packed[..., :32].view(torch.float16)), minimum, scales, minima)
+    return Parts(integers, _rows(packed[..., :32].view(torch.float16)), minimum, scales, minima)
 
 
 def values_of_packed(packing: Packing, packed: torch.Tensor) -> Values:

@@ -1,10 +1,11 @@
 """GGUF files: what GGML's own reader finds in them, and what is refused, by name, whatever the bytes are."""
 
+import contextlib
 import random
 import resource
 import struct
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gguf
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGUFValueType as Kind
+from gguf_files import model as make_model
 from gguf_files import random_blocks, write
 
 from triton_spacemit.ops import quantised
 from triton_spacemit.ops.quantised.errors import FormatError
 from triton_spacemit.ops.quantised.formats import FORMATS
 from triton_spacemit.ops.quantised.gguf import GgufFile
+from triton_spacemit.ops.quantised.model import Model
 
 METADATA = {
     "a.uint8": (200, Kind.UINT8),
@@ -238,8 +241,25 @@ def mutants(data: bytes, header: int, count: int, seed: int) -> Iterator[bytes]:
         yield bytes(mutant)
 
 
-def check_mutants(path: Path, folder: Path, count: int, seed: int) -> tuple[int, int]:
-    """Reads each mutant and packs what it can: how many were refused, and how many read. Fails for anything else, and for memory."""
+def read_all(path: Path) -> None:
+    """Packs what can be packed; the rest is read, or refused."""
+    weights = quantised.load(path, cache=False)
+    for name in weights:
+        try:
+            assert weights[name].shape == weights.file.entries[name].shape
+        except FormatError as error:
+            assert str(error).startswith(f"{path}: tensor")  # noqa: PT017
+
+
+def read_model(path: Path) -> None:
+    """Makes a model, and turns a text into its tokens."""
+    tokenizer = Model(quantised.load(path, cache=False)).tokenizer
+    with contextlib.suppress(ValueError):  # a vocabulary without bytes
+        tokenizer.decode(tokenizer.encode("the text", special=True))
+
+
+def check_mutants(path: Path, folder: Path, read_one: Callable[[Path], None], count: int, seed: int) -> tuple[int, int]:
+    """Reads each mutant: how many were refused, and how many read. Fails for anything else, and for memory."""
     whole, header = path.read_bytes(), GgufFile(path).header_size
     refused = read = 0
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -249,12 +269,7 @@ def check_mutants(path: Path, folder: Path, count: int, seed: int) -> tuple[int,
         mutated.write_bytes(mutant)
         tracemalloc.start()
         try:
-            weights = quantised.load(mutated, cache=False)
-            for name in weights:
-                try:
-                    assert weights[name].shape == weights.file.entries[name].shape
-                except FormatError as error:
-                    assert str(error).startswith(f"{mutated}: tensor")  # noqa: PT017
+            read_one(mutated)
             read += 1
         except FormatError as error:
             assert str(error).startswith(f"{mutated}: ")  # noqa: PT017
@@ -268,15 +283,31 @@ def check_mutants(path: Path, folder: Path, count: int, seed: int) -> tuple[int,
     return refused, read
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("gguf") / "model.gguf", {"": "Q4_0"}, layers=1)
+
+
 def test_mutants_are_refused_or_read(path, tmp_path):
-    refused, read = check_mutants(path, tmp_path, 400, seed=0)
+    refused, read = check_mutants(path, tmp_path, read_all, 400, seed=0)
+    assert min(refused, read) > 20
+
+
+def test_mutants_of_a_model_are_refused_or_read(model, tmp_path):
+    refused, read = check_mutants(model, tmp_path, read_model, 200, seed=0)
     assert min(refused, read) > 20
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_a_thousand_mutants(path, tmp_path, seed):
-    check_mutants(path, tmp_path, 1000, seed)
+    check_mutants(path, tmp_path, read_all, 1000, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_thousand_mutants_of_a_model(model, tmp_path, seed):
+    check_mutants(model, tmp_path, read_model, 1000, seed)
 
 
 def test_weights_are_packed_or_ordinary(path):

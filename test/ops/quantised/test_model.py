@@ -213,6 +213,7 @@ REFUSED = {
     "text for layers": ({"llama.block_count": "2"}, "llama.block_count is '2', not a size"),
     "zero layers": ({"llama.block_count": 0}, "llama.block_count is 0, not a size"),
     "more layers than there are": ({"llama.block_count": 2}, "there is no tensor 'blk.1.attn_norm.weight'"),
+    "more layers than tensors": ({"llama.block_count": 1 << 30}, "llama.block_count is 1073741824, more than there are tensors, 12"),
     "an odd number of heads": ({"llama.attention.head_count_kv": 3}, "8 heads cannot share 3 heads of keys"),
     "an odd head": ({"llama.rope.dimension_count": 7}, "7 elements of a head of 32 cannot be turned in pairs"),
     "too large a head": ({"llama.rope.dimension_count": 64}, "64 elements of a head of 32"),

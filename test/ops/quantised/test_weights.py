@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import threading
 from pathlib import Path
 
@@ -228,3 +229,33 @@ def test_files_of_packed_weights_are_refused_by_name(packing, tmp_path):
             store.write(path, [("a", weights)], {})
         with pytest.raises(FormatError, match=f"^{path}: {message}"):
             store.read(path)
+
+
+def test_mutants_of_a_packed_file_are_refused_or_read(packing, tmp_path):
+    packing()
+    whole, path, generator = packing.file.read_bytes(), tmp_path / "mutant.packed", random.Random(0)
+    end = len(whole) - 56 - int.from_bytes(whole[-56:-48], "little")
+    read = 0
+    for _ in range(300):
+        mutant = bytearray(whole)
+        place = generator.choice((generator.randrange(len(whole)), generator.randrange(end, len(whole))))
+        match generator.randrange(3):
+            case 0:
+                mutant[place] ^= 1 << generator.randrange(8)
+            case 1:
+                del mutant[place:]
+            case 2:
+                del mutant[place : place + generator.randrange(1, 100)]
+        path.unlink(missing_ok=True)
+        path.write_bytes(mutant)
+        try:
+            _, tensors = store.read(path)
+        except FormatError as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017
+        else:
+            assert len(mutant) == len(whole)  # a byte of a tensor is another one, which `verify` finds
+            assert list(tensors) == ALL
+            with pytest.raises(FormatError, match="are not those that were written"):
+                store.read(path, verify=True)
+            read += 1
+    assert read > 5
