@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 BENCH ?=
 
-.PHONY: demo test slow bench bench-ops lint types lit pytest docs qemu browser clean
+.PHONY: demo test slow bench bench-ops lint types lit pytest docs qemu browser sshd clean
 
 demo: qemu
 	$(BIN)/python test/demo.py
@@ -19,7 +19,7 @@ slow: qemu
 	$(BIN)/python -m pytest -q -rs -n $(JOBS) -m slow $(if $(GGML),--ggml $(abspath $(GGML)))
 
 # Table, plot and JSON in build/bench; options in BENCH, such as BENCH='--quick --rows softmax'.
-bench: qemu
+bench: qemu sshd
 	PYTHONPATH=test $(BIN)/python -m perf $(BENCH)
 
 # Operators of the library beside PyTorch's, one thread and two; options in BENCH, such as BENCH='--rows gelu --write'.
@@ -39,7 +39,7 @@ lit: $(VENV)/installed
 	$(BIN)/lit -q test
 
 # -rs: what could not run is named, with the reason.
-pytest: qemu browser
+pytest: qemu browser sshd
 	$(BIN)/python -m pytest -q -rs -n $(JOBS)
 
 # What is generated from docstrings and definitions; tests fail where it is stale.
@@ -56,6 +56,10 @@ docs: $(VENV)/installed
 # The distribution's QEMU where it is recent enough, else one of our own.
 qemu: $(VENV)/installed
 	@$(BIN)/python -m triton_spacemit.backend.tools.fetch_qemu --if-needed
+
+# Boards behind OpenSSH's server are tested with the system's, or with Debian's, unpacked beside QEMU; where it cannot be had, they are not.
+sshd: $(VENV)/installed
+	@$(BIN)/python test/ssh_server.py
 
 # The tests of the inspector's page look at it in Debian's chromium, where this may install it; elsewhere they say that they did not run.
 browser:

@@ -18,7 +18,7 @@ _EPILOG = """\
   triton-spacemit aot add.py:add --signature '*fp32:16, *fp32:16, *fp32:16, i32, 256' --grid 'cdiv(n, 256)' --chip x60 -o build/add
   triton-spacemit aot kernels.toml --chip x60 -o build/ops     # many kernels
   triton-spacemit aot -o kernels.toml --record program.py      # those that a program launches
-  triton-spacemit aot -o kernels.toml --device qemu --chip x60 --record program.py    # with what autotune chooses there
+  triton-spacemit aot -o kernels.toml --board ssh://k1 --record program.py    # with what autotune chooses there
 
 A signature is as for `inspect`: a type for each parameter, :16 behind it for arguments divisible by 16 and :1 for those that are 1, or the
 value of a constant. The function takes any arguments: hints make a variant of it that is used where they hold.
@@ -41,6 +41,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--chip", choices=("host", *CHIPS), action="append", help="what to compile for; may be given again (default: x60)")
     parser.add_argument("-o", dest="output", type=Path, required=True, metavar="PATH", help="the bundle's folder, or the list's file")
     parser.add_argument("--device", help="where the recorded program's kernels run, and autotune measures (default: as everywhere)")
+    parser.add_argument("--board", help="the board for that, such as ssh://k1: stands for --device remote")
     recorded = "run PROGRAM with the arguments behind it, and list the kernels that it launches; the last option"
     parser.add_argument("--record", nargs=argparse.REMAINDER, metavar="PROGRAM", help=recorded)
     parser.set_defaults(command=run)
@@ -53,8 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.record is not None:
             return _record(arguments)
-        if arguments.device is not None:
-            raise UnknownKernelError("--device is for --record")
+        if arguments.device or arguments.board:
+            raise UnknownKernelError("--device and --board are for --record")
         functions = functions_of(_requests(arguments))
         chips = list(dict.fromkeys(arguments.chip or ["x60"]))
         with Progress(transient=True) as progress:
@@ -87,6 +88,8 @@ def _record(arguments: argparse.Namespace) -> int:
         raise UnknownKernelError("--record takes a program and its arguments")
     if len(arguments.chip or ()) > 1:
         raise UnknownKernelError("--record runs on one chip")
+    if arguments.board:
+        knobs.board, arguments.device = arguments.board, "remote"
     if arguments.device or arguments.chip:
         set_device(arguments.device or knobs.device, *(arguments.chip or ()))
     program, *rest = arguments.record

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from targets import emulated_board
 from triton import knobs
 
 from triton_spacemit.backend.tools import cli
@@ -48,7 +49,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("missing.toml",), "missing.toml"),
         (("missing.toml", "--grid", "1"), "a list has them"),
         ((*ADD, "--record", "x.py"), "--record takes a program"),
-        ((*ADD, "--device", "host"), "--device is for --record"),
+        ((*ADD, "--device", "host"), "--device and --board are for --record"),
         (("--chip", "x60", "--chip", "a100", "--record", "x.py"), "--record runs on one chip"),
         (("--device", "gpu", "--record", "x.py"), "gpu"),
     ],
@@ -136,6 +137,14 @@ def test_of_what_autotune_tries_only_the_chosen_is_recorded(monkeypatch: pytest.
         ("tuned_2", {}),
         ("tuned_3", {"enable_fp_fusion": False}),
     ]
+
+
+@pytest.mark.qemu
+def test_recording_on_a_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    path = tmp_path / "kernels.toml"
+    assert run(monkeypatch, "-o", str(path), "--board", emulated_board("x60"), "--record", str(PROGRAM), "100") == 0
+    assert {(r.place.rpartition(":")[2], r.grid) for r in requests.read(path)} >= {("add", "cdiv(n, BLOCK)"), ("product", "cdiv(m, M)")}
+    assert run(monkeypatch, "-o", str(path), "--board", "tcp:k1", "--record", str(PROGRAM), "100") == 2
 
 
 def test_a_program_that_launches_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
