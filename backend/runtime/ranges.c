@@ -54,8 +54,8 @@ int is_whole(uint64_t start, uint64_t bytes) {
   if (!bytes || bytes > UINT64_MAX - start) return 0;
   uint32_t i = first_behind(start);
   if (i >= count || ranges[i].start != start) return 0;
-  while (i < count && ranges[i].end < start + bytes) i++;
-  return i < count && ranges[i].end == start + bytes;
+  while (ranges[i].end < start + bytes && i + 1 < count && ranges[i + 1].start == ranges[i].end) i++;
+  return ranges[i].end == start + bytes;
 }
 
 void remove_ranges(uint64_t start, uint64_t bytes) {

@@ -24,7 +24,7 @@ Range *range_at(uint64_t address);
 int is_covered(uint64_t start, uint64_t bytes);
 // Enter one: 0 where it overlaps another, or the table is full.
 int add_range(const Range *range);
-// Whether the span is that of whole ranges, at least of one.
+// Whether the span is that of whole ranges, at least of one, without a gap.
 int is_whole(uint64_t start, uint64_t bytes);
 // Remove the ranges of such a span.
 void remove_ranges(uint64_t start, uint64_t bytes);
