@@ -16,7 +16,7 @@ from triton_spacemit.backend.errors import LinkError
 from triton_spacemit.backend.folders import distrust
 from triton_spacemit.backend.native import agent_program
 
-_FOLDER = '"${XDG_CACHE_HOME:-$HOME/.cache}/triton-spacemit"'  # on the board, for its shell
+_FOLDER = "${XDG_CACHE_HOME:-$HOME/.cache}/triton-spacemit"  # on the board, for its shell
 NOT_THERE = 127  # what a shell says of a program that is not
 
 
@@ -58,7 +58,12 @@ def command(place: str, shell: str) -> list[str]:
 
 def agent_command(place: str, arguments: str = "--stdio") -> list[str]:
     """The command that runs the agent on a board, where it may not be yet: NOT_THERE is then its status."""
-    return command(place, f"exec {_FOLDER}/agent-{digest_of(agent_program('riscv64'))} {arguments}")
+    return command(place, f'exec "{path_on_board()}" {arguments}')
+
+
+def path_on_board(machine: str = "riscv64") -> str:
+    """Where the agent for a machine lies on a board, as its shell finds it."""
+    return f"{_FOLDER}/agent-{digest_of(agent_program(machine))}"
 
 
 def install(place: str, machine: str = "riscv64") -> str:
@@ -66,7 +71,7 @@ def install(place: str, machine: str = "riscv64") -> str:
     program = agent_program(machine)
     content, digest = program.read_bytes(), digest_of(program)
     shell = (
-        f"set -e; umask 077; mkdir -p {_FOLDER}; cd {_FOLDER}; cat > agent-{digest}.$$; "
+        f'set -e; umask 077; mkdir -p "{_FOLDER}"; cd "{_FOLDER}"; cat > agent-{digest}.$$; '
         f'test "$(wc -c < agent-{digest}.$$)" -eq {len(content)}; chmod 700 agent-{digest}.$$; mv agent-{digest}.$$ agent-{digest}; pwd'
     )
     try:

@@ -5,7 +5,7 @@ import sys
 from importlib.metadata import entry_points
 
 from triton_spacemit.backend import patches
-from triton_spacemit.backend.tools import bench
+from triton_spacemit.backend.tools import agent, bench
 from triton_spacemit.backend.tools.aot import command as aot
 from triton_spacemit.backend.tools.inspector import command as inspect
 
@@ -26,6 +26,7 @@ def main() -> int:
     """Run the subcommand that the command line names; its result is the exit code."""
     parser = argparse.ArgumentParser(prog="triton-spacemit", description="Tools of the Triton backend for SpacemiT's CPUs.")
     commands = parser.add_subparsers(required=True, metavar="command")
+    agent.add_parser(commands)
     aot.add_parser(commands)
     bench.add_parser(commands)
     inspect.add_parser(commands)
