@@ -120,32 +120,38 @@ def quantise_rows(x, values, scales, sums, rows, blocks, x_row, BLOCKS: tl.const
 
 
 @triton.jit
-def quantise_tiles(x, values, scales, sums, rows, blocks, x_row, BLOCKS: tl.constexpr):
-    """The same of four rows, to tiles: program (part of rows, four rows). Rows behind the last one are zeros, and have scale 0."""
-    row, first = tl.program_id(1).to(tl.int64) * 4, tl.program_id(0).to(tl.int64) * BLOCKS
-    count = tl.minimum(blocks - first, BLOCKS)
-    place = row * blocks + first * 4
-    x += row * x_row + first * 32
-    scales += place
-    if sums is not None:
-        sums += place
-    words = smt.alloc(shape=[4 * BLOCKS * 4], type=tl.int64).base
-    q = words.to(tl.pointer_type(tl.int8), bitcast=True)
-    if row + 4 <= rows:
+def four_rows(x, x_row, rows, count, q, q_row, scales, sums):
+    """`count` blocks of four rows of `x`, of which the first `rows` are there; others are zeros, and have scale 0. `sums` may be None.
+
+    q: int8, rows at distances of `q_row`. scales, sums: [count, 4].
+    """
+    if rows >= 4:
         for b in range(0, count):
-            _blocks(x + b * 32, x_row, q + b * 32, BLOCKS * 32, scales + b * 4, None if sums is None else sums + b * 4, 4)
+            _blocks(x + b * 32, x_row, q + b * 32, q_row, scales + b * 4, None if sums is None else sums + b * 4, 4)
     else:
         for u in range(0, 4):
             for b in range(0, count):
                 to = b * 4 + u
-                if row + u < rows:
+                if u < rows:
                     from_row = x + tl.cast(u, tl.int64) * x_row + b * 32
-                    _blocks(from_row, 0, q + (u * BLOCKS + b) * 32, 0, scales + to, None if sums is None else sums + to, 1)
+                    _blocks(from_row, 0, q + u * q_row + b * 32, 0, scales + to, None if sums is None else sums + to, 1)
                 else:
-                    tl.store(q + (u * BLOCKS + b) * 32 + tl.arange(0, 32), tl.zeros((32,), tl.int8))
+                    tl.store(q + u * q_row + b * 32 + tl.arange(0, 32), tl.zeros((32,), tl.int8))
                     tl.store(scales + to, 0.0)
                     if sums is not None:
                         tl.store(sums + to, 0)
+
+
+@triton.jit
+def quantise_tiles(x, values, scales, sums, rows, blocks, x_row, BLOCKS: tl.constexpr):
+    """The same of four rows, to tiles: program (part of rows, four rows)."""
+    row, first = tl.program_id(1).to(tl.int64) * 4, tl.program_id(0).to(tl.int64) * BLOCKS
+    count = tl.minimum(blocks - first, BLOCKS)
+    place = row * blocks + first * 4
+    words = smt.alloc(shape=[4 * BLOCKS * 4], type=tl.int64).base
+    q = words.to(tl.pointer_type(tl.int8), bitcast=True)
+    from_row = x + row * x_row + first * 32
+    four_rows(from_row, x_row, rows - row, count, q, BLOCKS * 32, scales + place, None if sums is None else sums + place)
     step = tl.arange(0, BLOCKS * 4)
     to = values.to(tl.pointer_type(tl.int64), bitcast=True) + place * 4 + step * 4
     for u in tl.static_range(4):

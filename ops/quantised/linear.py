@@ -13,11 +13,12 @@ from torch.library import Library, register_fake
 from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.chips import get_chip
-from triton_spacemit.ops.quantised.activations import DTYPES, Order, quantise
+from triton_spacemit.ops.quantised.activations import DTYPES, quantise
 from triton_spacemit.ops.quantised.decode import multiply_row, takes
 from triton_spacemit.ops.quantised.packed import Packed
 from triton_spacemit.ops.quantised.packings import Packing, get_packing
-from triton_spacemit.ops.quantised.products import make_panels, multiply
+from triton_spacemit.ops.quantised.panels import panels_of
+from triton_spacemit.ops.quantised.products import multiply
 
 _CACHED = 1 << 17  # bytes of activations that stay in a core's caches while columns of weights pass by
 
@@ -48,7 +49,7 @@ def _product(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, 
             multiply_row(quantise(x[row : row + 1], sums=False), weights, packing, bias, out[row])
         return
     rows = tile_rows()
-    panels = make_panels(quantise(x, Order.TILES), packing, rows)
+    panels = panels_of(x, packing, rows)
     blocks = panels.shape[1]
     counts = split(panels.shape[0], weights.shape[0], blocks * panels.shape[2], knobs.num_threads)
     multiply(panels, weights, packing, bias, out, counts, rows)

@@ -66,9 +66,12 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
 
 
 def is_one_vector(low: Lowering, access: Access) -> bool:
-    """Whether a block is a vector of neighbours, all of them there: it is loaded at once, and kept in registers, sooner than compared."""
+    """Whether a block is loaded by one instruction, without conditions: it is kept in registers sooner than it is compared."""
     long = [d for d, extent in enumerate(access.shape) if extent > 1]
-    if len(long) != 1 or access.mask is not None or access.strides[long[0]].constant != 1:
+    if len(long) != 1 or access.mask is not None:
+        return False
+    stride = access.strides[long[0]].constant
+    if stride is None or stride != 1 and not low.chip.strided_accesses:
         return False
     whole = all(from_start(access, d) and within(access, d) for d in range(len(access.shape)))
     return whole and access.shape[long[0]] <= low.chip.lanes(bits(access.element), low.chip.costs.group)

@@ -10,10 +10,11 @@ from peer import FORMATS, ROW_BYTES, Peer
 from triton_spacemit.backend.devices.counting import Counts, count
 from triton_spacemit.ops import quantised
 from triton_spacemit.ops.quantised import decode, products
-from triton_spacemit.ops.quantised.activations import BLOCK, Activations, Order
+from triton_spacemit.ops.quantised.activations import BLOCK, Activations
 from triton_spacemit.ops.quantised.activations import quantise as quantise_activations
 from triton_spacemit.ops.quantised.formats import get_format
 from triton_spacemit.ops.quantised.linear import tile_rows
+from triton_spacemit.ops.quantised.panels import panels_of
 
 #: GGML's packings of these formats.
 PARITY = {"Q4_0": "q4_0x16", "Q4_1": "q4_1x16", "Q4_K": "q4_1x16"}
@@ -101,9 +102,9 @@ def own_product(x: torch.Tensor, packed: quantised.Packed) -> tuple[torch.Tensor
         before, spread = counted(lambda: quantise_activations(x, sums=False)), counted(lambda: decode.spread(rows, packing))
         return out, minus(count(run), spread), plus(before, spread)
     tile = tile_rows()
-    panels = products.make_panels(quantise_activations(x, Order.TILES), packing, tile)
+    panels = panels_of(x, packing, tile)
     shares = (panels.shape[0], weights.shape[0])
-    before = counted(lambda: products.make_panels(quantise_activations(x, Order.TILES), packing, tile))
+    before = counted(lambda: panels_of(x, packing, tile))
     return out, counted(lambda: products.multiply(panels, weights, packing, None, out, shares, tile)), before
 
 
