@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from targets import EMULATED, TARGETS, cache, cache_folder
+from targets import TARGETS, cache, cache_folder, choose
 
-from triton_spacemit.backend import set_device
 from triton_spacemit.ops.quantised.activations import Activations, Order, quantise
 
 __all__ = ["cache", "cache_folder"]
@@ -13,12 +12,7 @@ __all__ = ["cache", "cache_folder"]
 
 @pytest.fixture(params=TARGETS)
 def target(request):
-    set_device(*request.param)
-
-
-@pytest.fixture(params=EMULATED)
-def emulated(request):
-    set_device(*request.param)
+    choose(*request.param)
 
 
 def expected(x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from targets import EMULATED, TARGETS, cache, cache_folder
+from targets import EMULATED, TARGETS, cache, cache_folder, choose
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.ops import quantised
@@ -21,12 +21,12 @@ __all__ = ["cache", "cache_folder"]
 
 @pytest.fixture(params=TARGETS)
 def target(request):
-    set_device(*request.param)
+    choose(*request.param)
 
 
 @pytest.fixture(params=EMULATED)
 def emulated(request):
-    set_device(*request.param)
+    choose(*request.param)
 
 
 def weights(name: str, n: int, k: int, experts: int = 0, seed: int = 0) -> Packed:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from targets import EMULATED, TARGETS, cache, cache_folder
+from targets import EMULATED, TARGETS, cache, cache_folder, choose
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices.counting import count
@@ -27,7 +27,7 @@ def numbers(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("request_", TARGETS)
 def test_the_same_bytes(request_, name) -> None:
     """Whole panels and one that is not, and parts of the blocks; blocks of zeros, and rows of any strides."""
-    set_device(*request_)
+    choose(*request_)
     packing = get_packing(name)
     for rows, columns in ((4, 256), (1, 32), (7, 4096), (5, 4608), (11, 544)):
         x = numbers(rows, columns)
@@ -51,7 +51,7 @@ def test_others_are_made_of_tiles(rows, name) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("request_", EMULATED[:1])
 def test_instructions(request_, name) -> None:
-    set_device(*request_)
+    choose(*request_)
     knobs.threads = 1
     packing, x = get_packing(name), numbers(16, 2048)
     panels_of(x, packing, 4)
