@@ -6,6 +6,7 @@ from typing import Any
 
 import gguf
 import numpy as np
+from gguf import GGUFValueType as Kind
 
 from triton_spacemit.ops.quantised.formats import FORMATS
 
@@ -41,11 +42,6 @@ def write(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, tuple[n
     return path
 
 
-def random_blocks(kind: str, rows: int, steps: int, seed: int = 0) -> np.ndarray:
-    """Random bytes of rows of blocks."""
-    return np.random.default_rng(seed).integers(0, 256, (rows, FORMATS[kind].bytes_of(steps)), dtype=np.uint8)
-
-
 #: Where the float16 scale of a raw block is, and the minimum.
 HALVES = {
     **{name: (0,) for name in ("Q4_0", "Q5_0", "Q8_0")},
@@ -54,6 +50,19 @@ HALVES = {
     "Q3_K": (108,),
     "Q6_K": (208,),
 }
+
+
+def raw_blocks(name: str, rows: int, steps: int, seed: int = 0, plain: bool = False) -> np.ndarray:
+    """Random blocks, (rows, bytes). Their scales are any float16, NaN too; `plain`: between 1/64 and 1, minima down to -8."""
+    form = FORMATS[name]
+    generator = np.random.default_rng(seed)
+    blocks = generator.integers(0, 256, (rows, steps // form.weights, form.size), dtype=np.uint8)
+    if plain:
+        for parts, low, high in ((HALVES[name][:1], 1 / 64, 1), (HALVES[name][1:], -8, 0.5)):
+            for place in parts:
+                numbers = generator.uniform(low, high, blocks.shape[:2]).astype(np.float16)
+                blocks[..., place : place + 2] = numbers[..., None].view(np.uint8)
+    return blocks.reshape(rows, -1)
 
 
 def matrix(kind: str, rows: int, steps: int, spread: float, seed: int) -> np.ndarray:
@@ -155,3 +164,42 @@ def model(
         add("rope_freqs.weight", head // 2)
     tensors.pop(without, None)
     return write(path, {key: value for key, value in values.items() if value is not None}, tensors, architecture)
+
+
+#: A value of every type.
+METADATA = {
+    "a.uint8": (200, Kind.UINT8),
+    "a.int8": (-100, Kind.INT8),
+    "a.uint16": (60000, Kind.UINT16),
+    "a.int16": (-30000, Kind.INT16),
+    "a.uint32": (1 << 31, Kind.UINT32),
+    "a.int32": (-(1 << 30), Kind.INT32),
+    "a.uint64": (1 << 63, Kind.UINT64),
+    "a.int64": (-(1 << 62), Kind.INT64),
+    "a.float32": (0.25, Kind.FLOAT32),
+    "a.float64": (0.1, Kind.FLOAT64),
+    "a.yes": True,
+    "a.no": False,
+    "a.text": "größer",
+    "a.empty": "",
+    "tokens": ["<s>", "ein", "größer", ""],
+    "scores": [0.5, -1.25],
+    "types": [1, -2, 3],
+    "truths": [True, False],
+}
+
+
+def with_everything(path: Path) -> Path:
+    """A file with values and tensors of every type."""
+    generator = np.random.default_rng(0)
+    tensors = {
+        "norm": (generator.standard_normal(96).astype(np.float32), "F32"),
+        "half": (generator.standard_normal((3, 5)).astype(np.float16), "F16"),
+        "brain": (generator.standard_normal((2, 4, 6)).astype(np.float32).view(np.uint16)[..., 1::2].copy(), "BF16"),
+        "double": (generator.standard_normal(3), "F64"),
+        "numbers": (np.arange(7, dtype=np.int32), "I32"),
+        **{f"of.{kind}": (raw_blocks(kind, 5, 512), kind) for kind in FORMATS},
+        "experts": (raw_blocks("Q4_0", 3 * 18, 64).reshape(3, 18, -1), "Q4_0"),
+        "other": (generator.integers(0, 256, (4, 66), dtype=np.uint8), "IQ2_XXS"),
+    }
+    return write(path, METADATA, tensors)

@@ -77,6 +77,15 @@ class Packed(torch.Tensor):
         """Raises MisreadError: the address of the weights is that of `bytes`."""
         raise MisreadError(f"{self._description()}, have no address: packed weights are no ordinary tensor; bytes_as() gives their memory")
 
+    def share_memory_(self) -> "Packed":
+        """Move the bytes to memory that other processes can share, as modules ask for."""
+        self.bytes.share_memory_()
+        return self
+
+    def is_shared(self) -> bool:
+        """Whether other processes can share the bytes."""
+        return self.bytes.is_shared()
+
     def bytes_as(self, packing: str) -> torch.Tensor:
         """The bytes, for a kernel that takes this packing. Raises MisreadError where it is another one."""
         if self.packing.name != packing:

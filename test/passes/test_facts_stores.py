@@ -72,8 +72,7 @@ LOADED = "%p = llvm.load %x : !llvm.ptr -> !llvm.ptr\n"
         (LOADED + "%q = arith.select %c, %p, %out : !llvm.ptr\n" + store("%q"), None),
         # A pointer that becomes a number can hide in a distance.
         (
-            ADDRESS + "%b = arith.andi %a, %n : i64\n"
-            "%p = llvm.getelementptr %out[%b] : (!llvm.ptr, i64) -> !llvm.ptr, i8\n" + store("%p"),
+            ADDRESS + "%b = arith.andi %a, %n : i64\n%p = llvm.getelementptr %out[%b] : (!llvm.ptr, i64) -> !llvm.ptr, i8\n" + store("%p"),
             (2, 3),
         ),
         (ADDRESS, ()),

@@ -118,6 +118,8 @@ def _transpose() -> Prepared:
 
 
 _f32, _f16, _bf16 = torch.float32, torch.float16, torch.bfloat16
+
+
 def _quantised(order: Order) -> Prepared:
     x = random(4, 1024)
     scales = torch.empty(4, 32)

@@ -75,6 +75,14 @@ def test_a_state_goes_into_a_swapped_model_of_the_same_format(model, host):
         eight.load_state_dict(model.state_dict())
 
 
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_swapped_models_are_compiled(backend, model, host):
+    quantised.swap(model, "Q4_0", of_whole_blocks)
+    x = torch.randn(3, 64)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(model, backend=backend, fullgraph=True)(x), model(x))
+
+
 def test_nothing_changes_where_a_layer_cannot_be_swapped(model):
     with pytest.raises(FormatError, match="the layer 'blocks.1.0' cannot be swapped: Q4_0 has blocks of 32 weights: a row of 33"):
         quantised.swap(model, "Q4_0")

@@ -10,7 +10,7 @@ import gguf_files as models
 import numpy as np
 import pytest
 import torch
-from gguf_files import random_blocks, write
+from gguf_files import raw_blocks, write
 
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.ops import quantised
@@ -26,11 +26,11 @@ def model(tmp_path: Path) -> Path:
 
 def make_model(path: Path, seed: int) -> Path:
     tensors = {
-        "token_embd.weight": (random_blocks("Q8_0", 40, 64, seed), "Q8_0"),
-        "a": (random_blocks("Q4_0", 20, 64, seed), "Q4_0"),
-        "b": (random_blocks("Q4_1", 33, 64, seed), "Q4_1"),
+        "token_embd.weight": (raw_blocks("Q8_0", 40, 64, seed), "Q8_0"),
+        "a": (raw_blocks("Q4_0", 20, 64, seed), "Q4_0"),
+        "b": (raw_blocks("Q4_1", 33, 64, seed), "Q4_1"),
         "norm": (np.ones(64, np.float32), "F32"),
-        "output.weight": (random_blocks("Q6_K", 40, 256, seed), "Q6_K"),
+        "output.weight": (raw_blocks("Q6_K", 40, 256, seed), "Q6_K"),
     }
     return write(path, {"x": 1}, tensors)
 
