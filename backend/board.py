@@ -154,6 +154,14 @@ def empty(*shape: int | Sequence[int], dtype: "torch.dtype | None" = None) -> Bo
     return BoardTensor(device, session, address, tuple(extents), dtype)
 
 
-def tensor(source: "torch.Tensor") -> BoardTensor:
-    """A copy of a tensor of this process on the board of the settings. Raises as `empty`."""
-    return empty(source.shape, dtype=source.dtype).copy_(source)
+def tensor(source: "torch.Tensor", keep: bool = False) -> BoardTensor:
+    """A copy of a tensor of this process on the board of the settings. Raises as `empty`.
+
+    keep: the board keeps what is in it on its disk, under a digest, and next time has it from there: for weights. Raises DeviceError where
+    its agent has no folder for that (`--cache`).
+    """
+    made = empty(source.shape, dtype=source.dtype)
+    if not keep or not made.numel():
+        return made.copy_(source)
+    made._device.put_kept(made.session, made.data_ptr(), _bytes_of(source.detach().contiguous()))
+    return made

@@ -154,6 +154,27 @@ class RemoteDevice:
             session.write(frames, address, data)
             self._send(session, frames)
 
+    def put_kept(self, session: Session, address: int, data: memoryview) -> bool:
+        """As `put`, from the board's cache where that has it; else it is kept there. Whether it was. Raises LinkError, DeviceError."""
+        if not session.info.has_cache:
+            raise DeviceError(f"board {session.name!r} keeps nothing: its agent is run without --cache FOLDER")
+        with self._lock:
+            frames = session.frames()
+            asked = session.blob(frames, address, data, keep=False)
+            self._send(session, frames)
+            try:
+                found = session.answer_blob(asked)
+                if not found:
+                    frames = session.frames()
+                    session.write(frames, address, data)
+                    kept = session.blob(frames, address, data, keep=True)
+                    self._send(session, frames)
+                    session.answer_blob(kept)  # where its disk is full the tensor is there all the same
+            except BaseException:
+                session.close()
+                raise
+        return found
+
     def fetch(self, session: Session, address: int, into: memoryview) -> None:
         """Copy the memory at an address of the board. Raises LinkError."""
         with self._lock:

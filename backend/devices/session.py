@@ -22,7 +22,7 @@ from triton_spacemit.dialect.chips import Chip
 
 PATIENCE = 30.0  # seconds in which a byte has to move
 _SPAN, _IMAGE = wire.SPAN.as_ctypes(), wire.IMAGE.as_ctypes()
-_HELLO, _KIND, _FILLING = wire.HELLO.as_ctypes(), wire.WORKER.as_ctypes(), wire.FILLING.as_ctypes()
+_HELLO, _KIND, _FILLING, _BLOB = (body.as_ctypes() for body in (wire.HELLO, wire.WORKER, wire.FILLING, wire.BLOB))
 _DIGEST = type(_IMAGE().digest)
 MOST_RANGES = wire.MAX_RANGES - 16  # that are allocated: a board has no room for more
 
@@ -195,6 +195,20 @@ class Session:
         if (span.start, span.bytes) != (start, into.nbytes):
             raise self.link.lost(f"its agent sends {span.bytes} bytes of {span.start:#x} where others were asked for")
         self.link.body_into(into, PATIENCE)
+
+    def blob(self, frames: Frames, start: int, data: memoryview, keep: bool) -> int:
+        """Have memory at `start` be `data`, if the board's cache has that; or keep it there. `answer_blob` takes the number."""
+        digest = _BLOB().digest.__class__.from_buffer_copy(hashlib.sha256(data).digest())
+        return frames.add(self.link, Frame.BLOB, _BLOB(start, data.nbytes, keep, digest))
+
+    def answer_blob(self, sequence: int) -> bool:
+        """Whether it was there, or is kept now. Raises LinkError."""
+        kind, answered, size = self.link.header(PATIENCE)
+        if kind == Frame.ERROR:
+            raise self.link.refused(size)
+        if kind not in (Frame.HIT, Frame.MISS) or answered != sequence or size:
+            raise self.link.lost(f"its agent answers with {Frame(kind).name} where a blob was asked for")
+        return kind == Frame.HIT
 
     def exchange(self, frames: Frames) -> None:
         """Send frames that nothing but a broken rule answers."""

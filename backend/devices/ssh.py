@@ -56,7 +56,7 @@ def command(place: str, shell: str) -> list[str]:
     return ["ssh", *options(), *(["-p", port] if port else []), "--", host, f"exec /bin/sh -c {shlex.quote(shell)}"]
 
 
-def agent_command(place: str, arguments: str = "--stdio") -> list[str]:
+def agent_command(place: str, arguments: str = f"--stdio --cache {_FOLDER}/blobs") -> list[str]:
     """The command that runs the agent on a board, where it may not be yet: NOT_THERE is then its status."""
     return command(place, f'exec "{path_on_board()}" {arguments}')
 

@@ -1,6 +1,10 @@
 """Boards behind a real OpenSSH server: who is let in, what is run, what is copied, and what is said where it is not so."""
 
+import os
+import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +14,9 @@ import torch
 import triton
 import triton.language as tl
 
-from triton_spacemit.backend import set_device
+from triton_spacemit.backend import board, set_device
 from triton_spacemit.backend.devices import get_device, ssh
-from triton_spacemit.backend.errors import LinkError
+from triton_spacemit.backend.errors import DeviceError, LinkError
 from triton_spacemit.backend.knobs import active_target, knobs
 
 pytestmark = [
@@ -61,8 +65,17 @@ def test_the_agent_is_copied_once(server: ssh_server.Server) -> None:
     assert agent.read_bytes() == server.agent.read_bytes()
     assert agent.stat().st_mode & 0o777 == 0o700
     before = agent.stat().st_mtime_ns, agent.stat().st_ino
+    assert board.tensor(torch.ones(3), keep=True).cpu().tolist() == [1.0, 1.0, 1.0]
     again()
     check()
+    with get_device(*active_target()).session() as session:
+        sent = session.link.sent_bytes
+        assert board.tensor(torch.full((1 << 16,), 2.0), keep=True).cpu().sum() == 1 << 17
+        assert session.link.sent_bytes - sent > 4 << 16
+    again()
+    with get_device(*active_target()).session() as session:
+        assert board.tensor(torch.full((1 << 16,), 2.0), keep=True).cpu().sum() == 1 << 17
+        assert session.link.sent_bytes < 4096
     assert server.installed == [agent]
     assert (agent.stat().st_mtime_ns, agent.stat().st_ino) == before
 
@@ -119,3 +132,68 @@ def test_ssh_that_is_ended_in_a_session(server: ssh_server.Server) -> None:
         session.link.process.kill()
         session.link.process.wait()
     check()
+
+
+@triton.jit
+def wait_for(flag, out):
+    value = tl.load(flag)
+    while value == 0:
+        value = tl.load(flag, volatile=True)
+    tl.store(out, value)
+
+
+def descendants(process: int) -> list[int]:
+    """The processes that a process has started, and those that they have, parents first."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended
+            continue
+    found = [process]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found[1:]
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_every_process_on_the_way_is_killed_in_a_launch(server: ssh_server.Server) -> None:
+    """The launch is an error, nothing is left running, and the next launch works."""
+    check()
+    number = 0
+    while True:
+        with get_device(*active_target()).session() as session:
+            client = session.link.process.pid
+        processes = [client, *descendants(client)]
+        raised: list[Exception] = []
+
+        def launch(raised: list[Exception] = raised) -> None:
+            try:
+                wait_for[(1,)](torch.zeros(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32))
+            except DeviceError as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=launch)
+        thread.start()
+        time.sleep(0.5)
+        processes += [each for each in descendants(client) if each not in processes]  # the worker
+        os.kill(processes[number], signal.SIGKILL)
+        thread.join(60)
+        assert not thread.is_alive(), number
+        assert len(raised) == 1, number
+        again()
+        deadline = time.monotonic() + 20
+        while left := [each for each in processes if is_running(each)]:
+            assert time.monotonic() < deadline, (number, left)
+            time.sleep(0.05)
+        check()
+        number += 1
+        if number == len(processes):
+            break
+    assert number >= 4  # the client, the server, the agent and its worker
