@@ -39,13 +39,15 @@ from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK, Activations, Order
 from triton_spacemit.ops.quantised.packings import Packing
+from triton_spacemit.ops.sizes import power_of_two
 
 _GROUPS = 4  # that a tile collects
+_TURNS = 16  # that a program spreads: lanes of its vectors
 _PROGRAMS = 4  # for each thread, so that all end at about the same time
 
 
 @triton.jit
-def spread_groups(values, scales, tiles, starts, factors, groups, GROUP: tl.constexpr, ZERO: tl.constexpr):
+def spread_groups(values, scales, tiles, starts, factors, groups, turns, GROUP: tl.constexpr, ZERO: tl.constexpr):
     """Groups of GROUP bytes as rows of tiles, [turns, 4, GROUP / 8, 4, 8]. program: one turn, of four groups.
 
     The first turn has the first four groups, the last one the last four. Groups that the first and the second one both have are zeros in
@@ -54,7 +56,7 @@ def spread_groups(values, scales, tiles, starts, factors, groups, GROUP: tl.cons
     """
     turn = tl.program_id(0)
     group, step, row, byte = tl.arange(0, 4), tl.arange(0, GROUP // 8), tl.arange(0, 4), tl.arange(0, 8)
-    number = tl.where(turn == 0, 0, groups - 4 * (tl.num_programs(0) - turn)) + group
+    number = tl.where(turn == 0, 0, groups - 4 * (turns - turn)) + group
     new = (number >= 4) | (turn == 0)
     place = number[:, None, None] * GROUP + step[None, :, None] * 8 + byte[None, None, :]
     a = tl.load(values + place, new[:, None, None], 0)
@@ -66,6 +68,32 @@ def spread_groups(values, scales, tiles, starts, factors, groups, GROUP: tl.cons
     tl.store(starts + turn * 4 + group, -ZERO * total)
     tl.store(factors + turn * 8 + group, scale)
     tl.store(factors + turn * 8 + 4 + group, scale * total.to(tl.float32))
+
+
+@triton.jit
+def spread_turns(values, scales, tiles, starts, factors, first, shift, GROUP: tl.constexpr, ZERO: tl.constexpr, TURNS: tl.constexpr):
+    """The same of turns without such zeros: program p has TURNS from `first + p * TURNS` on, whose groups lie `shift` in front of 4 a turn.
+
+    Words of 8 bytes are moved; lanes are turns. Bytes of a word are added up in pairs, as they are 128 larger and have no sign.
+    """
+    begin = first + tl.program_id(0) * TURNS
+    number = begin * 4 - shift  # of the first group
+    turn, everything = tl.arange(0, TURNS), tl.arange(0, TURNS * 2 * GROUP)
+    words = (values + number * GROUP).to(tl.pointer_type(tl.int64), bitcast=True) + turn * (GROUP // 2)
+    to = (tiles + begin * (16 * GROUP)).to(tl.pointer_type(tl.int64), bitcast=True)
+    tl.store(to + everything, tl.zeros((TURNS * 2 * GROUP,), tl.int64))
+    for g in tl.static_range(4):
+        pairs = tl.zeros((TURNS,), tl.int64)
+        for step in tl.static_range(GROUP // 8):
+            word = tl.load(words + (g * (GROUP // 8) + step))
+            tl.store(to + turn * (2 * GROUP) + (g * (GROUP // 2) + step * 4 + g), word)
+            word = word ^ -0x7F7F7F7F7F7F7F80
+            pairs += (word & 0x00FF00FF00FF00FF) + ((word >> 8) & 0x00FF00FF00FF00FF)
+        total = (((pairs * 0x0001000100010001) >> 48) & 0xFFFF).to(tl.int32) - 128 * GROUP
+        tl.store(starts + begin * 4 + g + turn * 4, -ZERO * total)
+        scale = tl.load(scales + (number + g) * GROUP // 32 + turn * (GROUP // 8))
+        tl.store(factors + begin * 8 + g + turn * 8, scale)
+        tl.store(factors + begin * 8 + 4 + g + turn * 8, scale * total.to(tl.float32))
 
 
 @triton.jit
@@ -228,7 +256,8 @@ def decode_super_blocks(
         store_columns(total, bias, out, n, columns)
 
 
-_SPREAD, _BLOCKS, _SUPER_BLOCKS = Kernel(spread_groups), Kernel(decode_blocks), Kernel(decode_super_blocks)
+_SPREAD, _SPREAD_TURNS = Kernel(spread_groups), Kernel(spread_turns)
+_BLOCKS, _SUPER_BLOCKS = Kernel(decode_blocks), Kernel(decode_super_blocks)
 
 
 def takes(packing: Packing, steps: int) -> bool:
@@ -256,7 +285,17 @@ def spread(activations: Activations, packing: Packing) -> Spread:
     turns = -(-groups // _GROUPS)
     tiles = values.new_empty(turns * _GROUPS * 4 * group)
     starts, factors = values.new_empty(turns * _GROUPS, dtype=torch.int32), values.new_empty(turns * 8, dtype=torch.float32)
-    _SPREAD((turns,), values, activations.scales, tiles, starts, factors, groups, GROUP=group, ZERO=_start(packing))
+    args = (values, activations.scales, tiles, starts, factors)
+    constants = {"GROUP": group, "ZERO": _start(packing)}
+    shift, first = 4 * turns - groups, 0
+    if shift:
+        first = min(turns, 2)
+        _SPREAD((first,), *args, groups, turns, **constants)
+    while first < turns:
+        at_once = min(_TURNS, power_of_two(turns - first + 1) // 2)
+        count = (turns - first) // at_once
+        _SPREAD_TURNS((count,), *args, first, shift, TURNS=at_once, **constants)
+        first += count * at_once
     return Spread(tiles, starts, factors)
 
 

@@ -15,7 +15,7 @@ from triton_spacemit.ops.quantised import decode as module
 from triton_spacemit.ops.quantised.activations import Activations, Order, quantise
 from triton_spacemit.ops.quantised.decode import multiply_row, spread, takes
 from triton_spacemit.ops.quantised.packed import Packed
-from triton_spacemit.ops.quantised.packings import PACKINGS, unpack_rows
+from triton_spacemit.ops.quantised.packings import PACKINGS, Packing, get_packing, unpack_rows
 
 __all__ = ["cache", "cache_folder"]
 operators = importlib.import_module("triton_spacemit.ops.quantised.linear")  # the package has a function of that name
@@ -111,6 +111,51 @@ def test_instructions(name: str) -> None:
     products = whole.by_mnemonic["smt.vmadot"]
     assert products == 64 * 1024 // 32
     assert (whole.instructions - without.instructions) / products <= MOST[name]
+
+
+def spread_by_hand(activations: Activations, packing: Packing) -> list[torch.Tensor]:
+    """Tiles [turns, 4, GROUP / 8, 4, 8], starts [turns, 4] and factors [turns, 2, 4], group by group."""
+    group, count = packing.group, activations.columns // packing.group
+    turns, zero = -(-count // 4), -packing.form.least if packing.nibbles else 0
+    values = activations.values.view(count, group // 8, 8)
+    scales = activations.scales[0].repeat_interleave(32 // group)
+    tiles = torch.zeros(turns, 4, group // 8, 4, 8, dtype=torch.int8)
+    starts, factors = torch.zeros(turns, 4, dtype=torch.int32), torch.zeros(turns, 2, 4)
+    for number in range(count):
+        place = number if number < 4 else number + 4 * turns - count
+        turn, g = place // 4, place % 4
+        total = values[number].int().sum()
+        tiles[turn, g, :, g] = values[number]
+        starts[turn, g] = -zero * total
+        factors[turn, :, g] = torch.stack([scales[number], scales[number] * total])
+    return [tiles, starts, factors]
+
+
+@pytest.mark.parametrize("steps", [128, 160, 224, 288, 544, 2048, 4096 + 256])
+@pytest.mark.parametrize("name", ["Q4_0", "Q8_0", "Q6_K"])
+def test_spread(name: str, steps: int) -> None:
+    """Every group in its place, whatever the number of turns; extreme bytes too."""
+    packing = get_packing(name)
+    if steps % packing.form.weights == 0:
+        activations = row(steps, 3)
+        activations.values[0, 64:96] = torch.tensor([-127, 127] * 8 + [127] * 16)
+        activations.values[0, 96:112] = -127
+        found = spread(activations, packing)
+        for one, other in zip((found.tiles, found.starts, found.factors), spread_by_hand(activations, packing), strict=True):
+            assert torch.equal(one.view(other.shape), other)
+
+
+@pytest.mark.parametrize("name", ["Q4_0", "Q8_0", "Q6_K"])
+@pytest.mark.parametrize("steps", [1024, 4096, 11008])
+def test_instructions_for_activations(name: str, steps: int) -> None:
+    """All that is done to a row before its product, quantising it too, takes at most an instruction for each element."""
+    x, packing = torch.randn(1, steps, generator=torch.Generator().manual_seed(0)), get_packing(name)
+
+    def prepare() -> None:
+        spread(quantise(x, sums=False), packing)
+
+    prepare()
+    assert count(prepare).instructions <= steps
 
 
 def test_bytes_are_read_once() -> None:
