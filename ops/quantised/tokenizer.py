@@ -17,14 +17,16 @@ _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 2, 3, 4, 6  # types of tokens
 _SPACE = "\u2581"
 _A_BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
-_ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _GPT_2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-#: How a text is cut into words, by GGML's name of the way; the patterns are those of its llama-vocab.cpp.
+_ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_LLAMA_3 = _ENDINGS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+#: How a text is cut into words, by GGML's name of the way: patterns, of llama-vocab.cpp, each of which cuts what the one before it has left.
 _WORDS = {
-    "default": _GPT_2,
-    "gpt-2": _GPT_2,
-    "llama-bpe": rf"{_ENDINGS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-    "qwen2": rf"{_ENDINGS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "default": (_GPT_2,),
+    "gpt-2": (_GPT_2,),
+    "llama-bpe": (_LLAMA_3,),
+    "qwen2": (_LLAMA_3.replace("{1,3}", ""),),
+    "smollm": (r"\p{N}", _GPT_2),
 }
 
 
@@ -46,6 +48,8 @@ class Tokenizer:
         self._unknown = read.index("unknown_token_id", vocabulary)
         self._tokens = {piece: token for token, piece in reversed(list(enumerate(self.pieces)))}
         self._written = {piece: token for piece, token in self._tokens.items() if self._types[token] in (_CONTROL, _USER_DEFINED) and piece}
+        #: Control tokens as they are written out, the longest of which count.
+        self._specials = re.compile("|".join(re.escape(piece) for piece in sorted(self._written, key=len, reverse=True)) or r"(?!)")
         self._spelled: dict[bytes, int]
         self._cut: Callable[[str], list[list[str]]]
         self._rank: Callable[[str, str], float | None]
@@ -72,7 +76,7 @@ class Tokenizer:
         way = read.text("pre", "default")
         if way not in _WORDS:
             raise read.refuse("pre", f"a way to cut texts that is not supported; {', '.join(_WORDS)} are")
-        words, letters = _pattern(_WORDS[way]), _letters()
+        patterns, letters = [_pattern(text) for text in _WORDS[way]], _letters()
         bytes_of = {letter: byte for byte, letter in enumerate(letters)}
         whole = self._tokens if way == "llama-bpe" else {}  # words that are tokens, whatever the pairs
 
@@ -82,7 +86,14 @@ class Tokenizer:
 
         self._spelled = {}
         self._data = lambda token: bytes(bytes_of[letter] for letter in self.pieces[token] if letter in bytes_of)
-        self._cut = lambda text: [spelled(word) for word in words.findall(text)]
+
+        def cut(text: str) -> list[list[str]]:
+            words = [text]
+            for pattern in patterns:
+                words = [part for word in words for part in _parts(pattern, word)]
+            return [spelled(word) for word in words]
+
+        self._cut = cut
         self._rank = lambda one, other: pairs.get(f"{one} {other}")
 
     def encode(self, text: str, special: bool = False) -> list[int]:
@@ -91,7 +102,7 @@ class Tokenizer:
         Raises ValueError where a piece has no token.
         """
         tokens = [] if self.begin is None else [self.begin]
-        for part in self._parts(text) if special else [text]:
+        for part in _parts(self._specials, text) if special else [text]:
             if special and part in self._written:
                 tokens.append(self._written[part])
             elif part:
@@ -110,11 +121,6 @@ class Tokenizer:
         if kind in (_CONTROL, _UNKNOWN):
             return b""
         return self.pieces[token].encode(errors="surrogateescape") if kind == _USER_DEFINED else self._data(token)
-
-    def _parts(self, text: str) -> list[str]:
-        """A text, cut where control tokens are written out, the longest of which count."""
-        pattern = "|".join(re.escape(piece) for piece in sorted(self._written, key=len, reverse=True))
-        return re.split(f"({pattern})", text) if pattern else [text]
 
     def _of_piece(self, piece: str) -> list[int]:
         token = self._tokens.get(piece)
@@ -152,6 +158,15 @@ def join_pairs(pieces: Sequence[str], rank: Callable[[str, str], float | None]) 
         offer(before[left], left)
         offer(left, behind[left])
     return [part for part in parts if part]
+
+
+def _parts(pattern: Any, text: str) -> list[str]:
+    """A text, cut into what a pattern matches and what is between that."""
+    parts, end = [], 0
+    for match in pattern.finditer(text):
+        parts += [text[end : match.start()], match[0]]
+        end = match.end()
+    return [part for part in (*parts, text[end:]) if part]
 
 
 def _pattern(text: str) -> Any:

@@ -66,7 +66,7 @@ def test_texts_come_back(text, pieces, tmp_path):
     tokens = pieces.encode(text)
     assert tokens[0] == 1
     assert pieces.decode(tokens) == (" " + text if text else "").replace("\u2581", " ")  # SentencePiece's space in front
-    for pre in ("gpt-2", "llama-bpe", "qwen2", None):
+    for pre in ("gpt-2", "llama-bpe", "qwen2", "smollm", None):
         tokenizer = words(tmp_path, pre)
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
@@ -96,6 +96,7 @@ CUT = {
     "gpt-2": ["the", "Ġ", "Ġthe", "'s", "Ġ", "123", "4"],
     "llama-bpe": ["the", "Ġ", "Ġthe", "'s", "Ġ", "123", "4"],
     "qwen2": ["the", "Ġ", "Ġthe", "'s", "Ġ", "1", "2", "3", "4"],
+    "smollm": ["the", "Ġ", "Ġthe", "'s", "Ġ", "1", "2", "3", "4"],
 }
 
 
