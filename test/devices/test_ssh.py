@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from triton_spacemit.backend import board, set_device
 from triton_spacemit.backend.devices import get_device, ssh
 from triton_spacemit.backend.errors import DeviceError, LinkError
 from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.backend.tools import cli
 
 pytestmark = [
     pytest.mark.qemu,
@@ -102,9 +104,14 @@ def test_another_host_key(server: ssh_server.Server) -> None:
     check()
 
 
-def test_a_key_that_may_run_the_agent_only(server: ssh_server.Server) -> None:
-    path = ssh.install("k1")
-    server.allow(f'restrict,command="{path} --stdio" {server.public("restricted")}')
+def test_a_key_that_may_run_the_agent_only(
+    server: ssh_server.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the line that `triton-spacemit agent key-line` writes."""
+    ssh.install("k1")
+    monkeypatch.setattr(sys, "argv", ["triton-spacemit", "agent", "key-line", str(server.key("restricted.pub"))])
+    assert cli.main() == 0
+    server.allow(capsys.readouterr().out.strip())
     server.use("restricted")
     check()
     again()
