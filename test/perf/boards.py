@@ -23,6 +23,7 @@ from targets import emulated_board
 
 from triton_spacemit.backend import board, set_device
 from triton_spacemit.backend.devices import get_device, ssh
+from triton_spacemit.backend.devices.find_qemu import find_qemu
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.backend.native import zig
@@ -192,16 +193,21 @@ def add(x, y, out, n, BLOCK: tl.constexpr):
 """
 
 
+def _bundle(work: Path, chip: str) -> Path:
+    """The libraries of the bundle `calls`, which has `add`."""
+    (work / "add.py").write_text(_ADD)
+    signature = ("--signature", "*fp32, *fp32, *fp32, i32, 64", "--grid", "cdiv(n, 64)", "--chip", chip)
+    command = [sys.executable, "-m", "triton_spacemit.backend.tools.cli", "aot", f"{work}/add.py:add", *signature]
+    subprocess.run([*command, "-o", f"{work}/calls"], check=True, capture_output=True)
+    return work / "calls" / "lib" / chip
+
+
 @functools.cache
 def _calls() -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        (work / "add.py").write_text(_ADD)
         (work / "calls.c").write_text(_CALLS)
-        signature = ("--signature", "*fp32, *fp32, *fp32, i32, 64", "--grid", "cdiv(n, 64)", "--chip", "host")
-        command = [sys.executable, "-m", "triton_spacemit.backend.tools.cli", "aot", f"{work}/add.py:add", *signature]
-        subprocess.run([*command, "-o", f"{work}/calls"], check=True, capture_output=True)
-        libraries = work / "calls" / "lib" / "host"
+        libraries = _bundle(work, "host")
         flags = ("-O2", f"-I{work}/calls/include", f"-L{libraries}", "-lcalls", "-ltriton_spacemit", f"-Wl,-rpath,{libraries}")
         zig("cc", "calls.c", *flags, "-o", str(work / "run"), work=work)
         one, eight, part = map(float, subprocess.run([str(work / "run")], check=True, capture_output=True, text=True).stdout.split())
@@ -210,6 +216,29 @@ def _calls() -> tuple[float, float, float]:
 
 def _call(number: int, share: float) -> Result:
     return Result(_calls()[number])
+
+
+_DEMO = """
+#include "calls.h"
+#include <stdio.h>
+
+int main(void) {
+  static float x[512] = {1}, out[512];
+  return add(NULL, x, x, out, 512) || printf("%g\\n", (double)out[0]) < 0;
+}
+"""
+
+
+def _demo(share: float) -> Result:
+    """The size of a static riscv64 program with one kernel, the runtime and a C library."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "demo.c").write_text(_DEMO)
+        libraries = _bundle(work, "x60")
+        flags = ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64+v", "-static", "-s", "-O2", f"-I{work}/calls/include")
+        zig("cc", "demo.c", *flags, str(libraries / "libcalls.a"), str(libraries / "libtriton_spacemit.a"), "-o", "demo", work=work)
+        said = subprocess.run([find_qemu(), "-cpu", "max,vlen=256", work / "demo"], capture_output=True, text=True, check=True).stdout
+        return Result((work / "demo").stat().st_size / 1024, error=_wrong(float(said), 2.0))
 
 
 ROWS = [
@@ -224,4 +253,5 @@ ROWS = [
     Row("call from C, one program", "ns", functools.partial(_call, 0), reach=150),
     Row("call from C, 8 programs, 2 threads", "ns", functools.partial(_call, 1), reach=900),
     Row("call from C, _programs", "ns", functools.partial(_call, 2), reach=30),
+    Row("static riscv64 program", "KiB", _demo, reach=80),
 ]
