@@ -20,7 +20,7 @@ _A_BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")
 _GPT_2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _LLAMA_3 = _ENDINGS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-#: How a text is cut into words, by GGML's name of the way: patterns, of llama-vocab.cpp, each of which cuts what the one before it has left.
+#: How a text is cut into words, by GGML's name of the way: patterns, of llama-vocab.cpp, each of which cuts what the one before it left.
 _WORDS = {
     "default": (_GPT_2,),
     "gpt-2": (_GPT_2,),
