@@ -116,6 +116,9 @@ def _metadata(file: GgufFile) -> tuple[str, Metadata]:
     read = Metadata(file, f"{architecture}.")
     if architecture not in ARCHITECTURES:
         raise read.error(f"the architecture {architecture!r} is not supported; {', '.join(ARCHITECTURES)} are")
+    parts = file.metadata.get("split.count", 0)
+    if isinstance(parts, int) and parts > 1:
+        raise read.error(f"it is one of {parts} files of a model, which are not supported: `llama-gguf-split --merge` makes one of them")
     for name in ("expert_count", "attention.sliding_window"):
         if file.metadata.get(f"{architecture}.{name}", 0):
             raise read.refuse(name, "which is not supported")

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import torch
 from gguf_files import model as make_model
+from targets import EMULATED, cache, cache_folder
 
+from triton_spacemit.backend import set_device
 from triton_spacemit.ops import quantised
 from triton_spacemit.ops.quantised.errors import FormatError
 from triton_spacemit.ops.quantised.model import Model
+
+__all__ = ["cache", "cache_folder"]
 
 #: Types of the matrices, architecture, whether the embeddings are the output too, further metadata.
 CASES = {
@@ -107,8 +111,9 @@ def test_it_writes_what_a_float64_model_writes(case, tmp_path, host):
     check(make_model(tmp_path / "model.gguf", kinds, architecture, tied=tied, metadata=metadata), PROMPT, 24)
 
 
-@pytest.mark.qemu
-def test_it_writes_the_same_on_an_emulated_x60(tmp_path, x60):
+@pytest.mark.parametrize("target", EMULATED)
+def test_it_writes_the_same_on_an_emulated_core(target, tmp_path):
+    set_device(*target)
     check(make_model(tmp_path / "model.gguf", {"": "Q4_0", "output.weight": "Q8_0"}, layers=1), "the", 3)
 
 
@@ -225,6 +230,7 @@ REFUSED = {
         {"llama.attention.layer_norm_rms_epsilon": float("nan")},
         "layer_norm_rms_epsilon is nan, not a number above 0",
     ),
+    "one of several files": ({"split.count": 3}, "it is one of 3 files of a model"),
     "experts": ({"llama.expert_count": 8}, "llama.expert_count is 8, which is not supported"),
     "a scaling": ({"llama.rope.scaling.type": "yarn"}, "llama.rope.scaling.type is 'yarn', which is not supported"),
     "a scaling by nothing": ({"llama.rope.scaling.type": "linear"}, "metadata lacks llama.rope.scaling.factor"),
