@@ -10,13 +10,28 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from triton_spacemit.backend.devices.addresses import PAGE
 from triton_spacemit.backend.errors import DeviceError
 
 BLOCK = 1 << 16
 _STEP = 1 << 20
 
-_memcmp = ctypes.CDLL(None).memcmp
+_libc = ctypes.CDLL(None)
+_memcmp = _libc.memcmp
 _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+
+_POPULATE_READ, _POPULATE_WRITE = 22, 23  # of madvise, since Linux 5.14
+
+
+def _is_there(start: int, size: int, advice: int) -> bool:
+    """Whether the system says that all of this process's memory there can be read or written; older ones say so of none."""
+    first = start & -PAGE
+    return not _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(start + size - first), advice)
+
+
+def _buffer(address: int, size: int) -> Any:
+    return (ctypes.c_char * size).from_address(address)
 
 
 class _Passage:
@@ -27,6 +42,9 @@ class _Passage:
 
     def read(self, address: int, into: memoryview) -> None:
         """Raises OSError where the memory cannot be read."""
+        if into.nbytes and _is_there(address, into.nbytes, _POPULATE_READ):
+            into[:] = memoryview(_buffer(address, into.nbytes)).cast("B")
+            return
         for i in range(0, into.nbytes, _STEP):
             part = into[i : i + _STEP]
             if os.pwrite(self._file, _buffer(address + i, part.nbytes), 0) < part.nbytes:
@@ -35,15 +53,14 @@ class _Passage:
 
     def write(self, address: int, data: memoryview) -> None:
         """Raises OSError where the memory cannot be written."""
+        if data.nbytes and _is_there(address, data.nbytes, _POPULATE_WRITE):
+            memoryview(_buffer(address, data.nbytes)).cast("B")[:] = data
+            return
         for i in range(0, data.nbytes, _STEP):
             part = data[i : i + _STEP]
             os.pwrite(self._file, part, 0)
             if os.preadv(self._file, [_buffer(address + i, part.nbytes)], 0) < part.nbytes:
                 raise OSError("cut short")
-
-
-def _buffer(address: int, size: int) -> Any:
-    return (ctypes.c_char * size).from_address(address)
 
 
 _passage = functools.cache(_Passage)
@@ -70,13 +87,17 @@ class Copy:
             self.sent = True
             yield 0, self.size
             return
+        for start, end in self._runs():
+            ctypes.memmove(self._shadow_address + start, self.start + start, end - start)
+            yield start, end
+
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """Blocks in which the shadow and this process's memory differ, neighbours together."""
         if not self._differs(0, self.size):
             return
         begin = None
         for start in range(0, self.size, BLOCK):
-            end = min(start + BLOCK, self.size)
-            if self._differs(start, end):
-                ctypes.memmove(self._shadow_address + start, self.start + start, end - start)
+            if self._differs(start, min(start + BLOCK, self.size)):
                 begin = start if begin is None else begin
             elif begin is not None:
                 yield begin, start
@@ -89,15 +110,11 @@ class Copy:
 
     def store(self) -> None:
         """Have this process's memory be what the shadow is. Raises DeviceError where it would have to write to read-only memory."""
-        if not self._differs(0, self.size):
-            return
-        for start in range(0, self.size, BLOCK):
-            end = min(start + BLOCK, self.size)
-            if self._differs(start, end):
-                try:
-                    _passage().write(self.start + start, self.shadow[start:end])
-                except OSError:
-                    raise DeviceError(f"a kernel wrote to memory at {self.start + start:#x}, which is read-only") from None
+        for start, end in self._runs():
+            try:
+                _passage().write(self.start + start, self.shadow[start:end])
+            except OSError:
+                raise DeviceError(f"a kernel wrote to memory at {self.start + start:#x}, which is read-only") from None
 
     def is_dead(self) -> bool:
         """Whether every tensor that it was a copy of is gone."""

@@ -1,0 +1,102 @@
+"""Time on a board: what `do_bench` and `triton.autotune` measure there has no part of the link."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+from targets import cache, cache_folder, own_board
+from triton.runtime import driver
+from triton.testing import do_bench
+
+from triton_spacemit.backend import board, set_device
+from triton_spacemit.backend.devices import get_device
+from triton_spacemit.backend.devices.link import Link
+from triton_spacemit.backend.devices.remote import RemoteDevice
+from triton_spacemit.backend.knobs import knobs
+
+__all__ = ["cache", "cache_folder"]
+DELAY = 0.02  # seconds
+
+
+@triton.jit
+def work_kernel(x, TURNS: tl.constexpr):
+    i = tl.arange(0, 64)
+    value = tl.load(x + i)
+    for _ in range(TURNS):
+        value = value * 1.0001 + 0.5
+    tl.store(x + i, value)
+
+
+@triton.jit
+def count_kernel(x):
+    tl.store(x, tl.load(x) + 1)
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch, cache: None) -> Iterator[RemoteDevice]:  # noqa: F811, the fixture above
+    """This machine as a board behind a link that is slow to send."""
+    send = Link.send
+
+    def late(self: Link, parts: Any, patience: float) -> None:
+        time.sleep(DELAY)
+        send(self, parts, patience)
+
+    knobs.board = own_board()
+    set_device("remote", "host")
+    found = get_device("remote", "host")
+    monkeypatch.setattr(Link, "send", late)
+    yield found  # type: ignore[misc]
+    found.close()  # type: ignore[attr-defined]
+
+
+def test_do_bench_is_the_boards_time(device: RemoteDevice) -> None:
+    x = board.tensor(torch.zeros(64))
+    few, many = (do_bench(lambda turns=turns: work_kernel[(1,)](x, TURNS=turns), warmup=0, rep=1) for turns in (100_000, 2_000_000))
+    assert 0.02 < few < DELAY * 1e3 / 2  # so many dependent operations take at least a fifth of a nanosecond each
+    assert many > 5 * few
+
+
+def test_autotune_repeats_launches_on_the_board(device: RemoteDevice) -> None:
+    tuned = triton.autotune([triton.Config({"TURNS": turns}) for turns in (1_000_000, 10, 300_000)], key=[])(work_kernel)
+    x = torch.zeros(64)
+    with device.session() as session:
+        before = session.link.sent_bytes
+        tuned[(1,)](x)
+        assert tuned.best_config.kwargs == {"TURNS": 10}
+        assert session.link.sent_bytes - before < 1 << 20  # not one launch for each repeat
+
+
+def test_repeats_and_their_times(device: RemoteDevice) -> None:
+    x = torch.zeros(1)
+    count_kernel[(1,)](x)
+    seconds = device.seconds
+    with device.timing(50) as timing:
+        count_kernel[(1,)](x)
+    assert x.item() == 51
+    assert [len(times) for times in timing.times] == [50]
+    assert device.seconds - seconds == pytest.approx(sum(timing.times[0]) * 1e-9)
+    count_kernel[(1,)](x)
+    assert x.item() == 52
+    if not device.info().no_counters:
+        (counted,) = timing.counts
+        assert counted is not None
+        assert min(counted) > 50
+    else:
+        assert timing.counts == [None]
+
+
+def test_quantiles_and_modes(device: RemoteDevice) -> None:
+    benchmark = driver.active.get_benchmarker()
+    x = board.tensor(torch.zeros(64))
+
+    def call() -> None:
+        work_kernel[(1,)](x, TURNS=1000)
+
+    low, middle, high = benchmark(call, quantiles=(0.1, 0.5, 0.9), warmup=1, rep=2)
+    assert 0 < low <= middle <= high
+    assert benchmark(call, warmup=1, rep=2, return_mode="min") <= benchmark(call, warmup=1, rep=2, return_mode="max")
+    assert len(benchmark(call, warmup=1, rep=2, return_mode="all")) > 10
