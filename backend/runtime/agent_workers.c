@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -219,7 +220,36 @@ static void stop_late(uint32_t sequence) {
   report_end(sequence, ENDED_TIMED_OUT, 0);
 }
 
+// Turns
+
+// Launches that are timed take turns with those of other agents of this user: a lock in a file that anybody may find, and that holds nothing.
+static int open_lock(void) {
+  char path[64];
+  snprintf(path, sizeof path, "/tmp/triton-spacemit-%u.lock", (unsigned)getuid());
+  return open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+// Wait for the lock; whether a CANCEL came meanwhile. Without such a file there are no turns.
+static int take_turn(int lock) {
+  while (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+    struct pollfd link = {.fd = link_to_watch(), .events = POLLIN};
+    if (poll(&link, 1, 10) > 0 && link_is_ready()) return 0;
+  }
+  return 1;
+}
+
+static void launch_in_turn(uint32_t sequence, const Launching *order, const void *slots, uint64_t slot_bytes);
+
 void launch(uint32_t sequence, const Launching *order, const void *slots, uint64_t slot_bytes) {
+  int lock = order->repeats > 1 ? open_lock() : -1;
+  if (take_turn(lock))
+    launch_in_turn(sequence, order, slots, slot_bytes);
+  else
+    report_end(sequence, ENDED_CANCELLED, 0);
+  if (lock >= 0) close(lock);
+}
+
+static void launch_in_turn(uint32_t sequence, const Launching *order, const void *slots, uint64_t slot_bytes) {
   int status;
   if (worker && waitpid(worker, &status, WNOHANG) == worker) forget_worker(status);  // between launches: nothing is lost
   if (!worker) start_worker();

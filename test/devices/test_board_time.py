@@ -1,5 +1,8 @@
 """Time on a board: what `do_bench` and `triton.autotune` measure there has no part of the link."""
 
+import fcntl
+import os
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -87,6 +90,22 @@ def test_repeats_and_their_times(device: RemoteDevice) -> None:
         assert min(counted) > 50
     else:
         assert timing.counts == [None]
+
+
+def test_timed_launches_take_turns_with_other_sessions(device: RemoteDevice) -> None:
+    x = torch.zeros(1)
+    count_kernel[(1,)](x)
+    with open(f"/tmp/triton-spacemit-{os.getuid()}.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        count_kernel[(1,)](x)  # this one is not timed
+        release = threading.Timer(0.5, lambda: fcntl.flock(lock, fcntl.LOCK_UN))
+        release.start()
+        start = time.monotonic()
+        with device.timing(2):
+            count_kernel[(1,)](x)
+        assert time.monotonic() - start > 0.4
+        release.join()
+    assert x.item() == 4
 
 
 def test_quantiles_and_modes(device: RemoteDevice) -> None:
