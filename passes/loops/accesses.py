@@ -65,6 +65,13 @@ def everywhere(low: Lowering, mask: ir.Value) -> Emitted | None:
     return None
 
 
+def _may_copy(low: Lowering, user: Node) -> bool:
+    """Whether an operation is a product that copies its operands where their rows crowd the caches (`operands.py`)."""
+    if not low.chip.cache_way_bytes or user.name != "tt.dot":
+        return False
+    return max(ir.RankedTensorType(user.results[0].type).shape[-2:]) >= low.chip.costs.copied_uses
+
+
 def lower_load(low: Lowering, node: Node) -> list[Value]:
     result = node.results[0]
     access = resolve(low, node, result.type)
@@ -79,8 +86,8 @@ def lower_load(low: Lowering, node: Node) -> list[Value]:
     inside = [user for user in (low.analysis.nodes[order] for order in pulls) if user.block is not node.block]
     if access.index is not None and inside:
         return [placed(low, node, result, tensor)]
-    if low.chip.cache_way_bytes and any(user.name == "tt.dot" for user in inside):
-        low.storage.materialise(tensor)  # the product would copy its operand in every turn
+    if any(_may_copy(low, user) for user in inside):
+        low.storage.materialise(tensor)  # once, not in every turn
     return [tensor]
 
 
