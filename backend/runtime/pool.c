@@ -111,7 +111,8 @@ static int take_back(Worker *worker) {
 static int take_programs(Worker *worker) {
   Pool *pool = worker->pool;
   if (worker->next >= worker->end && !(any_given(pool) && take_back(worker))) {
-    worker->next = atomic_fetch_add_explicit(&pool->next, pool->chunk, memory_order_relaxed);
+    worker->next = atomic_load_explicit(&pool->next, memory_order_relaxed);  // the end is seen without taking the line from others
+    if (worker->next < pool->programs) worker->next = atomic_fetch_add_explicit(&pool->next, pool->chunk, memory_order_relaxed);
     if (worker->next >= pool->programs) return worker->end = worker->next, 0;
     worker->end = pool->programs - worker->next > pool->chunk ? worker->next + pool->chunk : pool->programs;
   }
@@ -397,7 +398,7 @@ int run_range(const Program *program, const uint64_t *arguments, const int32_t g
   Pool *pool = take_pool();
   if (!pool) return NO_MEMORY;
   int status = run(pool, program, arguments, grid, first, end, threads);
-  atomic_store(&pool->taken, 0);
+  atomic_store_explicit(&pool->taken, 0, memory_order_release);
   return status;
 }
 

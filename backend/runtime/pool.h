@@ -57,6 +57,7 @@ typedef struct Team {
   _Atomic(struct Given *) given;
   Worker *free;
   _Atomic(Worker *) crew;            // every worker of the team; they are never freed
+  _Atomic int has_threads;           // that were started for it at any time; they stay
   int open;                          // a launch is under way
   int32_t idle, summoned, visitors;  // threads that sleep, that were woken and have not looked yet, that run programs
   int barriers_used;                 // by this launch

@@ -2,7 +2,7 @@
 //
 // A thread that blocks at a barrier may not keep anybody from arriving there. So the team has as many threads as are needed: whenever fewer
 // threads run than the launch may use, and an iteration or a program is left that nobody has begun, another one is woken or started. Threads of the
-// team stay for later launches. All state is under one lock; a launch without parallel loops never takes it.
+// team stay for later launches. All state is under one lock; a launch without parallel loops does not take it while there are no such threads.
 // A launch whose threads are all blocked, with nothing left to begin, is a deadlock: it fails, with the line of one that waits.
 #include <errno.h>
 #include <stdatomic.h>
@@ -70,6 +70,7 @@ static void summon(Pool *pool) {
   }
   pthread_t thread;
   team->summoned++;
+  atomic_store(&team->has_threads, 1);
   if (start_thread(&thread, join_in, pool, STACK_BYTES)) {
     pthread_detach(thread);
     return;
@@ -134,17 +135,23 @@ static void block(Pool *pool, pthread_cond_t *condition) {
   pthread_mutex_lock(&pool->team.lock);
 }
 
+// Where a launch begins and where it ends, nobody but the team's own threads looks at the team.
 void begin_launch(Pool *pool) {
   Team *team = &pool->team;
-  pthread_mutex_lock(&team->lock);
+  int shared = atomic_load(&team->has_threads);
+  if (shared) pthread_mutex_lock(&team->lock);
   if (team->barriers_used) memset(team->barriers, 0, sizeof team->barriers);
   team->barriers_used = 0;
   team->open = 1;
-  pthread_mutex_unlock(&team->lock);
+  if (shared) pthread_mutex_unlock(&team->lock);
 }
 
 void end_launch(Pool *pool) {
   Team *team = &pool->team;
+  if (!atomic_load(&team->has_threads)) {
+    team->open = 0;
+    return;
+  }
   pthread_mutex_lock(&team->lock);
   while (team->visitors) block(pool, &team->idle_again);
   team->open = 0;
