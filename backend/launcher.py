@@ -294,6 +294,8 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
         if grid_x and grid_y and grid_z:
             run(function, (grid_x, grid_y, grid_z), slots, pointers, signature)
         if exit_hook is not None and getattr(exit_hook, "calls", True):
+            if hasattr(device, "nanoseconds") and hasattr(launch_metadata, "data"):
+                launch_metadata.data["nanoseconds"] = device.nanoseconds
             exit_hook(launch_metadata)
 
     return launch

@@ -63,6 +63,7 @@ class RemoteDevice:
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
         self.seconds = 0.0  # that launches have taken on boards
+        self.nanoseconds: tuple[int, ...] = ()  # of each repeat of the last one
         self._lock = threading.RLock()
         self._sessions: dict[str, Session] = {}
         self._unloaded: list[RemoteKernel] = []
@@ -204,9 +205,9 @@ class RemoteDevice:
             try:
                 while self._unloaded:
                     unloaded = self._unloaded.pop()
-                    for each in self._sessions.values():
-                        if each is session:
-                            each.forget_kernel(frames, unloaded)
+                    session.forget_kernel(frames, unloaded)
+                    for other in self._sessions.values():
+                        other.forget_kernel_later(unloaded)
                 placed = session.place(frames, kernel, kernel.object, kernel.name)
                 words, stored = self._translate(session, frames, copies, kernel, slots, pointers, signature)
                 order = _LAUNCHING(
@@ -217,6 +218,7 @@ class RemoteDevice:
                     grid=(_LAUNCHING().grid.__class__)(*grid),
                     threads=threads,
                     repeats=self._timing.repeats,
+                    counters=self._timing is not self._once,
                 )
                 launched = frames.add(session.link, Frame.LAUNCH, order, words)
                 asked = [(copy, session.ask(frames, copy.address, copy.size)) for copy in stored]
@@ -342,6 +344,7 @@ class RemoteDevice:
         times = struct.unpack(f"<{done.repeats}Q", session.link.body(8 * done.repeats, PATIENCE))
         message = session.link.body(done.message_bytes, PATIENCE)[:FAILURE_BYTES].decode(errors="replace")
         self.seconds += sum(times) * 1e-9
+        self.nanoseconds = times
         self._timing.megahertz = done.megahertz
         if self._timing is not self._once:
             self._timing.times.append([*times])

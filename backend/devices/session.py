@@ -16,6 +16,7 @@ from triton_spacemit.backend.devices.board_info import BoardInfo, parse
 from triton_spacemit.backend.devices.copies import Copy
 from triton_spacemit.backend.devices.link import Link, connect
 from triton_spacemit.backend.errors import DeviceError, LinkError
+from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject
 from triton_spacemit.backend.wire import Frame
 from triton_spacemit.dialect.chips import Chip
@@ -77,12 +78,16 @@ class Session:
 
     def __init__(self, name: str, chip: Chip) -> None:
         self.name, self.chip = name, chip
+        sandboxed = knobs.sandbox  # first: the setting may be nonsense
         self.link, self.info = greet(name)
         cores = self.info.cores_for(chip)
         if not cores:
             self.close()
             needs = f"VLEN {chip.vlen}" if chip.is_riscv else "this machine's processor"
             raise DeviceError(f"board {name!r} has {self.info.described()}; code for chip {chip.name!r} needs {needs}")
+        if sandboxed and self.info.no_sandbox:
+            self.close()
+            raise DeviceError(f"board {name!r} has no sandbox ({self.info.no_sandbox}), and TRITON_SPACEMIT_SANDBOX asks for one")
         self.threads = len(cores)
         self.arena, self.code = Addresses(*self.info.arena), Addresses(*self.info.code)
         self.copies: dict[tuple[int, int], Copy] = {}  # the one used last is the last
@@ -231,6 +236,10 @@ class Session:
             frames.add(self.link, Frame.CODE, body, image)
             self.placed[key] = Placed(start, start + object_.size)
         return self.placed[key]
+
+    def forget_kernel_later(self, key: Any) -> None:
+        """Free a kernel that the board may have, with what goes out next."""
+        self.forget_kernel(self._begun, key)
 
     def forget_kernel(self, frames: Frames, key: Any) -> None:
         """Free a kernel that the board may have."""

@@ -257,7 +257,7 @@ static void launch_in_turn(uint32_t sequence, const Launching *order, const void
   memcpy(rows(), slots, slot_bytes);
   out[0] = order->entry, out[1] = order->scratch_bytes, out[2] = slot_bytes;
   for (int i = 0; i < 3; i++) out[3 + i] = (uint64_t)order->grid[i];
-  out[6] = (uint64_t)order->threads, out[7] = 1, out[8] = order->repeats, out[9] = order->flush_bytes;
+  out[6] = (uint64_t)order->threads, out[7] = 1, out[8] = order->repeats, out[9] = order->flush_bytes, out[10] = order->counters;
   uint64_t start = now(), deadline = order->timeout && order->timeout < NEVER - start ? start + order->timeout : NEVER;
   answer(LAUNCH);
   for (;;) {

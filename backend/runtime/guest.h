@@ -10,7 +10,7 @@ typedef struct Guest {
   int bell;                             // a pipe by which events are told; -1 where the host waits for the control block's bell itself
   uint64_t (*place)(uint64_t address);  // where in the file the memory of an address lies
   int (*ready)(void);                   // called before the first event, if it is there; 0 ends the process
-  void (*count)(int ends, uint64_t *answers);  // called around the programs of a launch, if it is there: answers from the sixth on are its own
+  void (*count)(int ends, uint64_t *answers);  // called around a launch that is to be counted: answers from the sixth on are its own
   const External *more;  // functions for what the host puts among a kernel's instructions, if there are any; the last has no name
 } Guest;
 

@@ -4,6 +4,7 @@ take from another one.
 
 import hashlib
 import json
+import mmap
 import os
 import re
 import shlex
@@ -30,7 +31,7 @@ from triton_spacemit.backend.devices.remote import RemoteDevice
 from triton_spacemit.backend.errors import DeviceError, LinkError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.native import SOURCES, agent_program
-from triton_spacemit.backend.protocol import CONTROL_BYTES
+from triton_spacemit.backend.protocol import CONTROL, CONTROL_BYTES, Event
 from triton_spacemit.backend.wire import Frame
 from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.passes.codegen import compile_object
@@ -402,6 +403,28 @@ def greet_with(command: list[str]) -> dict[str, Any]:
         return json.loads(link.body(link.expect(Frame.INFO, sequence, 30), 10))
     finally:
         link.close()
+
+
+# ---- the way to the A100's cores ----
+
+
+def test_a_worker_that_begins_the_program_anew(tmp_path: Path) -> None:
+    """As one does that has asked for other cores: with its file and its bell at fixed numbers, and the areas as arguments."""
+    areas = (4 << 20, 16 << 20)
+    file, (bell, ring), (alive, life) = os.memfd_create("worker"), os.pipe(), os.pipe()
+    os.ftruncate(file, CONTROL_BYTES + sum(areas))
+    control = CONTROL.as_ctypes().from_buffer(mmap.mmap(file, CONTROL_BYTES))
+    places = [(os.POSIX_SPAWN_DUP2, source, to) for source, to in ((file, 203), (ring, 204), (alive, 200))]
+    places += [(os.POSIX_SPAWN_DUP2, 200 + number, number) for number in (3, 4, 0)]
+    arguments = ["agent", "--worker", "0", *map(str, areas), "1"]
+    process = os.posix_spawn(agent_program("x86_64"), arguments, {}, file_actions=places)
+    try:
+        assert os.read(bell, 1)
+        assert control.event == Event.READY
+        assert "Seccomp:\t2" in Path(f"/proc/{process}/status").read_text()
+    finally:
+        os.close(life)
+        assert os.waitpid(process, 0)[1] == 0  # it sees that its agent is gone
 
 
 # ---- what hosts do not take ----

@@ -12,13 +12,16 @@ import torch
 import triton
 import triton.language as tl
 from targets import cache, cache_folder, own_board
+from triton import knobs as triton_knobs
 from triton.runtime import driver
 from triton.testing import do_bench
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from triton_spacemit.backend import board, set_device
 from triton_spacemit.backend.devices import get_device
 from triton_spacemit.backend.devices.link import Link
 from triton_spacemit.backend.devices.remote import RemoteDevice
+from triton_spacemit.backend.errors import ArgumentError, DeviceError
 from triton_spacemit.backend.knobs import knobs
 
 __all__ = ["cache", "cache_folder"]
@@ -90,6 +93,43 @@ def test_repeats_and_their_times(device: RemoteDevice) -> None:
         assert min(counted) > 50
     else:
         assert timing.counts == [None]
+
+
+def test_hooks_are_told_the_time(device: RemoteDevice) -> None:
+    told: list[Any] = []
+
+    def note(metadata: Any) -> None:
+        told.append(metadata.get())
+
+    triton_knobs.runtime.launch_exit_hook.add(note)
+    try:
+        count_kernel[(1,)](torch.zeros(1))
+    finally:
+        triton_knobs.runtime.launch_exit_hook.remove(note)
+    assert told[0]["name"] == "count_kernel"
+    assert told[0]["nanoseconds"] == device.nanoseconds
+    assert len(device.nanoseconds) == 1
+
+
+@triton.jit
+def block_kernel(source, out, BLOCK: tl.constexpr):
+    out.store([0, 0], source.load([0, BLOCK]) + 1.0)
+
+
+def test_descriptors_of_tensors_on_the_board(device: RemoteDevice) -> None:
+    x = torch.arange(32.0 * 64).reshape(32, 64)
+    there, out = board.tensor(x), board.empty(32, 32)
+    block_kernel[(1,)](TensorDescriptor.from_tensor(there, [32, 32]), TensorDescriptor.from_tensor(out, [32, 32]), BLOCK=32)
+    assert torch.equal(out.cpu(), x[:, 32:] + 1)
+
+
+def test_other_devices_take_no_tensors_of_a_board(device: RemoteDevice) -> None:
+    there = board.tensor(torch.zeros(1))
+    set_device("host")
+    with pytest.raises(ArgumentError, match="argument 'x' of kernel 'count_kernel' is a tensor on device 'board'"):
+        count_kernel[(1,)](there)
+    with pytest.raises(DeviceError, match="need the device 'remote'; the active one is 'host'"):
+        board.empty(3)
 
 
 def test_timed_launches_take_turns_with_other_sessions(device: RemoteDevice) -> None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import multiprocessing
 import os
 import signal
 import threading
@@ -439,6 +440,61 @@ def test_the_chip_is_what_the_board_says(chip: str) -> None:
     knobs.board = emulated_board(chip)
     set_device("remote")
     assert knobs.chip == chip
+
+
+def _increment_in_child(name: str, queue: multiprocessing.Queue) -> None:
+    device = get_device("remote", name)
+    out = torch.zeros(10, dtype=torch.int32)
+    launch(device, increment(device), out, grid=(10, 1, 1))  # type: ignore[arg-type]
+    queue.put((out.tolist(), session_of(device).link.process.pid))  # type: ignore[arg-type, union-attr]
+    device.close()  # type: ignore[attr-defined]
+
+
+def test_the_child_of_a_fork_has_an_agent_of_its_own(remote: RemoteDevice) -> None:
+    there = board.tensor(torch.ones(10, dtype=torch.int32))
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_increment_in_child, args=(remote.chip.name, queue))
+    child.start()
+    values, agent = queue.get(timeout=60)
+    child.join()
+    assert (values, child.exitcode) == ([1] * 10, 0)
+    process = session_of(remote).link.process
+    assert process is not None
+    assert agent != process.pid
+    assert (there.cpu() == 1).all()
+    check_it_still_works(remote)
+
+
+@pytest.mark.qemu
+def test_a_sandbox_that_was_asked_for_is_there_or_an_error() -> None:
+    knobs.sandbox = True
+    knobs.board = emulated_board("x60")
+    set_device("remote", "x60")
+    with pytest.raises(DeviceError, match=r"board '.*' has no sandbox \(.*\), and TRITON_SPACEMIT_SANDBOX asks for one"):
+        check_it_still_works(get_device("remote", "x60"))  # type: ignore[arg-type]
+    knobs.board = own_board()
+    set_device("remote", "host")
+    check_it_still_works(get_device("remote", "host"))  # type: ignore[arg-type]
+
+
+def test_kernels_of_one_board_are_forgotten_by_another(remote: RemoteDevice) -> None:
+    kernel = increment(remote)
+    first = knobs.board
+    launch(remote, kernel, torch.zeros(1, dtype=torch.int32))
+    one = session_of(remote)
+    knobs.board = f"{first} --memory 67108864"
+    launch(remote, kernel, torch.zeros(1, dtype=torch.int32))
+    other = session_of(remote)
+    assert one is not other
+    assert kernel in one.placed
+    assert kernel in other.placed
+    remote.unload(kernel)
+    check_it_still_works(remote)
+    assert kernel not in one.placed
+    assert kernel not in other.placed
+    knobs.board = first
+    check_it_still_works(remote)
 
 
 def test_addresses_are_handed_out_and_taken_back() -> None:
