@@ -22,14 +22,26 @@ from triton_spacemit.ops.quantised.tokenizer import Tokenizer
 from triton_spacemit.ops.quantised.weights import NEIGHBOURS, Weights
 from triton_spacemit.ops.reductions.norms import rms_norm
 
+_ROOM = 256  # tokens that a cache has room for at first
+
 
 class Cache:
-    """Keys and values of the tokens so far, float32, (layers, heads of keys, capacity, head) each; `length` tokens are there."""
+    """Keys and values of the tokens so far, float32, (layers, heads of keys, room, head) each; `length` tokens are there.
+
+    There may be `capacity` of them. Memory is taken as they come: the context of a model may be larger than the machine.
+    """
 
     def __init__(self, configuration: Configuration, capacity: int) -> None:
-        sizes = configuration.layers, configuration.key_heads, capacity, configuration.head
+        sizes = configuration.layers, configuration.key_heads, min(capacity, _ROOM), configuration.head
         self.keys, self.values = torch.zeros(sizes), torch.zeros(sizes)
         self.capacity, self.length = capacity, 0
+
+    def make_room(self, length: int) -> None:
+        """Have room for so many tokens."""
+        room = self.keys.shape[2]
+        if length > room:
+            more = (0, 0, 0, min(max(length, 2 * room), self.capacity) - room)
+            self.keys, self.values = (torch.nn.functional.pad(each, more) for each in (self.keys, self.values))
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class _Product:
 
     @classmethod
     def of(cls, weights: Weights, prefix: str, *names: str) -> "_Product":
+        """Those of `names`, with what is added to each where there is such."""
         tensors = [weights[f"{prefix}{name}.weight"] for name in names]
         biases = [weights[f"{prefix}{name}.bias"] for name in names if f"{prefix}{name}.bias" in weights]
         bias = torch.cat([each.float() for each in biases]) if biases else None
@@ -59,6 +72,8 @@ class _Product:
 
 @dataclass(frozen=True)
 class _Layer:
+    """The weights of one layer. query_norm, key_norm: of each head, where the architecture has them."""
+
     attention_norm: torch.Tensor
     attention_in: _Product
     attention_out: _Product
@@ -125,6 +140,7 @@ class Model:
             room = cache.capacity - cache.length
             raise ValueError(f"{len(tokens)} tokens were given; the cache has {cache.length} and room for {room} more")
         x = self._weights.rows("token_embd.weight", torch.tensor(tokens))
+        cache.make_room(cache.length + len(tokens))
         angles = self._angles(cache.length, len(tokens))
         for number, layer in enumerate(self._layers):
             x += self._attention(layer, self._normal(x, layer.attention_norm), angles, cache, number)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from triton_spacemit.ops.quantised.errors import FormatError, MisreadError
 from triton_spacemit.ops.quantised.packings import COLUMNS, Packing, get_packing, pack_rows, unpack_rows, values_of_packed
@@ -56,9 +57,8 @@ class Packed(torch.Tensor):
         answer = _ANSWERS.get(function)
         result = NotImplemented if answer is None else answer(*args, **(kwargs or {}))
         if result is NotImplemented:
-            packed = next(each for each in (*args, *(kwargs or {}).values()) if _has_packed(each))
-            described = packed if isinstance(packed, Packed) else next(each for each in packed if isinstance(each, Packed))
-            what = f"{function} of {described._description()}"
+            packed = next(each for each in tree_leaves((args, kwargs)) if isinstance(each, Packed))
+            what = f"{function} of {packed._description()}"
             raise MisreadError(f"{what}: packed weights are no ordinary tensor; dequantise() makes one of them")
         return result
 
@@ -219,10 +219,6 @@ def packed_shape(packing: Packing, shape: Sequence[int]) -> tuple[int, ...]:
 
 def _sizes(shape: Sequence[int]) -> str:
     return "(" + ", ".join(map(str, shape)) + ")"
-
-
-def _has_packed(value: Any) -> bool:
-    return isinstance(value, Packed) or (isinstance(value, list | tuple) and any(isinstance(each, Packed) for each in value))
 
 
 def _same_kind(one: Any, other: Any) -> bool:

@@ -171,6 +171,19 @@ def test_a_prompt_in_pieces_is_the_same_prompt(model):
     torch.testing.assert_close(model.logits(tokens, model.cache()), whole[-1], atol=1e-4, rtol=1e-4)
 
 
+def test_a_cache_grows(model, monkeypatch):
+    whole = model.cache(40)
+    expected = [model.logits([token], whole) for token in range(3, 43)]
+    monkeypatch.setattr(quantised.model, "_ROOM", 8)
+    cache = model.cache(40)
+    rooms = []
+    for token, logits in zip(range(3, 43), expected, strict=True):
+        assert torch.equal(model.logits([token], cache), logits)
+        rooms.append(cache.keys.shape[2])
+    assert sorted(set(rooms)) == [8, 16, 32, 40]
+    assert model.cache(1 << 40).keys.shape[2] == 8
+
+
 def test_it_ends_at_the_token_that_ends_a_text(model):
     tokens = model.tokenizer.encode("the")
     written = list(model.generate(tokens, 8))
