@@ -1,18 +1,17 @@
 """Products of one set of data by GGML's kernels and by ours: results, errors against float64, exact instructions of both."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from peer import FORMATS, ROW_BYTES, Peer
+from data import ACTIVATIONS, WEIGHTS
+from peer import ROW_BYTES, Peer
 
 from triton_spacemit.backend.devices.counting import Counts, count
 from triton_spacemit.ops import quantised
 from triton_spacemit.ops.quantised import decode, products
 from triton_spacemit.ops.quantised.activations import BLOCK, Activations
 from triton_spacemit.ops.quantised.activations import quantise as quantise_activations
-from triton_spacemit.ops.quantised.formats import get_format
 from triton_spacemit.ops.quantised.linear import tile_rows
 from triton_spacemit.ops.quantised.panels import panels_of
 
@@ -47,21 +46,6 @@ class Row:
     def as_promised(self) -> bool:
         """GGML's bits where its packing is used, and with the exact one an error that is not larger."""
         return self.same_packing and self.same_activations and self.same_bits and self.own_error <= self.ggml_error * 1.001
-
-
-def random_weights(name: str, shape: tuple[int, int], seed: int = 0, straddles: bool = True) -> torch.Tensor:
-    """Raw blocks of random weights (N, K) of some hundredths; with minima, around zero as those of models are, or all above it."""
-    form, generator = get_format(name), torch.Generator().manual_seed(seed)
-    raw = torch.randint(0, 256, (shape[0], shape[1] // form.weights, form.size), dtype=torch.uint8, generator=generator)
-    parts = form.read(raw)
-    scale = (torch.rand(parts.scale.shape, generator=generator) * 0.004 + 0.001) / (1 if parts.scales is None else 32)
-    minimum = None
-    if parts.minimum is not None:
-        middle = torch.rand(parts.scale.shape, generator=generator) * 6 + 5
-        minimum = (scale * middle * (-1 if parts.minima is None else 1) if straddles else scale * 3).half()
-        if parts.minima is not None and straddles:
-            parts = dataclasses.replace(parts, minima=parts.scales)
-    return form.write(dataclasses.replace(parts, scale=scale.half(), minimum=minimum)).flatten(1)
 
 
 def by_rows(quantised_rows: torch.Tensor, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -150,4 +134,39 @@ def compare(peer: Peer, name: str, x: torch.Tensor, raw: torch.Tensor) -> Row:
     )
 
 
-__all__ = ["FORMATS", "PARITY", "Row", "compare", "random_weights"]
+@dataclass(frozen=True)
+class Errors:
+    """How far products of a format and a kind of data are from float64, by root mean squares: the largest error of one row and of four.
+
+    rounding: of the float64 product with the quantised activations, whose rounding nobody undoes.
+    """
+
+    activations: str
+    weights: str
+    format: str
+    ggml: float
+    own: float
+    rounding: float
+
+    @property
+    def as_promised(self) -> bool:
+        """Ours is the rounding of activations and no more, but for that of sums in float32."""
+        return self.own <= self.rounding * 1.001 + 2.0**-20
+
+
+def errors(peer: Peer, name: str, activations: str, weights: str, shape: tuple[int, int]) -> Errors:
+    """Multiply one row and four of a kind of `data.ACTIVATIONS` with weights (N, K) of a kind of `data.WEIGHTS`."""
+    raw = WEIGHTS[weights](name, shape)
+    exact, theirs = quantised.pack(raw, name, shape), peer.repack(raw, name, shape)
+    matrix = quantised.dequantise(raw, name, torch.float64).T
+    found = []
+    for rows in (1, 4):
+        x = ACTIVATIONS[activations](rows, shape[1])
+        wanted = x.double() @ matrix
+        products = (
+            peer.product(peer.quantise(x), theirs, name, shape),
+            quantised.linear(x, exact),
+            quantise_activations(x).dequantise() @ matrix,
+        )
+        found.append([relative_error(product, wanted) for product in products])
+    return Errors(activations, weights, name, *map(max, zip(*found, strict=True)))
