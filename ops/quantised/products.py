@@ -17,6 +17,7 @@ scale: in memory as a tile of sums lies in registers, so that one load brings th
 import torch
 import triton
 import triton.language as tl
+import triton.language.extra.smt as smt
 
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK, Activations
@@ -31,6 +32,12 @@ def begins_of(packing: Packing) -> int:
 def panel_size(rows: int, begins: int) -> int:
     """Bytes of a panel's block."""
     return rows * BLOCK + (begins + 1) * 4 * rows * rows
+
+
+@triton.jit
+def _depth(ROWS: tl.constexpr) -> tl.constexpr:
+    """Steps of k of a tile with so many rows."""
+    return 8 if ROWS == 4 else 16
 
 
 @triton.jit
@@ -49,14 +56,15 @@ def fill_panels(
     source = panel * (ROWS // 4) + row // 4
     size: tl.constexpr = ROWS * 32 + (BEGINS + 1) * 4 * ROWS * ROWS
     first = (panel * blocks + block) * size
-    word = tl.arange(0, 4)
+    word, half = tl.arange(0, 4), _depth(ROWS) // 8
     words = values.to(tl.pointer_type(tl.int64), bitcast=True)
     at = (source[None, None, :] * blocks + block[:, None, None]) * 16 + word[None, :, None] * 4 + (row % 4)[None, None, :]
     inside = there[:, None]
     if ROWS > 4:
         inside &= (source < tiles)[None, :]
     read = tl.load(words + at, inside[:, None, :], 0)
-    to = panels.to(tl.pointer_type(tl.int64), bitcast=True) + first[:, None, None] // 8 + word[None, :, None] * ROWS + row[None, None, :]
+    place = (word // half * (ROWS * half) + word % half)[None, :, None] + row[None, None, :] * half
+    to = panels.to(tl.pointer_type(tl.int64), bitcast=True) + first[:, None, None] // 8 + place
     tl.store(to, read, there[:, None, None])
     at = (source[None, :] * blocks + block[:, None]) * 4 + (row % 4)[None, :]
     scale = tl.load(scales + at, inside, 0)
@@ -93,32 +101,106 @@ def _integers(at, GROUP: tl.constexpr, NIBBLES: tl.constexpr):
 
 
 @triton.jit
-def _add_group(
-    acc, panel, head, at, part: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, OFFSET: tl.constexpr,
-    MINIMA: tl.constexpr, FACTORS: tl.constexpr, BEGINS: tl.constexpr,
-):  # fmt: skip
-    """`acc` and the products of one group of steps: the part of a panel's block of 32 that begins at `part`. `at`: the group's factors."""
-    i, j, k = tl.arange(0, ROWS), tl.arange(0, 16), tl.arange(0, GROUP)
-    a = tl.load(panel.to(tl.pointer_type(tl.int8), bitcast=True) + part * ROWS + (i * 8)[:, None] + (k // 8 * (ROWS * 8) + k % 8)[None, :])
-    copies = (panel + ROWS * 32).to(tl.pointer_type(tl.int32), bitcast=True) + (i * ROWS)[:, None] + (j % ROWS)[None, :]
-    w = _integers(at + FACTORS * 16, GROUP, NIBBLES)
-    d = tl.load(head.to(tl.pointer_type(tl.float16), bitcast=True) + j).to(tl.float32)
-    s = tl.load(copies.to(tl.pointer_type(tl.float32), bitcast=True) + BEGINS * ROWS * ROWS)
+def _as(pointer, TYPE: tl.constexpr):
+    """The same address as a pointer to another type."""
+    return pointer.to(tl.pointer_type(TYPE), bitcast=True)
+
+
+@triton.jit
+def _scales(head, at, j, place: tl.constexpr, FACTORS: tl.constexpr):
+    """The scales (place 0) or minima (place 1) of columns `j` in a group of steps; `head`: of the packed block, `at`: of the group."""
+    d = tl.load(_as(head, tl.float16) + place * 16 + j).to(tl.float32)
     if FACTORS == 1:
-        d *= tl.load(at.to(tl.pointer_type(tl.int8), bitcast=True) + j).to(tl.float32)
+        d *= tl.load(_as(at, tl.int8) + j).to(tl.float32)
     if FACTORS == 2:
-        d *= tl.load(at + j).to(tl.float32)
-    if OFFSET:
+        d *= tl.load(at + place * 16 + j).to(tl.float32)
+    return d
+
+
+@triton.jit
+def _room(ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, MINIMA: tl.constexpr, SQUARES: tl.constexpr) -> tl.constexpr:
+    """Bytes that an unpacked group of steps takes."""
+    columns: tl.constexpr = (2 if MINIMA else 1) * 64
+    return (GROUP * 16 if NIBBLES or ROWS > 4 else 0) + ROWS * columns if SQUARES else columns
+
+
+@triton.jit
+def _unpack(
+    head, at, space, ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, OFFSET: tl.constexpr, MINIMA: tl.constexpr,
+    FACTORS: tl.constexpr, SQUARES: tl.constexpr,
+):  # fmt: skip
+    """A group of steps in `space`: its scales, then its minima, one for each column. Or with SQUARES as register tiles take it: its
+    integers as bytes, where they do not lie so, then scales and minima, each as often as a tile has rows."""
+    depth: tl.constexpr = _depth(ROWS)
+    if SQUARES:
+        for half in tl.static_range(GROUP // 16):
+            to = _as(space, tl.int8) + half * 256
+            if depth > 8:
+                byte = tl.arange(0, 256)
+                k = byte % 16
+                if NIBBLES:
+                    pairs = tl.load(at + FACTORS * 16 + half * 128 + byte // 16 * 8 + k % 8)
+                    tl.store(to + byte, ((pairs >> (k // 8 * 4).to(tl.uint8)) & 15).to(tl.int8, bitcast=True) - OFFSET)
+                else:
+                    words = tl.load(at + FACTORS * 16 + half * 256 + k // 8 * 128 + byte // 16 * 8 + k % 8)
+                    tl.store(to + byte, words.to(tl.int8, bitcast=True))
+            elif NIBBLES:
+                byte = tl.arange(0, 128)
+                pairs = tl.load(at + FACTORS * 16 + half * 128 + byte)
+                tl.store(to + byte, (pairs & 15).to(tl.int8, bitcast=True) - OFFSET)
+                tl.store(to + 128 + byte, (pairs >> 4).to(tl.int8, bitcast=True) - OFFSET)
+        place = tl.arange(0, ROWS * 16)
+        j = place // (ROWS * ROWS) * ROWS + place % ROWS
+        squares = _as(space + (GROUP * 16 if NIBBLES or depth > 8 else 0), tl.float32) + place
+        tl.store(squares, _scales(head, at, j, 0, FACTORS))
+        if MINIMA:
+            tl.store(squares + ROWS * 16, _scales(head, at, j, 1, FACTORS))
+    else:
+        j = tl.arange(0, 32 if MINIMA else 16)
+        tl.store(_as(space, tl.float32) + j, _scales(head, at, j, 0, FACTORS))
+
+
+@triton.jit
+def _add_group(
+    acc, panel, head, at, space, part: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, OFFSET: tl.constexpr,
+    MINIMA: tl.constexpr, FACTORS: tl.constexpr, BEGINS: tl.constexpr, UNPACK: tl.constexpr,
+    SQUARES: tl.constexpr,
+):  # fmt: skip
+    """`acc` and the products of one group of steps, of which the activations are from step `part` on of a panel's block of 32.
+
+    `at`: where the group begins, `space`: where it was unpacked, if it was.
+    """
+    i, j, k = tl.arange(0, ROWS)[:, None], tl.arange(0, 16)[None, :], tl.arange(0, GROUP)
+    depth: tl.constexpr = _depth(ROWS)
+    a = tl.load(_as(panel, tl.int8) + part * ROWS + i * depth + (k // depth * (ROWS * depth) + k % depth)[None, :])
+    copies = _as(panel + ROWS * 32, tl.int32) + i * ROWS + j % ROWS
+    if SQUARES and (NIBBLES or depth > 8):
+        place = (k // depth * (16 * depth) + k % depth)[:, None] + tl.arange(0, 16)[None, :] * depth
+        w = tl.load(_as(space, tl.int8) + place)
+    else:
+        w = _integers(at + FACTORS * 16, GROUP, NIBBLES)
+    squares = _as(space + (GROUP * 16 if NIBBLES or depth > 8 else 0), tl.float32) + (j // ROWS * (ROWS * ROWS) + j % ROWS) + i * ROWS
+    s = tl.load(_as(copies, tl.float32) + BEGINS * ROWS * ROWS)
+    if OFFSET != 0 and not SQUARES:
         sums = tl.dot(a, w, tl.load(copies), out_dtype=tl.int32)
     else:
         sums = tl.dot(a, w, out_dtype=tl.int32)
-    acc = tl.fma(sums.to(tl.float32), s * d[None, :], acc)
+    if SQUARES:
+        d = tl.load(squares)
+    elif UNPACK:
+        d = tl.load(_as(space, tl.float32) + tl.arange(0, 16))[None, :]
+    else:
+        d = _scales(head, at, tl.arange(0, 16), 0, FACTORS)[None, :]
+    acc = tl.fma(sums.to(tl.float32), s * d, acc)
     if MINIMA:
-        m = tl.load(head.to(tl.pointer_type(tl.float16), bitcast=True) + 16 + j).to(tl.float32)
-        if FACTORS == 2:
-            m *= tl.load(at + 16 + j).to(tl.float32)
-        begins = tl.load(copies.to(tl.pointer_type(tl.float32), bitcast=True) + part // GROUP % BEGINS * ROWS * ROWS)
-        acc = tl.fma(begins, tl.broadcast_to(m[None, :], (ROWS, 16)), acc)
+        begins = tl.load(_as(copies, tl.float32) + part // GROUP % BEGINS * ROWS * ROWS)
+        if SQUARES:
+            m = tl.load(squares + ROWS * 16)
+        elif UNPACK:
+            m = tl.load(_as(space, tl.float32) + 16 + tl.arange(0, 16))[None, :]
+        else:
+            m = _scales(head, at, tl.arange(0, 16), 1, FACTORS)[None, :]
+        acc = tl.fma(begins, tl.broadcast_to(m, (ROWS, 16)), acc)
     return acc
 
 
@@ -127,10 +209,13 @@ def block_product(
     panels, weights, bias, out, m, n, out_row, blocks, m_count, n_count,
     ROWS: tl.constexpr, SIZE: tl.constexpr, HEAD: tl.constexpr, GROUPS: tl.constexpr, GROUP: tl.constexpr, GROUP_SIZE: tl.constexpr,
     NIBBLES: tl.constexpr, OFFSET: tl.constexpr, MINIMA: tl.constexpr, FACTORS: tl.constexpr, BEGINS: tl.constexpr, TURN: tl.constexpr,
+    UNPACK: tl.constexpr, SQUARES: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
     """`out[:m, :n]` = activations @ weights.T (+ bias): program (p, q) has `m_count` panels from p * m_count, `n_count` times 16 columns.
 
-    `blocks` packed blocks of GROUPS groups of GROUP steps, of which a turn of the loop takes TURN.
+    `blocks` packed blocks of GROUPS groups of GROUP steps. UNPACK: so many blocks (0: none) are unpacked once for all rows (`_unpack`);
+    where that is done in PARTS, what was added up so far is in `out`. A turn of the loop takes TURN blocks, or where these are unpacked with
+    their integers TURN times 32 steps.
     """
     i, j = tl.arange(0, ROWS), tl.arange(0, 16)
     m, n, blocks = tl.cast(m, tl.int64), tl.cast(n, tl.int64), tl.cast(blocks, tl.int64)
@@ -138,25 +223,63 @@ def block_product(
     begin, end = tl.program_id(1).to(tl.int64) * n_count, tl.cdiv(n, 16)
     steps: tl.constexpr = GROUPS * GROUP
     size: tl.constexpr = ROWS * 32 + (BEGINS + 1) * 4 * ROWS * ROWS
+    room: tl.constexpr = _room(ROWS, GROUP, NIBBLES, MINIMA, SQUARES)
+    flat: tl.constexpr = SQUARES and (NIBBLES or ROWS > 4)
+    space = weights
+    if UNPACK:
+        space = smt.alloc(shape=[triton.next_power_of_2(UNPACK * GROUPS * room)], type=tl.uint8).base
     for columns in range(begin, tl.minimum(begin + n_count, end)):
-        for rows in range(first, tl.minimum(first + m_count, last)):
-            panel = panels + rows * blocks * (steps // 32 * size)
-            block = weights + columns * blocks * SIZE
-            acc = tl.zeros((ROWS, 16), tl.float32)
-            for turn in range(0, blocks, TURN):
-                for part in tl.static_range(TURN * GROUPS):
-                    here = block + (turn + part // GROUPS) * SIZE
-                    there = panel + (turn * (steps // 32) + part * GROUP // 32) * size
-                    group = here + HEAD + part % GROUPS * GROUP_SIZE
-                    acc = _add_group(acc, there, here, group, part * GROUP % 32, ROWS, GROUP, NIBBLES, OFFSET, MINIMA, FACTORS, BEGINS)
-            row, column = rows * ROWS, columns * 16
-            if bias is not None:
-                acc += tl.load(bias + column + j, j < n - column, 0).to(tl.float32)[None, :]
-            here = out + row * out_row + column + i[:, None] * out_row + j[None, :]
-            if (row + ROWS <= m) & (column + 16 <= n):
-                tl.store(here, acc)
-            else:
-                tl.store(here, acc, (i[:, None] < m - row) & (j[None, :] < n - column))
+        for start in range(0, blocks, UNPACK if UNPACK else blocks):
+            block = weights + (columns * blocks + start) * SIZE
+            count = tl.minimum(blocks - start, UNPACK) if UNPACK else blocks
+            if UNPACK:
+                for number in range(0, count):
+                    here = block + number * SIZE
+                    for part in range(GROUPS):
+                        to = space + (number * GROUPS + part) * room
+                        _unpack(here, here + HEAD + part * GROUP_SIZE, to, ROWS, GROUP, NIBBLES, OFFSET, MINIMA, FACTORS, SQUARES)
+            for rows in range(first, tl.minimum(first + m_count, last)):
+                panel = panels + (rows * blocks + start) * (steps // 32 * size)
+                row, column = rows * ROWS, columns * 16
+                to = out + row * out_row + column + i[:, None] * out_row + j[None, :]
+                inside = (i[:, None] < m - row) & (j[None, :] < n - column)
+                if PARTS:
+                    acc = tl.load(to, inside & (start > 0), 0)
+                else:
+                    acc = tl.zeros((ROWS, 16), tl.float32)
+                for turn in range(0, count * (steps // 32) if flat else count, TURN):
+                    for part in tl.static_range(TURN * (32 // GROUP if flat else GROUPS)):
+                        here = block + (turn + part // GROUPS) * SIZE
+                        at = here + (HEAD + part % GROUPS * GROUP_SIZE)
+                        if flat or GROUPS == 1:
+                            there = panel + (turn + part * GROUP // 32) * size
+                            unpacked = space + (turn * (32 // GROUP) + part) * room
+                        else:  # constant distances from one place
+                            there = panel + turn * (steps // 32 * size) + part * GROUP // 32 * size
+                            unpacked = space + turn * (GROUPS * room) + part * room
+                        acc = _add_group(
+                            acc,
+                            there,
+                            here,
+                            at,
+                            unpacked,
+                            part * GROUP % 32,
+                            ROWS,
+                            GROUP,
+                            NIBBLES,
+                            OFFSET,
+                            MINIMA,
+                            FACTORS,
+                            BEGINS,
+                            UNPACK,
+                            SQUARES,
+                        )
+                if bias is not None:
+                    acc += tl.load(bias + column + j, (j < n - column) & (start + count == blocks), 0).to(tl.float32)[None, :]
+                if (row + ROWS <= m) & (column + 16 <= n):
+                    tl.store(to, acc)
+                else:
+                    tl.store(to, acc, inside)
 
 
 _PANELS, _PRODUCT = Kernel(fill_panels), Kernel(block_product)
@@ -165,6 +288,11 @@ _PANELS, _PRODUCT = Kernel(fill_panels), Kernel(block_product)
 def offset_of(packing: Packing) -> int:
     """How much larger the integers of packed blocks are than those they stand for."""
     return -packing.form.least if packing.nibbles else 0
+
+
+_TURN = 8  # groups of steps, at most, in a turn of the loop
+_UNPACKED_STEPS = 2048  # of k, at most, that are unpacked at once: 48 to 64 KiB
+_UNPACKED_ROWS = 3  # panels from which on unpacking columns once costs less than in each
 
 
 def has_minima(packing: Packing) -> bool:
@@ -196,12 +324,16 @@ def multiply(
     m, n = out.shape
     blocks = weights.shape[1]
     grid = (-(-panels.shape[0] // counts[0]), -(-weights.shape[0] // counts[1]))
-    turn = 2 if packing.groups == 1 and blocks % 2 == 0 else 1
+    squares = min(counts[0], panels.shape[0]) >= _UNPACKED_ROWS
+    unpack = min(_UNPACKED_STEPS // packing.steps if squares or packing.factors else 0, blocks)
+    flat = squares and (packing.nibbles or rows > 4)
+    taken, size = (packing.steps // BLOCK, BLOCK // packing.group) if flat else (1, packing.groups)
+    fits = [turn for turn in (4, 2) if turn * size <= _TURN and blocks * taken % turn == 0 and unpack * taken % turn == 0]
     _PRODUCT(
         grid, panels, weights, bias, out, m, n, out.stride(0), blocks, *counts,
         ROWS=rows, SIZE=packing.size, HEAD=packing.head, GROUPS=packing.groups, GROUP=packing.group, GROUP_SIZE=packing.group_size,
-        NIBBLES=packing.nibbles, OFFSET=offset_of(packing) != 0, MINIMA=has_minima(packing), FACTORS=packing.factors,
-        BEGINS=begins_of(packing), TURN=turn,
+        NIBBLES=packing.nibbles, OFFSET=offset_of(packing), MINIMA=has_minima(packing), FACTORS=packing.factors,
+        BEGINS=begins_of(packing), TURN=max(fits, default=1), UNPACK=unpack, SQUARES=squares, PARTS=0 < unpack < blocks,
     )  # fmt: skip
 
 

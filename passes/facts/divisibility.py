@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.abi import SCRATCH_ALIGNMENT
 from triton_spacemit.passes.facts.induction import advance_of, loop_of
 from triton_spacemit.passes.facts.nodes import Node
 from triton_spacemit.passes.facts.order import unanswered
@@ -56,14 +57,16 @@ class Divisibility:
         return self._values[value]
 
     def of_pointer(self, pointer: ir.Value) -> int:
-        """A power of two that divides the address that is an argument of the function, or lies at distances from one."""
+        """A power of two that divides an address: of an argument of the function, or of what the program allocates, or at distances
+        from such."""
         divisor = MOST
         while (step := step_of(pointer)) is not None:
             distance = of_number(step.constant) if step.index is None else self.of(step.index)
             divisor = min(divisor, distance * step.size)
             pointer = step.pointer
-        is_argument = not isinstance(pointer, ir.OpResult) and pointer.owner.owner.operation.name == "func.func"
-        return min(divisor, self._of_argument(pointer)) if is_argument else 1
+        if isinstance(pointer, ir.OpResult):
+            return min(divisor, SCRATCH_ALIGNMENT) if pointer.owner.name == "xsmt.alloc" else 1
+        return min(divisor, self._of_argument(pointer)) if pointer.owner.owner.operation.name == "func.func" else 1
 
     def of_node(self, node: Node) -> int:
         """The same for a value to be."""

@@ -40,3 +40,24 @@ def from_root(pointer: ir.Value) -> tuple[ir.Value, int]:
     while (step := step_of(pointer)) is not None and step.index is None:
         pointer, distance = step.pointer, distance + step.constant * step.size
     return pointer, distance
+
+
+def lie_apart(first: ir.Value | None, second: ir.Value | None) -> bool:
+    """Whether pointers lead to memory that does not meet: one of them to what the program allocated, the other to something else.
+
+    An argument of the kernel is older than what a program allocates, and does not lead there.
+    """
+    roots = [None if pointer is None else root_of(pointer) for pointer in (first, second)]
+    one, other = roots
+    if one is None or other is None or one == other:
+        return False
+    return any(isinstance(root, ir.OpResult) for root in roots)
+
+
+def root_of(pointer: ir.Value) -> ir.Value | None:
+    """The argument of the function, or the result of `xsmt.alloc`, that a pointer is computed from; None where it comes from elsewhere."""
+    while (step := step_of(pointer)) is not None:
+        pointer = step.pointer
+    if isinstance(pointer, ir.OpResult):
+        return pointer if pointer.owner.name == "xsmt.alloc" else None
+    return pointer if pointer.owner.owner.operation.name == "func.func" else None

@@ -11,6 +11,7 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.bounds import bounds_of
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of, own_cost, placed, total_cost
+from triton_spacemit.passes.loops.lane_stores import store_in_lanes, stored_in_lanes
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.shapes import ELEMENT
 from triton_spacemit.passes.loops.streams import streams
@@ -93,6 +94,11 @@ def lower_load(low: Lowering, node: Node) -> list[Value]:
 
 def lower_store(low: Lowering, node: Node) -> None:
     op = node.op.opview
+    recipe = stored_in_lanes(low, node)
+    if recipe is not None:
+        before_write(low, node, resolve(low, node, op.value.type), at_once=True)
+        store_in_lanes(low, node, recipe)
+        return
     value = low.tensor(op.value)
     access = resolve(low, node, op.value.type)
     needed = [t for t in (value, access.index, access.mask) if t is not None]

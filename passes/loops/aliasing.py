@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from torch_mlir import ir
 
+from triton_spacemit.passes.facts.steps import lie_apart
 from triton_spacemit.passes.loops.addressing import from_start, within
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
@@ -41,6 +42,8 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
         if all(order < node.order for order in orders):
             continue
         keep.append((result, tensor))
+        if store is not None and lie_apart(base_of(load.access.op), base_of(node.op)):
+            continue
         last = store is not None and max(orders) == node.order
         if last and at_once:
             continue
@@ -63,6 +66,12 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
             redirect(low, tensor, load, store, harmless)
     low.pending = keep
     carry_out(low, now, here, needed)
+
+
+def base_of(access: ir.Operation | None) -> ir.Value | None:
+    """The pointer that an access of a block starts from."""
+    known = access is not None and access.name in ("xsmt.descriptor_load", "xsmt.gather", "xsmt.descriptor_store", "xsmt.scatter")
+    return access.operands[0] if known else None
 
 
 def is_one_vector(low: Lowering, access: Access) -> bool:

@@ -4,7 +4,6 @@ What is made stays known for one turn of a loop. A value with fewer lanes than a
 then done part by part, and the parts are one group of registers, for which no code is needed.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +18,8 @@ from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import Buffer, bits
 
 _CONTRACTED = ("arith.addf", "arith.subf", "arith.mulf")
+_STEP = 1 << 11  # an instruction adds less than this to an address
+_GAP = 2  # registers that a load may bring for nothing
 _DISTANCES = 1 << 16  # below this, 16 bits hold the places of a load by an index
 
 
@@ -33,7 +34,10 @@ class Group:
 
 
 def groups_of(reads: Iterable[Read], vlen: int) -> list[Group]:
-    """Loads that each bring what several of `reads` read, which lies side by side."""
+    """Loads that each bring what several of `reads` read, which lies side by side but for small gaps.
+
+    What lies between two bytes that are read, and less than a page apart, is in a page of one of them: it can be read.
+    """
     spans: dict[ir.Value, dict[tuple[int, int], int]] = {}
     for read in reads:
         size = read.chunk * bits(read.element) // 8
@@ -45,15 +49,22 @@ def groups_of(reads: Iterable[Read], vlen: int) -> list[Group]:
         while rest:
             for count in range(len(rest), 1, -1):
                 together = rest[:count]
-                registers = (together[-1][1] - together[0][0]) * 8 // vlen
-                adjacent = all(a[1] == b[0] for a, b in itertools.pairwise(together))
-                if adjacent and registers in (2, 4, 8):
-                    groups.append(Group(base, together[0][0], together[-1][1], min(known[span] for span in together)))
+                first, end = together[0][0], max(last for _, last in together)
+                registers = (end - first) * 8 / vlen
+                wanted = sum(last - start for start, last in together) * 8 / vlen
+                whole = all((start - first) * 8 % vlen == 0 for start, _ in together)
+                if whole and registers in (2, 4, 8) and registers - wanted <= _GAP:
+                    groups.append(Group(base, first, end, min(known[span] for span in together)))
                     rest = rest[count:]
                     break
             else:
                 rest = rest[1:]
     return groups
+
+
+def kinds_of(recipe: Recipe) -> set[type[Recipe]]:
+    """What kinds of recipes it is made of."""
+    return {type(part) for part in parts_of(recipe)}
 
 
 @dataclass(eq=False)
@@ -78,15 +89,18 @@ class Tables:
 class LaneCode:
     """The code of one turn. `special` makes what recipes of other kinds stand for, of which those of the type `first` are made first.
 
-    groups: loads that bring what several recipes read. tables: where to keep numbers, if not in registers.
+    groups: loads that bring what several recipes read. tables: where to keep numbers, if not in registers. spent: called with lanes that
+    came of what `special` makes when they were added to what the loop carries: nothing needs them any more.
     """
 
     low: Lowering
     registers: Registers
     special: Callable[[Recipe], Emitted]
-    first: type[Recipe]
+    first: type[Recipe] = Carried
     groups: Sequence[Group] = ()
     tables: "Tables | None" = None
+    spent: Callable[[Emitted], None] = lambda lanes: None
+    _last: dict[ir.Value, tuple[int, Emitted]] = field(default_factory=dict)
     _made: dict[Recipe, Emitted] = field(default_factory=dict)
     _reads: dict[tuple, Emitted] = field(default_factory=dict)
 
@@ -147,14 +161,25 @@ class LaneCode:
         return self._reads[key]
 
     def _pointer(self, base: ir.Value, distance: int) -> Emitted:
+        """An address. One too far from its base for one instruction is a step from the last one, lest LLVM keeps a register for it."""
         b = self.low.b
-        return b.offset(self.low.scalar(base), b.constant(distance), b.i8)
+        last, pointer = self._last.get(base, (0, self.low.scalar(base)))
+        if distance != last:
+            stepped = abs(distance) >= _STEP > abs(distance - last)
+            start, step = (b.freeze(pointer), distance - last) if stepped else (self.low.scalar(base), distance)
+            pointer = b.offset(start, b.constant(step), b.i8)
+        self._last[base] = distance, pointer
+        return pointer
 
     def _applied(self, recipe: Applied) -> Emitted:
         operands = self._operands(recipe)
         counts = {operand.lanes for operand in recipe.operands if operand.lanes}
         if len(counts) < 2:
-            return self._apply(recipe, operands, recipe.lanes)
+            result = self._apply(recipe, operands, recipe.lanes)
+            for value, operand in zip(operands, recipe.operands, strict=True):
+                if Carried in kinds_of(recipe) and kinds_of(operand) & {Carried, self.first} == {self.first}:
+                    self.spent(value)
+            return result
         lanes = min(counts)
         parts = []
         for first in range(0, recipe.lanes, lanes):
@@ -168,7 +193,7 @@ class LaneCode:
     def _operands(self, recipe: Applied) -> list[Emitted]:
         """The operands. What the loop carries is brought up to date first, then what `special` makes is made, and what that meets as late
         as may be: few values are held at a time."""
-        kinds = {operand: {type(part) for part in parts_of(operand)} for operand in recipe.operands}
+        kinds = {operand: kinds_of(operand) for operand in recipe.operands}
         for operand in recipe.operands:
             if Carried in kinds[operand] and self.first in kinds[operand]:
                 self.make(operand)

@@ -95,22 +95,20 @@ class Applied(Recipe):
 
 @dataclass(eq=False)
 class Planner:
-    """Recipes of one loop's body. `special` answers first: for what the loop carries, and for products.
-
-    parts: into how many equal parts lanes of results are taken.
-    """
+    """Recipes of one block of code. `special` answers first: for what a loop carries, and for products. `on_load` is told of loads."""
 
     chip: Chip
     analysis: Analysis
     body: Block
     special: Callable[[ir.Value, Lanes], Recipe | None]
+    on_load: Callable[[Node], object] = lambda node: None
 
     def __post_init__(self) -> None:
         self._divisibility = Divisibility()
         self._known: dict[tuple[ir.Value, Lanes, int], Recipe | None] = {}
 
     def plan(self, value: ir.Value, lanes: Lanes, parts: int = 1) -> Recipe | None:
-        """How `value` comes to lie in these lanes; None where it does not."""
+        """How `value` comes to lie in these lanes, which are so many equal parts; None where it does not."""
         key = (value, lanes, parts)
         if key not in self._known:
             self._known[key] = self._plan(value, lanes, parts)
@@ -148,9 +146,10 @@ class Planner:
         return Applied(max(recipe.lanes for recipe in recipes), element, op, recipes)
 
     def _load(self, node: Node, lanes: Lanes, parts: int) -> Recipe | None:
-        places = _places(node.op, lanes)
+        places = places_of(node.op, node.results[0].type, lanes)
         if places is None:
             return None
+        self.on_load(node)
         element, (base, distance) = element_of(node.results[0].type), from_root(node.op.opview.base)
         size, count = bits(element) // 8, len(places) // parts
         places = tuple(place + distance for place in places)
@@ -213,10 +212,10 @@ def _run(places: tuple[int, ...], size: int, most: int) -> int:
     return run
 
 
-def _places(op: ir.Operation, lanes: Lanes) -> tuple[int, ...] | None:
-    """Where a load reads, in bytes from its base: None where that is not known, or a bound or a mask may keep it from reading."""
+def places_of(op: ir.Operation, block: ir.Type, lanes: Lanes) -> tuple[int, ...] | None:
+    """Where an access of a block is, in bytes from its base: None where that is not known, or a bound or a mask may keep it from memory."""
     view = op.opview
-    shape, size = op.results[0].type.shape, bits(element_of(op.results[0].type)) // 8
+    shape, size = block.shape, bits(element_of(block)) // 8
     known = [_numbers(values) for values in (view.strides, view.lower, view.upper)]
     if view.mask is not None or any(numbers is None for numbers in known):
         return None

@@ -17,7 +17,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.chips import IME, MatrixTile
 from triton_spacemit.dialect.module import SCHEDULED, storages_of
-from triton_spacemit.dialect.values import producer_of
+from triton_spacemit.dialect.values import constant_of, producer_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of, shape_of
@@ -26,8 +26,8 @@ from triton_spacemit.passes.loops.lanes import LaneCode, Tables, groups_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.narrow import factor_name
 from triton_spacemit.passes.loops.numbers import Lanes
-from triton_spacemit.passes.loops.recipes import Carried, Planner, Read, Recipe, in_words, parts_of, whole_registers
-from triton_spacemit.passes.loops.registers import Registers
+from triton_spacemit.passes.loops.recipes import Carried, Known, Planner, Read, Recipe, Same, in_words, parts_of, whole_registers
+from triton_spacemit.passes.loops.registers import VLMAX, Registers
 from triton_spacemit.passes.loops.tensors import Buffer, Uniform
 
 _GROUP = 8  # registers of the largest group
@@ -193,6 +193,7 @@ class _Loop:
         self.unit = self.registers.lanes(self.halves, PAIR)
         full = recipe.lanes == self.registers.lanes(low.b.f32, _GROUP)
         self.tables = Tables(low, self.registers) if full else None
+        self.cleared: Emitted | None = None  # zeros of all sums
         first = row * target.strides[0] + column
         self.units = [low.b.offset(target.base, low.b.constant(first + unit * tile.n), target.stored) for unit in range(self.across)]
 
@@ -200,15 +201,18 @@ class _Loop:
         low, b, loop = self.low, self.low.b, self.found.loop
         lower, upper, step = (low.scalar(v) for v in loop.operands[:3])
         begin = self._begin()
+        clear = self._clear() if any(_begins_at_zero(part) for part in parts_of(self.recipe)) else []
         scalars = [low.scalar(v) for v in self._others(loop.operands[3:])]
-        types = [value.value.type for value in (begin, *scalars)]
+        types = [value.value.type for value in (begin, *clear, *scalars)]
         attributes = {"unsignedCmp": loop.op.attributes["unsignedCmp"]} if "unsignedCmp" in loop.op.attributes else None
-        operands = [value.value for value in (lower, upper, step, begin, *scalars)]
+        operands = [value.value for value in (lower, upper, step, begin, *clear, *scalars)]
         made = b.create("scf.for", types, operands, attributes, regions=1)
         block = made.regions[0].blocks.append(lower.value.type, *types, arg_locs=[b.location] * (1 + len(types)))
         body = loop.regions[0]
         with b.inside(made, block) as depth, low.storage.region():
             number, carried, *others = (Emitted(argument, depth, 0) for argument in block.arguments)
+            if clear:
+                self.cleared, *others = others
             low.bind_value(body.arguments[0], number)
             for argument, value in zip(self._others(body.arguments[1:]), others, strict=True):
                 low.bind_value(argument, value)
@@ -218,11 +222,14 @@ class _Loop:
                     low.lower(node)
             b.location = loop.op.location
             groups = groups_of(_of_rows(self.recipe), low.chip.vlen)
-            code = LaneCode(low, self.registers, lambda recipe: self._special(code, carried, recipe), Product, groups, self.tables)
+            code = LaneCode(
+                low, self.registers, lambda recipe: self._special(code, carried, recipe), Product, groups, self.tables, self._reuse
+            )
             result = code.make(self.recipe)
             ends = [low.scalar(v) for v in self._others(body.nodes[-1].operands)]
-            b.create("scf.yield", [], [value.value for value in (result, *ends)])
+            b.create("scf.yield", [], [value.value for value in (result, *([self.cleared] if self.cleared else []), *ends)])
         result, *scalars = (Emitted(value, b.depth, 0) for value in made.results)
+        scalars = scalars[len(clear) :]
         self._store(result)
         return scalars
 
@@ -238,6 +245,17 @@ class _Loop:
         parts = self.registers.lanes(self.low.b.i64, PAIR)
         loaded = [self.registers.load_indexed(pointer, self._places(), self.low.b.i64, parts) for pointer in self.units]
         return self.registers.cast(self.registers.joined(loaded, self.low.b.i64, parts), f32, lanes)
+
+    def _clear(self) -> list[Emitted]:
+        return [self.registers.splat(0, self.low.b.i32, self.recipe.lanes)]
+
+    def _reuse(self, lanes: Emitted) -> None:
+        """Zeros, in the registers of `lanes`, for sums that begin at zero. LLVM would keep zeros elsewhere and copy them, unit by unit."""
+        if self.cleared is not None:
+            i32, registers = self.low.b.i32, self.registers
+            old = registers.cast(lanes, i32, self.recipe.lanes)
+            operands = [registers.poison(old.value.type), old, old, self.low.b.constant(VLMAX)]
+            self.cleared = registers.call("llvm.riscv.vxor", old.value.type, operands)
 
     def _store(self, result: Emitted) -> None:
         i64 = self.low.b.i64
@@ -272,12 +290,22 @@ class _Loop:
     def _start(self, code: LaneCode, recipe: Product) -> list[Emitted]:
         """The sums of each unit at the start of a turn."""
         start, registers, lanes = recipe.start, self.registers, recipe.lanes // self.across
-        value = code.make(start)
-        if not start.lanes:
+        value = self.cleared if _begins_at_zero(recipe) and self.cleared is not None else code.make(start)
+        if value is self.cleared:
+            start = Known(recipe.lanes, start.element, ())
+        elif not start.lanes:
             value = registers.broadcast(value, start.element, recipe.lanes)
         repeats = start.lanes == lanes
         parts = [value if repeats else registers.part(value, start.element, unit * lanes, lanes) for unit in range(self.across)]
         return [registers.cast(part, self.halves, self.unit) for part in parts]
+
+
+def _begins_at_zero(recipe: Recipe) -> bool:
+    """Whether it is a product whose sums begin at zero."""
+    if not isinstance(recipe, Product) or not isinstance(recipe.start, Same):
+        return False
+    number = constant_of(recipe.start.value)
+    return number is not None and number.value == 0
 
 
 def _of_rows(recipe: Recipe) -> list[Read]:

@@ -1,0 +1,63 @@
+"""Stores of a whole block that is a few registers, to neighbours in memory, of what is read by known places: in lanes, without a loop.
+
+`tl.store(to + arange(0, 64), tl.load(scales + arange(0, 64) // 16 * 4 + arange(0, 64) % 4))` is one load by an index, of four scales at a
+time, and one store. What makes that legal: every value is computed of loads of the same block of code that no mask or bound cuts short
+(`recipes.py`), and nothing writes between such a load and the store but to memory that does not meet what is loaded.
+"""
+
+import itertools
+import math
+
+from torch_mlir import ir
+
+from triton_spacemit.dialect.module import storages_of
+from triton_spacemit.passes.facts.steps import lie_apart
+from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.elementwise import element_of, shape_of
+from triton_spacemit.passes.loops.lanes import LaneCode
+from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.numbers import Lanes
+from triton_spacemit.passes.loops.recipes import Indexed, Planner, Recipe, parts_of, places_of
+from triton_spacemit.passes.loops.registers import Registers
+from triton_spacemit.passes.loops.tensors import bits
+
+_GROUPS = (1, 2, 4, 8)  # registers
+
+
+def stored_in_lanes(low: Lowering, node: Node) -> Recipe | None:
+    """How the value of a store comes to lie in lanes in the order of memory, where the store is one of these."""
+    op = node.op.opview
+    shape, element = shape_of(op.value), element_of(op.value.type)
+    if not low.chip.ime or storages_of(low.module) or not shape or isinstance(op.value.owner, ir.Block):
+        return None
+    size = bits(element) // 8
+    if math.prod(shape) * size * 8 not in [low.chip.vlen * count for count in _GROUPS]:
+        return None
+    lanes: Lanes = tuple(zip(*itertools.product(*(range(extent) for extent in shape)), strict=True))
+    places = places_of(node.op, op.value.type, lanes)
+    if places != tuple(range(0, len(lanes[0]) * size, size)):
+        return None
+    loads: list[Node] = []
+    planner = Planner(low.chip, low.analysis, node.block, lambda value, at: None, loads.append)
+    recipe = planner.plan(op.value, lanes)
+    if recipe is None or not recipe.lanes or not loads or any(_overwritten(load, node) for load in loads):
+        return None
+    one_turn = len(lanes[0]) <= low.chip.lanes(32, _GROUPS[-1])  # of a loop
+    return None if one_turn and not any(isinstance(part, Indexed) for part in parts_of(recipe)) else recipe
+
+
+def _overwritten(load: Node, store: Node) -> bool:
+    """Whether something between a load and a store of the same block of code may write what is loaded."""
+    between = [node for node in store.block.nodes if load.order < node.order < store.order and node.writes]
+    plain = ("xsmt.descriptor_store", "xsmt.scatter")
+    return any(node.name not in plain or not lie_apart(node.operands[0], load.operands[0]) for node in between)
+
+
+def store_in_lanes(low: Lowering, node: Node, recipe: Recipe) -> None:
+    """Carry out the store."""
+    registers = Registers(low.b, low.chip.vlen)
+    code = LaneCode(low, registers, lambda other: low.zero.start)
+    value = code.make(recipe)
+    base = low.scalar(node.op.opview.base)
+    attributes = {"alignment": ir.IntegerAttr.get(low.b.i64, bits(recipe.element) // 8)}
+    low.b.create("llvm.store", [], [value.value, base.value], attributes)
