@@ -54,6 +54,17 @@ def kernel_of(module: ModuleType, path: Path, name: str) -> Any:
     return function
 
 
+def tuned_names(module: ModuleType, name: str) -> list[str]:
+    """The constants of the function `name` of a module that `triton.autotune` chooses."""
+    found: dict[str, None] = {}
+    value = getattr(module, name, None)
+    while value is not None:
+        for config in getattr(value, "configs", ()):
+            found |= dict.fromkeys(config.kwargs)
+        value = getattr(value, "fn", None)
+    return list(found)
+
+
 def arguments_of(
     function: Any, module: ModuleType, signature: str | None, constants: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, Any], dict[tuple[int], list[list[Any]]]]:

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from triton_spacemit.backend.tools.aot.names import spelled
 from triton_spacemit.backend.tools.aot.variants import INTEGERS, Function
 
-_CTYPES = {"fp64": "c_double", "i1": "c_bool", "u1": "c_bool"} | {
-    kind: f"c_{'u' * (kind[0] == 'u')}int{kind[1:]}" for kind in INTEGERS
-}
+_CTYPES = {"fp64": "c_double", "i1": "c_bool", "u1": "c_bool"} | {kind: f"c_{'u' * (kind[0] == 'u')}int{kind[1:]}" for kind in INTEGERS}
 
 
 def module(name: str, functions: Sequence[Function], chips: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from triton_spacemit.backend.tools.aot.grid import Grid, parse
 from triton_spacemit.backend.tools.aot.names import RESERVED
-from triton_spacemit.backend.tools.kernel_files import UnknownKernelError, arguments_of, kernel_of, load
+from triton_spacemit.backend.tools.kernel_files import UnknownKernelError, arguments_of, kernel_of, load, tuned_names
 from triton_spacemit.dialect.artifact import Artifact
 
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
@@ -90,7 +90,14 @@ def functions_of(requests: Iterable[Request]) -> list[Function]:
         jit = kernel_of(module, path, kernel)
         # Hints become conditions, so the argument itself stays one of the function's.
         plain = ",".join(part.partition(":")[0] for part in request.signature.split(","))
-        types, constants, _ = arguments_of(jit, module, plain, request.constants)
+        try:
+            types, constants, _ = arguments_of(jit, module, plain, request.constants)
+        except UnknownKernelError as error:
+            tuned = tuned_names(module, kernel)
+            advice = (
+                f". triton.autotune chooses {', '.join(tuned)}: record a run (--record), or give a choice by --constexpr" if tuned else ""
+            )
+            raise UnknownKernelError(f"{error}{advice}") from None
         hinted, ones, hints = arguments_of(jit, module, request.signature, request.constants)
         parameters = {name: kind for name, kind in types.items() if kind != "constexpr"}
         conditions = [Condition(name, is_one=True) for name in parameters if hinted[name] == "constexpr"]

@@ -49,6 +49,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("missing.toml",), "missing.toml"),
         (("missing.toml", "--grid", "1"), "a list has them"),
         ((*ADD, "--record", "x.py"), "--record takes a program"),
+        ((f"{PROGRAM}:tuned", "--signature", "*fp32, *fp32, i32, fp32", "--grid", "1"), "autotune chooses BLOCK: record a run"),
         ((*ADD, "--device", "host"), "--device and --board are for --record"),
         (("--chip", "x60", "--chip", "a100", "--record", "x.py"), "--record runs on one chip"),
         (("--device", "gpu", "--record", "x.py"), "gpu"),
