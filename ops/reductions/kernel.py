@@ -100,6 +100,37 @@ def _reduce(
 
 
 @triton.jit
+def _reduce_rows(
+    x,
+    out,
+    second_out,
+    kept,
+    inner,
+    kept_outer_stride,
+    kept_stride,
+    inner_stride,
+    rows_each,
+    BLOCK: tl.constexpr,
+    FINISH: tl.constexpr,
+    OTHER: tl.constexpr,
+    CAST: tl.constexpr,
+    WIDE: tl.constexpr,
+    PARAMETER: tl.constexpr,
+    INNER: tl.constexpr,
+):
+    """`rows_each` results, of a row each that is one block: program (rows, outer kept)."""
+    j = tl.arange(0, INNER)
+    valid = (j < inner)[None, :]
+    first = tl.program_id(0).to(tl.int64) * rows_each
+    for k in range(first, tl.minimum(first + rows_each, kept)):
+        row = x + tl.program_id(1).to(tl.int64) * kept_outer_stride + k * kept_stride
+        block = tl.load(row + j.to(tl.int64)[None, :] * inner_stride, valid, OTHER)
+        state = BLOCK(block.to(CAST).to(WIDE), valid, tl.cast(0, tl.int64), inner, PARAMETER)
+        place = tl.program_id(1).to(tl.int64) * kept + k + tl.arange(0, 1)
+        _store(FINISH(state, inner, PARAMETER), out, second_out, place, None)
+
+
+@triton.jit
 def _merge(
     states,
     out,
@@ -129,12 +160,14 @@ def _merge(
 
 _TRITON = {dtype: getattr(tl, str(dtype).removeprefix("torch.")) for dtype in FLOATS | INTEGERS} | {torch.bool: tl.int1}
 _WORTH_A_PROGRAM = 1 << 15  # elements; less is done sooner than another thread wakes
+_ELEMENTS = 1 << 14  # of a program's rows
 
 
 @functools.cache
-def _kernels(kind: Reduction) -> tuple[Kernel, Kernel]:
+def _kernels(kind: Reduction) -> tuple[Kernel, Kernel, Kernel]:
     functions = {"START": kind.start, "MERGE": kind.merge, "FINISH": kind.finish}
-    return Kernel(_reduce, **functions, BLOCK=kind.block), Kernel(_merge, **functions)
+    rows = Kernel(_reduce_rows, BLOCK=kind.block, FINISH=kind.finish)
+    return Kernel(_reduce, **functions, BLOCK=kind.block), Kernel(_merge, **functions), rows
 
 
 def computed_in(dtype: torch.dtype) -> tl.dtype:
@@ -144,14 +177,14 @@ def computed_in(dtype: torch.dtype) -> tl.dtype:
     return tl.int32 if dtype.itemsize < 4 else tl.int64
 
 
-def _blocks(shape: Geometry) -> tuple[int, int]:
+def _blocks(shape: Geometry, longest: int) -> tuple[int, int]:
     """Results and elements of each that a program takes at a time. Neighbours in memory are its vectors."""
     kept, inner = shape.kept[1][0], shape.reduced[1][0]
     if shape.across:
         # Wide tensors are read a KiB at a time, if there are programs enough.
         return min(power_of_four(kept), 256 if kept >= 1024 else 64), min(power_of_four(inner), 64)
-    elements = min(power_of_four(inner), 4096)
-    return min(power_of_four_within(kept), 16, 4096 // elements), elements
+    elements = min(power_of_four(inner), longest)
+    return min(power_of_four_within(kept), 16, max(4096 // elements, 1)), elements
 
 
 def _parts(shape: Geometry, programs: int, threads: int) -> tuple[int, int]:
@@ -165,7 +198,9 @@ def _parts(shape: Geometry, programs: int, threads: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a launch for tensors of one shape is. divisible: whether it depends on the number of threads."""
+    """What a launch for tensors of one shape is. divisible: whether it depends on the number of threads. rows: the sizes where each result
+    is of one block of neighbours, else empty.
+    """
 
     results: int
     count: int
@@ -174,29 +209,34 @@ class _Plan:
     constants: dict[str, Any]
     shape: Geometry
     divisible: bool
+    rows: tuple[int, ...]
+    row_constants: dict[str, Any]
 
 
 @functools.lru_cache(4096)
 def _plan(kind: Reduction, shape: Geometry, stored: torch.dtype, dtype: torch.dtype, parameter: Any) -> _Plan:
-    kept_block, inner_block = _blocks(shape)
+    kept_block, inner_block = _blocks(shape, kind.longest)
     (outer_kept, outer_kept_stride), (kept, kept_stride) = shape.kept
     (outer, outer_stride), (inner, inner_stride) = shape.reduced
     kept_blocks = -(-kept // kept_block)
+    constants = {
+        "OTHER": kind.outside(stored),
+        "CAST": _TRITON[dtype],
+        "INNER": inner_block,
+        "WIDE": computed_in(dtype),
+        "PARAMETER": parameter,
+    }
+    is_rows = not shape.across and outer == 1 and 0 < inner <= inner_block
     return _Plan(
         shape.results,
         shape.count,
         kept_blocks,
         (kept, outer, inner, outer_kept_stride, kept_stride, outer_stride, inner_stride),
-        {
-            "OTHER": kind.outside(stored),
-            "CAST": _TRITON[dtype],
-            "KEPT": kept_block,
-            "INNER": inner_block,
-            "WIDE": computed_in(dtype),
-            "PARAMETER": parameter,
-        },
+        constants | {"KEPT": kept_block},
         shape,
         divisible=kept_blocks * outer_kept < MAX_THREADS and shape.results * shape.count >= 2 * _WORTH_A_PROGRAM,
+        rows=(kept, inner, outer_kept_stride, kept_stride, inner_stride) if is_rows else (),
+        row_constants=constants | {"INNER": power_of_two(inner)},
     )
 
 
@@ -215,16 +255,23 @@ def reduce(
     ordered: elements are numbered in the order of the dimensions, rather than in any.
     """
     x, shape = geometry(x, dims, ordered)
+    if shape.across:
+        kind = kind.across or kind
     plan = _plan(kind, shape, x.dtype, dtype or x.dtype, parameter)
     if not plan.results:
         return
-    run, merge = _kernels(kind)
+    run, merge, run_rows = _kernels(kind)
     outer_kept, outer, inner = shape.kept[0][0], shape.reduced[0][0], shape.reduced[1][0]
     if plan.divisible:
         outer_parts, inner_parts = _parts(shape, plan.kept_blocks * outer_kept, knobs.num_threads)
     else:
         outer_parts = inner_parts = 1
     parts = outer_parts * inner_parts
+    if plan.rows and parts == 1:
+        kept = shape.kept[1][0]
+        each = max(1, min(-(-kept // knobs.num_threads), _ELEMENTS // inner))
+        run_rows((-(-kept // each), outer_kept), x, out, second_out, *plan.rows, each, **plan.row_constants)
+        return
     states = None if parts == 1 else torch.empty(kind.states * plan.results * parts, dtype=torch.int64)
     run(
         (plan.kept_blocks, outer_kept, parts),

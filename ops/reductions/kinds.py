@@ -15,7 +15,9 @@ class Reduction:
     """start(KEPT, WIDE), block(x, valid, first, count, PARAMETER), merge(a, b) and finish(state, count, PARAMETER) take and return tuples.
 
     In a block x[kept, element] the lanes that are not `valid` hold `other`: a number, or "least" or "greatest" for that of the dtype.
-    `first` is the number of its first element and `count` how many there are. states: how many numbers a state is.
+    `first` is the number of its first element and `count` how many there are. states: how many numbers a state is. longest: elements of a
+    block along a row, which bounds the error of sums in it. across: what is reduced instead where neighbours in memory belong to different
+    results.
     """
 
     start: JITFunction[Any]
@@ -24,6 +26,8 @@ class Reduction:
     finish: JITFunction[Any]
     other: float | str = 0
     states: int = 1
+    longest: int = 4096
+    across: "Reduction | None" = None
 
     def outside(self, dtype: torch.dtype) -> float:
         """The number of lanes that are outside the tensor."""
@@ -188,6 +192,8 @@ ANY = Reduction(_false, _any_block, _either, _itself)
 ALL = Reduction(_true, _all_block, _both, _itself, other=1)
 
 
+_LONGEST = 1 << 16  # elements of a block where there are no sums
+
 # The largest and the smallest: NaN is beyond both. A state is the extremum of the numbers, and how many elements are NaN.
 
 
@@ -212,26 +218,36 @@ def _largest(KEPT: tl.constexpr, WIDE: tl.constexpr):
 
 
 @triton.jit
-def _any_nan(x):
+def _may_hold_nan(x, valid):
+    """Whether some row of x may hold NaN: a sum with NaN is NaN, and costs an addition a step. So is a sum of both infinities."""
+    if x.shape[1] > 1024:
+        x = tl.where(valid, x, 0)  # a sum of zeros ends with the row, which is worth a selection where a block may be half empty
+    total = tl.sum(x, 1)
+    return tl.max((total != total).to(tl.int32), 0) != 0
+
+
+@triton.jit
+def _any_nan(x, valid):
     """Whether a row of x holds NaN, as 0 and 1."""
+    found = tl.zeros((x.shape[0],), tl.int32)
     if x.dtype.is_floating():
-        return tl.max((x != x).to(tl.int32), 1)
-    else:
-        return tl.zeros((x.shape[0],), tl.int32)
+        if _may_hold_nan(x, valid):
+            found = tl.max((x != x).to(tl.int32), 1)
+    return found
 
 
 @triton.jit
 def _max_block(x, valid, first, count, PARAMETER: tl.constexpr):
     if PARAMETER == "abs":
         x = tl.where(valid, tl.abs(x), float("-inf"))
-    return (tl.max(x, 1), _any_nan(x))
+    return (tl.max(x, 1), _any_nan(x, valid))
 
 
 @triton.jit
 def _min_block(x, valid, first, count, PARAMETER: tl.constexpr):
     if PARAMETER == "abs":
         x = tl.abs(x)
-    return (tl.min(x, 1), _any_nan(x))
+    return (tl.min(x, 1), _any_nan(x, valid))
 
 
 @triton.jit
@@ -252,8 +268,57 @@ def _extremum(state, count, PARAMETER: tl.constexpr):
         return (state[0],)
 
 
-MAX = Reduction(_smallest, _max_block, _max_merge, _extremum, "least", 2)
-MIN = Reduction(_largest, _min_block, _min_merge, _extremum, "greatest", 2)
+# Across, where a vector has an element of each result, NaN is kept as it comes.
+
+
+@triton.jit
+def _smallest_alone(KEPT: tl.constexpr, WIDE: tl.constexpr):
+    return (_worst(KEPT, WIDE, True),)
+
+
+@triton.jit
+def _largest_alone(KEPT: tl.constexpr, WIDE: tl.constexpr):
+    return (_worst(KEPT, WIDE, False),)
+
+
+@triton.jit
+def _larger(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _smaller(a, b):
+    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _max_across_block(x, valid, first, count, PARAMETER: tl.constexpr):
+    if PARAMETER == "abs":
+        x = tl.where(valid, tl.abs(x), float("-inf"))
+    return (tl.reduce(x, 1, _larger),)
+
+
+@triton.jit
+def _min_across_block(x, valid, first, count, PARAMETER: tl.constexpr):
+    if PARAMETER == "abs":
+        x = tl.abs(x)
+    return (tl.reduce(x, 1, _smaller),)
+
+
+@triton.jit
+def _max_across_merge(a, b):
+    return (_larger(a[0], b[0]),)
+
+
+@triton.jit
+def _min_across_merge(a, b):
+    return (_smaller(a[0], b[0]),)
+
+
+_MAX_ACROSS = Reduction(_smallest_alone, _max_across_block, _max_across_merge, _itself, "least")
+_MIN_ACROSS = Reduction(_largest_alone, _min_across_block, _min_across_merge, _itself, "greatest")
+MAX = Reduction(_smallest, _max_block, _max_merge, _extremum, "least", 2, _LONGEST, _MAX_ACROSS)
+MIN = Reduction(_largest, _min_block, _min_merge, _extremum, "greatest", 2, _LONGEST, _MIN_ACROSS)
 
 
 # The same with the place of the first of them: a state is the extremum of the numbers, its place, and the place of the first NaN.
@@ -274,25 +339,26 @@ def _largest_nowhere(KEPT: tl.constexpr, WIDE: tl.constexpr):
 
 
 @triton.jit
-def _first_nan(x, first):
+def _first_nan(x, valid, first):
+    LAST: tl.constexpr = 0x7FFFFFFF
+    found = tl.full((x.shape[0],), _NOWHERE, tl.int64)
     if x.dtype.is_floating():
-        LAST: tl.constexpr = 0x7FFFFFFF
-        place = tl.min(tl.where(x != x, tl.arange(0, x.shape[1])[None, :], LAST), 1)
-        return tl.where(place == LAST, _NOWHERE, first + place)
-    else:
-        return tl.full((x.shape[0],), _NOWHERE, tl.int64)
+        if _may_hold_nan(x, valid):
+            place = tl.min(tl.where(x != x, tl.arange(0, x.shape[1])[None, :], LAST), 1)
+            found = tl.where(place == LAST, found, first + place)
+    return found
 
 
 @triton.jit
 def _argmax_block(x, valid, first, count, PARAMETER: tl.constexpr):
     value, place = tl.max(x, 1, return_indices=True)
-    return (value, first + place, _first_nan(x, first))
+    return (value, first + place, _first_nan(x, valid, first))
 
 
 @triton.jit
 def _argmin_block(x, valid, first, count, PARAMETER: tl.constexpr):
     value, place = tl.min(x, 1, return_indices=True)
-    return (value, first + place, _first_nan(x, first))
+    return (value, first + place, _first_nan(x, valid, first))
 
 
 @triton.jit
@@ -320,8 +386,8 @@ def _with_place(state, count, PARAMETER: tl.constexpr):
         return (state[0], place)
 
 
-ARGMAX = Reduction(_smallest_nowhere, _argmax_block, _argmax_merge, _with_place, "least", 3)
-ARGMIN = Reduction(_largest_nowhere, _argmin_block, _argmin_merge, _with_place, "greatest", 3)
+ARGMAX = Reduction(_smallest_nowhere, _argmax_block, _argmax_merge, _with_place, "least", 3, _LONGEST)
+ARGMIN = Reduction(_largest_nowhere, _argmin_block, _argmin_merge, _with_place, "greatest", 3, _LONGEST)
 
 
 # Variance: how many elements there are, their mean, and the sum of squared distances from it. Merged as in Chan, Golub and LeVeque,
