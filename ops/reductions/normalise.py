@@ -17,6 +17,7 @@ import triton.language as tl
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.dtypes import FLOATS, NARROW, sum_dtype, sum_type
 from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.reductions import rows
 from triton_spacemit.ops.reductions.kernel import reduce
 from triton_spacemit.ops.reductions.kinds import SUM
 from triton_spacemit.ops.sizes import power_of_four, power_of_four_within
@@ -219,67 +220,7 @@ def _backward(
                 tl.store(out + place, g * tl.expand_dims(factor, AXIS), valid)
 
 
-@triton.jit
-def _row_part(grad, x, weight, j, row, inner, shift, scale, WIDE: tl.constexpr):
-    """Of a part of a row: gradients, the same with weights, and normalised elements."""
-    g = tl.load(grad + row * inner + j, j < inner, 0).to(WIDE)
-    element = tl.where(j < inner, (tl.load(x + row * inner + j, j < inner, 0).to(WIDE) - shift) * scale, 0)
-    weighted = g
-    if weight is not None:
-        weighted = g * tl.load(weight + j, j < inner, 0).to(WIDE)
-    return g, weighted, element
-
-
-@triton.jit
-def _row_results(g, weighted, element, j, row, inner, mean, mean_product, scale, out, weight_sums, bias_sums):
-    """Write the gradients of a part of a row, and add it to the program's sums for the weights."""
-    own = tl.program_id(0).to(tl.int64) * inner + j
-    if weight_sums is not None:
-        tl.store(weight_sums + own, tl.load(weight_sums + own, j < inner, 0) + g * element, j < inner)
-    if bias_sums is not None:
-        tl.store(bias_sums + own, tl.load(bias_sums + own, j < inner, 0) + g, j < inner)
-    if out is not None:
-        tl.store(out + row * inner + j, (weighted - mean - element * mean_product) * scale, j < inner)
-
-
-@triton.jit
-def _rows_backward(
-    grad, x, weight, mean, rstd, out, weight_sums, bias_sums, rows, inner, rows_each,
-    RMS: tl.constexpr, WIDE: tl.constexpr, WHOLE: tl.constexpr, INNER: tl.constexpr,
-):  # fmt: skip
-    """Gradients of `rows_each` rows that are groups, each element with a weight of its own. The sums [program, inner] are 0 at first."""
-    begin = tl.program_id(0).to(tl.int64) * rows_each
-    for row in range(begin, tl.minimum(begin + rows_each, rows)):
-        scale = tl.load(rstd + row).to(WIDE)
-        shift = tl.cast(0, WIDE)
-        if not RMS:
-            shift = tl.load(mean + row).to(WIDE)
-        if WHOLE:
-            j = tl.arange(0, INNER)
-            g, weighted, element = _row_part(grad, x, weight, j, row, inner, shift, scale, WIDE)
-            product = tl.sum(weighted * element, 0) / inner
-            total = tl.sum(weighted, 0) / inner
-            if RMS:
-                total = tl.cast(0, WIDE)
-            _row_results(g, weighted, element, j, row, inner, total, product, scale, out, weight_sums, bias_sums)
-        else:
-            total = tl.cast(0, WIDE)
-            product = tl.cast(0, WIDE)
-            for first in range(0, inner, INNER):
-                g, weighted, element = _row_part(grad, x, weight, first + tl.arange(0, INNER), row, inner, shift, scale, WIDE)
-                product += tl.sum(weighted * element, 0)
-                if not RMS:
-                    total += tl.sum(weighted, 0)
-            product /= inner
-            total /= inner
-            for first in range(0, inner, INNER):
-                j = first + tl.arange(0, INNER)
-                g, weighted, element = _row_part(grad, x, weight, j, row, inner, shift, scale, WIDE)
-                _row_results(g, weighted, element, j, row, inner, total, product, scale, out, weight_sums, bias_sums)
-
-
-_FORWARD, _BACKWARD, _ROWS_BACKWARD = Kernel(_forward), Kernel(_backward), Kernel(_rows_backward)
-_WHOLE = 4096  # elements of a row that are one block
+_FORWARD, _BACKWARD = Kernel(_forward), Kernel(_backward)
 
 
 def parameter_dtype(x: torch.Tensor, *parameters: torch.Tensor | None) -> torch.dtype | None:
@@ -316,8 +257,11 @@ def normalise(
 
     given: with the running statistics in place of the groups' own.
     """
-    blocks = layout.blocks(knobs.num_threads)
     groups, outer, inner = layout.groups, layout.outer, layout.inner
+    if layout.weight == "element" and inner <= rows.WHOLE:
+        rows.forward(x, out, *contiguous(weight, bias), mean, rstd, groups, inner, eps, rms)
+        return
+    blocks = layout.blocks(knobs.num_threads)
     one_row = layout.outer_stride == inner * layout.inner_stride and blocks["AXIS"] == 1
     _FORWARD(
         (-(-groups // blocks["GROUPS"]), layout.outer_groups),
@@ -347,14 +291,9 @@ def gradients(
     out = torch.empty_like(x) if wanted[0] else None
     wide = sum_dtype(x.dtype)
     if layout.weight == "element":
-        each = -(-groups // min(groups, 4 * knobs.num_threads))
-        programs = -(-groups // each)
+        programs = rows.programs(groups)
         weight_sums, bias_sums = (torch.zeros((programs, inner), dtype=wide) if want else None for want in wanted[1:])
-        _ROWS_BACKWARD(
-            (programs,),
-            grad, x, *contiguous(weight, mean, rstd), out, weight_sums, bias_sums, groups, inner, each,
-            RMS=rms, WIDE=sum_type(x.dtype), WHOLE=inner <= _WHOLE, INNER=min(triton.next_power_of_2(inner), _WHOLE),
-        )  # fmt: skip
+        rows.backward(grad, x, *contiguous(weight, mean, rstd), out, weight_sums, bias_sums, groups, inner, rms)
     else:
         blocks = layout.blocks(knobs.num_threads)
         shape = (1, groups) if layout.weight == "group" else (layout.outer_groups, groups * layout.outer)

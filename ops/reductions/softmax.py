@@ -72,20 +72,29 @@ def _backward(
     """The gradient of `ROWS` rows from that of their result and the result: program (block of rows, outer index)."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     start = tl.program_id(1).to(tl.int64) * outer_stride + tl.expand_dims(row, AXIS) * row_stride
-    total = tl.zeros((ROWS,), WIDE)
-    for first in range(0, length, LENGTH):
-        i = tl.cast(first, tl.int64) + tl.arange(0, LENGTH)
-        valid = (tl.expand_dims(row, AXIS) < rows) & (tl.expand_dims(i, 1 - AXIS) < length)
-        place = start + tl.expand_dims(i, 1 - AXIS) * stride
-        g = tl.load(grad + place, valid, 0).to(WIDE)
-        total += tl.sum(g if LOG else g * tl.load(output + place, valid, 0).to(WIDE), AXIS)
-    for first in range(0, length, LENGTH):
-        i = tl.cast(first, tl.int64) + tl.arange(0, LENGTH)
+    if WHOLE:
+        i = tl.arange(0, LENGTH).to(tl.int64)
         valid = (tl.expand_dims(row, AXIS) < rows) & (tl.expand_dims(i, 1 - AXIS) < length)
         place = start + tl.expand_dims(i, 1 - AXIS) * stride
         g = tl.load(grad + place, valid, 0).to(WIDE)
         y = tl.load(output + place, valid, 0).to(WIDE)
-        tl.store(out + place, g - tl.exp(y) * tl.expand_dims(total, AXIS) if LOG else y * (g - tl.expand_dims(total, AXIS)), valid)
+        total = tl.expand_dims(tl.sum(g if LOG else g * y, AXIS), AXIS)
+        tl.store(out + place, g - tl.exp(y) * total if LOG else y * (g - total), valid)
+    else:
+        total = tl.zeros((ROWS,), WIDE)
+        for first in range(0, length, LENGTH):
+            i = tl.cast(first, tl.int64) + tl.arange(0, LENGTH)
+            valid = (tl.expand_dims(row, AXIS) < rows) & (tl.expand_dims(i, 1 - AXIS) < length)
+            place = start + tl.expand_dims(i, 1 - AXIS) * stride
+            g = tl.load(grad + place, valid, 0).to(WIDE)
+            total += tl.sum(g if LOG else g * tl.load(output + place, valid, 0).to(WIDE), AXIS)
+        for first in range(0, length, LENGTH):
+            i = tl.cast(first, tl.int64) + tl.arange(0, LENGTH)
+            valid = (tl.expand_dims(row, AXIS) < rows) & (tl.expand_dims(i, 1 - AXIS) < length)
+            place = start + tl.expand_dims(i, 1 - AXIS) * stride
+            g = tl.load(grad + place, valid, 0).to(WIDE)
+            y = tl.load(output + place, valid, 0).to(WIDE)
+            tl.store(out + place, g - tl.exp(y) * tl.expand_dims(total, AXIS) if LOG else y * (g - tl.expand_dims(total, AXIS)), valid)
 
 
 _FORWARD, _BACKWARD = Kernel(_forward), Kernel(_backward)
