@@ -234,7 +234,7 @@ def parameter_dtype(x: torch.Tensor, *parameters: torch.Tensor | None) -> torch.
     return dtype if dtype is x.dtype or dtype is torch.float32 and x.dtype in NARROW else None
 
 
-def contiguous(*tensors: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+def contiguous(*tensors: torch.Tensor | None) -> tuple[Any, ...]:
     """The tensors that there are, contiguous."""
     return tuple(None if tensor is None else tensor.contiguous() for tensor in tensors)
 
@@ -259,7 +259,8 @@ def normalise(
     """
     groups, outer, inner = layout.groups, layout.outer, layout.inner
     if layout.weight == "element" and inner <= rows.WHOLE:
-        rows.forward(x, out, *contiguous(weight, bias), mean, rstd, groups, inner, eps, rms)
+        own_weight, own_bias = contiguous(weight, bias)
+        rows.forward(x, out, own_weight, own_bias, mean, rstd, groups, inner, eps, rms)
         return
     blocks = layout.blocks(knobs.num_threads)
     one_row = layout.outer_stride == inner * layout.inner_stride and blocks["AXIS"] == 1
@@ -293,7 +294,8 @@ def gradients(
     if layout.weight == "element":
         programs = rows.programs(groups)
         weight_sums, bias_sums = (torch.zeros((programs, inner), dtype=wide) if want else None for want in wanted[1:])
-        rows.backward(grad, x, *contiguous(weight, mean, rstd), out, weight_sums, bias_sums, groups, inner, rms)
+        own_weight, own_mean, own_rstd = contiguous(weight, mean, rstd)
+        rows.backward(grad, x, own_weight, own_mean, own_rstd, out, weight_sums, bias_sums, groups, inner, rms)
     else:
         blocks = layout.blocks(knobs.num_threads)
         shape = (1, groups) if layout.weight == "group" else (layout.outer_groups, groups * layout.outer)
