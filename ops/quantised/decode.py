@@ -202,7 +202,7 @@ def store_columns(total, bias, out, n, columns):
     tl.store(out + column, total, column < columns)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["blocks"])  # one block is a loop as well
 def decode_super_blocks(
     tiles,
     starts,
@@ -316,8 +316,9 @@ def multiply_row(activations: Activations, weights: torch.Tensor, packing: Packi
     if tuple(weights.shape) != packing.shape(columns, steps) or not takes(packing, steps):
         raise ValueError(f"weights {tuple(weights.shape)} of {packing.name} are not multiplied with a row of {steps} into {columns}")
     tiles, groups = spread(activations, packing), weights.shape[0]
-    programs = _PROGRAMS * knobs.num_threads if knobs.num_threads > 1 else 1
-    per_program = -(-groups // programs)
+    threads = knobs.num_threads
+    per_program = -(-groups // (_PROGRAMS * threads if threads > 1 else 1))
+    per_program = max(per_program, min(_PROGRAMS, -(-groups // threads)))
     args = (tiles.tiles, tiles.starts, tiles.factors, weights, bias, out, columns, per_program, weights.shape[1])
     grid = (-(-groups // per_program),)
     if packing.steps == BLOCK:

@@ -2,7 +2,8 @@
 
 `linear(x, packed, bias)` is `torch.nn.functional.linear`: activations are quantised by rows and blocks of 32, all of them before any
 product; then the product's tiles are split over the threads of the pool as GGML splits them: each program has so many rows from a first one
-on (`m_start`, `m_count`), and so many columns (`n_start`, `n_count`), a multiple of 16. One row has kernels of its own (`decode.py`).
+on (`m_start`, `m_count`), and so many columns (`n_start`, `n_count`), a multiple of 16. One row has kernels of its own (`decode.py`), and
+so have vector units that multiply bytes (`vectors.py`).
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from triton_spacemit.ops.quantised.packed import Packed
 from triton_spacemit.ops.quantised.packings import Packing, get_packing
 from triton_spacemit.ops.quantised.panels import panels_of
 from triton_spacemit.ops.quantised.products import multiply
+from triton_spacemit.ops.quantised.vectors import has_vectors, multiply_rows
 
 _CACHED = 1 << 17  # bytes of activations that stay in a core's caches while columns of weights pass by
 
@@ -43,6 +45,9 @@ def split(panels: int, columns: int, panel_bytes: int, threads: int) -> tuple[in
 
 def _product(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, packing: Packing, out: torch.Tensor) -> None:
     """Rows (M, K) times packed weights into `out`, float32 (M, N). With zero points, which are for comparisons, row by row."""
+    if has_vectors() and packing.minima != "zero point":
+        multiply_rows(quantise(x), weights, packing, None if bias is None else bias.float().contiguous(), out)
+        return
     if (x.shape[0] == 1 or packing.minima == "zero point") and takes(packing, x.shape[1]):
         bias = None if bias is None else bias.float().contiguous()
         for row in range(x.shape[0]):

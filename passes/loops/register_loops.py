@@ -21,7 +21,9 @@ from triton_spacemit.passes.loops import register_views as views
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of, shape_of
+from triton_spacemit.passes.loops.fixed_registers import BYTES, FixedRegisterValues, signs_of, word_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.narrow import factor_name
 from triton_spacemit.passes.loops.product import tile_of
 from triton_spacemit.passes.loops.register_values import RegisterValues, lies_apart
 from triton_spacemit.passes.loops.register_views import CarriedLanes, NotInRegisters, ProductLanes, View
@@ -29,7 +31,7 @@ from triton_spacemit.passes.loops.selection import Candidate
 from triton_spacemit.passes.loops.tensors import bits
 
 _WIDTHS = (8, 16, 32)
-_IMMEDIATE = 2047  # the largest number that an instruction adds without a register
+_IMMEDIATE = 2047  # the largest number that RISC-V's instructions add without a register
 _ELEMENTWISE = frozenset(
     [f"arith.{name}" for name in "addi subi muli andi ori xori shli shrui shrsi maxsi maxui minsi minui".split()]
     + [f"arith.{name}" for name in "addf subf mulf negf extf truncf extsi extui trunci sitofp uitofp fptosi fptoui".split()]
@@ -51,7 +53,7 @@ def in_registers(low: Lowering, loop: Node) -> RegisterLoop | None:
     body = loop.regions[0]
     if loop.writes or "unsignedCmp" in loop.op.attributes or not any(node.name == "tt.dot" for node in body.nodes):
         return None
-    if not low.chip.is_riscv or not low.chip.ime:
+    if not low.chip.ime and not any(row.form == BYTES for row in low.chip.matrix):
         return None
     try:
         found = _Body(low, loop).seen()
@@ -70,6 +72,7 @@ class _Body:
         self.low, self.chip, self.loop, self.body = low, low.chip, loop, loop.regions[0]
         self.views: dict[ir.Value, View] = {}
         self.tiles: dict[ir.Value, Candidate] = {}
+        self.shuffles = not low.chip.active_lengths
 
     def seen(self) -> RegisterLoop:
         for number, argument in enumerate(self.body.arguments[1:]):
@@ -86,7 +89,7 @@ class _Body:
                 raise NotInRegisters(f"{node.name} takes a block")
         for value in self.body.nodes[-1].operands:
             if isinstance(value.type, ir.RankedTensorType):
-                views.pieces(self.chip, self._view(value))
+                views.pieces(self.chip, self._view(value), self.shuffles)
         return RegisterLoop(self.views, self.tiles, self._finished())
 
     def _finished(self) -> tuple[ProductLanes, ...]:
@@ -100,8 +103,8 @@ class _Body:
 
     def _element(self, value: ir.Value) -> ir.Type:
         element = element_of(value.type)
-        plain = isinstance(element, ir.IntegerType | ir.F32Type) or (isinstance(element, ir.F16Type) and self.chip.native_float16)
-        if not plain or bits(element) != element.width or element.width not in _WIDTHS:
+        plain = isinstance(element, ir.IntegerType | ir.F32Type | ir.F16Type) and bits(element) == element.width
+        if not plain or element.width not in _WIDTHS:
             raise NotInRegisters(f"blocks of {element} are not")
         return element
 
@@ -132,13 +135,22 @@ class _Body:
         if node.name == "tt.dot":
             return [self._product(node, element)]
         operands = [self._view(value) for value in node.operands]
+        if node.name in ("arith.extsi", "arith.extui") and self._only_multiplied(node.results[0]):
+            return operands  # whose signs the product knows
         if node.name in _MOVES:
             return _MOVES[node.name](node, operands)
         if node.name not in _ELEMENTWISE:
             raise NotInRegisters(f"{node.name} is in it")
         if node.name == "tt.bitcast" and operands[0].element == element:
             return operands
+        halves = any(isinstance(each, ir.F16Type) for each in (element, *(view.element for view in operands)))
+        if halves and not self.chip.native_float16 and node.name not in ("arith.extf", "arith.truncf"):
+            raise NotInRegisters(f"{node.name} of float16 is in it")
         return [views.computed(self.chip, node, element, shape, operands)]
+
+    def _only_multiplied(self, value: ir.Value) -> bool:
+        users = self.low.analysis.users.get(value, ())
+        return factor_name(value).endswith("i8") and all(node.name == "tt.dot" and node.operands[2] != value for node in users)
 
     def _loaded(self, node: Node, element: ir.Type, shape: tuple[int, ...]) -> View:
         access = node.op.opview
@@ -160,6 +172,8 @@ class _Body:
         result = node.results[0]
         if len(left.shape) != 2:
             raise NotInRegisters("a product has a batch")
+        if not self.chip.ime:
+            return self._product_of_rows(node, element, left, right, start)
         tile = tile_of(self.low, node, left.shape, right.shape, str(element))
         row, shape = tile.row, shape_of(result)
         if row.form != IME or (tile.rows, tile.columns) != shape:
@@ -178,6 +192,27 @@ class _Body:
                 for c in range(0, columns, row.n):
                     views.pieces(self.chip, start.only([i * columns + n for i in range(r, r + row.m) for n in range(c, c + row.n)]))
         return views.whole(source, shape)
+
+    def _product_of_rows(self, node: Node, element: ir.Type, left: View, right: View, start: View) -> View:
+        """The same of an instruction that multiplies the same bytes of a row of A with each column's of B."""
+        row = next(each for each in self.chip.matrix if each.form == BYTES)
+        (rows, inner), (_, columns) = left.shape, right.shape
+        fits = str(element) == row.sums and not inner % row.k and not columns % row.n
+        if not fits or any(str(view.element) != "i8" for view in (left, right)) or signs_of(node) == (False, False):
+            raise NotInRegisters(f"a product of {rows} x {inner} and {inner} x {columns} does not fit")
+        if rows * columns > views.most_lanes(self.chip, element):
+            raise NotInRegisters(f"{rows} x {columns} sums are more than registers hold")
+        for step in range(0, inner, row.k):
+            for r in range(rows):
+                word_of(left.only(range(r * inner + step, r * inner + step + row.k)))
+            for c in range(0, columns, row.n):
+                lanes = [k * columns + n for n in range(c, c + row.n) for k in range(step, step + row.k)]
+                views.pieces(self.chip, right.only(lanes), shuffles=True)
+        for place in range(0, rows * columns, row.n):
+            views.pieces(self.chip, start.only(range(place, place + row.n)), shuffles=True)
+        self.tiles[node.results[0]] = Candidate(row, rows, columns)
+        source = ProductLanes(element, rows * columns, node, left, right, start)
+        return views.whole(source, (rows, columns))
 
 
 def _integer(value: ir.Value) -> int | None:
@@ -203,10 +238,13 @@ _MOVES: dict[str, Callable[[Node, list[View]], list[View]]] = {
 def lower_in_registers(low: Lowering, loop: Node, plan: RegisterLoop) -> list[Value]:
     """The whole loop."""
     b, body = low.b, loop.regions[0]
-    low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()
+    if low.chip.in_order:
+        low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()
+    low.storage.computes = True
     lower, upper, step = (low.scalar(value) for value in loop.operands[:3])
     sums = {value: low.storage.allocate(shape_of(value), element_of(value.type)) for value in plan.tiles}
-    outside = RegisterValues(low, plan.tiles, sums, [])
+    make = RegisterValues if low.chip.ime else FixedRegisterValues
+    outside = make(low, plan.tiles, sums, [])
     carried = [_begin(low, outside, value) for value in loop.operands[3:]]
     moves = {value: distance for value in body.nodes[-1].operands if (distance := _move(low, body, value)) is not None}
     types = [value.value.type for value in carried]
@@ -221,7 +259,7 @@ def lower_in_registers(low: Lowering, loop: Node, plan: RegisterLoop) -> list[Va
         scalars = [node for node in body.nodes[:-1] if not node.is_tensor]
         last = [node for node in scalars if all(low.analysis.users.get(value, ()) == [body.nodes[-1]] for value in node.results)]
         _lower(low, [node for node in scalars if node not in last])
-        values = RegisterValues(low, plan.tiles, sums, arguments[1:])
+        values = make(low, plan.tiles, sums, arguments[1:])
         b.location = body.nodes[-1].op.location
         for product in plan.finished:
             values.finish(product)
@@ -246,7 +284,7 @@ def _move(low: Lowering, body: Block, value: ir.Value) -> Emitted | None:
         return None
     (index,) = ir.DenseI32ArrayAttr(node.attribute("rawConstantIndices"))
     distance = index * bits(node.attribute("elem_type").value) // 8
-    return low.b.opaque(low.b.constant(distance)) if abs(distance) > _IMMEDIATE else None
+    return low.b.opaque(low.b.constant(distance)) if abs(distance) > _IMMEDIATE and low.chip.is_riscv else None
 
 
 def _next(low: Lowering, value: ir.Value, moves: dict[ir.Value, Emitted]) -> Emitted:

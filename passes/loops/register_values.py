@@ -40,14 +40,18 @@ class RegisterValues:
 
     def __init__(self, low: Lowering, tiles: dict[ir.Value, Candidate], sums: dict[ir.Value, Buffer], carried: Sequence[Emitted]) -> None:
         self.low, self.b, self.tiles, self.sums, self.carried = low, low.b, tiles, sums, carried
-        self.registers = Registers(low.b, low.chip.vlen)
+        self.registers = self._registers()
         self._sources: dict[Source, Emitted] = {}
         self._units: dict[Source, Units] = {}
         self._bases: dict[ir.Operation, Emitted] = {}
+        self._parts: dict[tuple[Source, int, int], Emitted] = {}
+
+    def _registers(self) -> Registers:
+        return Registers(self.b, self.low.chip.vlen)
 
     def vector(self, view: View) -> Emitted:
         """The elements of a block in their order."""
-        parts = pieces(self.low.chip, view)
+        parts = pieces(self.low.chip, view, not self.low.chip.active_lengths)
         return self.registers.joined([self._piece(part) for part in parts], view.element, parts[0].count)
 
     def _piece(self, piece: Piece) -> Emitted:

@@ -73,12 +73,14 @@ class CarriedLanes(Source):
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Lanes that come together: `count` of `source` from `first` on, or `count` times the one at `first` where they are all the `same`."""
+    """Lanes that come together: `count` of `source` from `first` on, or `count` times the one at `first` where they are all the `same`, or
+    those of these numbers, in their order, by a shuffle."""
 
     source: Source
     first: int
     count: int
     same: bool = False
+    shuffled: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +168,9 @@ def most_lanes(chip: Chip, *types: ir.Type) -> int:
     return GROUP * chip.vlen // max(bits(type_) for type_ in types)
 
 
-def pieces(chip: Chip, view: View) -> list[Piece]:
-    """How the elements, in order, come into registers: whole registers of sources one behind the other, or one lane many times.
+def pieces(chip: Chip, view: View, shuffles: bool = False) -> list[Piece]:
+    """How the elements, in order, come into registers: whole registers of sources one behind the other, or one lane many times; with
+    `shuffles`, also a register of lanes of one source in any order.
 
     Raises NotInRegisters where they do not.
     """
@@ -181,13 +184,15 @@ def pieces(chip: Chip, view: View) -> list[Piece]:
             return [Piece(source, first, count, same=True)]
         if count * size > chip.vlen and count % 2 == 0:
             parts = [view.only(range(start, start + count // 2)) for start in (0, count // 2)]
-            return [piece for part in parts for piece in pieces(chip, part)]
+            return [piece for part in parts for piece in pieces(chip, part, shuffles)]
+        if shuffles and count * size == chip.vlen and lanes[0] - first <= min(lanes) and max(lanes) - lanes[0] + first < source.count:
+            return [Piece(source, first, count, shuffled=tuple(lane - lanes[0] + first for lane in lanes))]
     raise NotInRegisters(f"{count} elements of {view.element} lie apart")
 
 
 def _apart(chip: Chip, source: Source, first: int, count: int) -> bool:
     """Whether these lanes of a source are a value of their own: all of it, whole registers of it, or what can be loaded alone."""
-    if count == source.count or isinstance(source, LoadedLanes):
+    if count == source.count or isinstance(source, LoadedLanes) or not chip.active_lengths:
         return True
     return count * bits(source.element) % chip.vlen == 0 and first % count == 0
 

@@ -5,13 +5,16 @@ import pytest
 import torch
 import triton
 import triton.language as tl
+import triton.language.extra.smt as smt
 from triton import knobs as triton_knobs
 
 from triton_spacemit.backend import set_device
+from triton_spacemit.ops.quantised.vectors import has_vectors
 from triton_spacemit.passes import remarks
 
-pytestmark = pytest.mark.qemu
-SIZES = {"x60": (4, 16, 8), "a100": (8, 32, 16)}  # a row of units of the register tile, and its steps of k
+HOST = pytest.param("host", id="host")
+CHIPS = [pytest.param(name, marks=pytest.mark.qemu) for name in ("x60", "a100")]
+SIZES = {"x60": (4, 16, 8), "a100": (8, 32, 16), "host": (8, 16, 8)}  # a row of units of the register tile, and its steps of k
 
 
 def bytes_(seed: int, *shape: int) -> torch.Tensor:
@@ -59,7 +62,7 @@ def run(kernel, *args, **constants) -> tuple[list[str], str]:
 
 
 @pytest.mark.parametrize("turns", [0, 1, 7])
-@pytest.mark.parametrize("chip", SIZES)
+@pytest.mark.parametrize("chip", CHIPS)
 def test_scaled_sums(chip: str, turns: int) -> None:
     set_device("qemu", chip)
     (m, n, k), steps = SIZES[chip], 3
@@ -95,7 +98,7 @@ def carried_bytes(a, b, out, turns, M: tl.constexpr, N: tl.constexpr, K: tl.cons
     tl.store(out + row[:, None] * N + column[None, :], total + before.to(tl.float32))
 
 
-@pytest.mark.parametrize("chip", SIZES)
+@pytest.mark.parametrize("chip", CHIPS)
 def test_carried(chip: str) -> None:
     set_device("qemu", chip)
     (m, n, k), turns = SIZES[chip], 5
@@ -139,6 +142,7 @@ def sums_of_bytes(a, b, out, turns, distance, M: tl.constexpr, N: tl.constexpr, 
     tl.store(out + tl.arange(0, M * N), total)
 
 
+@pytest.mark.qemu
 @pytest.mark.parametrize("way", ["", "mask", "across", "stride", "turned", "reduced", "store"])
 def test_not_in_registers(way: str) -> None:
     """Each is as right as the plain one, which is in registers."""
@@ -160,6 +164,7 @@ def test_not_in_registers(way: str) -> None:
     assert np.array_equal(out.numpy(), expected.astype(np.float32))
 
 
+@pytest.mark.qemu
 def test_checked_accesses() -> None:
     """A read behind the storage is refused, with its line."""
     set_device("qemu", "x60")
@@ -170,3 +175,43 @@ def test_checked_accesses() -> None:
     said, _ = run(carried_bytes, a, b, out, 2, M=m, N=n, K=k, BIAS=1, sanitize=True)
     assert said == ["loop in registers"]
     assert out.any()
+
+
+@triton.jit(do_not_specialize=["turns"])
+def of_either_sign(a, b, out, turns, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ACROSS: tl.constexpr):
+    """The sum of products of bytes, from 5 on; B column by column, or row by row with `ACROSS`."""
+    row, column, step = tl.arange(0, M), tl.arange(0, N), tl.arange(0, K)
+    total = tl.zeros((M * N,), tl.float32)
+    for _ in range(turns):
+        left = tl.load(a + row[:, None] * K + step[None, :])
+        if ACROSS:
+            right = tl.load(b + step[:, None] * N + column[None, :])
+        else:
+            right = tl.load(b + column[None, :] * K + step[:, None])
+        sums = smt.dot(left, right, tl.full((M, N), 5, tl.int32))
+        total += sums.to(tl.float32).reshape(M * N)
+        a += M * K
+        b += N * K
+    tl.store(out + tl.arange(0, M * N), total)
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("signs", ["ss", "su", "us", "uu"])
+@pytest.mark.parametrize("chip", [*CHIPS, HOST])
+def test_signs(chip: str, signs: str, across: bool) -> None:
+    """Bytes of either sign in either operand, in whatever way they lie: in registers where an instruction takes them so."""
+    set_device(*(("host",) if chip == "host" else ("qemu", chip)))
+    (m, n, k), turns = SIZES[chip], 3
+    dtypes = [torch.uint8 if sign == "u" else torch.int8 for sign in signs]
+    a, b = bytes_(7, turns, m, k).view(dtypes[0]), bytes_(8, turns, n, k).view(dtypes[1])
+    out = torch.zeros(m, n)
+    said, _ = run(of_either_sign, a, b, out, turns, M=m, N=n, K=k, ACROSS=across)
+    rights = (b.reshape(turns, k, n) if across else b.transpose(1, 2)).numpy().astype(np.int64)
+    expected = sum(left @ right + 5 for left, right in zip(a.numpy().astype(np.int64), rights, strict=True))
+    assert np.array_equal(out.numpy(), expected.astype(np.float32))
+    if chip != "host":
+        assert (said == ["loop in registers"]) == (not across)
+    elif has_vectors():
+        assert (said == ["loop in registers"]) == (signs != "uu")
+    with pytest.raises(triton.CompilationError, match=r"multiplies plain blocks \[M, K\] and \[K, N\] of int8 and uint8"):
+        of_either_sign[(1,)](a.float(), b, out, turns, M=m, N=n, K=k, ACROSS=across)

@@ -11,10 +11,14 @@ from kernels.case import epsilon, error_ratio, random, rounding
 from perf import kernels, mca
 from perf.handwritten import by_hand
 from perf.result import Result, Row, cheapest
+from quantised_weights import random_weights
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices.counting import Counts, count
+from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.tools import bench
+from triton_spacemit.ops.quantised.activations import quantise
+from triton_spacemit.ops.quantised.decode import multiply_row, spread
 
 _ROWS, _COLUMNS = 4, 1024
 
@@ -210,6 +214,38 @@ def _per_matrix_instruction_in_loop(_: float) -> Result:
     return Result(len(loop) / loop.count("smt.vmadot"), config="x".join(map(str, blocks)))
 
 
+def _one_row(name: str, steps: int, _: float) -> Result:
+    """A row of activations times 64 packed columns: the product alone."""
+    set_device("qemu", "x60")
+    knobs.threads = 1
+    packed, out = random_weights(name, 64, steps), torch.empty(64)
+    activations = quantise(random(1, steps))
+    exact = activations.dequantise()
+    expected = (exact @ packed.dequantise(torch.float64).t())[0]
+    magnitudes = (exact.abs() @ packed.dequantise(torch.float64).abs().t())[0] + 2 * exact.abs().sum()
+
+    def launch() -> None:
+        multiply_row(activations, packed.bytes, packed.packing, None, out)
+
+    counts, error = _checked(launch, out, expected, (steps // packed.packing.group + 4) * 2.0**-24 * magnitudes)
+    before = count(lambda: spread(activations, packed.packing))
+    products = counts.by_mnemonic["smt.vmadot"]
+    return Result((counts.instructions - before.instructions) / products, error=error)
+
+
+_ONE_ROW = {"Q4_0": (7.6, 2.4), "Q4_1": (8.3, 2.5), "Q4_K": (8.3, 2.5), "Q8_0": (None, 2.0), "Q5_K": (None, None), "Q6_K": (None, None)}
+PRODUCTS += [
+    Row(
+        f"x60 {name}, 1 x {steps} by 64",
+        "instructions/vmadot",
+        functools.partial(_one_row, name, steps),
+        "GGML (given)" if given else "",
+        given=given,
+        reach=reach,
+    )
+    for name, (given, reach) in _ONE_ROW.items()
+    for steps in (1024, 2048)
+]
 PRODUCTS += [
     Row("x60 int8 256^3", "instructions/vmadot", _per_matrix_instruction, "GGML's Q4_0 (given)", given=9.1, reach=2.3),
     Row("x60 int8 k-loop", "instructions/vmadot", _per_matrix_instruction_in_loop, "floor (given)", given=1.31, reach=1.6),

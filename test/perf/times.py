@@ -18,6 +18,7 @@ from kernels import attention, elementwise, layer_norm, matmul, softmax
 from kernels.case import error_ratio, random, rounding
 from perf import kernels
 from perf.result import Result, Row, cheapest
+from quantised_weights import random_weights
 from triton import knobs as triton_knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -25,6 +26,7 @@ from triton.compiler import ASTSource
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.tools import bench
+from triton_spacemit.ops import quantised
 
 _GROWTH_KERNELS = 1000
 functional = torch.nn.functional
@@ -192,6 +194,44 @@ HOST += [
     Row(f"host attention{suffix}, {label}", "ms", functools.partial(_attention, causal, threads), "torch sdpa", speed=1.2)
     for threads, label in _THREADS.items()
     for causal, suffix in ((False, ""), (True, ", causal"))
+]
+
+
+def _quantised_linear(name: str, rows: int, share: float) -> Result:
+    """A linear layer of 4096 x 4096 with packed weights, all of it, beside PyTorch's.
+
+    For 4 bits that takes bfloat16 and a scale for each 32 weights. For 8 bits it is `_int_mm` of bytes that are there already, and no
+    scales.
+    """
+    _set_threads(1)
+    size = 4096
+    packed, x = random_weights(name, size, size), random(rows, size)
+    weights = torch.randint(-128, 128, (size, size), dtype=torch.int8)
+    if name == "Q4_0":
+        four = torch._convert_weight_to_int4pack_for_cpu(weights.int() & 15, 2)
+        scales, halves = torch.ones(size // 32, size, 2, dtype=torch.bfloat16), x.bfloat16()
+        theirs = lambda: torch._weight_int4pack_mm_for_cpu(halves, four, 32, scales)  # noqa: E731
+    else:
+        values = quantised.activations.quantise(x).values
+        theirs = lambda: torch._int_mm(values, weights.t())  # noqa: E731
+    activations = quantised.activations.quantise(x).dequantise()
+    expected = activations @ packed.dequantise(torch.float64).t()
+    bound = (size // 32 + 4) * 2.0**-24 * (activations.abs() @ packed.dequantise(torch.float64).t().abs())
+    error = error_ratio(quantised.linear(x, packed), expected, bound)
+    mine, other = bench.time_in_turns([lambda: quantised.linear(x, packed), theirs], seconds=share, clock=_clock())
+    return Result(min(mine) * 1e3, min(other) * 1e3, error, "", {"calls": len(mine)})
+
+
+HOST += [
+    Row(
+        f"host quantised linear {name}, {rows} row{'s' * (rows > 1)}, 1 thread",
+        "ms",
+        functools.partial(_quantised_linear, name, rows),
+        "torch int4 (bf16)" if name == "Q4_0" else "torch._int_mm",
+        speed=1.0,
+    )
+    for name in ("Q4_0", "Q8_0")
+    for rows in (1, 128)
 ]
 
 _MATRIX = {name: "*DT" for name in ("a_ptr", "b_ptr", "c_ptr")} | dict.fromkeys(("M", "N", "K"), "i32")

@@ -91,7 +91,11 @@ def dot(a_packed, b_packed, out=None, _semantic=None, _generator=None):
 
     The result has A's element type, int32 for bytes, of which either operand's may be unsigned. B may be fp32 where A is a narrower float:
     buffers are of fp32 unless a type is given.
+
+    Plain blocks `[M, K]` and `[K, N]` of bytes are multiplied as well: what `tl.dot` does, with either operand's bytes unsigned.
     """
+    if isinstance(a_packed, core.tensor) and isinstance(b_packed, core.tensor) and len(a_packed.shape) == len(b_packed.shape) == 2:
+        return _dot_of_bytes(a_packed, b_packed, core._unwrap_if_constexpr(out), _semantic)
     for name, block in (("a_packed", a_packed), ("b_packed", b_packed)):
         if not isinstance(block, core.tensor) or len(block.shape) != 4:
             raise ValueError(f"{name} must be a packed 4-D block, got {getattr(block, 'type', block)}")
@@ -121,6 +125,20 @@ def dot(a_packed, b_packed, out=None, _semantic=None, _generator=None):
     operands = [_semantic.cast(operand, b_packed.dtype if narrow else operand.dtype) for operand in operands]
     total = core.block_type(b_packed.dtype if narrow else element, result)
     return _semantic.cast(call(_generator, "mmt4d", operands, [total], {"transposed": not straight}), element)
+
+
+def _dot_of_bytes(a: core.tensor, b: core.tensor, out: Any, semantic: Any) -> core.tensor:
+    (rows, steps), (others, columns) = ([int(extent) for extent in block.shape] for block in (a, b))
+    if not {a.dtype, b.dtype} <= {core.int8, core.uint8} or steps != others:
+        raise ValueError(f"smt.dot multiplies plain blocks [M, K] and [K, N] of int8 and uint8, not {a.type} and {b.type}")
+    type_ = core.block_type(core.int32, [rows, columns])
+    if out is not None and (not isinstance(out, core.tensor) or out.type != type_):
+        raise ValueError(f"out must be {type_}, got {getattr(out, 'type', out)}")
+    start = semantic.full((rows, columns), 0, core.int32) if out is None else out
+    if core.uint8 in (a.dtype, b.dtype):  # in the IR bytes have no sign
+        a, b = (semantic.cast(block, core.int16) for block in (a, b))
+    precision = semantic._str_to_dot_input_precision(semantic.builder.options.default_dot_input_precision)
+    return core.tensor(semantic.builder.create_dot(a.handle, b.handle, start.handle, precision, 0), type_)
 
 
 _warned: list[bool] = []
