@@ -45,6 +45,7 @@ class Link:
         self.name, self.process = name, process
         self._input, self._output, self._errors = input_, output, errors
         self._buffer = bytearray()
+        self._left = 0  # of the frame whose header was read last
         self._sequence = 0
         self.sent_bytes = self.received_bytes = 0
         for descriptor in (input_, output):
@@ -131,7 +132,6 @@ class Link:
                     kind, _, size = self.header(1.0)
                     if kind == Frame.ERROR:
                         return self.refused(size)
-                    self.skip(size, 1.0)
             except LinkError as said:
                 return said
         return self.lost(os.strerror(error.errno or 0))
@@ -180,31 +180,34 @@ class Link:
         return taken
 
     def header(self, patience: float) -> tuple[int, int, int]:
-        """The next frame's type, sequence and size, whose bytes are to be read then."""
+        """The next frame's type, sequence and size, whose bytes are to be read then; what is left of the one before is passed over."""
+        while self._left:
+            self._left -= len(self._take(min(self._left, _BUFFER), patience))
         header = HEADER.from_buffer_copy(self._take(HEADER_BYTES, patience))
         if header.magic != wire.MAGIC or header.reserved or header.type not in _FROM_AGENT:
             raise self.lost("what answers there is no agent")
         if header.type != Frame.DATA and header.bytes > wire.MESSAGE_BYTES:
             raise self.lost(f"its agent sends a frame of {header.bytes} bytes")
+        self._left = header.bytes
         return header.type, header.sequence, header.bytes
 
     def body(self, size: int, patience: float) -> bytes:
-        """So many bytes of a frame that is no DATA."""
-        return self._take(size, patience)
-
-    def skip(self, size: int, patience: float) -> None:
-        """Leave bytes of a frame out."""
-        while size:
-            size -= len(self._take(min(size, _BUFFER), patience))
+        """So many bytes of the frame."""
+        taken = self._take(size, patience)
+        self._left -= size
+        return taken
 
     def body_into(self, view: memoryview, patience: float) -> None:
-        """Bytes of a DATA frame, into memory that has as many."""
+        """As many bytes of the frame as the memory has, into it."""
         buffered = min(len(self._buffer), view.nbytes)
         view[:buffered] = self._buffer[:buffered]
         del self._buffer[:buffered]
+        self._left -= buffered
         done = buffered
         while done < view.nbytes:
-            done += self._read(view[done:], patience)
+            count = self._read(view[done:], patience)
+            done += count
+            self._left -= count
 
     def refused(self, size: int) -> LinkError:
         """The error that an ERROR frame of so many bytes says; the link is closed."""

@@ -13,35 +13,22 @@ from contextlib import contextmanager
 from typing import Any
 
 from triton_spacemit.backend import wire
-from triton_spacemit.backend.devices import Clock, Signature
+from triton_spacemit.backend.devices import Clock, Signature, answers
 from triton_spacemit.backend.devices.board_info import BoardInfo
 from triton_spacemit.backend.devices.copies import Copy
-from triton_spacemit.backend.devices.faults import ended, fault_text, place_text, timeout_text
 from triton_spacemit.backend.devices.mirror import merge, storage_of
-from triton_spacemit.backend.devices.session import PATIENCE, Frames, Placed, Session, greet
+from triton_spacemit.backend.devices.session import Frames, Placed, RemoteKernel, Session, greet
 from triton_spacemit.backend.elf import ObjectError
 from triton_spacemit.backend.errors import ArgumentError, DeviceError, LinkError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject
-from triton_spacemit.backend.wire import Ended, Frame
-from triton_spacemit.dialect import ime
-from triton_spacemit.dialect.abi import FAILURE_BYTES, STATUS
+from triton_spacemit.backend.wire import Frame
 from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import CHIPS, Chip
 
-_LAUNCHING, _DONE, _FAULT = wire.LAUNCHING.as_ctypes(), wire.DONE.as_ctypes(), wire.FAULT.as_ctypes()
+_LAUNCHING = wire.LAUNCHING.as_ctypes()
 _GRACE = 10.0  # seconds that the agent may take, beyond a launch's own limit, to say that it is over
 _CANCELLED_WITHIN = 5.0
-
-
-class RemoteKernel:
-    """A kernel for boards; it lies on each that has launched it. stored: the slots through which it may write, None for all."""
-
-    def __init__(self, object_: KernelObject, artifact: Artifact) -> None:
-        self.object = object_
-        self.name = artifact.name
-        self.scratch_bytes = artifact.scratch_bytes
-        self.stored = artifact.stored
 
 
 class Timing:
@@ -208,7 +195,7 @@ class RemoteDevice:
                     session.forget_kernel(frames, unloaded)
                     for other in self._sessions.values():
                         other.forget_kernel_later(unloaded)
-                placed = session.place(frames, kernel, kernel.object, kernel.name)
+                placed = session.place(frames, kernel)
                 words, stored = self._translate(session, frames, copies, kernel, slots, pointers, signature)
                 order = _LAUNCHING(
                     entry=placed.start + kernel.object.entry,
@@ -295,20 +282,21 @@ class RemoteDevice:
         succeeded = False
         try:
             try:
-                kind, size = self._wait(session, launched, (timeout + _GRACE) * self._timing.repeats if timeout else 1e9)
+                kind, size = answers.wait(session, launched, (timeout + _GRACE) * self._timing.repeats if timeout else 1e9)
             except LinkError:
                 raise
             except BaseException as interrupt:  # by a handler of signals, while nothing of an answer had been read
                 error = interrupt
                 session.link.send(session.link.frame(Frame.CANCEL)[1], _CANCELLED_WITHIN)
-                kind, size = self._wait(session, launched, _CANCELLED_WITHIN)
+                kind, size = answers.wait(session, launched, _CANCELLED_WITHIN)
             if kind == Frame.DONE:
-                failure = self._done(session, kernel, size)
+                done = answers.read_done(session, kernel, size, self._timing.repeats)
+                self._note(done)
                 succeeded = error is None
-                error = error or failure
+                error = error or done.failure
             else:
-                failure = self._fault(session, kernel, placed, size, timeout)
-                error = error or failure
+                fault = answers.read_fault(session, kernel, placed, size, timeout)
+                error = error or fault
             for copy, sequence in asked:
                 session.answer(sequence, copy.address, copy.shadow)
         except BaseException:
@@ -322,72 +310,14 @@ class RemoteDevice:
         if error is not None:
             raise error
 
-    def _wait(self, session: Session, launched: int, patience: float) -> tuple[int, int]:
-        """The type and size of the frame that ends the launch; what it prints is printed."""
-        while True:
-            kind, answered, size = session.link.header(patience)
-            if kind == Frame.ERROR:
-                raise session.link.refused(size)
-            if answered != launched or kind not in (Frame.PRINT, Frame.DONE, Frame.FAULT):
-                raise session.link.lost(f"its agent answers a launch with {Frame(kind).name}")
-            if kind != Frame.PRINT:
-                return kind, size
-            text = memoryview(session.link.body(size, PATIENCE))
-            while text:
-                text = text[os.write(1, text) :]
-
-    def _done(self, session: Session, kernel: RemoteKernel, size: int) -> DeviceError | None:
-        fixed = wire.DONE.size
-        done = _DONE.from_buffer_copy(session.link.body(fixed, PATIENCE)) if size >= fixed else None
-        if done is None or done.repeats > self._timing.repeats or size != fixed + 8 * done.repeats + done.message_bytes:
-            raise session.link.lost("its agent says of a launch what makes no sense")
-        times = struct.unpack(f"<{done.repeats}Q", session.link.body(8 * done.repeats, PATIENCE))
-        message = session.link.body(done.message_bytes, PATIENCE)[:FAILURE_BYTES].decode(errors="replace")
-        self.seconds += sum(times) * 1e-9
-        self.nanoseconds = times
-        self._timing.megahertz = done.megahertz
+    def _note(self, done: answers.Done) -> None:
+        """Keep what a launch has cost."""
+        self.nanoseconds = done.times
+        self.seconds += sum(done.times) * 1e-9
         if self._timing is not self._once:
-            self._timing.times.append([*times])
-            self._timing.counts.append((done.cycles, done.instructions) if done.counted == 1 else None)
-        if done.status == STATUS["FAILED"]:
-            return ended(kernel.name, tuple(done.program), message)
-        if done.status == STATUS["NO_MEMORY"]:
-            return DeviceError(
-                f"kernel {kernel.name!r}: no memory on board {session.name!r} for {kernel.scratch_bytes} bytes of scratch a thread"
-            )
-        if done.status != STATUS["OK"] or done.repeats != self._timing.repeats:
-            raise session.link.lost(f"its agent says that a launch ended with status {done.status}")
-        return None
-
-    def _fault(self, session: Session, kernel: RemoteKernel, placed: Placed, size: int, timeout: float) -> DeviceError:
-        if size != wire.FAULT.size:
-            raise session.link.lost("its agent says of a fault what makes no sense")
-        fault = _FAULT.from_buffer_copy(session.link.body(size, PATIENCE))
-        if fault.ended == Ended.DIED:
-            how = f"signal {-fault.status}" if fault.status < 0 else f"code {fault.status}"
-            return DeviceError(f"kernel {kernel.name!r}: the worker on board {session.name!r} ended with {how}")
-        if fault.ended == Ended.CANCELLED:
-            return DeviceError(f"kernel {kernel.name!r}: it was cancelled")
-        if fault.ended == Ended.TAKEN:
-            return DeviceError(f"kernel {kernel.name!r}: an address that it needs is taken on board {session.name!r}")
-        place = fault.counter if placed.start <= fault.counter < placed.end else fault.link - 1
-        where = place_text(kernel.object, place - placed.start if placed.start <= place < placed.end else None)
-        program = tuple(fault.program)
-        if fault.ended == Ended.TIMED_OUT:
-            return ended(kernel.name, program, timeout_text(timeout) + (f"; it was {where}" if fault.located else ""))
-        try:
-            detail = f": {ime.explain(fault.word, fault.rule)}" if fault.rule else ""
-            text = fault_text(fault.signal, fault.address, detail=detail)
-        except (ValueError, KeyError, IndexError):
-            raise session.link.lost(f"its agent tells of signal {fault.signal}, which no kernel is sent") from None
-        return ended(kernel.name, program, f"{text}{_hint(session, fault.address, fault.signal)}, {where}")
-
-
-def _hint(session: Session, address: int, signal_: int) -> str:
-    """What else is to be said of an address that was accessed."""
-    if signal_ == 11 and not session.arena.has(address) and address >= 1 << 38:
-        return " of this process, which the board does not have: pointers in memory must be those of tensors on the board"
-    return ""
+            self._timing.times.append([*done.times])
+            self._timing.counts.append(done.counts)
+            self._timing.megahertz = done.megahertz
 
 
 def _around(copies: Sequence[Copy], storage: tuple[int, int] | None) -> Copy | None:

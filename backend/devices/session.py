@@ -19,6 +19,7 @@ from triton_spacemit.backend.errors import DeviceError, LinkError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject
 from triton_spacemit.backend.wire import Frame
+from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import Chip
 
 PATIENCE = 30.0  # seconds in which a byte has to move
@@ -26,6 +27,16 @@ _SPAN, _IMAGE = wire.SPAN.as_ctypes(), wire.IMAGE.as_ctypes()
 _HELLO, _KIND, _FILLING, _BLOB = (body.as_ctypes() for body in (wire.HELLO, wire.WORKER, wire.FILLING, wire.BLOB))
 _DIGEST = type(_IMAGE().digest)
 MOST_RANGES = wire.MAX_RANGES - 16  # that are allocated: a board has no room for more
+
+
+class RemoteKernel:
+    """A kernel for boards; it lies on each that has launched it. stored: the slots through which it may write, None for all."""
+
+    def __init__(self, object_: KernelObject, artifact: Artifact) -> None:
+        self.object = object_
+        self.name = artifact.name
+        self.scratch_bytes = artifact.scratch_bytes
+        self.stored = artifact.stored
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ class Session:
         self.threads = len(cores)
         self.arena, self.code = Addresses(*self.info.arena), Addresses(*self.info.code)
         self.copies: dict[tuple[int, int], Copy] = {}  # the one used last is the last
-        self.placed: dict[Any, Placed] = {}
+        self.placed: dict[RemoteKernel, Placed] = {}
         self.dropped: list[int] = []  # addresses of the arena that nobody needs any longer
         self._ranges = 0
         self._begun = Frames()
@@ -221,29 +232,30 @@ class Session:
 
     # Kernels
 
-    def place(self, frames: Frames, key: Any, object_: KernelObject, owner: str) -> Placed:
+    def place(self, frames: Frames, kernel: RemoteKernel) -> Placed:
         """Where a kernel lies, whose image is sent where the board does not have it. Raises DeviceError where there is no room."""
-        if key not in self.placed:
+        object_ = kernel.object
+        if kernel not in self.placed:
             start = self.code.take(object_.size)
             while start is None and self.placed:
                 self.forget_kernel(frames, next(iter(self.placed)))
                 start = self.code.take(object_.size)
             if start is None:
-                raise DeviceError(f"board {self.name!r} has {self.info.code[1]} bytes for kernels; {owner!r} needs {object_.size}")
+                raise DeviceError(f"board {self.name!r} has {self.info.code[1]} bytes for kernels; {kernel.name!r} needs {object_.size}")
             image = object_.link(start, self.info.externals)
             ends = (object_.code_end, object_.readonly_end, object_.size)
             body = _IMAGE(start, object_.size, *ends, digest=_DIGEST.from_buffer_copy(hashlib.sha256(image).digest()))
             frames.add(self.link, Frame.CODE, body, image)
-            self.placed[key] = Placed(start, start + object_.size)
-        return self.placed[key]
+            self.placed[kernel] = Placed(start, start + object_.size)
+        return self.placed[kernel]
 
-    def forget_kernel_later(self, key: Any) -> None:
+    def forget_kernel_later(self, kernel: RemoteKernel) -> None:
         """Free a kernel that the board may have, with what goes out next."""
-        self.forget_kernel(self._begun, key)
+        self.forget_kernel(self._begun, kernel)
 
-    def forget_kernel(self, frames: Frames, key: Any) -> None:
+    def forget_kernel(self, frames: Frames, kernel: RemoteKernel) -> None:
         """Free a kernel that the board may have."""
-        placed = self.placed.pop(key, None)
+        placed = self.placed.pop(kernel, None)
         if placed is not None:
             frames.add(self.link, Frame.FREE, _SPAN(placed.start, placed.end - placed.start))
             self.code.give(placed.start)
