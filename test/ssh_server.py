@@ -5,6 +5,7 @@ It is the system's, or Debian's, unpacked; run as a program, this fetches that w
 The board behind it is this machine: its "agent" is a script that runs the real one under QEMU.
 """
 
+import functools
 import os
 import pwd
 import shutil
@@ -20,7 +21,7 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.native import agent_program, build, cache_dir, locked
 from triton_spacemit.backend.tools.debian import Archive
 
-PACKAGES = ("openssh-server", "libwrap0")
+PACKAGES = ("openssh-server", "openssh-client", "libwrap0")
 _SV39 = 1 << 38
 _PRIVILEGED = 65534  # whose rights the part of the server has that strangers talk to
 
@@ -44,11 +45,28 @@ def _folder() -> Path:
     return cache_dir() / "sshd"
 
 
+def _libraries() -> str:
+    """Where the fetched programs find what the system may lack."""
+    return ":".join(map(str, (_folder() / "root/usr/lib").glob("*-linux-gnu")))
+
+
+def _tool(name: str) -> str | None:
+    """A client's program: the system's, or the fetched one."""
+    fetched = _folder() / "root/usr/bin" / name
+    return shutil.which(name) or (str(fetched) if fetched.is_file() else None)
+
+
+@functools.cache
 def find_sshd() -> Path | None:
-    """The server: the system's, or the fetched one."""
+    """The server, the system's or the fetched one, where it and a client can be run; else None."""
+    if not _tool("ssh") or not _tool("ssh-keygen"):
+        return None
     for path in (Path("/usr/sbin/sshd"), _folder() / "root/usr/sbin/sshd"):
         if path.is_file():
-            return path
+            environment = {**os.environ, "LD_LIBRARY_PATH": _libraries()}
+            usage = subprocess.run([path, "-?"], capture_output=True, text=True, env=environment, check=False)
+            if "OpenSSH" in usage.stderr:
+                return path
     return None
 
 
@@ -61,6 +79,7 @@ def fetch() -> None:
         with tempfile.TemporaryDirectory() as work:
             root = Archive(Path(work), release.get("VERSION_CODENAME", "stable").strip('"')).unpack(*PACKAGES)
             shutil.copytree(root, _folder() / "root", dirs_exist_ok=True, symlinks=True)
+            find_sshd.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -111,19 +130,18 @@ def make(folder: Path, vlen: int = 256) -> Server:
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as an installation would
     for name in ("host", "other_host", "right", "wrong", "restricted"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)], check=True)
+        subprocess.run([_tool("ssh-keygen") or "", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)], check=True)
     (folder / "user.c").write_text(_USER)
     build([str(folder / "user.c")], ("-shared", "-fPIC", "-ldl", f"-DPRIVILEGED={_PRIVILEGED}"), folder / "user.so")
     (folder / "sshd_config").write_text(
         f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
         f"KbdInteractiveAuthentication no\nPermitRootLogin yes\nPidFile none\nLogLevel ERROR\nSetEnv XDG_CACHE_HOME={folder}/home\n"
     )
-    libraries = sshd.parents[1] / "lib" / "x86_64-linux-gnu"
     agent = f"exec {find_qemu()} -R {_SV39:#x} -cpu max,vlen={vlen} {agent_program('riscv64')}"
     for name, text in {
-        "serve": f"LD_PRELOAD={folder}/user.so LD_LIBRARY_PATH={libraries} exec {sshd} -i -e -f {folder}/sshd_config 2>> {folder}/log",
+        "serve": f"LD_PRELOAD={folder}/user.so LD_LIBRARY_PATH={_libraries()} exec {sshd} -i -e -f {folder}/sshd_config 2>> {folder}/log",
         "agent": f'{agent} "$@"',
-        "bin/ssh": f'exec {shutil.which("ssh")} -F {folder}/config "$@"',
+        "bin/ssh": f'exec {_tool("ssh")} -F {folder}/config "$@"',
     }.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
