@@ -152,6 +152,8 @@ def panels_of(activations: Activations, rows: int, packing: Packing) -> tuple[to
     products = scales
     if packing.minima:
         products = (scales.unsqueeze(-1) * sums.view(*scales.shape, -1)).flatten(1)
+    if rows == 1:
+        return values, starts, scales, products  # in memory they are panels of one row
     parts = (values.view(len(values), -1, BLOCK), starts, scales, products)
     panels, starts, scales, products = (part.unflatten(0, (-1, rows)).transpose(1, 2).contiguous() for part in parts)
     return panels, starts, scales, products
