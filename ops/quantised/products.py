@@ -214,8 +214,8 @@ def block_product(
     """`out[:m, :n]` = activations @ weights.T (+ bias): program (p, q) has `m_count` panels from p * m_count, `n_count` times 16 columns.
 
     `blocks` packed blocks of GROUPS groups of GROUP steps. UNPACK: so many blocks (0: none) are unpacked once for all rows (`_unpack`);
-    where that is done in PARTS, what was added up so far is in `out`. A turn of the loop takes TURN blocks, or where these are unpacked with
-    their integers TURN times 32 steps.
+    where that is done in PARTS, what was added up so far is in `out`. A turn of the loop takes TURN blocks; where these are unpacked with
+    their integers, TURN times 32 steps.
     """
     i, j = tl.arange(0, ROWS), tl.arange(0, 16)
     m, n, blocks = tl.cast(m, tl.int64), tl.cast(n, tl.int64), tl.cast(blocks, tl.int64)
@@ -232,6 +232,7 @@ def block_product(
         for start in range(0, blocks, UNPACK if UNPACK else blocks):
             block = weights + (columns * blocks + start) * SIZE
             count = tl.minimum(blocks - start, UNPACK) if UNPACK else blocks
+            tl.assume(count > 0)
             if UNPACK:
                 for number in range(0, count):
                     here = block + number * SIZE
