@@ -232,7 +232,8 @@ def block_product(
         for start in range(0, blocks, UNPACK if UNPACK else blocks):
             block = weights + (columns * blocks + start) * SIZE
             count = tl.minimum(blocks - start, UNPACK) if UNPACK else blocks
-            tl.assume(count > 0)
+            if not MINIMA:  # with minima, whose loop fills all registers, LLVM would spill one of its groups
+                tl.assume(count > 0)
             if UNPACK:
                 for number in range(0, count):
                     here = block + number * SIZE
