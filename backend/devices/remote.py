@@ -248,7 +248,8 @@ class RemoteDevice:
                 continue
             moved = found.address - found.start
             (address,) = struct.unpack_from("<Q", words, 8 * slot)
-            struct.pack_into("<Q", words, 8 * slot, address + moved)
+            if found.start <= address <= found.start + found.size:  # an empty view's may be null
+                struct.pack_into("<Q", words, 8 * slot, address + moved)
             if len(words) >= count + 16 * (i + 1):  # behind the slots are storages, against which the kernel checks its accesses
                 begin, end = struct.unpack_from("<QQ", words, count + 16 * i)
                 struct.pack_into("<QQ", words, count + 16 * i, begin + moved, end + moved)
