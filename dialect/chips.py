@@ -27,7 +27,8 @@ class Costs:
 
     Vectors and memory:
     group: registers of a vector group: enough lanes to hide latency, and still room for eight values.
-    computing_group: the same for a loop that computes much.
+    computing_group: the same for a loop that computes much. light_group: for one that needs so few vectors at once that they fit.
+    together: vectors that a loop of the program carries at once, for fewer turns.
     stack_bytes: a buffer up to this size is an alloca, which LLVM can keep in registers; a larger one lies in scratch memory.
     loop_elements: from so many elements on, a value that is broadcast is worth a loop of its own.
     reduced_in_turns: from so many elements of a row on, combining lanes in every turn of a loop costs less than the block in memory.
@@ -56,6 +57,8 @@ class Costs:
 
     group: int = 4
     computing_group: int = 2
+    light_group: int = 4
+    together: int = 2
     stack_bytes: int = 2048
     loop_elements: int = 4
     reduced_in_turns: int = 64
@@ -219,6 +222,7 @@ RISCV = Chip(
     matrix=_FACTORS,
     in_order=True,
     scheduling_model=False,
+    costs=Costs(light_group=8),
 )
 _X60 = replace(
     RISCV,
@@ -233,7 +237,7 @@ _X60 = replace(
     ime=1,
     ime_cores=(0, 1, 2, 3),
     cache_way_bytes=2048,
-    costs=Costs(copied_uses=128),
+    costs=replace(RISCV.costs, copied_uses=128),
     scheduling_model=True,
     timing=timings.X60,
 )
@@ -244,7 +248,7 @@ _X100 = replace(
     features=_RVA23 + ",+zvl256b",
     vlen=256,
     cache_way_bytes=2048,
-    costs=Costs(copied_uses=128),
+    costs=replace(RISCV.costs, copied_uses=128),
     arch_ids=("0x5064",),
     marchid=0x8000000058000002,
     native_float16=True,

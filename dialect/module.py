@@ -19,6 +19,7 @@ CONCURRENT = "xsmt.concurrent"  # one program uses several threads
 SCHEDULED = "xsmt.scheduled"  # the code has register tiles whose instructions stand in the order in which the chip should start them
 SANITIZE = "xsmt.sanitize"  # the kernel is to check its accesses
 STORAGES = "xsmt.storages"  # the numbers of the pointers whose storages' beginnings and ends are the last arguments
+NONPOSITIVE = "xsmt.nonpositive"  # of an exponential whose operand is nowhere above zero: how exact it has to be
 FP_FUSION = "xsmt.fp_fusion"  # absent means yes
 ALLOW_IME = "xsmt.allow_ime"  # absent means yes
 

@@ -21,10 +21,8 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import chip_of
-from triton_spacemit.dialect.values import constant_of, producer_of
 from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
-from triton_spacemit.passes.math.error import one_plus_erf_f32
-from triton_spacemit.passes.math.hyperbolic import one_plus_tanh_f32
+from triton_spacemit.passes.math.combinations import together
 from triton_spacemit.passes.math.table import FUNCTIONS
 from triton_spacemit.passes.states import INTRINSIC_MATH
 
@@ -33,8 +31,6 @@ SYMBOL = "__xsmt_"  # what the names of libdevice functions begin with in tt.ext
 _MATH = {
     "math.absf": "abs", "math.powf": "pow", "math.isnan": "isnan", "math.isinf": "isinf", "math.isfinite": "isfinite",
 }  # fmt: skip
-
-_ONE_PLUS = {"tanh": one_plus_tanh_f32, "erf": one_plus_erf_f32}
 
 
 def _clamp(b: Builder, op: ir.Operation, x: Lanes, low: Lanes, high: Lanes) -> Lanes:
@@ -83,64 +79,17 @@ def _expand(op: ir.Operation, b: Builder) -> Lanes:
     return result.unsigned_to(wanted) if result.kind == "i1" and wanted != "i1" else result.to(wanted)
 
 
-def _constant(value: ir.Value) -> float | None:
-    """The number that all lanes of a float value are, where that is known."""
-    while (spread := producer_of(value, "vector.broadcast")) is not None:
-        value = spread.operands[0]
-    number = constant_of(value)
-    return number.value if isinstance(number, ir.FloatAttr) else None
-
-
-def _scaled(value: ir.Value) -> tuple[ir.Value, float]:
-    """A value as another one times a positive number of moderate size, as the argument of gelu's erf is."""
-    owner = value.owner
-    if not isinstance(owner, ir.Block) and owner.name in ("arith.mulf", "arith.divf"):
-        x, y = owner.operands
-        if owner.name == "arith.mulf" and _constant(y) is None:
-            x, y = y, x
-        number = _constant(y)
-        if number is not None and 0.125 <= number <= 8.0:
-            return x, number if owner.name == "arith.mulf" else 1.0 / number
-    return value, 1.0
-
-
-def _expand_sum_with_one(op: ir.Operation, b: Builder) -> Lanes | None:
-    """1 + tanh(x) or 1 + erf(x), as in gelu, at once: the function becomes the sum, and its only user adds nothing to it."""
-    one_plus = _ONE_PLUS.get(_function(op))
-    if one_plus is None or b.types.describe(op.result.type)[0] != "f32":
-        return None
-    uses = list(op.result.uses)
-    if len(uses) != 1 or uses[0].owner.name != "arith.addf":
-        return None
-    user, other = uses[0].owner, 1 - uses[0].operand_number
-    if _constant(user.operands[other]) != 1.0:
-        return None
-    x = b.lanes(op.operands[0])
-    user.operands[other] = x.like(-0.0).value
-    if one_plus is one_plus_erf_f32:
-        scaled, factor = _scaled(op.operands[0])
-        return one_plus_erf_f32(b, b.lanes(scaled), factor)
-    return one_plus(b, x)
-
-
-def _expand_square(op: ir.Operation, b: Builder) -> Lanes | None:
-    """A number to the power of 2, which is its product with itself, rounded as that: also of zeros, infinities and NaN."""
-    if _function(op) != "pow" or b.types.describe(op.result.type)[0] not in ("f32", "f64") or _constant(op.operands[1]) != 2.0:
-        return None
-    x = b.lanes(op.operands[0])
-    return x * x
-
-
 def expand_math(module: ir.Module) -> None:
     """Raises LoweringError for a function that is not known."""
     with module.context, module.operation.location:
         chip = chip_of(module)
-        types = Types(riscv=chip.is_riscv, register_bits=chip.vlen * chip.vector_registers if chip.is_riscv else 0)
+        vlen = chip.vlen if chip.is_riscv else 0
+        types = Types(riscv=chip.is_riscv, register_bits=vlen * chip.vector_registers, vlen=vlen)
 
         def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             if op.name in _TRITON or op.name == "tt.extern_elementwise" or (op.name.startswith("math.") and op.name not in INTRINSIC_MATH):
                 b = Builder(types, entry, constants, op)
-                special = None if op.name in _TRITON else _expand_sum_with_one(op, b) or _expand_square(op, b)
+                special = None if op.name in _TRITON else together(b, op, _function(op))
                 result = special or _expand(op, b)
                 op.result.replace_all_uses_with(result.value)
                 op.erase()

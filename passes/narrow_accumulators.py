@@ -1,7 +1,8 @@
 """Carry the reduction of a block through a loop instead of the block, where nothing but this reduction reads it.
 
 `for ..: total += x` followed by `sum(total)`, the usual way to go over a long row block by block, would keep the block in memory. As sums
-may be taken in any order, each turn adds the sum of its own block.
+may be taken in any order, each turn adds the sum of its own block. Along the last dimension, whose elements are the lanes of vectors, the
+block has to be long: combining lanes costs something. Along another one, sums of lanes are added up as fast as the block would be.
 
 ```mlir
 func.func @sum(%x: tensor<128xf32>, %first: index, %last: index, %step: index) -> f32 {
@@ -55,7 +56,9 @@ def _reduction(loop: ir.Operation, number: int, least: int) -> ir.Operation | No
     if update.name != kind or last_of(body).operands[number] != update.results[0] or only_user(update.results[0]) is None:
         return None
     type_, start = result.type, constant_of(loop.operands[3 + number])
-    if start is None or type_.shape[reduction.attributes["axis"].value] < least or type_.element_type.width < 32:
+    axis = reduction.attributes["axis"].value
+    enough = type_.shape[axis] >= (least if axis + 1 == len(type_.shape) else 2)
+    if start is None or not enough or type_.element_type.width < 32:
         return None
     return reduction if kind in _IDEMPOTENT or (kind in _FROM_ZERO and start.value == 0) else None
 

@@ -16,7 +16,8 @@ func.func @kernel(%x: !llvm.ptr, %n: i32, %context: !llvm.ptr, %scratch: !llvm.p
 from torch_mlir import ir
 
 from triton_spacemit.dialect.abi import CONTEXT, SLOT_BYTES
-from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCHEDULED, artifact_of, kernel_of
+from triton_spacemit.dialect.chips import Chip
+from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCHEDULED, artifact_of, chip_of, kernel_of
 from triton_spacemit.passes.codegen_options import SCHEDULED_CODE, SIMPLE
 from triton_spacemit.passes.registry import run_upstream
 
@@ -29,7 +30,8 @@ PIPELINE = (
 )
 
 
-# A large frame is touched page by page: one that has no room meets the end of the stack, not what lies beyond.
+# A large frame is touched page by page: one that has no room meets the end of the stack, not what lies beyond. Not on RISC-V, where LLVM 22
+# makes wrong code of it if the frame holds vectors.
 PROBES = {"probe-stack": "inline-asm"}
 SHORT = 300  # ops of the LLVM dialect
 MANY = 200  # loops, from which on LLVM's passes on loops take time that grows with the square of their number
@@ -39,16 +41,30 @@ LOOPS = ("scf.for", "scf.while")
 def to_llvm(module: ir.Module) -> None:
     """Raises LoweringError where an op has no lowering upstream."""
     nested, many = _has_nested_loops(module), _has_many_loops(module)
+    attributes = _vector_length(chip_of(module), SCHEDULED in module.operation.attributes)
     with module.context:
         name = add_entry(module)
         for function in module.body.operations:
-            if function.name == "func.func" and function.regions[0].blocks:
-                _add_attributes(function, LLVM_ATTRIBUTES, PROBES)
+            if function.operation.name == "func.func" and function.regions[0].blocks:
+                _add_attributes(function.operation, LLVM_ATTRIBUTES, attributes)
     run_upstream(module, PIPELINE, "cannot lower to LLVM")
     if many or not nested and _is_short(module):
         with module.context:
             entry = next(op for op in module.body.operations if ir.StringAttr(op.attributes["sym_name"]).value == name)
             _add_attributes(entry.operation, "passthrough", {SIMPLE: ""})
+
+
+def _vector_length(chip: Chip, scheduled: bool) -> dict[str, str]:
+    """LLVM's `vscale_range`, the least and the most that registers hold of 64 bits: whole groups then need no length of their own.
+
+    Register tiles have their own length in all instructions, and gain nothing. Off RISC-V it is how a large frame is touched.
+    """
+    if not chip.active_lengths:
+        return PROBES
+    if scheduled:
+        return {}
+    scale = chip.vlen // 64
+    return {"vscale_range": str(scale << 32 | scale)}
 
 
 def _has_nested_loops(module: ir.Module) -> bool:

@@ -16,6 +16,7 @@ from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.shapes import ELEMENT
 from triton_spacemit.passes.loops.streams import streams
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Loaded, Tensor, Uniform, bits
+from triton_spacemit.passes.loops.together import stores_together
 from triton_spacemit.passes.loops.versions import in_versions
 
 
@@ -93,35 +94,38 @@ def lower_load(low: Lowering, node: Node) -> list[Value]:
 
 
 def lower_store(low: Lowering, node: Node) -> None:
-    op = node.op.opview
+    """A store, in one loop with those behind it that may share it."""
     recipe = stored_in_lanes(low, node)
     if recipe is not None:
-        before_write(low, node, resolve(low, node, op.value.type), at_once=True)
+        before_write(low, node, resolve(low, node, node.op.opview.value.type), at_once=True)
         store_in_lanes(low, node, recipe)
         return
-    value = low.tensor(op.value)
-    access = resolve(low, node, op.value.type)
-    needed = [t for t in (value, access.index, access.mask) if t is not None]
-    shape = value.shape
-    chosen = low.storage.loop_shape(needed, shape, [access]) if shape else ELEMENT
+    group = [node, *stores_together(low, node)]
+    values = [low.tensor(each.op.opview.value) for each in group]
+    accesses = [resolve(low, each, each.op.opview.value.type) for each in group]
+    needed = [t for value, access in zip(values, accesses, strict=True) for t in (value, access.index, access.mask) if t is not None]
+    shape = values[0].shape
+    chosen = low.storage.loop_shape(needed, shape, accesses) if shape else ELEMENT
     at_once = math.prod(shape) <= max(chosen.lanes, 1)
-    before_write(low, node, access, needed, at_once)
+    for each, access in zip(group, accesses, strict=True):
+        before_write(low, node, access, needed, at_once, group[-1])
+        bounds_of(low).check(each, access)
     if not at_once:
-        chosen = low.storage.loop_shape(needed, shape, [access])  # of what is in memory by now
-    bounds_of(low).check(node, access)
+        chosen = low.storage.loop_shape(needed, shape, accesses)  # of what is in memory by now
     dim, width = chosen.dim, chosen.lanes
 
     def emit(stores: Sequence[Access]) -> list[Emitted]:
-        (target,) = stores
-
         def body(at: Coordinates) -> None:
-            low.memory.store(target, low.evaluate(value, at), at)
+            lanes = [low.evaluate(value, at) for value in values]
+            for target, value in zip(stores, lanes, strict=True):
+                low.memory.store(target, value, at)
 
-        past_caches = streams(low, node, target, value, dim, width) if shape else None
-        low.nests.nest(shape, dim, width, body, lambda at: _end(low, access, dim, at), past_caches, chosen.once)
+        past_caches = streams(low, node, stores[0], values[0], dim, width) if shape and len(group) == 1 else None
+        ends = accesses[0].upper
+        low.nests.nest(shape, dim, width, body, lambda at: _end(low, accesses[0], dim, at), past_caches, chosen.once, ends=ends)
         return []
 
-    in_versions(low.evaluator, chosen, needed, [access], emit)
+    in_versions(low.evaluator, chosen, needed, accesses, emit)
     low.storage.settle()
 
 
@@ -133,7 +137,7 @@ def _end(low: Lowering, access: Access, dim: int, at: Coordinates) -> Emitted:
     for d, coordinate in enumerate(at):
         if d != dim:
             upper, lower = access.upper[d], access.lower[d]
-            if not (upper.constant is not None and upper.constant >= access.shape[d]):
+            if not (upper.constant is not None and upper.constant >= access.shape[d]) and not coordinate.is_below(upper):
                 condition = b.both(condition, b.compare("slt", coordinate.start, upper))
             if not (lower.constant is not None and lower.constant <= 0):
                 condition = b.both(condition, b.compare("sle", lower, coordinate.start))
@@ -141,9 +145,9 @@ def _end(low: Lowering, access: Access, dim: int, at: Coordinates) -> Emitted:
 
 
 def lower_llvm_store(low: Lowering, node: Node) -> None:
-    """A scalar store: one element, at a place that is not known relative to any block."""
-    before_write(low, node)
+    """A scalar store: one element, which blocks that are still to be loaded hardly ever hold."""
     value, pointer = (low.scalar(v) for v in node.operands)
+    before_write(low, node, Access(pointer, [], [], [], None, 1, None, None, low.b.element(value), (), node.op))
     bounds_of(low).check_scalar(node, node.operands[1], value.value.type)
     low.memory.scalar_store(pointer, value)
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from torch_mlir import ir
+
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor, bits
 
@@ -19,11 +21,15 @@ def within(access: Access, dim: int) -> bool:
 
 
 class Addressing:
-    """Emits addresses and masks. `evaluate` gives the lanes of an access's index and mask."""
+    """Emits addresses and masks. `evaluate` gives the lanes of an access's index and mask.
 
-    def __init__(self, builder: Builder, evaluate: Callable[[Tensor, Coordinates], Emitted]) -> None:
+    `narrow_masks`: lanes are compared with a bound as integers of 8 or 16 bits, which fill a smaller group of registers.
+    """
+
+    def __init__(self, builder: Builder, evaluate: Callable[[Tensor, Coordinates], Emitted], narrow_masks: bool) -> None:
         self.b = builder
         self.evaluate = evaluate
+        self.narrow_masks = narrow_masks
 
     def address(self, access: Access, at: Coordinates) -> tuple[Emitted, int, Emitted | None, Emitted | None]:
         """Pointer of the first lane, and how lanes lie behind it.
@@ -65,14 +71,16 @@ class Addressing:
             if coordinate.width:
                 lane = (dim, coordinate)
                 continue
+            if self._assume(access, dim, coordinate):
+                continue
             if not from_start(access, dim):
                 condition = b.both(condition, b.compare("sle", access.lower[dim], coordinate.start))
-            if not within(access, dim):
+            if not within(access, dim) and not coordinate.is_below(access.upper[dim]):
                 condition = b.both(condition, b.compare("slt", coordinate.start, access.upper[dim]))
         mask = None
         if access.unmasked is None:
             condition, mask = self._masked(access, at, condition)
-        if lane is not None and mask is None and self._assume(access, *lane, condition):
+        if lane is not None and mask is None and self._assume_lanes(access, *lane, condition):
             return None, None
         if access.unmasked is not None:
             condition, mask = self._masked(access, at, condition)
@@ -92,14 +100,18 @@ class Addressing:
         value = self.evaluate(access.mask, at)
         return (condition, value) if value.width else (self.b.both(condition, value), None)
 
-    def _assume(self, access: Access, dim: int, coordinate: Coordinate, condition: Emitted | None) -> bool:
-        """Whether the lanes of `coordinate` are active in the main part of its loop, which then ends where they would not be."""
+    def _assume_lanes(self, access: Access, dim: int, coordinate: Coordinate, condition: Emitted | None) -> bool:
+        """Whether the lanes of `coordinate` are active in the main part of its loop, where the access's other conditions hold."""
+        if any(value is not None and value.depth >= coordinate.start.depth for value in (condition, access.unmasked)):
+            return False
+        return self._assume(access, dim, coordinate, self.b.both(condition, access.unmasked))
+
+    def _assume(self, access: Access, dim: int, coordinate: Coordinate, condition: Emitted | None = None) -> bool:
+        """Whether no bound cuts the main part of the coordinate's loop: it ends where one would, or at once where `condition` fails."""
         b = self.b
         lower, upper = access.lower[dim], access.upper[dim]
-        needed = [upper, lower, condition, access.unmasked]
-        if coordinate.assumed is None or any(value is not None and value.depth >= coordinate.start.depth for value in needed):
+        if coordinate.assumed is None or any(value.depth >= coordinate.start.depth for value in (lower, upper)):
             return False
-        condition = b.both(condition, access.unmasked)
         if not from_start(access, dim):
             condition = b.both(condition, b.compare("sle", lower, b.constant(0)))
         if condition is not None or not within(access, dim):
@@ -111,7 +123,10 @@ class Addressing:
         """Lanes of `coordinate` whose position is less than `bound` (at least `bound` with `negate`)."""
         b = self.b
         width = coordinate.width
-        # in 32 bits, since the distance is clamped to the vector: half the mask's cost
+        # in as few bits as hold the distance, which is clamped to the vector
         distance = b.maximum(b.minimum(b.sub(bound, coordinate.start), b.constant(width)), b.constant(0))
-        distance = b.cast_index(distance, b.i32)
-        return b.compare("sge" if negate else "slt", b.iota(width, b.i32), distance)
+        type_ = b.i32
+        if self.narrow_masks:
+            type_ = b.i8 if width < 128 else ir.IntegerType.get_signless(16)
+        distance = b.cast_index(distance, type_)
+        return b.compare("sge" if negate else "slt", b.iota(width, type_), distance)

@@ -22,15 +22,25 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Loaded, Tensor, bits, identity
 
+MOST_GAPS = 4  # times the elements of a block that its copy may be long
 MOST_CHECKS = 4  # comparisons of one load with later stores that are worth their code; from then on it is carried out
 
 
-def before_write(low: Lowering, node: Node, store: Access | None = None, needed: Sequence[Tensor] = (), at_once: bool = False) -> None:
+def before_write(
+    low: Lowering,
+    node: Node,
+    store: Access | None = None,
+    needed: Sequence[Tensor] = (),
+    at_once: bool = False,
+    end: Node | None = None,
+) -> None:
     """Make every load that stands before `node`, and is still needed, independent of what `node` writes.
 
     `store` is the access that `node` writes to (None where it may write anywhere), in a loop that evaluates the blocks `needed` (the value,
-    the index, the mask) at each place before it writes there. `at_once`: this loop has one turn, and evaluates all before it writes.
+    the index, the mask) at each place before it writes there. `at_once`: this loop has one turn, and evaluates all before it writes. `end`:
+    the last of the stores that share this loop.
     """
+    until = node.order if end is None else end.order
     keep = []
     now: list[Tensor] = []  # loads to be carried out before the write
     here: list[Tensor] = []  # those of them that nothing behind the write needs
@@ -42,9 +52,9 @@ def before_write(low: Lowering, node: Node, store: Access | None = None, needed:
         if all(order < node.order for order in orders):
             continue
         keep.append((result, tensor))
-        if store is not None and lie_apart(base_of(load.access.op), base_of(node.op)):
+        if store is not None and lie_apart(base_of(load.access.op), base_of(store.op)):
             continue
-        last = store is not None and max(orders) == node.order
+        last = store is not None and max(orders) <= until
         if last and at_once:
             continue
         only_here = last and read_in_lanes(low, tensor, needed)
@@ -205,13 +215,15 @@ def redirect(low: Lowering, tensor: Tensor, load: Loaded, store: Access, harmles
     overlap = overlaps(b, access, store)
     if isinstance(harmless, Emitted):
         overlap = b.both(overlap, b.op("arith.xori", b.i1, [harmless, b.constant(1, b.i1)]))
-    strides = dense_strides(access)
-    buffer = low.storage.allocate(access.shape, load.element)
-    buffer.strides = tuple(strides)
+    strides = copy_strides(access)
+    length = 1 + sum(stride * (extent - 1) for stride, extent in zip(strides, access.shape, strict=True))
+    whole = low.storage.allocate((length,), load.element, rare=True)
+    buffer = replace(whole, shape=access.shape, strides=tuple(strides))
 
     def copied() -> list[Emitted]:
+        """The copy's address is a value of this branch: as one from outside it would be selected where nothing overlaps, too."""
         copy_elements(low, load, buffer)
-        return [buffer.base, *(b.constant(s) for s in strides)]
+        return [b.freeze(buffer.base), *(b.constant(s) for s in strides)]
 
     types = [(b.ptr, 0)] + [(b.i64, 0)] * len(strides)
     results = b.if_else(overlap, types, copied, lambda: [access.base, *access.strides])
@@ -221,6 +233,17 @@ def redirect(low: Lowering, tensor: Tensor, load: Loaded, store: Access, harmles
     ]
     new_access = replace(access, base=results[0], strides=moved)
     low.evaluator.becomes(tensor, replace(load, access=new_access, home=b.depth))
+
+
+def copy_strides(access: Access) -> list[int]:
+    """Strides of a copy: the block's own where they are known and leave few gaps, as the loop's addresses need no choice then; or dense."""
+    own = [stride.constant for stride in access.strides]
+    known = [stride for stride in own if stride is not None and stride >= 0]
+    if len(known) == len(own):
+        length = 1 + sum(stride * (extent - 1) for stride, extent in zip(known, access.shape, strict=True))
+        if length <= MOST_GAPS * math.prod(access.shape):
+            return known
+    return dense_strides(access)
 
 
 def dense_strides(access: Access) -> list[int]:

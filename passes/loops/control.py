@@ -11,6 +11,7 @@ from triton_spacemit.passes.loops.chunks import accumulating, lower_accumulating
 from triton_spacemit.passes.loops.elementwise import shape_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.register_loops import in_registers, lower_in_registers
+from triton_spacemit.passes.loops.resident import lower_resident
 from triton_spacemit.passes.loops.scaled_sums import lower_scaled_sums, scaled_sums
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
 
@@ -97,6 +98,9 @@ def lower_for(low: Lowering, node: Node) -> list[Value]:
     held = in_registers(low, node)
     if held is not None:
         return lower_in_registers(low, node, held)
+    resident = lower_resident(low, node)
+    if resident is not None:
+        return resident
     if node.writes:
         before_write(low, node)
     lower, upper, step = (low.scalar(v) for v in node.operands[:3])

@@ -4,14 +4,18 @@ import math
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.module import NONPOSITIVE
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.facts.masks import Prefix
+from triton_spacemit.passes.facts.maxima import exactness
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.ops import CHEAP_SYMBOLS, DIVISIONS, OPS
 from triton_spacemit.passes.loops.services import check_divisor
 from triton_spacemit.passes.loops.tensors import MOST_COST, Computed, Coordinate, Coordinates, Loaded, Tensor, Uniform, identity
+
+_EXPONENTIALS = ("math.exp", "math.exp2")
 
 
 def shape_of(value: ir.Value) -> tuple[int, ...]:
@@ -44,9 +48,18 @@ def placed(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> Tenso
         low.storage.materialise(tensor)
     elif len(low.analysis.pulls(result)) > 1:
         # a cheap op is repeated along with what it takes, but chains of them do not grow without end
-        if tensor.cost >= costs.reuse and own_cost(low, node) >= costs.division or tensor.cost >= costs.chain:
+        if widened_often(low, node, result):
+            low.storage.store_when_computed(tensor)
+        elif tensor.cost >= costs.reuse and own_cost(low, node) >= costs.division or tensor.cost >= costs.chain:
             low.storage.store_when_computed(tensor)
     return tensor
+
+
+def widened_often(low: Lowering, node: Node, result: ir.Value) -> bool:
+    """Whether a block of bfloat16 is widened for so many loops that it costs less in memory: by two instructions, where there is none."""
+    if node.name != "arith.extf" or not low.chip.is_riscv or low.chip.native_bfloat16 or len(low.analysis.pulls(result)) < 3:
+        return False
+    return isinstance(element_of(node.operands[0].type), ir.BF16Type)
 
 
 def own_cost(low: Lowering, node: Node) -> int:
@@ -72,6 +85,9 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
     shape = shape_of(node.results[0])
     tensors = [o for o in operands if isinstance(o, Tensor)]
     prefix = low.facts.prefix(node.results[0]) if node.name == "arith.cmpi" and shape else None
+    asked = exactness(node.op) if node.name in _EXPONENTIALS else None
+    if asked is not None:
+        attributes[NONPOSITIVE] = ir.StringAttr.get(asked)
 
     def compute(at: Coordinates) -> Emitted:
         if prefix is not None and assume(low, prefix, at[prefix.dim]):

@@ -19,7 +19,7 @@ class Memory:
         self.b = builder
         self.chip = chip
         self.evaluate = evaluate
-        self.addressing = Addressing(builder, evaluate)
+        self.addressing = Addressing(builder, evaluate, chip.active_lengths)
 
     # Loads
 

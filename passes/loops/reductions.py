@@ -71,7 +71,7 @@ class RowReduction:
         self.axis: int = group[0].node.attribute("axis").value
         self.shape = self.sources[0].shape
         self.extent = self.shape[self.axis]
-        self.loop = low.storage.loop_shape(self.sources, self.shape)
+        self.loop = low.storage.loop_shape(self.sources, self.shape, carried=len(self.sources), axis=self.axis)
         self.dim, self.width = self.loop.dim, self.loop.lanes
         self.have_start = all(r.start is not None for r in group)
 
@@ -84,9 +84,16 @@ class RowReduction:
         buffers = [low.storage.allocate(shape, r.type.element_type) for r in results] if shape else []
         accesses = [low.memory.buffer_access(buffer, origin) for buffer in buffers]
 
+        lanes_along = self.dim - (self.dim > self.axis)  # the dimension of the results, where lanes are results of their own
+        is_across = bool(shape) and self.dim != self.axis and self.extent > 1
+        together = self.loop.together if is_across and self.width * self.loop.together <= shape[lanes_along] else 1
+
         def body(outer: Coordinates) -> None:
-            for buffer, access, value in zip(buffers, accesses, self.row(outer), strict=True):
-                low.memory.store(access, convert(low, value, buffer.element), outer)
+            places = low.nests.parts(outer, lanes_along, together)
+            results = [self.row(outer)] if together == 1 else self.across(places)
+            for place, values in zip(places, results, strict=True):
+                for buffer, access, value in zip(buffers, accesses, values, strict=True):
+                    low.memory.store(access, convert(low, value, buffer.element), place)
 
         def emit(_: Sequence[Access]) -> list[Emitted]:
             if not shape:
@@ -94,7 +101,7 @@ class RowReduction:
             if self.dim == self.axis:
                 low.nests.nest_scalar(shape, body)
             else:
-                low.nests.nest(shape, self.dim - (self.dim > self.axis), self.width, body, once=self.loop.once)
+                low.nests.nest(shape, lanes_along, self.width * together, body, once=self.loop.once)
             return []
 
         scalars = in_versions(low.evaluator, self.loop, self.sources, [], emit, types)
@@ -148,21 +155,26 @@ class RowReduction:
         """The results of one row, or of as many as there are lanes in `outer`."""
         if self.extent == 1:
             return [v for r, values in self.parts(self.values_at(outer, self.low.zero)) for v in r.indices(self.low, values, 0)]
-        return self.along(outer, self.width) if self.dim == self.axis and self.width else self.across(outer)
+        return self.along(outer, self.width) if self.dim == self.axis and self.width else self.across([outer])[0]
 
-    def across(self, outer: Coordinates) -> list[Emitted]:
-        """Reduce with one accumulator for each lane of the outer coordinates."""
-        b = self.b
-        lanes = max((c.width for c in outer), default=0)
-        limit = self.end_of_all(outer) if self.have_start else None
-        first, begin = (self.starts(lanes, limit), 0) if self.have_start else (self.values_at(outer, self.low.zero), 1)
+    def across(self, outers: Sequence[Coordinates]) -> list[list[Emitted]]:
+        """Reduce with one accumulator for each lane of the outer coordinates; the results at each of `outers`."""
+        lanes = max((c.width for c in outers[0]), default=0)
+        limit = self.end_of_all(outers[0]) if self.have_start else None
+        first, begin = (self.starts(lanes, limit), 0) if self.have_start else (None, 1)
+        firsts = [first or self.values_at(outer, self.low.zero) for outer in outers]
 
-        def step(i: Emitted, accumulators: list[Emitted]) -> list[Emitted]:
-            return self.accumulate(accumulators, self.values_at(outer, Coordinate(i)))
+        def step(coordinate: Coordinate, accumulators: list[Emitted]) -> list[Emitted]:
+            parts = zip(outers, self.each(accumulators), strict=True)
+            return [v for outer, part in parts for v in self.accumulate(part, self.values_at(outer, coordinate))]
 
-        end = b.constant(self.extent)
-        results, _ = b.for_loop(b.constant(begin), end if limit is None else b.minimum(end, limit), 1, first, step)
-        return [v for r, values in self.parts(results) for v in r.indices(self.low, values, 0)]
+        results = self.low.nests.line_loop(self.extent, [v for part in firsts for v in part], step, limit, begin)
+        return [[v for r, values in self.parts(part) for v in r.indices(self.low, values, 0)] for part in self.each(results)]
+
+    def each(self, values: list[Emitted]) -> list[list[Emitted]]:
+        """Values of the whole group at several places, apart."""
+        count = len(self.sources)
+        return [values[i : i + count] for i in range(0, len(values), count)]
 
     def along(self, outer: Coordinates, lanes: int) -> list[Emitted]:
         """Reduce one row whose lanes run along the axis; gives scalars."""

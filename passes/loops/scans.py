@@ -1,10 +1,11 @@
-"""Scans: along the rows with a lane for each where there are enough, else by doubling distances within a vector, with a carried scalar."""
+"""Scans: along the rows with a lane for each where there are enough, else row by row: in segments, or by doubling distances in a vector."""
 
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.combiners import combiner_of
 from triton_spacemit.passes.loops.elementwise import convert
 from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.segments import SegmentScan, only_store, segment_lanes
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, bits
 
 _ENOUGH_ROWS = 4
@@ -25,15 +26,23 @@ class _Scan:
         self.sources = self.combiner.sources
         self.shape = self.sources[0].shape
         self.extent = self.shape[self.axis]
-        self.buffers = [low.storage.allocate(self.shape, r.type.element_type) for r in node.results]
-        self.accesses = [low.memory.buffer_access(buffer, node.op) for buffer in self.buffers]
 
     def run(self) -> list[Value]:
-        low, shape, axis = self.low, self.shape, self.axis
+        low, shape, axis, node = self.low, self.shape, self.axis, self.node
         widest = max(bits(s.element) for s in self.sources)
         rows = [d for d in range(len(shape)) if d != axis and shape[d] >= _ENOUGH_ROWS]
         outer_shape = shape[:axis] + shape[axis + 1 :]
-        if rows:
+        lanes = 0 if rows else segment_lanes(low, self.combiner, self.extent)
+        stored = only_store(low, node) if lanes else None
+        self.buffers = [] if stored else [low.storage.allocate(shape, r.type.element_type) for r in node.results]
+        self.accesses = [low.memory.buffer_access(buffer, node.op) for buffer in self.buffers]
+        if lanes:
+            target = stored or self.accesses[0]
+            scan = SegmentScan(low, self.combiner, axis, self.reverse, lanes, target, node.results[0].type.element_type)
+            low.nests.nest_scalar(outer_shape, scan.row)
+            if stored:
+                return [self.sources[0]]  # nobody asks for it
+        elif rows:
             dim = max(rows, key=lambda d: (shape[d], d))
             _, lanes = low.storage.vector_shape(self.sources, shape)
             lanes = min(shape[dim], max(lanes, low.chip.lanes(widest, 2)))

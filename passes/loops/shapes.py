@@ -7,6 +7,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.chips import Chip, Costs
 from triton_spacemit.passes.loops.evaluation import Evaluator
+from triton_spacemit.passes.loops.live import live
 from triton_spacemit.passes.loops.ops import CONVERSIONS
 from triton_spacemit.passes.loops.tensors import Access, Follows, Loaded, Stored, Tensor, bits
 
@@ -15,13 +16,15 @@ from triton_spacemit.passes.loops.tensors import Access, Follows, Loaded, Stored
 class LoopShape:
     """Vectors of `lanes` elements along `dim`; `computes`: the loop computes much, rather than wait for memory.
 
-    `once`: its body is so long that it is there once, with masks, rather than without and with them.
+    `once`: its body is so long that it is there once, with masks, rather than without and with them. `together`: so many vectors of what
+    it carries fit into registers, beside what one needs to be computed.
     """
 
     dim: int
     lanes: int
     computes: bool
     once: bool
+    together: int = 1
 
 
 ELEMENT = LoopShape(0, 0, False, False)  # of a block without dimensions: there is no loop
@@ -81,9 +84,18 @@ def _likely(access: Access) -> list[int | None]:
 
 
 def loop_shape(
-    evaluator: Evaluator, chip: Chip, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()
+    evaluator: Evaluator,
+    chip: Chip,
+    tensors: Sequence[Tensor],
+    shape: tuple[int, ...],
+    stores: Sequence[Access] = (),
+    carried: int = 0,
+    axis: int | None = None,
 ) -> LoopShape:
-    """For a loop over `shape` that evaluates `tensors` and writes `stores`: the dimension along which most accesses are contiguous."""
+    """For a loop over `shape` that evaluates `tensors` and writes `stores`: the dimension along which most accesses are contiguous.
+
+    `carried`: vectors that it carries besides. `axis`: vectors along another dimension are each computed at all indices along this one.
+    """
     survey = _Survey(len(shape), chip.costs)
     for tensor in tensors:
         survey.value(evaluator, tensor)
@@ -95,6 +107,19 @@ def loop_shape(
     computes = sum(cost for cost, follows in survey.costs.values() if dim in follows) > chip.costs.much
     lanes = chip.lanes(survey.widest, chip.costs.computing_group if computes else chip.costs.group)
     lanes = min(lanes, chip.lanes(64, 8) if survey.has_64_bits else chip.lanes(32, 8))
+    inner = None if axis == dim else axis
+    groups = live(evaluator, tensors, dim, chip.costs.reuse, inner) if chip.in_order else None
+    if groups is not None:
+        # one vector of a light group that is all of the block would have no main part
+        for group, least in ((chip.costs.group, 1), (chip.costs.light_group, 2)):
+            larger = chip.lanes(survey.widest, group)
+            if (groups + carried) * group <= chip.vector_registers and least * larger <= shape[dim]:
+                lanes = max(lanes, larger)
     if survey.gathers_narrow and not chip.narrow_gathers:  # one by one: code for each lane
         lanes = min(lanes, chip.lanes(32))
-    return LoopShape(dim, min(lanes, shape[dim]), computes, sum(survey.length.values()) > chip.costs.divided)
+    lanes = min(lanes, shape[dim])
+    together = 1
+    if groups is not None and carried:
+        room = chip.lanes(survey.widest, chip.vector_registers) // lanes - groups
+        together = max(1, min(room // carried, chip.costs.together))
+    return LoopShape(dim, lanes, computes, sum(survey.length.values()) > chip.costs.divided, together)

@@ -104,14 +104,17 @@ class Storage:
 
     # Memory
 
-    def allocate(self, shape: tuple[int, ...], element: ir.Type) -> Buffer:
-        """Memory for a block, of the program or of the thread that runs this code; of a matrix with room for `ROOM` rows behind it."""
+    def allocate(self, shape: tuple[int, ...], element: ir.Type, along: int | None = None, rare: bool = False) -> Buffer:
+        """Memory for a block, of the program or of the thread that runs this code; of a matrix with room for `ROOM` rows behind it.
+
+        Elements are neighbours along the last dimension, or along `along`. `rare`: it is hardly ever used, and no frame is made for it.
+        """
         b = self.b
         stored = stored_type(b, element)
         room = ROOM * shape[-1] if len(shape) > 1 else 0
         count = math.prod(shape) + room
         size = count * bits(stored) // 8
-        if size <= self.chip.costs.stack_bytes and self.stack_bytes + size <= LARGEST_FRAME:
+        if not rare and size <= self.chip.costs.stack_bytes and self.stack_bytes + size <= LARGEST_FRAME:
             self.stack_bytes += size
             name, operands = "llvm.alloca", [b.constant(1)]
             attributes = {"elem_type": ir.TypeAttr.get(b.vector_type(stored, count)), "alignment": ir.IntegerAttr.get(b.i64, ALIGNMENT)}
@@ -121,7 +124,11 @@ class Storage:
             self.scratch_bytes += -(-size // ALIGNMENT) * ALIGNMENT
         values = [operand.value for operand in operands]
         base = ir.Operation.create(name, [b.ptr], values, attributes, None, 0, b.location, b.entry_ip(), False).results[0]
-        return Buffer(Emitted(base, 0, 0), shape, row_major(shape), element, stored, room)
+        strides = list(row_major(shape))
+        if along is not None and along + 1 < len(shape):
+            others = row_major((*shape[:along], *shape[along + 1 :], shape[along]))
+            strides = [*others[:along], 1, *others[along:-1]]
+        return Buffer(Emitted(base, 0, 0), shape, tuple(strides), element, stored, room)
 
     def part(self, buffer: Buffer, index: int) -> Buffer:
         """`buffer[..., index]`."""
@@ -193,9 +200,11 @@ class Storage:
 
     # Loops that write blocks
 
-    def loop_shape(self, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = ()) -> LoopShape:
-        """Of the loop over `shape` that the caller emits next."""
-        chosen = loop_shape(self.evaluator, self.chip, tensors, shape, stores)
+    def loop_shape(
+        self, tensors: Sequence[Tensor], shape: tuple[int, ...], stores: Sequence[Access] = (), carried: int = 0, axis: int | None = None
+    ) -> LoopShape:
+        """Of the loop over `shape` that the caller emits next, as `shapes.py` takes it."""
+        chosen = loop_shape(self.evaluator, self.chip, tensors, shape, stores, carried, axis)
         self.computes |= chosen.computes
         return chosen
 
@@ -289,7 +298,8 @@ class Storage:
 
     def _computed(self, tensor: Tensor, at: Coordinates, lanes: Emitted) -> None:
         if tensor in self.stored_later and self._cover == at:
-            buffer = self.stored_later[tensor] = self.stored_later[tensor] or self.allocate(tensor.shape, tensor.element)
+            along = next((d for d, coordinate in enumerate(at) if coordinate.width), None)
+            buffer = self.stored_later[tensor] = self.stored_later[tensor] or self.allocate(tensor.shape, tensor.element, along)
             self.memory.store(self.memory.buffer_access(buffer, tensor.origin), lanes, at)
 
     def settle(self) -> None:

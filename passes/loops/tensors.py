@@ -22,12 +22,18 @@ class Coordinate:
 
     `assumed` collects the upper bounds that code at this coordinate takes for granted (None where every access must check its own):
     the loop that owns the coordinate then ends its main part at the least of them. `streams`: stores go past the caches, to whole lines.
+    `end`: an upper bound that the loop keeps, of one index.
     """
 
     start: Emitted
     width: int = 0
     assumed: list[Emitted] | None = None
     streams: bool = False
+    end: Emitted | None = None
+
+    def is_below(self, bound: Emitted) -> bool:
+        """Whether the loop is known to end at `bound`."""
+        return self.end is not None and self.end.value == bound.value
 
 
 Coordinates = tuple[Coordinate, ...]

@@ -49,6 +49,11 @@ def in_versions(
     return b.if_else(condition, [(type_, 0) for type_ in types], neighbours, lambda: emit(stores))
 
 
+def unknown_strides(evaluator: Evaluator, tensors: Sequence[Tensor], dim: int) -> bool:
+    """Whether a loop over `tensors` loads lanes along `dim` of which it is known at run time only how they lie."""
+    return any(_lane_stride(state.access, d) is not None for _, state, d in _loads(evaluator, tensors, dim))
+
+
 def _loads(evaluator: Evaluator, tensors: Sequence[Tensor], dim: int) -> list[tuple[Tensor, Loaded, int]]:
     """The blocks that a loop over `tensors` loads, each with a dimension of it that follows the loop's vectors."""
     found: dict[tuple[Tensor, int], Loaded] = {}

@@ -14,7 +14,9 @@ _ORDERS = ("lt", "le", "gt", "ge")
 _FLOAT = {name: FloatPredicate[f"o{name}"] for name in ("eq", "ne", *_ORDERS)} | {name: FloatPredicate[name] for name in ("une", "uno")}
 _INTEGER = {name: IntPredicate[f"s{name}"] for name in _ORDERS} | {p.name: p for p in IntPredicate}
 
-_VALUES = 8  # register groups that are left for values, and for masks, beside constants
+# Register groups that are left for values, and for masks, beside constants. There are only eight groups where a loop is known to need few
+# values (passes/loops/live.py).
+_VALUES, _FEW_VALUES = 8, 4
 
 Number = int | float
 
@@ -289,7 +291,8 @@ class Builder:
         """
         if not self.types.register_bits or not x.lanes:
             return len(coefficients)
-        room = self.types.register_bits // (x.lanes * BITS[x.kind]) - _VALUES
+        groups = self.types.register_bits // (x.lanes * BITS[x.kind])
+        room = groups - (_VALUES if groups > _VALUES else _FEW_VALUES)
         held = self.constants.setdefault(("held", self.ip.block), set())
         for number, coefficient in enumerate(coefficients[:-2]):
             if (x.kind, coefficient) not in held and len(held) >= room:

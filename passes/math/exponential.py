@@ -4,7 +4,11 @@ The power is multiplied in as two factors that are never subnormal: a subnormal 
 infinite.
 """
 
+import struct
+
+from triton_spacemit.passes.facts.maxima import Exactness
 from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.scalable import is_computed, scalable
 
 # (exp(x) - 1 - x) / x^2 on +-ln 2 / 2; relative error of exp 2^-27
 _EXP_F32 = (0.5, 0.16666577756404877, 0.04166663810610771, 0.008363209664821625, 0.0013916509924456477)
@@ -35,11 +39,82 @@ def _scales(rounded: Lanes) -> tuple[Lanes, Lanes]:
     return (half << mantissa).floats(), ((bits - half) << mantissa).floats()
 
 
+def _not_below(b: Builder, x: Lanes, bound: float) -> Lanes:
+    """max(x, bound) of a negative `bound`, where a NaN in x stays: one instruction on RISC-V if it is the canonical one.
+
+    As unsigned integers all numbers below the bound are larger than it, all others and the canonical NaN, which is positive, smaller.
+    """
+    if not (b.types.riscv and is_computed(x.value)):
+        return b.at_least(x, bound)
+    (bits,) = struct.unpack("<I", struct.pack("<f", bound))
+    return x.bits()._op("arith.minui", x.bits(), bits).floats()
+
+
+def _with_power(b: Builder, x: Lanes, rounded: Lanes) -> Lanes:
+    """x * 2^n, a normal number, where `rounded` holds n in its low bits: n is added to the exponent.
+
+    Where `rounded` is the canonical NaN, whose low bits are 0, x stays.
+    """
+    vectors = scalable(b, x.lanes)
+    if vectors is None:
+        return (x.bits() + (rounded.bits() << 23)).floats()
+    operands = [vectors.put(x.bits()), vectors.number("i32", 1 << 23), vectors.put(rounded.bits())]
+    return vectors.take(vectors.accumulate("llvm.riscv.vmacc", "i32", operands), "i32").floats()
+
+
+_LIFT = 32  # powers of two by which a result that may be subnormal is kept larger until it is rounded
+
+
+def _at_most_one(b: Builder, lifted: Lanes, asked: Exactness) -> Lanes:
+    """A result that was kept larger; what is scaled may stay so."""
+    return lifted * 2.0**-_LIFT if asked is Exactness.ROUNDED else lifted
+
+
+def exp_nonpositive_f32(b: Builder, x: Lanes, asked: Exactness) -> Lanes:
+    """exp(x) of x that is not above 0, or NaN: at most 1 ulp. 15 operations; 14 where the result may be scaled, or small ones be inexact.
+
+    The exponent of a number that is never subnormal is added to, and one product rounds the result, which may be.
+    """
+    is_term = asked is Exactness.TERM
+    x = _not_below(b, x, -87.0 if is_term else -104.0)
+    shift = _ROUND_F32 + (0 if is_term else _LIFT)
+    rounded = x * LOG2E + shift
+    n = rounded - shift
+    r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
+    result = _with_power(b, b.polynomial(r, (1.0, 1.0, *_EXP_F32)), rounded)
+    return result if is_term else _at_most_one(b, result, asked)
+
+
+def exp2_nonpositive_f32(b: Builder, x: Lanes, asked: Exactness) -> Lanes:
+    """The same of 2^x. 12 operations, or 11."""
+    is_term = asked is Exactness.TERM
+    x = _not_below(b, x, -126.0 if is_term else -151.0)
+    shift = _ROUND_F32 + (0 if is_term else _LIFT)
+    rounded = x + shift
+    result = _with_power(b, b.polynomial(x - (rounded - shift), (1.0, *_EXP2_F32)), rounded)
+    return result if is_term else _at_most_one(b, result, asked)
+
+
+def sigmoid_f32(b: Builder, x: Lanes) -> Lanes:
+    """1 / (1 + exp(x)): at most 3 ulp, from where exp(x) overflows on 0. 18 operations, one of them a division.
+
+    From half the sum, which overflows later than the sum; it is rounded once.
+    """
+    x = _not_below(b, x, -87.0)
+    shift = _ROUND_F32 + 126
+    rounded = b.minimum(x * LOG2E + shift, shift + 129)
+    n = rounded - shift
+    r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
+    half_of_power = (rounded.bits() << 23).floats()
+    return 0.5 / b.fma(b.polynomial(r, (1.0, 1.0, *_EXP_F32)), half_of_power, 0.5)
+
+
 def exp_f32(b: Builder, x: Lanes) -> Lanes:
     """At most 1 ulp. 19 operations on RISC-V, 18 on x86."""
-    x = b.at_least(x, -104.0)
+    x = _not_below(b, x, -104.0)
     shift = _ROUND_F32 + 254
-    rounded = b.minimum(b.fma(x, LOG2E, shift), shift + 129)
+    # on RISC-V the shift would fill a register, and x be copied
+    rounded = b.minimum(x * LOG2E + shift if b.types.riscv else b.fma(x, LOG2E, shift), shift + 129)
     n = rounded - shift
     r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
     first, second = _scales(rounded)
@@ -48,7 +123,7 @@ def exp_f32(b: Builder, x: Lanes) -> Lanes:
 
 def exp2_f32(b: Builder, x: Lanes) -> Lanes:
     """At most 1 ulp. 18 operations on RISC-V, 17 on x86."""
-    x = b.at_least(x, -151.0)
+    x = _not_below(b, x, -151.0)
     shift = _ROUND_F32 + 254
     rounded = b.minimum(x + shift, shift + 129)
     first, second = _scales(rounded)

@@ -2,19 +2,19 @@
 
 // A whole kernel: y = x + 1 below n is one loop, first over whole vectors without masks, then over the rest. Where x and y overlap, x is
 // copied before. Cases of one kind each are in the files loops_*.mlir.
-// CHECK: module attributes {xsmt.chip = "x60", xsmt.scratch_bytes = 0 : i64}
+// CHECK: module attributes {xsmt.chip = "x60", xsmt.scratch_bytes = 1024 : i64}
 // CHECK-LABEL: func.func @kernel
 // CHECK-SAME: (%[[X:.*]]: !llvm.ptr, %[[Y:.*]]: !llvm.ptr, %[[N:.*]]: i64, %{{.*}}: !llvm.ptr {llvm.noalias}, %{{.*}}: !llvm.ptr {llvm.noalias})
 func.func public @kernel(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
-  // CHECK: %[[APART:.*]] = arith.select %[[OVERLAP:.*]], %[[COPY:.*]], %[[X]] : !llvm.ptr
-  // CHECK: scf.if %[[OVERLAP]]
-  // CHECK: scf.for %[[I:.*]] = {{.*}} step %c32_i64  : i64 {
+  // CHECK: %[[APART:.*]] = scf.if %{{.*}} -> (!llvm.ptr) {
+  // CHECK: scf.yield %[[X]]
+  // CHECK: scf.for %[[I:.*]] = {{.*}} step %c64_i64  : i64 {
   // CHECK: %[[P:.*]] = llvm.getelementptr %[[APART]][%[[I]]]
-  // CHECK: %[[V:.*]] = llvm.load %[[P]] {{.*}} : !llvm.ptr -> vector<32xf32>
-  // CHECK: %[[W:.*]] = arith.addf %[[V]], %{{.*}} : vector<32xf32>
+  // CHECK: %[[V:.*]] = llvm.load %[[P]] {{.*}} : !llvm.ptr -> vector<64xf32>
+  // CHECK: %[[W:.*]] = arith.addf %[[V]], %{{.*}} : vector<64xf32>
   // CHECK: %[[Q:.*]] = llvm.getelementptr %[[Y]][%[[I]]]
   // CHECK: llvm.store %[[W]], %[[Q]]
-  // CHECK: scf.for {{.*}} step %c32_i64  : i64 {
+  // CHECK: scf.for {{.*}} step %c64_i64  : i64 {
   // CHECK: llvm.intr.masked.load
   // CHECK: arith.addf
   // CHECK: llvm.intr.masked.store

@@ -1,61 +1,5 @@
 // RUN: triton-spacemit-opt %s --chip x60 --split-input-file --loops --canonicalize --cse | filecheck %s
 
-// A carried block lives in one buffer that each turn updates in place; only scalars are carried as values.
-// CHECK-LABEL: func.func @accumulate
-func.func @accumulate(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
-  %c0 = arith.constant 0 : i64
-  %c1 = arith.constant 1 : i64
-  %c1024 = arith.constant 1024 : i64
-  // CHECK: llvm.getelementptr %arg4
-  // CHECK: llvm.store %cst
-  // CHECK: scf.for %[[K:.*]] = %c0_i64 to %arg2 step %c1024_i64 : i64 {
-  // CHECK: scf.for
-  // CHECK: %[[P:.*]] = llvm.getelementptr %arg4[
-  // CHECK: %[[OLD:.*]] = llvm.load %[[P]]
-  // CHECK: %[[A:.*]] = llvm.load
-  // CHECK: %[[NEW:.*]] = arith.addf %[[OLD]], %[[A]]
-  // CHECK: llvm.store %[[NEW]], %[[P]]
-  // CHECK: llvm.getelementptr %arg4
-  // CHECK: llvm.getelementptr %arg1
-  // CHECK: llvm.store
-  %zero = arith.constant dense<0.0> : tensor<1024xf32>
-  %r = scf.for %k = %c0 to %n step %c1024 iter_args(%acc = %zero) -> (tensor<1024xf32>) : i64 {
-    %p = llvm.getelementptr %x[%k] : (!llvm.ptr, i64) -> !llvm.ptr, f32
-    %a = "xsmt.descriptor_load"(%p, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
-    %s = arith.addf %acc, %a : tensor<1024xf32>
-    scf.yield %s : tensor<1024xf32>
-  }
-  "xsmt.descriptor_store"(%y, %r, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
-  return
-}
-
-// -----
-
-// Carried blocks that change places: both are read before either is written.
-// CHECK-LABEL: func.func @swap
-func.func @swap(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
-  %c0 = arith.constant 0 : i64
-  %c1 = arith.constant 1 : i64
-  %c1024 = arith.constant 1024 : i64
-  // CHECK: %[[Q:.*]] = llvm.getelementptr %arg4[4096]
-  // CHECK: scf.for {{.*}} = %c0_i64 to %arg2
-  // CHECK: %[[QI:.*]] = llvm.getelementptr %[[Q]][
-  // CHECK: %[[B:.*]] = llvm.load %[[QI]]
-  // CHECK: %[[PI:.*]] = llvm.getelementptr %arg4[
-  // CHECK: %[[A:.*]] = llvm.load %[[PI]]
-  // CHECK-DAG: llvm.store %[[B]], %[[PI]]
-  // CHECK-DAG: llvm.store %[[A]], %[[QI]]
-  %zero = arith.constant dense<0.0> : tensor<1024xf32>
-  %one = arith.constant dense<1.0> : tensor<1024xf32>
-  %r:2 = scf.for %k = %c0 to %n step %c1 iter_args(%p = %zero, %q = %one) -> (tensor<1024xf32>, tensor<1024xf32>) : i64 {
-    scf.yield %q, %p : tensor<1024xf32>, tensor<1024xf32>
-  }
-  "xsmt.descriptor_store"(%y, %r#0, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
-  return
-}
-
-// -----
-
 // A new value that reads the old one in other places is computed aside first.
 // CHECK-LABEL: func.func @rotate
 func.func @rotate(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
@@ -81,7 +25,6 @@ func.func @rotate(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
 }
 
 // -----
-
 // Both sides of a branch write the result into one buffer; a scalar result is a value.
 // CHECK-LABEL: func.func @branch
 func.func @branch(%x: !llvm.ptr, %y: !llvm.ptr, %c: i1) {
@@ -115,7 +58,6 @@ func.func @branch(%x: !llvm.ptr, %y: !llvm.ptr, %c: i1) {
 }
 
 // -----
-
 // A while loop: what the condition passes on has a buffer of its own.
 // CHECK-LABEL: func.func @while
 func.func @while(%x: !llvm.ptr, %y: !llvm.ptr, %n: i32) {
@@ -152,7 +94,6 @@ func.func @while(%x: !llvm.ptr, %y: !llvm.ptr, %n: i32) {
 }
 
 // -----
-
 // A switch over cases.
 // CHECK-LABEL: func.func @switch
 func.func @switch(%y: !llvm.ptr, %n: index) {
@@ -181,7 +122,6 @@ func.func @switch(%y: !llvm.ptr, %n: index) {
 }
 
 // -----
-
 // A load that a loop with stores needs comes before that loop.
 // CHECK-LABEL: func.func @hoisted
 func.func @hoisted(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {

@@ -152,18 +152,18 @@ func.func @argmin(%x: !llvm.ptr, %y: !llvm.ptr) {
 
 // -----
 
-// Over the outer dimension: every lane is a column of its own, and lanes are never combined.
+// Over the outer dimension: every lane is a column of its own, and lanes are never combined. Two vectors of columns share a loop.
 // CHECK-LABEL: func.func @columns
 func.func @columns(%x: !llvm.ptr, %y: !llvm.ptr) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
   %c64 = arith.constant 64 : i64
   %c256 = arith.constant 256 : i64
-  // CHECK: scf.for %[[J:.*]] = %c0_i64 to %c64_i64
-  // CHECK: %[[S:.*]] = scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64 {{.*}} -> (vector<{{.*}}xf32>)
+  // CHECK: %[[S:.*]]:2 = scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64 {{.*}} -> (vector<32xf32>, vector<32xf32>)
   // CHECK: llvm.load {{.*}} -> vector<
   // CHECK: arith.addf
-  // CHECK: llvm.store %[[S]]
+  // CHECK: llvm.store %[[S]]#0
+  // CHECK: llvm.store %[[S]]#1
   // CHECK-NOT: vector.reduction
   // CHECK: return
   %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c256, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<256x64xf32>
@@ -185,8 +185,9 @@ func.func @few_rows(%x: !llvm.ptr, %y: !llvm.ptr, %m: i64) {
   %c1 = arith.constant 1 : i64
   %c64 = arith.constant 64 : i64
   // CHECK: %[[END:.*]] = arith.minsi %arg2, %c256_i64
-  // CHECK: scf.for {{.*}} = %c0_i64 to %c64_i64
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[END]] step %c1_i64
+  // CHECK-NOT: to %c256_i64
+  // CHECK: return
   %other = arith.constant 0.0 : f32
   %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %m, %c64, %other) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<256x64xf32>
   %s = "tt.reduce"(%a) ({
@@ -200,14 +201,16 @@ func.func @few_rows(%x: !llvm.ptr, %y: !llvm.ptr, %m: i64) {
 
 // -----
 
-// A number that changes the sum counts in every row.
+// A number that changes the sum counts in every row: those up to the bound are read without masks, then the rest.
 // CHECK-LABEL: func.func @rows_that_count
 func.func @rows_that_count(%x: !llvm.ptr, %y: !llvm.ptr, %m: i64) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
   %c64 = arith.constant 64 : i64
-  // CHECK: scf.for {{.*}} = %c0_i64 to %c64_i64
-  // CHECK: scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64
+  // CHECK: %[[END:.*]] = arith.maxsi
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[END]] step %c1_i64
+  // CHECK: scf.for {{.*}} = %[[END]] to %c256_i64 step %c1_i64
+  // CHECK: llvm.intr.masked.load
   %other = arith.constant 1.0 : f32
   %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %m, %c64, %other) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<256x64xf32>
   %s = "tt.reduce"(%a) ({
@@ -227,8 +230,10 @@ func.func @rows_of_another_kind(%x: !llvm.ptr, %y: !llvm.ptr, %m: i64) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
   %c64 = arith.constant 64 : i64
-  // CHECK: scf.for {{.*}} = %c0_i64 to %c64_i64
-  // CHECK: scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64
+  // CHECK: %[[END:.*]] = arith.maxsi
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[END]] step %c1_i64
+  // CHECK: scf.for {{.*}} = %[[END]] to %c256_i64 step %c1_i64
+  // CHECK: llvm.intr.masked.load
   %other = arith.constant 0.0 : f32
   %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %m, %c64, %other) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<256x64xf32>
   %s = "tt.reduce"(%a) ({
@@ -316,12 +321,39 @@ func.func @bounded(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
 
 // -----
 
-// A scan: doubling distances within a vector, then what all vectors before add up to.
+// A scan of a long row: lanes hold runs of eight, which segment accesses load and store, the latter to where the only store would.
+// CHECK-LABEL: func.func @long_scan
+func.func @long_scan(%x: !llvm.ptr, %y: !llvm.ptr) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c1024_i64 step %c64_i64 iter_args(%[[CARRY:.*]] = %cst) -> (vector<8xf32>)
+  // CHECK: llvm.call_intrinsic "llvm.vector.deinterleave8"
+  // CHECK-COUNT-7: arith.addf
+  // CHECK: llvm.call_intrinsic "llvm.riscv.vslideup"
+  // CHECK: %[[V:.*]] = llvm.call_intrinsic "llvm.vector.interleave8"
+  // CHECK: %[[P:.*]] = llvm.getelementptr %arg1
+  // CHECK: llvm.store %[[V]], %[[P]]
+  // CHECK-NOT: llvm.store
+  // CHECK: return
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %s = "tt.scan"(%a) ({
+  ^bb0(%l: f32, %r: f32):
+    %o = arith.addf %l, %r : f32
+    "tt.scan.return"(%o) : (f32) -> ()
+  }) {axis = 0 : i32, reverse = false} : (tensor<1024xf32>) -> tensor<1024xf32>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A scan of a short row: doubling distances within a vector, then what all vectors before add up to.
 // CHECK-LABEL: func.func @scan
 func.func @scan(%x: !llvm.ptr, %y: !llvm.ptr) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
-  %c1024 = arith.constant 1024 : i64
+  %c16 = arith.constant 16 : i64
   // CHECK: vector.shuffle {{.*}} [0, 0, 1, 2]
   // CHECK: arith.addi
   // CHECK: arith.select
@@ -329,18 +361,18 @@ func.func @scan(%x: !llvm.ptr, %y: !llvm.ptr) {
   // CHECK: arith.addi
   // CHECK: %[[V:.*]] = arith.select
   // CHECK: %[[LAST:.*]] = vector.extract %[[V]][3]
-  // CHECK: scf.for {{.*}} = %c4_i64 to %c1024_i64 step %c4_i64 iter_args(%[[CARRY:.*]] = %[[LAST]]) -> (i64)
+  // CHECK: scf.for {{.*}} = %c4_i64 to %c16_i64 step %c4_i64 iter_args(%[[CARRY:.*]] = %[[LAST]]) -> (i64)
   // CHECK: vector.shuffle
   // CHECK: %[[BEFORE:.*]] = vector.broadcast %[[CARRY]]
   // CHECK: %[[NEXT:.*]] = arith.addi %[[BEFORE]],
   // CHECK: vector.extract %[[NEXT]][3]
-  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xi64>
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c16) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<16xi64>
   %s = "tt.scan"(%a) ({
   ^bb0(%l: i64, %r: i64):
     %o = arith.addi %l, %r : i64
     "tt.scan.return"(%o) : (i64) -> ()
-  }) {axis = 0 : i32, reverse = false} : (tensor<1024xi64>) -> tensor<1024xi64>
-  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xi64>, i64, i64, i64) -> ()
+  }) {axis = 0 : i32, reverse = false} : (tensor<16xi64>) -> tensor<16xi64>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c16) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<16xi64>, i64, i64, i64) -> ()
   return
 }
 
@@ -351,20 +383,20 @@ func.func @scan(%x: !llvm.ptr, %y: !llvm.ptr) {
 func.func @reverse(%x: !llvm.ptr, %y: !llvm.ptr) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
-  %c64 = arith.constant 64 : i64
-  // CHECK: llvm.getelementptr %arg0[60]
+  %c16 = arith.constant 16 : i64
+  // CHECK: llvm.getelementptr %arg0[12]
   // CHECK: vector.shuffle {{.*}} [1, 2, 3, 3]
   // CHECK: vector.shuffle {{.*}} [2, 3, 3, 3]
   // CHECK: vector.extract %{{.*}}[0]
-  // CHECK: scf.for %[[I:.*]] = %c4_i64 to %c64_i64
-  // CHECK: arith.subi %c60_i64, %[[I]]
-  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xi64>
+  // CHECK: scf.for %[[I:.*]] = %c4_i64 to %c16_i64
+  // CHECK: arith.subi %c12_i64, %[[I]]
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c16) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<16xi64>
   %s = "tt.scan"(%a) ({
   ^bb0(%l: i64, %r: i64):
     %o = arith.addi %l, %r : i64
     "tt.scan.return"(%o) : (i64) -> ()
-  }) {axis = 0 : i32, reverse = true} : (tensor<64xi64>) -> tensor<64xi64>
-  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xi64>, i64, i64, i64) -> ()
+  }) {axis = 0 : i32, reverse = true} : (tensor<16xi64>) -> tensor<16xi64>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c16) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<16xi64>, i64, i64, i64) -> ()
   return
 }
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from perf import boards, cycles, instructions, quantised, report, times
+from perf import boards, cycles, instructions, loops, quantised, report, times
 from perf.result import Line, Row
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,7 +19,16 @@ from triton import knobs as triton_knobs
 
 from triton_spacemit.backend.knobs import knobs
 
-ROWS = [*instructions.ON_ROWS, *instructions.PRODUCTS, *quantised.ROWS, *cycles.ROWS, *times.HOST, *times.PROCESS, *boards.ROWS]
+ROWS = [
+    *instructions.ON_ROWS,
+    *loops.LOOPS,
+    *instructions.PRODUCTS,
+    *quantised.ROWS,
+    *cycles.ROWS,
+    *times.HOST,
+    *times.PROCESS,
+    *boards.ROWS,
+]
 
 
 def measure(row: Row, share: float) -> Line:

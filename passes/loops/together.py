@@ -1,0 +1,97 @@
+"""Stores behind each other that share a loop: what both are computed from is then loaded once, as the halves that rotary embeddings turn.
+
+A store comes before the next one in whole. In one loop they alternate, place by place, which makes no difference for three facts, all of
+them proven from the IR: no element is stored by two of them (`_apart`), so that their order does not matter; no load stands between them,
+so that nothing reads what the first has stored; and what both read is made independent of what either stores (`aliasing.py`).
+"""
+
+from torch_mlir import ir
+
+from triton_spacemit.dialect.values import constant_of, producer_of
+from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.lowering import Lowering
+
+_LOADS = ("xsmt.descriptor_load", "xsmt.gather", "tt.gather", "llvm.load")
+_SCALARS = ("llvm.getelementptr", "llvm.mlir.zero", "llvm.ptrtoint", "llvm.inttoptr")
+_MOST = 4096  # distances along a dimension that are looked at
+
+
+def stores_together(low: Lowering, first: Node) -> list[Node]:
+    """The stores behind `first` that may share its loop; what stands between is lowered."""
+    found: list[Node] = []
+    between: list[Node] = []
+    if not _is_plain(first):
+        return found
+    for node in first.block.nodes:
+        if node.order <= first.order:
+            continue
+        if node.name == "xsmt.descriptor_store" and _is_plain(node) and all(_apart(other, node) for other in (first, *found)):
+            for ahead in between:
+                if ahead not in low.lowered:
+                    low.lower_ahead(ahead)
+            between = []
+            found.append(node)
+            low.lowered.add(node)
+        elif only_computes(node) and node.name not in _LOADS:
+            between.append(node)
+        else:
+            break
+    return found
+
+
+def only_computes(node: Node) -> bool:
+    """Whether an op may be lowered before one that it stands behind and does not need."""
+    return node.is_lazy or node.name in _SCALARS
+
+
+def _is_plain(node: Node) -> bool:
+    op = node.op.opview
+    return node.name == "xsmt.descriptor_store" and op.mask is None and "streams" not in node.op.attributes
+
+
+def _apart(first: Node, second: Node) -> bool:
+    """Whether two stores with the same bounds and constant strides go to elements a constant distance apart that no lanes share."""
+    one, other = first.op.opview, second.op.opview
+    alike = all(list(getattr(one, name)) == list(getattr(other, name)) for name in ("strides", "lower", "upper"))
+    if one.value.type != other.value.type or not alike:
+        return False
+    strides = [constant_of(stride) for stride in one.strides]
+    distance = _distance(one.base, other.base)
+    if distance is None or any(stride is None for stride in strides):
+        return False
+    steps = sorted(((abs(stride.value), extent) for stride, extent in zip(strides, one.value.type.shape, strict=True)), reverse=True)
+    return not _reaches(distance, steps)
+
+
+def _reaches(distance: int, steps: list[tuple[int, int]]) -> bool:
+    """Whether a distance is a sum of multiples of strides, each less in size than its dimension's extent."""
+    if not steps:
+        return distance == 0
+    (stride, extent), *inner = steps
+    if stride == 0:
+        return _reaches(distance, inner)
+    reach = sum(step * (n - 1) for step, n in inner)
+    least = max(-(extent - 1), -(-(distance - reach) // stride))
+    most = min(extent - 1, (distance + reach) // stride)
+    if most - least >= _MOST:
+        return True  # not looked at
+    return any(_reaches(distance - count * stride, inner) for count in range(least, most + 1))
+
+
+def _distance(first: ir.Value, second: ir.Value) -> int | None:
+    """The constant number of elements from one pointer to another of the same elements, where it is known."""
+    places: list[tuple[ir.Value, ir.Value | None, int, str]] = []
+    for pointer in (first, second):
+        op = producer_of(pointer, "llvm.getelementptr")
+        if op is None or len(op.operands) != 2:
+            places.append((pointer, None, 0, ""))
+            continue
+        index, number = op.operands[1], 0
+        total = producer_of(index, "arith.addi")
+        if total is not None and (added := constant_of(total.operands[1])) is not None:
+            index, number = total.operands[0], added.value
+        places.append((op.operands[0], index, number, str(op.attributes["elem_type"])))
+    (base, index, number, element), (other_base, other_index, other_number, other_element) = places
+    if base != other_base or index != other_index or element != other_element:
+        return None
+    return other_number - number

@@ -1,0 +1,161 @@
+"""Exponentials of distances from a maximum, which are nowhere above zero, and sigmoids: shorter code, and the same errors."""
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+
+ROWS, COLUMNS = 8, 1024
+INFINITE, NAN = float("inf"), float("nan")
+
+
+@triton.jit
+def distance_kernel(x_ptr, out_ptr, BASE: tl.constexpr, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + place)
+    distance = x - tl.max(x, 0)
+    tl.store(out_ptr + place, tl.exp2(distance) if BASE == 2 else tl.exp(distance))
+
+
+@triton.jit
+def other_axis_kernel(x_ptr, out_ptr, SIZE: tl.constexpr):
+    """The maximum of row j taken from column j."""
+    place = tl.arange(0, SIZE)[:, None] * SIZE + tl.arange(0, SIZE)[None, :]
+    x = tl.load(x_ptr + place)
+    tl.store(out_ptr + place, tl.exp(x - tl.max(x, 1)[None, :]))
+
+
+@triton.jit
+def other_block_kernel(x_ptr, y_ptr, out_ptr, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    tl.store(out_ptr + i, tl.exp(tl.load(x_ptr + i) - tl.max(tl.load(y_ptr + i), 0)))
+
+
+@triton.jit
+def online_kernel(x_ptr, y_ptr, out_ptr, BLOCK: tl.constexpr):
+    """As attention does it: a maximum of maxima."""
+    i = tl.arange(0, BLOCK)
+    x, y = tl.load(x_ptr + i), tl.load(y_ptr + i)
+    largest = tl.maximum(tl.max(x, 0), tl.max(y, 0))
+    tl.store(out_ptr + i, tl.exp(x - largest) + tl.exp(y - tl.maximum(y, x)))
+
+
+@triton.jit
+def sigmoid_kernel(x_ptr, out_ptr, FACTOR: tl.constexpr, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out_ptr + place, tl.sigmoid(2 * (FACTOR * tl.load(x_ptr + place))))
+
+
+def ulps(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """The largest error in units of the last place of float32, of subnormal numbers in the smallest; NaN and infinities have to agree."""
+    assert torch.equal(actual.isnan(), expected.isnan())
+    finite = expected.isfinite() & (expected.abs() < 2.0**128)
+    assert torch.equal(actual[~finite & ~expected.isnan()], expected[~finite & ~expected.isnan()].float())
+    actual, expected = actual[finite].double(), expected[finite]
+    unit = torch.ldexp(torch.ones_like(expected), expected.abs().clamp(min=2.0**-126).log2().floor().int() - 23)
+    return float(((actual - expected).abs() / unit).max())
+
+
+def distances(lowest: float) -> torch.Tensor:
+    """Numbers that are not above zero, and in each row zero, the largest one; infinities and NaN of both signs."""
+    x = torch.linspace(lowest, 0, ROWS * COLUMNS, dtype=torch.float64).float().reshape(ROWS, COLUMNS)
+    x[:, 0] = 0
+    x[0, 1:5] = torch.tensor([-0.0, -1e-40, -1e-8, -INFINITE])
+    x[1, 1:4] = torch.tensor([NAN, -NAN, -1e30])
+    return x
+
+
+@pytest.mark.parametrize("base", [2, 0], ids=["exp2", "exp"])
+def test_distance_from_the_maximum(target, base):
+    x = distances(-155 if base else -110)
+    out = torch.empty_like(x)
+    distance_kernel[(ROWS,)](x, out, BASE=base, BLOCK=COLUMNS)
+    assert ulps(out, torch.exp2(x.double()) if base else torch.exp(x.double())) <= 1
+
+
+@pytest.mark.parametrize("shift", [-INFINITE, INFINITE, NAN])
+def test_rows_without_a_finite_maximum(target, shift):
+    x = torch.full((1, COLUMNS), shift)
+    out = torch.zeros_like(x)
+    distance_kernel[(1,)](x, out, BASE=0, BLOCK=COLUMNS)
+    assert out.isnan().all()
+
+
+def test_the_maximum_of_another_axis(target):
+    """Distances of up to 160, whose exponentials are infinite."""
+    x = torch.linspace(-80, 80, 32)[:, None] + torch.linspace(-1, 1, 32)
+    out = torch.empty_like(x)
+    other_axis_kernel[(1,)](x, out, SIZE=32)
+    assert ulps(out, torch.exp((x - x.amax(1)[None, :]).double())) <= 1
+
+
+def test_the_maximum_of_another_block(target):
+    x, y = torch.linspace(-100, 100, COLUMNS), torch.zeros(COLUMNS)
+    out = torch.empty_like(x)
+    other_block_kernel[(1,)](x, y, out, BLOCK=COLUMNS)
+    assert ulps(out, torch.exp(x.double())) <= 1
+
+
+def test_maxima_of_maxima(target):
+    x, y = torch.linspace(-20, 5, COLUMNS), torch.linspace(3, -30, COLUMNS)
+    out = torch.empty_like(x)
+    online_kernel[(1,)](x, y, out, BLOCK=COLUMNS)
+    assert ulps(out, torch.exp((x - 5).double()) + torch.exp((y - torch.maximum(x, y)).double())) <= 3
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.7, -0.5])
+def test_sigmoid(target, factor):
+    """In ulps where exp(-x) is finite, then 0; there a difference of it is no more than its smallest normal number."""
+    x = torch.linspace(-200, 200, ROWS * COLUMNS)
+    x[:7] = torch.tensor([INFINITE, -INFINITE, NAN, -NAN, 0.0, -0.0, 1e30])
+    out = torch.empty_like(x)
+    sigmoid_kernel[(ROWS,)](x, out, FACTOR=factor, BLOCK=COLUMNS)
+    argument = (2 * (torch.tensor(factor) * x)).double()
+    expected = torch.sigmoid(argument)
+    usual = argument > -88
+    usual[2:4] = True
+    assert ulps(out[usual], expected[usual]) <= 3
+    assert (out[~usual].double() - expected[~usual]).abs().max() < 2.0**-126
+
+
+@triton.jit
+def softmax_kernel(x_ptr, out_ptr, sum_ptr, columns, INVERSE: tl.constexpr, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, i < columns, other=-float("inf"))
+    e = tl.exp(x - tl.max(x, 0))
+    total = tl.sum(e, 0)
+    if INVERSE:
+        tl.store(out_ptr + i, e * (1 / total), i < columns)
+    else:
+        tl.store(out_ptr + i, e / total, i < columns)
+
+
+@triton.jit
+def sum_kernel(x_ptr, sum_ptr, columns, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, i < columns, other=-float("inf"))
+    tl.store(sum_ptr, tl.sum(tl.exp(x - tl.max(x, 0)), 0))
+
+
+@pytest.mark.parametrize("columns", [1, 1000, 1024])
+@pytest.mark.parametrize("inverse", [False, True])
+def test_softmax_of_far_numbers(target, inverse, columns):
+    """Quotients down to the smallest subnormal number are as exact as large ones: exponentials may be scaled, as scales cancel out."""
+    x = torch.linspace(-105, 0, columns)
+    x[-1] = 0
+    out = torch.empty_like(x)
+    softmax_kernel[(1,)](x, out, x, columns, INVERSE=inverse, BLOCK=1024)
+    exact = torch.softmax(x.double(), 0)
+    normal = exact >= 2.0**-126
+    assert ulps(out[normal], exact[normal]) <= 5
+    assert (out[~normal].double() - exact[~normal]).abs().amax() <= 3 * 2.0**-149 if (~normal).any() else True
+
+
+@pytest.mark.parametrize("columns", [1, 1000, 1024])
+@pytest.mark.parametrize("lowest", [-1, -100, -INFINITE])
+def test_sum_of_far_numbers(target, lowest, columns):
+    x = torch.full((columns,), float(lowest))
+    x[columns // 2] = 0
+    out = torch.empty(1)
+    sum_kernel[(1,)](x, out, columns, BLOCK=1024)
+    assert ulps(out, torch.exp(x.double()).sum()[None]) <= 16  # a lane adds up 16 numbers at most, most of them rounded alike

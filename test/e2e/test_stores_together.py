@@ -1,0 +1,52 @@
+"""Stores behind each other, which may share a loop where no element is stored by both and nothing reads what the first has stored."""
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+
+ROWS, COLUMNS, STRIDE = 16, 32, 64
+
+
+@triton.jit
+def pair_kernel(x_ptr, out_ptr, rows, DISTANCE: tl.constexpr, BETWEEN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Two blocks that lie a distance apart, from the halves of x; with BETWEEN the second is what the first store has left there."""
+    i, j = tl.arange(0, ROWS)[:, None], tl.arange(0, COLUMNS)[None, :]
+    place, mask = i * 64 + j, i < rows
+    first, second = tl.load(x_ptr + place, mask), tl.load(x_ptr + place + COLUMNS, mask)
+    tl.store(out_ptr + place, first - second, mask)
+    if BETWEEN:
+        second = tl.load(out_ptr + place, mask)
+    tl.store(out_ptr + place + DISTANCE, first + second, mask)
+
+
+def pair(x: torch.Tensor, out: torch.Tensor, rows: int, distance: int, between: bool) -> torch.Tensor:
+    """The same, one store after the other, on flat tensors."""
+    out = out.clone()
+    places = (torch.arange(rows)[:, None] * STRIDE + torch.arange(COLUMNS)).flatten()
+    first, second = x[places], x[places + COLUMNS]
+    out[places] = first - second
+    out[places + distance] = first + (out[places] if between else second)
+    return out
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["", "load between"])
+@pytest.mark.parametrize("rows", [0, 1, 5, ROWS])
+@pytest.mark.parametrize("distance", [0, 1, 31, 32, 33, 63, 64, 96, 1024])
+def test_distances(target, distance, rows, between):
+    x = torch.randn(ROWS * STRIDE)
+    out = torch.zeros(2 * ROWS * STRIDE + STRIDE)
+    expected = pair(x, out, rows, distance, between)
+    pair_kernel[(1,)](x, out, rows, DISTANCE=distance, BETWEEN=between, ROWS=ROWS, COLUMNS=COLUMNS)
+    torch.testing.assert_close(out, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shift", [-64, -32, -1, 0, 1, 32, 64, 100])
+def test_over_what_is_read(target, shift):
+    """Both loads come before both stores, wherever these go."""
+    x = torch.randn(3 * ROWS * STRIDE)
+    start = ROWS * STRIDE
+    expected = x.clone()
+    expected[start + shift :] = pair(x[start:].clone(), x[start + shift :], ROWS, COLUMNS, False)
+    pair_kernel[(1,)](x[start:], x[start + shift :], ROWS, DISTANCE=COLUMNS, BETWEEN=False, ROWS=ROWS, COLUMNS=COLUMNS)
+    torch.testing.assert_close(x, expected, rtol=0, atol=0)
