@@ -268,11 +268,11 @@ _ASKED = {
     "add f16": _Asked(lambda: _add(torch.float16), 0.28, 0.30),
     "transpose 256^2": _Asked(_transpose, 0.29, 0.35),
     "sum over columns": _Asked(lambda: _sum_columns(loop_kernels.sum_columns, (64, 128, 1024)), 0.28, 0.32),
-    "sum over columns in a block": _Asked(lambda: _sum_columns(loop_kernels.sum_columns_block, (64, 256), ROWS=64), 0.28, 0.32),
+    "sum over columns in a block": _Asked(lambda: _sum_columns(loop_kernels.sum_columns_block, (64, 256, 1024), ROWS=64), 0.28, 0.32),
     "cumsum": _Asked(_cumsum, 0.75, 1.2),
     "vector times matrix": _Asked(lambda: _vector_matrix(loop_kernels.vector_matrix, (64, 128, 1024)), 0.278, 0.32, "MAC"),
     "vector times matrix by blocks": _Asked(
-        lambda: _vector_matrix(loop_kernels.vector_matrix_blocks, (64, 256), ROWS=32), 0.278, 0.32, "MAC"
+        lambda: _vector_matrix(loop_kernels.vector_matrix_blocks, (64, 256, 1024), ROWS=32), 0.278, 0.32, "MAC"
     ),
     "depthwise 3x3": _Asked(_depthwise, 0.208, 0.35, "MAC"),
     "softmax over columns": _Asked(_softmax_columns, None, None),
