@@ -92,6 +92,8 @@ def _distance(first: ir.Value, second: ir.Value) -> int | None:
             index, number = total.operands[0], added.value
         places.append((op.operands[0], index, number, str(op.attributes["elem_type"])))
     (base, index, number, element), (other_base, other_index, other_number, other_element) = places
-    if base != other_base or index != other_index or element != other_element:
+    if base != other_base or (index is None) != (other_index is None):
         return None
-    return other_number - number
+    if index is None or other_index is None:
+        return 0
+    return other_number - number if index == other_index and element == other_element else None

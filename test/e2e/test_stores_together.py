@@ -50,3 +50,22 @@ def test_over_what_is_read(target, shift):
     expected[start + shift :] = pair(x[start:].clone(), x[start + shift :], ROWS, COLUMNS, False)
     pair_kernel[(1,)](x[start:], x[start + shift :], ROWS, DISTANCE=COLUMNS, BETWEEN=False, ROWS=ROWS, COLUMNS=COLUMNS)
     torch.testing.assert_close(x, expected, rtol=0, atol=0)
+
+
+@triton.jit
+def to_the_argument_kernel(out_ptr, other_ptr, n, BLOCK: tl.constexpr):
+    """Stores to where an argument points, behind it, there again, and to another one."""
+    i = tl.arange(0, BLOCK)
+    tl.store(out_ptr + i, i + 1, i < n)
+    tl.store(out_ptr + n + i, i + 2, i < n)
+    tl.store(out_ptr + i, i + 3, i < n)
+    tl.store(other_ptr + i, i + 4, i < n)
+
+
+@pytest.mark.parametrize("n", [0, 5, 1000, 1024])
+def test_to_the_argument(target, n):
+    out, other = torch.zeros(2048, dtype=torch.int32), torch.zeros(1024, dtype=torch.int32)
+    to_the_argument_kernel[(1,)](out, other, n, BLOCK=1024)
+    i = torch.arange(n, dtype=torch.int32)
+    assert torch.equal(out, torch.cat([i + 3, i + 2, torch.zeros(2048 - 2 * n, dtype=torch.int32)]))
+    assert torch.equal(other, torch.cat([i + 4, torch.zeros(1024 - n, dtype=torch.int32)]))
