@@ -1,28 +1,16 @@
 """Exponentials of distances from a maximum, as in a softmax: that they are at most 1, and how exact the smallest of them have to be."""
 
 from collections.abc import Iterator
-from enum import StrEnum
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.exactness import Exactness
 from triton_spacemit.dialect.tt import combining_op
 from triton_spacemit.dialect.values import constant_of, producer_of
 
 _MAXIMA = ("arith.maxnumf", "arith.maximumf")
 _REPEATED = ("tt.broadcast", "tt.expand_dims", "tt.splat")
 _DEEP = 8  # maxima of maxima that are looked through
-
-
-class Exactness(StrEnum):
-    """What is asked of an exponential whose operand is nowhere above zero.
-
-    ROUNDED: its value. SCALED: its value, or all values of a row times one power of two, which cancels out. TERM: its value where that is
-    normal, else any that is as small: it is a term of sums that are at least 1.
-    """
-
-    ROUNDED = "rounded"
-    SCALED = "scaled"
-    TERM = "term"
 
 
 def exactness(exponential: ir.Operation) -> Exactness | None:

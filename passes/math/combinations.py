@@ -4,9 +4,9 @@ import math
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.exactness import Exactness
 from triton_spacemit.dialect.module import NONPOSITIVE
 from triton_spacemit.dialect.values import producer_of
-from triton_spacemit.passes.facts.maxima import Exactness
 from triton_spacemit.passes.math.builder import Builder, Lanes
 from triton_spacemit.passes.math.error import one_plus_erf_f32
 from triton_spacemit.passes.math.exponential import exp2_nonpositive_f32, exp_nonpositive_f32, sigmoid_f32

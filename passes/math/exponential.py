@@ -6,7 +6,7 @@ infinite.
 
 import struct
 
-from triton_spacemit.passes.facts.maxima import Exactness
+from triton_spacemit.dialect.exactness import Exactness
 from triton_spacemit.passes.math.builder import Builder, Lanes
 from triton_spacemit.passes.math.scalable import is_computed, scalable
 

@@ -4,7 +4,8 @@ import pytest
 from torch_mlir import ir
 
 from triton_spacemit.dialect.context import make_context
-from triton_spacemit.passes.facts.maxima import Exactness, exactness
+from triton_spacemit.dialect.exactness import Exactness
+from triton_spacemit.passes.facts.maxima import exactness
 
 _REDUCE = """
 %{name} = "tt.reduce"({value}) ({{
