@@ -6,31 +6,38 @@ import torch
 import triton
 import triton.language as tl
 
+from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops.dtypes import sum_dtype
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, out_form
 from triton_spacemit.ops.products.matrices import DTYPES, SUMS, deliver, expands, factors, multiply_vector
 
 
 @triton.jit
-def _dot(a, b, out, n, a_stride, b_stride, BLOCK: tl.constexpr, SUM: tl.constexpr):
-    """One program adds up all products, a block of sums at a time."""
+def _dot(a, b, out, n, a_stride, b_stride, part, BLOCK: tl.constexpr, SUM: tl.constexpr):
+    """A program adds up a part of the products, a block of sums at a time."""
+    first = tl.program_id(0).to(tl.int64) * part
+    last = tl.minimum(first + part, n)
     sums = tl.zeros((BLOCK,), SUM)
-    for start in range(0, n, BLOCK):
+    for start in range(first, last, BLOCK):
         i = start + tl.arange(0, BLOCK).to(tl.int64)
-        sums += tl.load(a + i * a_stride, i < n, 0).to(SUM) * tl.load(b + i * b_stride, i < n, 0).to(SUM)
-    tl.store(out, tl.sum(sums, 0).to(out.dtype.element_ty))
+        sums += tl.load(a + i * a_stride, i < last, 0).to(SUM) * tl.load(b + i * b_stride, i < last, 0).to(SUM)
+    tl.store(out + tl.program_id(0), tl.sum(sums, 0).to(out.dtype.element_ty))
 
 
 _KERNEL = Kernel(_dot)
+_WORTH_A_PROGRAM = 1 << 18  # elements; less is done sooner than another thread wakes
 
 
 def dot(a: torch.Tensor, b: torch.Tensor) -> Any:
     """`sum(a * b)` of two vectors of one dtype, a 0-d tensor."""
     if a.dim() != 1 or a.shape != b.shape or a.dtype != b.dtype or not computed(DTYPES, a, b):
         return NotImplemented
-    out = a.new_empty(())
-    _KERNEL((1,), a, b, out, a.numel(), a.stride(0), b.stride(0), BLOCK=1024, SUM=SUMS[a.dtype])
-    return out
+    n, out = a.numel(), a.new_empty(())
+    parts = max(1, min(knobs.num_threads, n // _WORTH_A_PROGRAM))
+    sums = out if parts == 1 else torch.empty(parts, dtype=sum_dtype(a.dtype) if a.is_floating_point() else torch.int64)
+    _KERNEL((parts,), a, b, sums, n, a.stride(0), b.stride(0), -(-n // parts), BLOCK=1024, SUM=SUMS[a.dtype])
+    return out if parts == 1 else out.copy_(sums.sum())
 
 
 dot_out = out_form(dot)

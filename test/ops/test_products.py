@@ -203,3 +203,17 @@ def test_choices_on_a_chip_have_its_micro_tiles():
     assert (constants["MICRO_M"], constants["MICRO_N"], constants["MICRO_K"]) == (16, 32, 8)
     assert down * constants["BLOCK_M"] >= 100
     assert across * constants["BLOCK_N"] >= 70
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize("count", [(1 << 19) - 1, (1 << 20) + 3])
+def test_a_dot_product_that_several_programs_share(host, dtype, count):
+    torch.manual_seed(0)
+    a, b = (torch.randint(-4, 5, (2 * count,)).to(dtype)[::2] for _ in range(2))
+    expected = torch.dot(a.double(), b.double()) if dtype.is_floating_point else torch.dot(a, b)
+    for threads in (1, 2, 3):
+        knobs.threads = threads
+        with ops.enabled("dot"):
+            result = torch.dot(a, b)
+        # Whole numbers whose sums float32 has exactly.
+        assert torch.equal(result, expected.to(dtype))
