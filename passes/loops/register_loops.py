@@ -31,6 +31,7 @@ from triton_spacemit.passes.loops.selection import Candidate
 from triton_spacemit.passes.loops.tensors import bits
 
 _WIDTHS = (8, 16, 32)
+_MULTIPLICATIONS = 1024  # of a turn, which are all there in code
 _IMMEDIATE = 2047  # the largest number that RISC-V's instructions add without a register
 _ELEMENTWISE = frozenset(
     [f"arith.{name}" for name in "addi subi muli andi ori xori shli shrui shrsi maxsi maxui minsi minui".split()]
@@ -73,6 +74,7 @@ class _Body:
         self.views: dict[ir.Value, View] = {}
         self.tiles: dict[ir.Value, Candidate] = {}
         self.shuffles = not low.chip.active_lengths
+        self.multiplications = 0
 
     def seen(self) -> RegisterLoop:
         for number, argument in enumerate(self.body.arguments[1:]):
@@ -180,6 +182,7 @@ class _Body:
             raise NotInRegisters("a product is not one tile of matrix instructions")
         self.tiles[result] = tile
         inner, columns = right.shape
+        self._count(shape[0] * inner * columns // (row.m * row.n * row.k))
         for step in range(0, inner, row.k):
             for r in range(0, shape[0], row.m):
                 views.pieces(self.chip, left.only([i * inner + k for i in range(r, r + row.m) for k in range(step, step + row.k)]))
@@ -193,6 +196,11 @@ class _Body:
                     views.pieces(self.chip, start.only([i * columns + n for i in range(r, r + row.m) for n in range(c, c + row.n)]))
         return views.whole(source, shape)
 
+    def _count(self, multiplications: int) -> None:
+        self.multiplications += multiplications
+        if self.multiplications > _MULTIPLICATIONS:
+            raise NotInRegisters(f"a turn has more than {_MULTIPLICATIONS} multiplications")
+
     def _product_of_rows(self, node: Node, element: ir.Type, left: View, right: View, start: View) -> View:
         """The same of an instruction that multiplies the same bytes of a row of A with each column's of B."""
         row = next(each for each in self.chip.matrix if each.form == BYTES)
@@ -202,6 +210,7 @@ class _Body:
             raise NotInRegisters(f"a product of {rows} x {inner} and {inner} x {columns} does not fit")
         if rows * columns > views.most_lanes(self.chip, element):
             raise NotInRegisters(f"{rows} x {columns} sums are more than registers hold")
+        self._count(rows * inner * columns // (row.n * row.k))
         for step in range(0, inner, row.k):
             for r in range(rows):
                 word_of(left.only(range(r * inner + step, r * inner + step + row.k)))

@@ -1,5 +1,7 @@
 """Loops whose blocks stay in registers: as right as NumPy, whatever way the lanes take; and no such loop where it may not be."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from triton import knobs as triton_knobs
 from triton_spacemit.backend import set_device
 from triton_spacemit.ops.quantised.vectors import has_vectors
 from triton_spacemit.passes import remarks
+from triton_spacemit.passes.loops import register_loops
 
 HOST = pytest.param("host", id="host")
 CHIPS = [pytest.param(name, marks=pytest.mark.qemu) for name in ("x60", "a100")]
@@ -215,3 +218,21 @@ def test_signs(chip: str, signs: str, across: bool) -> None:
         assert (said == ["loop in registers"]) == (signs != "uu")
     with pytest.raises(triton.CompilationError, match=r"multiplies plain blocks \[M, K\] and \[K, N\] of int8 and uint8"):
         of_either_sign[(1,)](a.float(), b, out, turns, M=m, N=n, K=k, ACROSS=across)
+
+
+@pytest.mark.parametrize("chip", [CHIPS[0], HOST])
+def test_long_turns(chip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code grows with a turn, so that those of very many multiplications are products of their own."""
+    set_device(*(("host",) if chip == "host" else ("qemu", chip)))
+    m, n, k = SIZES[chip]
+    steps = 3
+    for most, held in ((48, True), (11, False)):
+        monkeypatch.setattr(register_loops, "_MULTIPLICATIONS", most)
+        a, b, out = bytes_(9, 2, steps, m, k), bytes_(10, 2, steps, n, k), torch.zeros(m, n)
+        starts, scales = torch.zeros(2, m, dtype=torch.int32), torch.ones(2, m)
+        triton_knobs.cache.dir = str(tmp_path / str(most))
+        said, _ = run(scaled_sums, a, b, starts, scales, out, 2, M=m, N=n, K=k, STEPS=steps)
+        sums = np.einsum("tsmk,tsnk->mn", a.numpy().astype(np.int64), b.numpy().astype(np.int64))
+        assert np.array_equal(out.numpy(), np.concatenate([sums[m // 2 :], sums[: m // 2]]) + 1.5)
+        if chip != "host" or has_vectors():
+            assert said == (["loop in registers"] if held else [f"loop not in registers: a turn has more than {most} multiplications"])
