@@ -135,6 +135,7 @@ static void make_frame(void) {
   static const uint32_t kinds[] = {FRAME_ALLOCATE, FRAME_ALLOCATE, FRAME_WRITE, FRAME_WRITE, FRAME_FILL, FRAME_FREE, FRAME_READ, FRAME_READ,
                                    FRAME_CODE, FRAME_LAUNCH, FRAME_LAUNCH, FRAME_BLOB, FRAME_CANCEL, FRAME_PING, FRAME_WORKER, FRAME_HELLO};
   uint32_t type = below(400) ? kinds[below(sizeof kinds / sizeof *kinds)] : (uint32_t)number();
+  if (type == FRAME_CODE && count_ranges() && below(4)) type = FRAME_LAUNCH;  // digests take longer than all else
   if (type == FRAME_LAUNCH && !some_range(1) && below(20)) type = FRAME_CODE;
   if (!some_range(0) && below(20) && (type == FRAME_WRITE || type == FRAME_FILL || type == FRAME_FREE || type == FRAME_READ || type == FRAME_BLOB))
     type = FRAME_ALLOCATE;
@@ -152,7 +153,7 @@ static void make_frame(void) {
       break;
     }
     case FRAME_CODE: {
-      Image image = {.start = agent.code.start + below(agent.code.bytes / PAGE_BYTES) * PAGE_BYTES, .bytes = (1 + below(3)) * PAGE_BYTES};
+      Image image = {.start = agent.code.start + below(agent.code.bytes / PAGE_BYTES) * PAGE_BYTES, .bytes = (1 + !below(20) * below(3)) * PAGE_BYTES};
       image.code_end = below(8) ? PAGE_BYTES : number();
       image.readonly_end = below(8) ? image.bytes : number(), image.writable_end = below(8) ? image.bytes : number();
       static uint8_t content[4 * PAGE_BYTES];
@@ -166,7 +167,7 @@ static void make_frame(void) {
       break;
     }
     case FRAME_BLOB: {
-      Blob blob = {.start = start, .bytes = bytes, .keep = below(20) / 19};
+      Blob blob = {.start = start, .bytes = bytes > 200 && bytes <= 4 * PAGE_BYTES && below(20) ? below(200) : bytes, .keep = below(20) / 19};
       put_frame(type, &blob, sizeof blob, 0);
       break;
     }

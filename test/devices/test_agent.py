@@ -50,7 +50,7 @@ def fuzz(folder: Path, frames: int) -> None:
     if not (gcc := shutil.which("gcc")):
         pytest.skip("needs GCC: zig has no library for this sanitizer")
     program = folder / "frames"
-    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1", "-std=gnu11", f"-I{SOURCES}")
+    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O2", "-std=gnu11", f"-I{SOURCES}")
     sources = (Path(__file__).parent / "frames.c", *(SOURCES / name for name in SANITIZED))
     subprocess.run([gcc, *flags, *map(str, sources), "-o", str(program)], check=True)
     result = subprocess.run([program, str(frames), "11"], capture_output=True, text=True, check=False)
