@@ -11,7 +11,6 @@ from triton_spacemit.backend.devices.session import Session
 from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.passes.codegen import compile_object
 
-COPY = "  %v = load i32, ptr %p1\n  store i32 %v, ptr %p0\n  ret void\n"
 FOREVER = "  br label %l\nl:\n  %v = load volatile i32, ptr %p0\n  br label %l\n"
 NULL = "  store volatile i32 1, ptr null\n  ret void\n"
 

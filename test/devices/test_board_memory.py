@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from boards import COPY, NULL, check_it_still_works, increment, session_of, worker_of
-from kernels.handwritten import INCREMENT, compiled, launch
+from boards import NULL, check_it_still_works, increment, session_of, worker_of
+from kernels.handwritten import COPY, FOLLOW, INCREMENT, compiled, launch, read_only
 from targets import emulated_board, own_board
 
 from triton_spacemit.backend import board
@@ -84,14 +84,7 @@ def test_overlapping_and_odd_arguments(remote: RemoteDevice) -> None:
 
 
 def test_read_only_memory_can_be_read_but_not_written(remote: RemoteDevice, tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    path.write_bytes(b"\5\0\0\0" * 2000)
-    libc = ctypes.CDLL(None)
-    libc.mmap.restype = ctypes.c_void_p
-    with path.open("rb") as file:
-        address = libc.mmap(None, ctypes.c_size_t(8000), mmap.PROT_READ, mmap.MAP_PRIVATE, file.fileno(), ctypes.c_long(0))
-    readonly = torch.frombuffer((ctypes.c_char * 8000).from_address(address), dtype=torch.int32)
-    out = torch.zeros(1, dtype=torch.int32)
+    readonly, out = read_only(tmp_path / "data"), torch.zeros(1, dtype=torch.int32)
     launch(remote, compiled(remote, COPY), out, readonly[1500:])
     assert out.item() == 5
     with pytest.raises(DeviceError, match="read-only"):
@@ -167,16 +160,7 @@ def test_a_tensor_on_the_board_is_sent_once(remote: RemoteDevice) -> None:
 def test_pointers_to_tensors_on_the_board(remote: RemoteDevice) -> None:
     targets = [board.tensor(torch.tensor([i], dtype=torch.int32)) for i in range(5)]
     table = torch.tensor([target.data_ptr() for target in targets])
-    follow = """
-  %e = getelementptr i64, ptr %p1, i32 %id
-  %a = load i64, ptr %e
-  %q = inttoptr i64 %a to ptr
-  %v = load i32, ptr %q
-  %w = add i32 %v, 1
-  store i32 %w, ptr %q
-  ret void
-"""
-    launch(remote, compiled(remote, follow), None, table, grid=(5, 1, 1), types=("*i32", "*i64"))
+    launch(remote, compiled(remote, FOLLOW), None, table, grid=(5, 1, 1), types=("*i32", "*i64"))
     assert [target.cpu().item() for target in targets] == [1, 2, 3, 4, 5]
     launch(remote, compiled(remote, COPY), targets[0].data_ptr(), targets[4])
     assert targets[0].cpu().item() == 5

@@ -1,7 +1,5 @@
 """The qemu device: faults and how it recovers, the memory that guest and host share, and what it leaves behind."""
 
-import ctypes
-import mmap
 import multiprocessing
 import os
 import signal
@@ -13,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from kernels.handwritten import INCREMENT, compiled, kernel_ir, launch
+from kernels.handwritten import COPY, FOLLOW, INCREMENT, compiled, kernel_ir, launch, read_only
 
 from triton_spacemit.backend.devices.guest import Guest
 from triton_spacemit.backend.devices.mirror import merge
@@ -128,18 +126,6 @@ def test_an_interrupt_ends_the_launch(qemu: QemuDevice) -> None:
 
 # ---- memory ----
 
-COPY = "  %v = load i32, ptr %p1\n  store i32 %v, ptr %p0\n  ret void\n"
-# Follows the pointer in element `id` of the second argument and adds 1 to what it leads to.
-FOLLOW = """
-  %e = getelementptr i64, ptr %p1, i32 %id
-  %a = load i64, ptr %e
-  %q = inttoptr i64 %a to ptr
-  %v = load i32, ptr %q
-  %w = add i32 %v, 1
-  store i32 %w, ptr %q
-  ret void
-"""
-
 
 def test_views_and_overlapping_arguments(qemu: QemuDevice) -> None:
     base = torch.arange(20_000, dtype=torch.int32)
@@ -199,14 +185,7 @@ def test_memory_of_no_argument_is_out_of_reach_without_pointers(qemu: QemuDevice
 
 
 def test_read_only_memory_can_be_read_but_not_written(qemu: QemuDevice, tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    path.write_bytes(b"\5\0\0\0" * 2000)
-    libc = ctypes.CDLL(None)
-    libc.mmap.restype = ctypes.c_void_p
-    with path.open("rb") as file:
-        address = libc.mmap(None, ctypes.c_size_t(8000), mmap.PROT_READ, mmap.MAP_PRIVATE, file.fileno(), ctypes.c_long(0))
-    readonly = torch.frombuffer((ctypes.c_char * 8000).from_address(address), dtype=torch.int32)
-    out = torch.zeros(1, dtype=torch.int32)
+    readonly, out = read_only(tmp_path / "data"), torch.zeros(1, dtype=torch.int32)
     launch(qemu, compiled(qemu, COPY), out, readonly[1500:])
     assert out.item() == 5
     with pytest.raises(DeviceError, match="read-only memory"):

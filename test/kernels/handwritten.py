@@ -1,7 +1,12 @@
 """Kernels written by hand in LLVM IR, for tests of the devices alone."""
 
+import ctypes
+import mmap
 import struct
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from triton_spacemit.backend.devices import Device, Signature
 from triton_spacemit.dialect.artifact import Artifact
@@ -48,6 +53,29 @@ INCREMENT = kernel_ir("""
   store i32 %w, ptr %g
   ret void
 """)
+
+
+COPY = "  %v = load i32, ptr %p1\n  store i32 %v, ptr %p0\n  ret void\n"
+# Follows the pointer in element `id` of the second argument and adds 1 to what it leads to.
+FOLLOW = """
+  %e = getelementptr i64, ptr %p1, i32 %id
+  %a = load i64, ptr %e
+  %q = inttoptr i64 %a to ptr
+  %v = load i32, ptr %q
+  %w = add i32 %v, 1
+  store i32 %w, ptr %q
+  ret void
+"""
+
+
+def read_only(path: Path) -> torch.Tensor:
+    """2,000 integers, all 5, in memory that can be read and not written: that of a file at `path`, which is made."""
+    path.write_bytes(b"\5\0\0\0" * 2000)
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    with path.open("rb") as file:
+        address = libc.mmap(None, ctypes.c_size_t(8000), mmap.PROT_READ, mmap.MAP_PRIVATE, file.fileno(), ctypes.c_long(0))
+    return torch.frombuffer((ctypes.c_char * 8000).from_address(address), dtype=torch.int32)
 
 
 def compiled(device: Device, body: str, extra: str = "", scratch_bytes: int = 0) -> Any:
