@@ -25,11 +25,12 @@ _SCANNED = ("f16", "f32", "f64", "i8", "i16", "i32", "i64")
 
 
 def segment_lanes(low: Lowering, combiner: Combiner, extent: int) -> int:
-    """The lanes of one register, where rows of `extent` elements can be scanned so; else 0."""
+    """The lanes of one register, where rows of `extent` elements can be scanned so, by one known operation; else 0."""
     element = combiner.sources[0].element
     lanes = low.chip.lanes(bits(element))
-    known = combiner.start is not None and str(element) in _SCANNED and (low.chip.native_float16 or str(element) != "f16")
-    return lanes if known and low.chip.strided_accesses and lanes > 1 and extent >= _RUN * lanes else 0
+    known = combiner.kind is not None and combiner.start is not None
+    computed = str(element) in _SCANNED and (low.chip.native_float16 or str(element) != "f16")
+    return lanes if known and computed and low.chip.strided_accesses and lanes > 1 and extent >= _RUN * lanes else 0
 
 
 def only_store(low: Lowering, scan: Node) -> Access | None:

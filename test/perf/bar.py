@@ -21,10 +21,10 @@ from triton_spacemit.ops.quantised.activations import Order, quantise
 
 # Row: (instructions, weighted instructions); the latter count a vector instruction as the registers it works on.
 BAR = {
-    "x60 add": (644, 2436),
+    "x60 add": (656, 2448),
     "x60 softmax": (3352, 10088),
-    "x60 layer norm": (1760, 7388),
-    "x60 gelu": (3736, 13000),
+    "x60 layer norm": (1768, 7396),
+    "x60 gelu": (3744, 13008),
     "x60 gelu bf16": (4512, 14416),
     "x60 sum": (388, 1368),
     "x60 argmax": (1080, 2748),
@@ -36,7 +36,7 @@ BAR = {
     "x60 product int8 by vectors": (21144, 42835),
     "x60 attention": (32524, 79184),
     "x60 quantised rows": (3228, 6204),
-    "x60 quantised tiles": (3126, 6038),
+    "x60 quantised tiles": (3105, 6017),
     "a100 softmax": (1560, 3708),
     "a100 product f32": (9244, 13058),
     "a100 product bf16": (9227, 12775),
