@@ -13,14 +13,13 @@ from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import attributes_of, element_of
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.recipes import Applied, Carried, Indexed, Known, Read, Recipe, Same, parts_of
+from triton_spacemit.passes.loops.recipes import Applied, Carried, Indexed, Known, Read, Recipe, Same, index_bits, parts_of
 from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import Buffer, bits
 
 _CONTRACTED = ("arith.addf", "arith.subf", "arith.mulf")
 _STEP = 1 << 11  # an instruction adds less than this to an address
 _GAP = 2  # registers that a load may bring for nothing
-_DISTANCES = 1 << 16  # below this, 16 bits hold the places of a load by an index
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +152,7 @@ class LaneCode:
     def _indexed(self, recipe: Indexed) -> Emitted:
         key = (recipe.base, recipe.first, recipe.distances, recipe.element)
         if key not in self._reads:
-            element = ir.IntegerType.get_signless(16) if max(recipe.distances) < _DISTANCES else self.low.b.i32
+            element = ir.IntegerType.get_signless(index_bits(recipe.distances))
             places = self.tables.read(recipe.distances, element) if self.tables else self.registers.numbers(recipe.distances, element)
             whole = ir.IntegerType.get_signless(bits(recipe.element) * recipe.run)
             loaded = self.registers.load_indexed(self._pointer(recipe.base, recipe.first), places, whole, len(recipe.distances))

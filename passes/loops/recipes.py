@@ -27,6 +27,7 @@ _ELEMENTWISE = frozenset(
     + ["math.fma", "tt.bitcast"]
 )
 _PART = 8  # bytes of the widest element that a load by an index takes
+_LARGEST_GROUP = 8  # registers
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,11 @@ class Indexed(Recipe):
     first: int
     distances: tuple[int, ...]
     run: int
+
+
+def index_bits(distances: Sequence[int]) -> int:
+    """Of each place of a load by an index, all of which are at most as many registers as a group has."""
+    return 16 if max(distances) < 1 << 16 else 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +172,10 @@ class Planner:
         run = _run(places, size, widest)
         while run > 1 and any(place % (run * size) for place in places[::run]):
             run //= 2  # a part of an element of memory, aligned to its size, begins there
-        return Indexed(len(places), element, base, first, tuple(place - first for place in places[::run]), run)
+        distances = tuple(place - first for place in places[::run])
+        if len(distances) * index_bits(distances) > _LARGEST_GROUP * self.chip.vlen:
+            return None
+        return Indexed(len(places), element, base, first, distances, run)
 
 
 def parts_of(recipe: Recipe) -> Iterator[Recipe]:

@@ -111,5 +111,5 @@ def test_it_is_asked_for_what_depends_on_the_device(toy: list[list[tuple[int, in
 
 
 def test_without_its_row_there_is_none() -> None:
-    with pytest.raises(ValueError, match="unknown device 'toy'; known: host, qemu, null"):
+    with pytest.raises(ValueError, match="unknown device 'toy'; known: host, qemu, remote, null"):
         set_device("toy")

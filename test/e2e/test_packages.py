@@ -118,10 +118,10 @@ def run(path: Path, work: Path, *inputs: tuple[torch.Tensor, ...], **environment
 @pytest.fixture(scope="module")
 def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package for inputs of any number of rows and columns."""
-    set_device("host")
     rows, columns = torch.export.Dim("rows", min=2, max=4096), torch.export.Dim("columns", min=2, max=4096)
     shape = {0: rows, 1: columns}
-    with fresh_cache(), config.patch(compile_threads=1):
+    with knobs.scope(), fresh_cache(), config.patch(compile_threads=1):
+        set_device("host")
         folder = tmp_path_factory.mktemp("package")
         return package(Sums(), inputs(8, 40), folder / "sums.pt2", (shape, shape))
 
