@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from torch_mlir import ir
 
@@ -45,11 +46,21 @@ def _attributes(module: ir.Module, asked: str) -> ir.OpAttributeMap:
     return module.operation.attributes
 
 
+def _given(module: ir.Module, name: str, kind: type[ir.Attribute], what: str) -> Any:
+    """An attribute of `module`, None where it has none. Raises LoweringError where it is not `what` it must be."""
+    attributes = _attributes(module, name)
+    if name not in attributes:
+        return None
+    if not isinstance(attributes[name], kind):
+        raise LoweringError(f"the module's attribute {name} must be {what}", module.operation.location)
+    return attributes[name]
+
+
 def chip_of(module: ir.Module) -> Chip:
     """The chip that `module` is compiled for, with what of it may be used; the host where it names none."""
-    attributes = _attributes(module, CHIP)
-    chip = get_chip(attributes[CHIP].value if CHIP in attributes else "host")
-    return chip if ALLOW_IME not in attributes or attributes[ALLOW_IME].value else chip.without_ime()
+    name, allow_ime = _given(module, CHIP, ir.StringAttr, "a string"), _given(module, ALLOW_IME, ir.BoolAttr, "true or false")
+    chip = get_chip("host" if name is None else name.value)
+    return chip if allow_ime is None or allow_ime.value else chip.without_ime()
 
 
 def set_chip(module: ir.Module, chip: Chip) -> None:
@@ -77,6 +88,15 @@ def set_slots(module: ir.Module) -> None:
         module.operation.attributes[SLOTS] = ir.ArrayAttr.get([ir.StringAttr.get(name) for name in names])
 
 
+def slots_of(module: ir.Module) -> list[ir.Attribute] | None:
+    """The strings that `set_slots` has put there; None where there are none."""
+    what = "a list of strings"
+    slots = _given(module, SLOTS, ir.ArrayAttr, what)
+    if slots is not None and not all(isinstance(slot, ir.StringAttr) for slot in slots):
+        raise LoweringError(f"the module's attribute {SLOTS} must be {what}", module.operation.location)
+    return None if slots is None else list(slots)
+
+
 def slot_types(types: Iterable[ir.Type]) -> tuple[str, ...]:
     """The types of arguments as an artifact names them."""
     return tuple(_slot(str(type_)) for type_ in types)
@@ -91,11 +111,11 @@ def _slot(type_: str) -> str:
 
 def artifact_of(module: ir.Module, types: Iterable[ir.Type]) -> Artifact:
     """What `module` says of its kernel, which has no code yet; its arguments have `types` where it does not say."""
-    attributes = module.operation.attributes
+    attributes, slots = module.operation.attributes, slots_of(module)
     return Artifact(
         name=kernel_of(module).attributes["sym_name"].value,
         chip=chip_of(module).name,
-        slots=tuple(slot.value for slot in attributes[SLOTS]) if SLOTS in attributes else slot_types(types),
+        slots=slot_types(types) if slots is None else tuple(ir.StringAttr(slot).value for slot in slots),
         stored=tuple(attributes[STORED]) if STORED in attributes else None,
         scratch_bytes=attributes[SCRATCH].value if SCRATCH in attributes else 0,
         concurrent=CONCURRENT in attributes,
@@ -104,8 +124,8 @@ def artifact_of(module: ir.Module, types: Iterable[ir.Type]) -> Artifact:
 
 def fuses(module: ir.Module) -> bool:
     """Whether a product and a sum of `module` may become one fused multiply-add."""
-    attributes = _attributes(module, FP_FUSION)
-    return FP_FUSION not in attributes or attributes[FP_FUSION].value
+    given = _given(module, FP_FUSION, ir.BoolAttr, "true or false")
+    return given is None or given.value
 
 
 def set_fp_fusion(module: ir.Module, fuse: bool) -> None:

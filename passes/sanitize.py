@@ -15,7 +15,7 @@ module attributes {xsmt.sanitize} {
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.module import SLOTS, STORAGES, kernel_of, takes_sanitize
+from triton_spacemit.dialect.module import SLOTS, STORAGES, kernel_of, slots_of, takes_sanitize
 
 
 def sanitize(module: ir.Module) -> None:
@@ -36,7 +36,7 @@ def sanitize(module: ir.Module) -> None:
         if "arg_attrs" in kernel.attributes:
             none = [ir.DictAttr.get({})] * (2 * len(pointers))
             kernel.attributes["arg_attrs"] = ir.ArrayAttr.get([*kernel.attributes["arg_attrs"], *none])
-        if SLOTS in attributes:
-            slots = [*attributes[SLOTS], *[ir.StringAttr.get("u64")] * (2 * len(pointers))]
-            attributes[SLOTS] = ir.ArrayAttr.get(slots)
+        slots = slots_of(module)
+        if slots is not None:
+            attributes[SLOTS] = ir.ArrayAttr.get([*slots, *[ir.StringAttr.get("u64")] * (2 * len(pointers))])
         attributes[STORAGES] = ir.ArrayAttr.get([ir.IntegerAttr.get(i32, number) for number in pointers])

@@ -100,6 +100,23 @@ def test_damaged_input_is_refused_in_words(seed: int) -> None:
 FUNCTION = "func.func @f(%x: i32) -> i32 {\n  return %x : i32\n}\n"
 
 
+@pytest.mark.parametrize(
+    ("attribute", "what"),
+    [
+        ("xsmt.chip = 5 : i32", "xsmt.chip must be a string"),
+        ("xsmt.slots = 3 : i32", "xsmt.slots must be a list of strings"),
+        ('xsmt.slots = [vector<4xf32>, "i32"]', "xsmt.slots must be a list of strings"),
+        ("xsmt.sanitize, xsmt.slots = [1]", "xsmt.slots must be a list of strings"),
+        ('xsmt.fp_fusion = "yes"', "xsmt.fp_fusion must be true or false"),
+        ("xsmt.allow_ime = 7 : i8", "xsmt.allow_ime must be true or false"),
+    ],
+)
+def test_what_a_module_says_of_itself_is_checked(attribute: str, what: str) -> None:
+    refused = opt(f"module attributes {{{attribute}}} {{ func.func @f(%x: i32) {{ return }} }}", "--until=llvm")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(f"error: the module's attribute {what}\n")
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     target, link = tmp_path / "out.mlir", tmp_path / "link.mlir"
     link.symlink_to(target)
