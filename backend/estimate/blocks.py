@@ -97,7 +97,7 @@ class _Pipeline:
         return self.now + self.started / self.core.issue
 
     def _start(self, one: Instruction, sew: int, lmul: float) -> None:
-        timing = self.core.kinds[one.kind]
+        timing, lmul = self.core.kinds[one.kind], one.group or lmul
         if sew == 16 and timing.cycles_16 is not None:
             timing = replace(timing, cycles=timing.cycles_16, latency=timing.cycles_16)
         unit = self._unit(one)
@@ -134,7 +134,7 @@ class _Pipeline:
         if one.kind is Kind.VECTOR_ELEMENTS and access:
             return self.core.element * access.fields * max(lmul, 1.0) * self.vlen / sew
         if one.kind in (Kind.VECTOR_LOAD, Kind.VECTOR_STORE) and access:
-            registers = access.fields if access.pattern is Pattern.WHOLE else lmul * access.bits / sew
+            registers = lmul if access.pattern is Pattern.WHOLE else lmul * access.bits / sew
             if access.pattern is Pattern.MASK:
                 registers = 1 / 8
             return max(timing.cycles * max(registers, 0.5), timing.least, 1.0)

@@ -4,7 +4,7 @@ Source: the encodings in the RISC-V Unprivileged ISA manual and its "V" extensio
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from triton_spacemit.backend.estimate.compressed import expand
@@ -44,8 +44,8 @@ class Access:
 class Instruction:
     """One, with its address. Registers are numbered in one row: x0 to x31, f0 to f31, v0 to v31.
 
-    size: bytes in the kernel. target: where a branch or a jump goes. registers: how many vector registers each vector operand has, as a
-    multiple of LMUL, by its number in reads and writes. sew, lmul: what a vset makes them.
+    size: bytes in the kernel. target: where a branch or a jump goes. sew, lmul: what a vset makes them. masked: by v0.
+    group: registers of each vector operand, where the instruction itself says it, whatever LMUL is.
     """
 
     address: int
@@ -59,7 +59,7 @@ class Instruction:
     sew: int | None = None
     lmul: float | None = None
     masked: bool = False
-    wide: frozenset[int] = field(default=frozenset())  # vector operands of twice LMUL registers
+    group: int | None = None
 
     @property
     def opcode(self) -> int:
@@ -185,7 +185,8 @@ def _float_or_vector_access(one: Instruction, rd: int, rs1: int, rs2: int, width
     access = Access(pattern, write, rs1, bits, 0, other, index_bits, fields, masked)
     more = (rs2,) if pattern is Pattern.STRIDED else (_V + rs2,) if pattern is Pattern.INDEXED else ()
     reads = (rs1, *more, *((_V,) if masked else ()), *((data,) if write else ()))
-    return replace(one, kind=kind, reads=reads, writes=() if write else (data,), access=access, masked=masked)
+    group = fields if pattern is Pattern.WHOLE else None
+    return replace(one, kind=kind, reads=reads, writes=() if write else (data,), access=access, masked=masked, group=group)
 
 
 def _vset(one: Instruction, rd: int, rs1: int, rs2: int) -> Instruction:
@@ -282,4 +283,5 @@ def _vector(one: Instruction, rd: int, rs1: int, rs2: int, group: int) -> Instru
         reads += (_V + rd,)
     if masked:
         reads += (_V,)
-    return replace(one, kind=kind, reads=reads, writes=writes, masked=masked)
+    whole = rs1 + 1 if (group, operation) == (3, 0x27) else None  # vmv1r.v to vmv8r.v
+    return replace(one, kind=kind, reads=reads, writes=writes, masked=masked, group=whole)

@@ -138,7 +138,7 @@ def test_what_fits_the_first_cache_is_fetched_once():
     assert 4 * n + LINE <= cold.memory_read_bytes <= 4 * n + 4 * LINE
     assert (warm.l1_bytes, warm.memory_bytes) == (0, 0)
     assert warm.cycles < cold.cycles
-    assert 4.25 <= 4 * n / warm.cycles <= 8  # bytes a cycle: from K1's memcpy, 5.0, to what loads and stores of 16 bytes take at least
+    assert 4 * n / warm.cycles == pytest.approx(5.0, rel=0.15)  # bytes a cycle of K1's memcpy with LMUL 4; 5.1 with 8
 
 
 @pytest.mark.parametrize(("kilobytes", "fits"), [(24, True), (40, False)])
