@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
@@ -224,9 +225,10 @@ static void stop_late(uint32_t sequence) {
 
 // Launches that are timed take turns with those of other agents of this user: a lock in a file that anybody may find, and that holds nothing.
 static int open_lock(void) {
-  char path[64];
-  snprintf(path, sizeof path, "/tmp/triton-spacemit-%u.lock", (unsigned)getuid());
-  return open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const char *folder = getenv("TMPDIR");
+  char path[PATH_MAX];
+  int length = snprintf(path, sizeof path, "%s/triton-spacemit-%u.lock", folder && *folder ? folder : P_tmpdir, (unsigned)getuid());
+  return length >= (int)sizeof path ? -1 : open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 // Wait for the lock; whether a CANCEL came meanwhile. Without such a file there are no turns.

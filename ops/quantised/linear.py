@@ -6,8 +6,6 @@ on (`m_start`, `m_count`), and so many columns (`n_start`, `n_count`), a multipl
 so have vector units that multiply bytes (`vectors.py`).
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch.library import Library, register_fake
 
@@ -147,6 +145,3 @@ def _check(x: torch.Tensor, packed: Packed) -> None:
     if packed.packing.minima == "zero point" and not takes(packed.packing, packed.shape[-1]):
         where = "on cores of SpacemiT's first matrix unit, for rows of 128 numbers and more"
         raise ValueError(f"the packing {packed.packing.name} is there to compare with GGML, {where}")
-
-
-__all__: Sequence[str] = ["linear", "linear_experts", "split"]

@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,7 +137,7 @@ def test_other_devices_take_no_tensors_of_a_board(device: RemoteDevice) -> None:
 def test_timed_launches_take_turns_with_other_sessions(device: RemoteDevice) -> None:
     x = torch.zeros(1)
     count_kernel[(1,)](x)
-    with open(f"/tmp/triton-spacemit-{os.getuid()}.lock", "a") as lock:
+    with open(Path(tempfile.gettempdir(), f"triton-spacemit-{os.getuid()}.lock"), "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         count_kernel[(1,)](x)  # this one is not timed
         release = threading.Timer(0.5, lambda: fcntl.flock(lock, fcntl.LOCK_UN))

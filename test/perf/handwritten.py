@@ -1,10 +1,7 @@
 """The loops of rvv.c, compiled by zig's clang for the X60 and launched as kernels, so that they are counted as ours are."""
 
 import functools
-import os
 import struct
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,22 +10,20 @@ import torch
 
 from triton_spacemit import backend
 from triton_spacemit.backend.devices import Signature, get_device
-from triton_spacemit.backend.native import cache_dir
+from triton_spacemit.backend.native import zig
 from triton_spacemit.dialect.artifact import Artifact
 
-_SOURCE = Path(__file__).parent / "rvv.c"
+_SOURCE = Path(__file__).resolve().parent / "rvv.c"
 # What the loader takes: no linker relaxation, no calls into a runtime of the compiler's.
 _FLAGS = "-target riscv64-linux-musl -mcpu=spacemit_x60 -O2 -fPIC -mno-relax -fno-sanitize=all -fno-stack-protector".split()
 
 
 @functools.cache
 def _object() -> bytes:
-    zig = {"ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(cache_dir() / "zig")}
     include = Path(backend.__file__).parent / "runtime"
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "rvv.o"
-        command = [sys.executable, "-m", "ziglang", "cc", *_FLAGS, f"-I{include}", "-c", str(_SOURCE), "-o", str(output)]
-        subprocess.run(command, check=True, env={**os.environ, **zig})
+        zig("cc", *_FLAGS, f"-I{include}", "-c", str(_SOURCE), "-o", str(output), work=Path(folder))
         return output.read_bytes()
 
 

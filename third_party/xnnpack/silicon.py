@@ -8,10 +8,8 @@ same data. CHECKOUT is a folder with that repository; nothing of it is kept.
 
 import argparse
 import json
-import os
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,7 +24,7 @@ from rich.table import Table
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices import Signature, get_device
 from triton_spacemit.backend.estimate import Estimate, estimate
-from triton_spacemit.backend.native import cache_dir
+from triton_spacemit.backend.native import zig
 from triton_spacemit.dialect.artifact import Artifact
 
 NEAR = 0.3  # of the published time
@@ -86,13 +84,11 @@ PUBLISHED = [
 
 
 def _build(checkout: Path, row: Published, folder: Path) -> bytes:
-    zig = {"ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(cache_dir() / "zig")}
     output = folder / f"{row.function}.o"
     defines = [f"-D{row.form}", f'-DSOURCE="{row.source}"', f"-DUKERNEL={row.function}"]
     includes = [f"-I{checkout}", f"-I{checkout / 'include'}", f"-I{folder}"]
     (folder / "pthreadpool.h").write_text("typedef struct pthreadpool *pthreadpool_t;\n")  # named in a header, used by no micro-kernel
-    command = [sys.executable, "-m", "ziglang", "cc", *_FLAGS, *defines, *includes, "-c"]
-    subprocess.run([*command, str(Path(__file__).parent / "wrapper.c"), "-o", str(output)], check=True, env={**os.environ, **zig})
+    zig("cc", *_FLAGS, *defines, *includes, "-c", str(Path(__file__).parent.resolve() / "wrapper.c"), "-o", str(output), work=folder)
     return output.read_bytes()
 
 
@@ -126,7 +122,7 @@ def main() -> int:
     rows = [row for row in PUBLISHED if arguments.rows in row.function]
     console = Console(stderr=True)
     progress = track(rows, "estimating", console=console, disable=not console.is_terminal)
-    made = [(row, estimate_of(arguments.checkout, row)) for row in progress]
+    made = [(row, estimate_of(arguments.checkout.resolve(), row)) for row in progress]
     ratios = [found.milliseconds * 1e6 / row.nanoseconds for row, found in made]
     near = sum(1 / (1 + NEAR) <= ratio <= 1 + NEAR for ratio in ratios)
     if arguments.json:
