@@ -52,7 +52,7 @@ def _sum(loop: ir.Operation, number: int) -> _Sum | None:
     extended = only_user(body.arguments[number + 1])
     if dot is None or only_user(narrowed.result) is None or only_user(dot.result) is None:
         return None
-    if extended is None or extended.name != "arith.extf" or only_user(extended.result) != dot or dot.operands[2] != extended.result:
+    if extended is None or extended.name != "arith.extf" or only_user(extended.result) is None or dot.operands[2] != extended.result:
         return None
     return _Sum(extended, dot, narrowed)
 

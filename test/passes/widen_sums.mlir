@@ -51,3 +51,18 @@ func.func @power(%a: tensor<32x32xf32>, %start: tensor<32x32xf16>, %first: index
   }
   return %power : tensor<32x32xf16>
 }
+
+// -----
+
+// Nothing adds to what is carried.
+// CHECK-LABEL: func.func @unused
+func.func @unused(%a: tensor<32x32xf16>, %sum: tensor<32x32xf32>, %start: tensor<32x32xf16>, %first: index, %last: index, %step: index) -> tensor<32x32xf16> {
+  // CHECK: scf.for {{.*}} -> (tensor<32x32xf16>)
+  %last_product = scf.for %i = %first to %last step %step iter_args(%old = %start) -> tensor<32x32xf16> {
+    %wide = arith.extf %old : tensor<32x32xf16> to tensor<32x32xf32>
+    %product = "tt.dot"(%a, %a, %sum) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<32x32xf16>, tensor<32x32xf16>, tensor<32x32xf32>) -> tensor<32x32xf32>
+    %new = arith.truncf %product : tensor<32x32xf32> to tensor<32x32xf16>
+    scf.yield %new : tensor<32x32xf16>
+  }
+  return %last_product : tensor<32x32xf16>
+}
