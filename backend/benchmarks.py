@@ -85,21 +85,26 @@ def time_on_board(
     rep: float = 100,
     quantiles: Sequence[float] | None = None,
     return_mode: str = "mean",
+    flush: bool = True,
     **_: Any,
 ) -> Any:
     """Stands for `do_bench` on the device `remote`: milliseconds on the board, whose launches of one call are repeated there.
 
-    warmup, rep: milliseconds there. Before each repeat, other memory goes through the caches. The link takes no part. Raises DeviceError.
+    warmup, rep: milliseconds there. flush: before each repeat, other memory goes through the caches. The link takes no part.
+    Raises DeviceError, also where nothing is launched.
     """
     from triton.testing import _summarize_statistics
 
     device = cast("RemoteDevice", get_device(*active_target()))
+    flushed = _FLUSH_BYTES if flush else 0
     kernel_call()  # compiles, and sends what is not there
-    with device.timing(_FIRST_REPEATS, _FLUSH_BYTES) as first:
+    with device.timing(_FIRST_REPEATS, flushed) as first:
         kernel_call()
+    if not first.times:
+        raise DeviceError("what is to be measured launches no kernel, and nothing else has a time on a board")
     once = max(sum(min(times) for times in first.times) * 1e-6, 1e-3)
-    with device.timing(max(1, min(int((warmup + rep) / once), _MOST_REPEATS)), _FLUSH_BYTES) as timing:
+    with device.timing(max(1, min(int((warmup + rep) / once), _MOST_REPEATS)), flushed) as timing:
         kernel_call()
-    skipped = min(int(warmup / once), min(map(len, timing.times), default=0) // 2)
+    skipped = min(int(warmup / once), min(map(len, timing.times)) // 2)
     calls = [sum(each) * 1e-6 for each in zip(*timing.times, strict=True)][skipped:]
-    return _summarize_statistics(calls or [0.0], quantiles, return_mode)
+    return _summarize_statistics(calls, quantiles, return_mode)

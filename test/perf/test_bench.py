@@ -9,6 +9,7 @@ import pytest
 from perf import mca
 from perf.report import cells, table
 from perf.result import Line, Result, Row, cheapest
+from targets import own_board
 
 from triton_spacemit.backend.tools.bench import load_function
 
@@ -29,6 +30,9 @@ def ours():
 def twenty():
     for _ in range(20):
         ours()
+
+def torchs():
+    return x * 2
 """
 
 
@@ -59,6 +63,32 @@ def test_instructions_under_qemu(folder: Path) -> None:
     vectors = {m: w for m, w in result["weighted_by_mnemonic"].items() if m.startswith("v") and not m.startswith("vset")}
     assert sum(vectors.values()) == pytest.approx(3 / 8, rel=0.1)
     assert result["instructions"] < result["weighted"] < 1
+
+
+@pytest.mark.qemu
+def test_another_function_under_qemu(folder: Path) -> None:
+    result = json.loads(bench(folder, "benched.py:ours", "--against", "benched.py:twenty", "--device", "qemu", "--json").stdout)
+    assert result["against"]["instructions"] == 20 * result["instructions"]
+    assert result["times_as_fast"] == result["against"]["estimated_cycles"] / result["estimated_cycles"]
+
+
+def test_times_on_a_board(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_SPACEMIT_BOARD", own_board())
+    arguments = ["--against", "benched.py:twenty", "--device", "remote", "--chip", "host", "--seconds", "0.05", "--json"]
+    result = json.loads(bench(folder, "benched.py:ours", *arguments).stdout)
+    assert result["device"] == "remote"
+    assert 0 < result["ours_ms"]["minimum"] <= result["ours_ms"]["median"]
+    assert 5 < result["times_as_fast"] < 80
+
+
+@pytest.mark.parametrize(("device", "what"), [("qemu", "cost on an emulated chip"), ("remote", "time on a board")])
+@pytest.mark.qemu
+def test_what_launches_nothing_has_no_cost(folder: Path, monkeypatch: pytest.MonkeyPatch, device: str, what: str) -> None:
+    monkeypatch.setenv("TRITON_SPACEMIT_BOARD", own_board())
+    chip = {"qemu": "x60", "remote": "host"}[device]
+    run = bench(folder, "benched.py:ours", "--against", "benched.py:torchs", "--device", device, "--chip", chip)
+    assert run.returncode == 1
+    assert f"launches no kernel, and nothing else has a {what}" in run.stderr
 
 
 @pytest.mark.parametrize(
