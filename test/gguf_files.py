@@ -1,5 +1,6 @@
 """GGUF files for tests, written by GGML's own package."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,12 @@ def model(
     tied: bool = False,
     without: str = "",
     metadata: Mapping[str, Any] | None = None,
+    experts: int = 0,
 ) -> Path:
     """A small model with random weights.
 
     kinds: types of matrices by the end of their names; "" is that of all others. tied: no output but the embeddings. without: a tensor to
-    leave out. metadata: more values, or others; None leaves one out.
+    leave out. metadata: more values, or others; None leaves one out. experts: how many there are in each layer, of which a token takes two.
     """
     width, hidden, heads, key_heads, head = 256, 512, 8, 2, 32
     pieces, scores, types = vocabulary()
@@ -129,6 +131,8 @@ def model(
         "tokenizer.ggml.bos_token_id": 1,
         "tokenizer.ggml.eos_token_id": 2,
         "tokenizer.ggml.unknown_token_id": 0,
+        **({f"{architecture}.expert_count": experts, f"{architecture}.expert_used_count": 2} if experts else {}),
+        **({f"{architecture}.expert_feed_forward_length": 256} if "moe" in architecture else {}),
         **(metadata or {}),
     }
     generator = np.random.default_rng(7)
@@ -139,8 +143,12 @@ def model(
             around = 1.0 if "norm" in name or "freqs" in name else 0.0
             tensors[name] = ((around + 0.2 * generator.standard_normal(shape)).astype(np.float32), "F32")
             return
-        kind = next((kinds[end] for end in kinds if end and name.endswith(end)), kinds[""])
-        tensors[name] = (matrix(kind, *shape, spread, len(tensors)), kind)
+        kind = (
+            "F32" if name.endswith("ffn_gate_inp.weight") else next((kinds[end] for end in kinds if end and name.endswith(end)), kinds[""])
+        )
+        *stack, rows, steps = shape
+        made = matrix(kind, math.prod(stack) * rows, steps, spread, len(tensors))
+        tensors[name] = (made.reshape(*stack, rows, -1), kind)
 
     add("token_embd.weight", len(pieces), width, spread=0.1)
     for layer in range(layers):
@@ -148,15 +156,23 @@ def model(
         add(f"{blk}attn_norm.weight", width)
         for part, rows in (("q", heads * head), ("k", key_heads * head), ("v", key_heads * head)):
             add(f"{blk}attn_{part}.weight", rows, width, spread=2 / width**0.5)
-            if architecture == "qwen2":
+            if architecture.startswith("qwen2"):
                 add(f"{blk}attn_{part}.bias", rows)
-            if architecture == "qwen3" and part != "v":
+            if architecture.startswith("qwen3") and part != "v":
                 add(f"{blk}attn_{part}_norm.weight", head)
         add(f"{blk}attn_output.weight", width, heads * head, spread=1 / (heads * head) ** 0.5)
         add(f"{blk}ffn_norm.weight", width)
-        add(f"{blk}ffn_gate.weight", hidden, width, spread=1 / width**0.5)
-        add(f"{blk}ffn_up.weight", hidden, width, spread=1 / width**0.5)
-        add(f"{blk}ffn_down.weight", width, hidden, spread=1 / hidden**0.5)
+        feed: list[tuple[str, tuple[int, ...], int]] = [("", (), hidden)]
+        if experts:
+            add(f"{blk}ffn_gate_inp.weight", experts, width, spread=4 / width**0.5)
+            feed = [("_exps", (experts,), 256 if "moe" in architecture else hidden)]
+            if architecture == "qwen2moe":
+                add(f"{blk}ffn_gate_inp_shexp.weight", width)
+                feed.append(("_shexp", (), hidden))
+        for suffix, stack, inner in feed:
+            add(f"{blk}ffn_gate{suffix}.weight", *stack, inner, width, spread=1 / width**0.5)
+            add(f"{blk}ffn_up{suffix}.weight", *stack, inner, width, spread=1 / width**0.5)
+            add(f"{blk}ffn_down{suffix}.weight", *stack, width, inner, spread=1 / inner**0.5)
     add("output_norm.weight", width)
     if not tied:
         add("output.weight", len(pieces), width, spread=2 / width**0.5)

@@ -6,8 +6,49 @@ from triton_spacemit.ops.quantised.gguf import GgufFile
 from triton_spacemit.ops.quantised.metadata import Metadata
 from triton_spacemit.ops.quantised.weights import Weights
 
-#: Architectures by GGML's name: whether neighbouring elements of a head are turned together, or those half a head apart.
-ARCHITECTURES = {"llama": True, "qwen2": False, "qwen3": False}
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a name of GGML's says of a model beside its sizes.
+
+    adjacent: whether neighbouring elements of a head are turned together, or those half a head apart. biases: of queries, keys and values.
+    head_norms: of each head of queries and keys. experts: whether its feed-forward layers are experts: always, never, or (None) where the
+    file has a number of them. shared: whether there is one that all tokens take. normalise: whether the weights of a token's experts add up
+    to 1.
+    """
+
+    adjacent: bool = False
+    biases: bool = False
+    head_norms: bool = False
+    experts: bool | None = False
+    shared: bool = False
+    normalise: bool = True
+
+
+#: By GGML's names. Mixtral's models are of the architecture llama.
+ARCHITECTURES = {
+    "llama": Architecture(adjacent=True, experts=None),
+    "qwen2": Architecture(biases=True),
+    "qwen3": Architecture(head_norms=True),
+    "qwen2moe": Architecture(biases=True, experts=True, shared=True, normalise=False),
+    "qwen3moe": Architecture(head_norms=True, experts=True),
+}
+_SOFTMAX = 1  # GGML's number of the function that makes weights of an expert's logits
+
+
+@dataclass(frozen=True)
+class Experts:
+    """A mixture of feed-forward layers (Shazeer et al., "Outrageously Large Neural Networks", 2017).
+
+    count: how many there are, of which each token takes the `used` likeliest. hidden: width inside each of them; shared: inside the one
+    that all tokens take, 0 for none. normalise: whether a token's weights are divided by their sum.
+    """
+
+    count: int
+    used: int
+    hidden: int
+    shared: int
+    normalise: bool
 
 
 @dataclass(frozen=True)
@@ -16,7 +57,8 @@ class Configuration:
 
     width: of the activations; hidden: of the feed-forward layer; heads, key_heads: of queries, and of keys and values; head: width of one.
     rotary: how many of its elements are turned by their place, by powers of base; stretch: what places are divided by before that.
-    adjacent: see ARCHITECTURES. context: how many tokens it was made for.
+    adjacent: see `Architecture`. context: how many tokens it was made for. window: how many of them, itself included, a token looks back
+    at; 0 for all. experts: in the place of a feed-forward layer of width `hidden`, if there are such.
     """
 
     architecture: str
@@ -33,6 +75,8 @@ class Configuration:
     epsilon: float
     context: int
     adjacent: bool
+    window: int
+    experts: Experts | None
 
     @classmethod
     def of(cls, weights: Weights) -> "Configuration":
@@ -48,12 +92,13 @@ class Configuration:
             raise read.refuse("block_count", f"more than there are tensors, {len(weights.file.entries)}")
         width, heads = read.size("embedding_length"), read.size("attention.head_count")
         head = read.size("attention.key_length", max(width // heads, 1))
+        experts = _experts(ARCHITECTURES[architecture], read)
         made = cls(
             architecture=architecture,
             layers=layers,
             vocabulary=embeddings.shape[0],
             width=width,
-            hidden=read.size("feed_forward_length"),
+            hidden=read.size("feed_forward_length") if experts is None else experts.hidden,
             heads=heads,
             key_heads=read.size("attention.head_count_kv", heads),
             head=head,
@@ -62,7 +107,9 @@ class Configuration:
             stretch=_stretch(read),
             epsilon=read.number("attention.layer_norm_rms_epsilon"),
             context=read.size("context_length"),
-            adjacent=ARCHITECTURES[architecture],
+            adjacent=ARCHITECTURES[architecture].adjacent,
+            window=read.count("attention.sliding_window"),
+            experts=experts,
         )
         if heads % made.key_heads:
             raise read.error(f"{heads} heads cannot share {made.key_heads} heads of keys")
@@ -83,16 +130,26 @@ class Configuration:
             "attn_v.weight": (keys, self.width),
             "attn_output.weight": (self.width, queries),
             "ffn_norm.weight": (self.width,),
-            "ffn_gate.weight": (self.hidden, self.width),
-            "ffn_up.weight": (self.hidden, self.width),
-            "ffn_down.weight": (self.width, self.hidden),
+            **self._feed(),
         }
-        if self.architecture == "qwen2":
+        architecture = ARCHITECTURES[self.architecture]
+        if architecture.biases:
             layer |= {"attn_q.bias": (queries,), "attn_k.bias": (keys,), "attn_v.bias": (keys,)}
-        if self.architecture == "qwen3":
+        if architecture.head_norms:
             layer |= {"attn_q_norm.weight": (self.head,), "attn_k_norm.weight": (self.head,)}
         every = {f"blk.{i}.{name}": shape for i in range(self.layers) for name, shape in layer.items()}
         return {"token_embd.weight": (self.vocabulary, self.width), **every, "output_norm.weight": (self.width,)}
+
+    def _feed(self) -> dict[str, tuple[int, ...]]:
+        """The matrices of a feed-forward layer."""
+        if self.experts is None:
+            return _gated("", self.hidden, self.width)
+        count, shared = self.experts.count, self.experts.shared
+        every = {name: (count, *shape) for name, shape in _gated("_exps", self.experts.hidden, self.width).items()}
+        every["ffn_gate_inp.weight"] = (count, self.width)
+        if shared:
+            every |= {"ffn_gate_inp_shexp.weight": (self.width,), **_gated("_shexp", shared, self.width)}
+        return every
 
     def _optional(self) -> dict[str, tuple[int, ...]]:
         return {"output.weight": (self.vocabulary, self.width), "rope_freqs.weight": (self.rotary // 2,)}
@@ -119,10 +176,37 @@ def _metadata(file: GgufFile) -> tuple[str, Metadata]:
     parts = file.metadata.get("split.count", 0)
     if isinstance(parts, int) and parts > 1:
         raise read.error(f"it is one of {parts} files of a model, which are not supported: `llama-gguf-split --merge` makes one of them")
-    for name in ("expert_count", "attention.sliding_window"):
-        if file.metadata.get(f"{architecture}.{name}", 0):
-            raise read.refuse(name, "which is not supported")
+    if file.metadata.get(f"{architecture}.attention.sliding_window_pattern") is not None:
+        raise read.refuse("attention.sliding_window_pattern", "which is not supported: all layers have a window, or none")
     return architecture, read
+
+
+def _gated(suffix: str, hidden: int, width: int) -> dict[str, tuple[int, ...]]:
+    """The three matrices of a gated layer."""
+    into = {f"ffn_{name}{suffix}.weight": (hidden, width) for name in ("gate", "up")}
+    return {**into, f"ffn_down{suffix}.weight": (width, hidden)}
+
+
+def _experts(architecture: Architecture, read: Metadata) -> Experts | None:
+    count = read.count("expert_count")
+    if architecture.experts is False and count:
+        raise read.refuse("expert_count", "but this architecture has no experts")
+    if architecture.experts and not count:
+        raise read.error("experts are not counted, but this architecture has them")
+    if not count:
+        return None
+    used = read.size("expert_used_count")
+    if used > count:
+        raise read.refuse("expert_used_count", f"more than there are experts, {count}")
+    if read.count("expert_gating_func") not in (0, _SOFTMAX):
+        raise read.refuse("expert_gating_func", f"which is not supported; {_SOFTMAX} is, a softmax")
+    if read.count("leading_dense_block_count"):
+        raise read.refuse("leading_dense_block_count", "which is not supported: all layers have experts, or none")
+    # A file of the architecture llama says the width of an expert in the place of that of the layer.
+    whole = read.count("feed_forward_length") if architecture.experts else read.size("feed_forward_length")
+    hidden = read.size("expert_feed_forward_length", whole // used if architecture.experts else whole)
+    shared = read.size("expert_shared_feed_forward_length", whole) if architecture.shared else 0
+    return Experts(count, used, hidden, shared, architecture.normalise)
 
 
 def _stretch(read: Metadata) -> float:

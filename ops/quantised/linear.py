@@ -3,7 +3,7 @@
 `linear(x, packed, bias)` is `torch.nn.functional.linear`: activations are quantised by rows and blocks of 32, all of them before any
 product; then the product's tiles are split over the threads of the pool as GGML splits them: each program has so many rows from a first one
 on (`m_start`, `m_count`), and so many columns (`n_start`, `n_count`), a multiple of 16. One row has kernels of its own (`decode.py`), and
-so have vector units that multiply bytes (`vectors.py`).
+so have cores with larger tiles (`pairs.py`, `wide.py`) and vector units that multiply bytes (`vectors.py`).
 """
 
 import torch
@@ -12,12 +12,13 @@ from torch.library import Library, register_fake
 from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.chips import get_chip
-from triton_spacemit.ops.quantised.activations import DTYPES, quantise
+from triton_spacemit.ops.quantised import pairs, wide
+from triton_spacemit.ops.quantised.activations import DTYPES, Order, quantise
 from triton_spacemit.ops.quantised.decode import multiply_row, takes
 from triton_spacemit.ops.quantised.packed import Packed
-from triton_spacemit.ops.quantised.packings import Packing, get_packing
+from triton_spacemit.ops.quantised.packings import COLUMNS, Packing, get_packing
 from triton_spacemit.ops.quantised.panels import panels_of
-from triton_spacemit.ops.quantised.products import multiply
+from triton_spacemit.ops.quantised.products import make_panels, multiply
 from triton_spacemit.ops.quantised.vectors import has_vectors, multiply_rows
 
 _CACHED = 1 << 17  # bytes of activations that stay in a core's caches while columns of weights pass by
@@ -31,7 +32,7 @@ def tile_rows() -> int:
 
 
 def split(panels: int, columns: int, panel_bytes: int, threads: int) -> tuple[int, int]:
-    """How many panels of rows, and how many groups of 16 columns, a program takes of so many.
+    """How many panels of rows, and how many groups of columns, a program takes of so many.
 
     Columns are shared first, since each program unpacks those it has; rows where there are more threads, or more rows than caches hold.
     """
@@ -52,6 +53,16 @@ def _product(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, 
             multiply_row(quantise(x[row : row + 1], sums=False), weights, packing, bias, out[row])
         return
     rows = tile_rows()
+    if rows == wide.ROWS and x.shape[0] > wide.ROWS:
+        panels = make_panels(quantise(x, Order.TILES), packing, rows)
+        parts = -(-weights.shape[0] * COLUMNS // wide.COLUMNS)
+        counts = split(panels.shape[0], parts, panels[0].numel(), knobs.num_threads)
+        wide.multiply(panels, weights, packing, bias, out, counts)
+        return
+    if rows == wide.ROWS and pairs.takes(packing, *x.shape):
+        bias = None if bias is None else bias.float().contiguous()
+        pairs.multiply(pairs.panels_of(quantise(x), packing), x.shape[0], weights, packing, bias, out)
+        return
     panels = panels_of(x, packing, rows)
     blocks = panels.shape[1]
     counts = split(panels.shape[0], weights.shape[0], blocks * panels.shape[2], knobs.num_threads)

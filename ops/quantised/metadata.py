@@ -40,6 +40,13 @@ class Metadata:
             raise self.refuse(name, "not a size")
         return value
 
+    def count(self, name: str) -> int:
+        """A number of things, which may be none; 0 where it is not said."""
+        value = self._value(name, 0)
+        if type(value) is not int or not 0 <= value < _LARGEST_SIZE:
+            raise self.refuse(name, "not a number of things")
+        return value
+
     def number(self, name: str, usual: Any = _NEEDED) -> float:
         """A number above 0."""
         value = self._value(name, usual)

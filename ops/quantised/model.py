@@ -8,18 +8,15 @@ for token in model.generate(model.tokenizer.encode("Once upon a time"), 50):
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 
 from triton_spacemit.ops.attention.forward import attention
-from triton_spacemit.ops.products.matrices import mm
 from triton_spacemit.ops.quantised.configuration import Configuration
-from triton_spacemit.ops.quantised.linear import linear
-from triton_spacemit.ops.quantised.packed import Packed
-from triton_spacemit.ops.quantised.steps import gate, turn
+from triton_spacemit.ops.quantised.layers import Layer, Product
+from triton_spacemit.ops.quantised.steps import turn
 from triton_spacemit.ops.quantised.tokenizer import Tokenizer
-from triton_spacemit.ops.quantised.weights import NEIGHBOURS, Weights
+from triton_spacemit.ops.quantised.weights import Weights
 from triton_spacemit.ops.reductions.norms import rms_norm
 
 _ROOM = 256  # tokens that a cache has room for at first
@@ -44,66 +41,6 @@ class Cache:
             self.keys, self.values = (torch.nn.functional.pad(each, more) for each in (self.keys, self.values))
 
 
-@dataclass(frozen=True)
-class _Product:
-    """Matrices that are multiplied by the same rows, as one where they can be: packed ones, or transposed ones of elements."""
-
-    matrices: Sequence[torch.Tensor]
-    bias: torch.Tensor | None
-
-    @classmethod
-    def of(cls, weights: Weights, prefix: str, *names: str) -> "_Product":
-        """Those of `names`, with what is added to each where there is such."""
-        tensors = [weights[f"{prefix}{name}.weight"] for name in names]
-        biases = [weights[f"{prefix}{name}.bias"] for name in names if f"{prefix}{name}.bias" in weights]
-        bias = torch.cat([each.float() for each in biases]) if biases else None
-        packed = [tensor for tensor in tensors if isinstance(tensor, Packed)]
-        if len(packed) == len(tensors) and all(each.packing == packed[0].packing and each.shape[0] % 16 == 0 for each in packed):
-            return cls([Packed.joined(packed)], bias)
-        return cls([tensor if isinstance(tensor, Packed) else tensor.float().T for tensor in tensors], bias)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if len(self.matrices) == 1 and isinstance(self.matrices[0], Packed):
-            return linear(x, self.matrices[0], self.bias)
-        results = [linear(x, matrix) if isinstance(matrix, Packed) else mm(x, matrix) for matrix in self.matrices]
-        result = results[0] if len(results) == 1 else torch.cat(results, 1)
-        return result if self.bias is None else result.add_(self.bias)
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """The weights of one layer. query_norm, key_norm: of each head, where the architecture has them."""
-
-    attention_norm: torch.Tensor
-    attention_in: _Product
-    attention_out: _Product
-    query_norm: torch.Tensor | None
-    key_norm: torch.Tensor | None
-    feed_norm: torch.Tensor
-    feed_in: _Product
-    feed_out: _Product
-
-    @classmethod
-    def of(cls, weights: Weights, number: int) -> "_Layer":
-        prefix = f"blk.{number}."
-
-        def norm(name: str) -> torch.Tensor:
-            return weights[f"{prefix}{name}.weight"].float()
-
-        of_heads = f"{prefix}attn_q_norm.weight" in weights
-        attention_in, feed_in = (_Product.of(weights, prefix, *names) for names in NEIGHBOURS)
-        return cls(
-            attention_norm=norm("attn_norm"),
-            attention_in=attention_in,
-            attention_out=_Product.of(weights, prefix, "attn_output"),
-            query_norm=norm("attn_q_norm") if of_heads else None,
-            key_norm=norm("attn_k_norm") if of_heads else None,
-            feed_norm=norm("ffn_norm"),
-            feed_in=feed_in,
-            feed_out=_Product.of(weights, prefix, "ffn_down"),
-        )
-
-
 class Model:
     """The model of a file. Activations are float32; matrices of elements are converted to it, packed ones stay as they are mapped.
 
@@ -114,17 +51,16 @@ class Model:
         c = self.configuration = Configuration.of(weights)
         self.tokenizer = Tokenizer(weights.file, c.vocabulary)
         self._weights = weights
-        self._layers = [_Layer.of(weights, number) for number in range(c.layers)]
+        self._layers = [Layer.of(weights, number, c.experts) for number in range(c.layers)]
         self._norm = weights["output_norm.weight"].float()
-        self._output = _Product.of(weights, "", "output" if "output.weight" in weights else "token_embd")
+        self._output = Product.of(weights, "", "output" if "output.weight" in weights else "token_embd")
         self._frequencies = _frequencies(c, weights)
         self._places = torch.zeros(0, 1), torch.zeros(0, 1)
 
     @property
     def bytes_per_token(self) -> int:
         """The bytes of matrices that one token takes to compute."""
-        products = [each for layer in self._layers for each in vars(layer).values() if isinstance(each, _Product)]
-        return sum(matrix.nbytes for product in (*products, self._output) for matrix in product.matrices)
+        return self._output.nbytes + sum(layer.nbytes for layer in self._layers)
 
     def cache(self, capacity: int | None = None) -> Cache:
         """An empty cache for so many tokens; the model's context where it is not said."""
@@ -144,7 +80,7 @@ class Model:
         angles = self._angles(cache.length, len(tokens))
         for number, layer in enumerate(self._layers):
             x += self._attention(layer, self._normal(x, layer.attention_norm), angles, cache, number)
-            x += layer.feed_out(gate(layer.feed_in(self._normal(x, layer.feed_norm))))
+            x += layer.feed(self._normal(x, layer.feed_norm))
         cache.length += len(tokens)
         result = self._output(self._normal(x if every else x[-1:], self._norm))
         return result if every else result[0]
@@ -167,7 +103,7 @@ class Model:
         return rms_norm(x, weight.shape, weight, self.configuration.epsilon)[0]
 
     def _attention(
-        self, layer: _Layer, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor], cache: Cache, number: int
+        self, layer: Layer, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor], cache: Cache, number: int
     ) -> torch.Tensor:
         c = self.configuration
         tokens, first, last = len(x), cache.length, cache.length + len(x)
@@ -178,13 +114,15 @@ class Model:
         turn(query, *angles, c.adjacent, query)
         turn(key, *angles, c.adjacent, cache.keys[number, :, first:last].transpose(0, 1))
         cache.values[number, :, first:last].copy_(value.transpose(0, 1))
-        keys, values = cache.keys[number, None, :, :last], cache.values[number, None, :, :last]
+        # Keys in front of the first token's window are nobody's.
+        start = max(first + 1 - c.window, 0) if c.window else 0
+        keys, values = cache.keys[number, None, :, start:last], cache.values[number, None, :, start:last]
         if tokens == 1:
             # The queries that share a head of keys are rows of one block: keys and values are read once.
             out, _ = attention(query.view(1, c.key_heads, -1, c.head), keys, values)
             return layer.attention_out(out.reshape(1, -1))
-        mask = torch.full((tokens, last), -torch.inf).triu_(first + 1) if first else None
-        out, _ = attention(query.transpose(0, 1)[None], keys, values, 0.0, not first, attn_mask=mask)
+        mask = _mask(first - start, tokens, last - start, c.window) if first or 0 < c.window < tokens else None
+        out, _ = attention(query.transpose(0, 1)[None], keys, values, 0.0, mask is None, attn_mask=mask)
         return layer.attention_out(out[0].transpose(0, 1).reshape(tokens, -1))
 
     def _angles(self, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,6 +132,13 @@ class Model:
             self._places = angles.cos().float(), angles.sin().float()
         cosines, sines = self._places
         return cosines[first : first + count], sines[first : first + count]
+
+
+def _mask(before: int, tokens: int, keys: int, window: int) -> torch.Tensor:
+    """What is added to the products of tokens and keys, of which `before` are in front of the first token's own: (tokens, keys)."""
+    distance = torch.arange(tokens)[:, None] + before - torch.arange(keys)
+    unseen = (distance < 0) | (distance >= window) if window else distance < 0
+    return torch.zeros(tokens, keys).masked_fill_(unseen, -torch.inf)
 
 
 def _frequencies(c: Configuration, weights: Weights) -> torch.Tensor:

@@ -189,11 +189,13 @@ def parts_of(recipe: Recipe) -> Iterator[Recipe]:
             stack += reversed(current.sources)
 
 
-def whole_registers(recipe: Recipe | None) -> bool:
-    """Whether all that a recipe reads is one load of neighbours."""
+def whole_registers(recipe: Recipe | None, vlen: int) -> bool:
+    """Whether all that a recipe reads comes by loads of neighbours: one, or such as bring several registers each."""
     if isinstance(recipe, Applied):
-        return all(whole_registers(operand) for operand in recipe.operands)
-    return recipe is not None and not isinstance(recipe, Indexed) and not (isinstance(recipe, Read) and len(recipe.firsts) > 1)
+        return all(whole_registers(operand, vlen) for operand in recipe.operands)
+    if isinstance(recipe, Read):
+        return len(recipe.firsts) == 1 or (recipe.chunk * bits(recipe.element) > vlen and len(set(recipe.firsts)) == len(recipe.firsts))
+    return recipe is not None and not isinstance(recipe, Indexed)
 
 
 def in_words(recipe: Recipe | None) -> bool:

@@ -138,7 +138,7 @@ class _Tile:
         while together > 1:
             if steps % together == 0:
                 found = [self.planner.plan(value, self._lanes_of(is_left, step, together)) for step in range(0, steps, together)]
-                if all(whole_registers(recipe) for recipe in found):
+                if all(whole_registers(recipe, self.low.chip.vlen) for recipe in found):
                     return tuple((recipe, together) for recipe in found if recipe is not None)
             together //= 2
         found = [self.planner.plan(value, self._lanes_of(is_left, step, 1)) for step in range(steps)]

@@ -1,6 +1,7 @@
-"""Rows of quantised products: exact instructions for each matrix instruction on an emulated X60, the product alone, N = 64."""
+"""Rows of quantised products: exact instructions for each matrix instruction on an emulated core, the product alone, N = 64."""
 
 import functools
+from collections.abc import Callable
 
 import torch
 from perf.result import Result, Row
@@ -8,8 +9,8 @@ from perf.result import Result, Row
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices.counting import count
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.ops.quantised import pack
-from triton_spacemit.ops.quantised.activations import Order, quantise
+from triton_spacemit.ops.quantised import Packed, pack, pairs, wide
+from triton_spacemit.ops.quantised.activations import Activations, Order, quantise
 from triton_spacemit.ops.quantised.formats import get_format
 from triton_spacemit.ops.quantised.products import make_panels, multiply
 
@@ -20,8 +21,29 @@ _REACH = {"Q4_0": (3.2, 2.8), "Q4_1": (3.6, 3.2), "Q4_K": (3.6, 3.2), "Q8_0": (2
 _GGML = {"Q4_0": 9.1, "Q4_1": 9.7, "Q4_K": 9.7}
 
 
-def _per_matrix_instruction(name: str, m: int, k: int, _: float) -> Result:
-    set_device("qemu", "x60")
+def _small_tiles(x: torch.Tensor, packed: Packed, out: torch.Tensor) -> tuple[Activations, Callable[[], None]]:
+    """What four rows and more are multiplied as on tiles of 4 x 4 x 8."""
+    activations = quantise(x, Order.TILES)
+    panels = make_panels(activations, packed.packing, 4)
+    return activations, functools.partial(multiply, panels, packed.bytes, packed.packing, None, out, (x.shape[0], 4), 4)
+
+
+def _large_tiles(x: torch.Tensor, packed: Packed, out: torch.Tensor) -> tuple[Activations, Callable[[], None]]:
+    """On tiles of 8 x 8 x 16."""
+    rows, packing = x.shape[0], packed.packing
+    if pairs.takes(packing, rows, x.shape[1]):
+        activations = quantise(x)
+        return activations, functools.partial(pairs.multiply, pairs.panels_of(activations, packing), rows, packed.bytes, packing, None, out)
+    activations = quantise(x, Order.TILES)
+    panels = make_panels(activations, packing, wide.ROWS)
+    return activations, functools.partial(wide.multiply, panels, packed.bytes, packing, None, out, (rows, 2))
+
+
+_PRODUCTS = {"x60": _small_tiles, "a100": _large_tiles}
+
+
+def _per_matrix_instruction(chip: str, name: str, m: int, k: int, _: float) -> Result:
+    set_device("qemu", chip)
     generator, form = torch.Generator().manual_seed(0), get_format(name)
     raw = torch.randint(0, 256, (_N, k // form.weights, form.size), dtype=torch.uint8, generator=generator)
     parts = form.read(raw)
@@ -29,9 +51,8 @@ def _per_matrix_instruction(name: str, m: int, k: int, _: float) -> Result:
     if parts.minimum is not None:
         parts.minimum.copy_(-torch.rand(parts.scale.shape, generator=generator) / 8)
     packed = pack(form.write(parts), name, (_N, k))
-    activations = quantise(torch.randn(m, k, generator=generator), Order.TILES)
-    panels, out = make_panels(activations, packed.packing, 4), torch.empty(m, _N)
-    product = functools.partial(multiply, panels, packed.bytes, packed.packing, None, out, (m, _N), 4)
+    out = torch.empty(m, _N)
+    activations, product = _PRODUCTS[chip](torch.randn(m, k, generator=generator), packed, out)
     with knobs.scope():
         knobs.threads = 1
         product()
@@ -44,15 +65,27 @@ def _per_matrix_instruction(name: str, m: int, k: int, _: float) -> Result:
 
 
 ROWS = [
-    Row(
-        f"x60 {name}, {m} rows, K = {k}",
-        "instructions/vmadot",
-        functools.partial(_per_matrix_instruction, name, m, k),
-        "GGML (given)" if name in _GGML else "",
-        given=_GGML.get(name),
-        reach=_REACH[name][m >= 16],
-        slow=m > 16 or name in ("Q5_K", "Q6_K"),
-    )
-    for name in _REACH
-    for m, k in ((4, 1024), (4, 2048), (16, 1024), (16, 2048), (64, 2048))
+    *(
+        Row(
+            f"x60 {name}, {m} rows, K = {k}",
+            "instructions/vmadot",
+            functools.partial(_per_matrix_instruction, "x60", name, m, k),
+            "GGML (given)" if name in _GGML else "",
+            given=_GGML.get(name),
+            reach=_REACH[name][m >= 16],
+            slow=m > 16 or name in ("Q5_K", "Q6_K"),
+        )
+        for name in _REACH
+        for m, k in ((4, 1024), (4, 2048), (16, 1024), (16, 2048), (64, 2048))
+    ),
+    *(
+        Row(
+            f"a100 {name}, {m} row{'s' * (m > 1)}, K = 2048",
+            "instructions/vmadot",
+            functools.partial(_per_matrix_instruction, "a100", name, m, 2048),
+            slow=m > 16 or name in ("Q5_K", "Q6_K"),
+        )
+        for name in _REACH
+        for m in (1, 4, 16, 64)
+    ),
 ]

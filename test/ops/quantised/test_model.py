@@ -17,13 +17,17 @@ from triton_spacemit.ops.quantised.model import Model
 
 __all__ = ["cache", "cache_folder"]
 
-#: Types of the matrices, architecture, whether the embeddings are the output too, further metadata.
+#: Types of the matrices, architecture, whether the embeddings are the output too, further metadata, experts of a layer.
 CASES = {
     "q4_0": ({"": "Q4_0", "output.weight": "Q6_K"}, "llama", False, {}),
     "q8_0, tied": ({"": "Q8_0"}, "llama", True, {}),
     "q4_k": ({"": "Q4_K", "ffn_down.weight": "Q6_K", "token_embd.weight": "F16"}, "llama", False, {}),
     "q4_1, qwen2": ({"": "Q4_1", "attn_k.weight": "Q5_1"}, "qwen2", False, {}),
     "q5_0, qwen3": ({"": "Q5_0", "attn_v.weight": "Q5_K"}, "qwen3", True, {"qwen3.rope.dimension_count": 16}),
+    "q4_0, experts": ({"": "Q4_0"}, "llama", False, {}, 8),
+    "q8_0, experts, qwen2moe": ({"": "Q8_0", "ffn_up_exps.weight": "F16"}, "qwen2moe", False, {}, 6),
+    "q4_k, experts, qwen3moe": ({"": "Q4_K"}, "qwen3moe", True, {}, 4),
+    "q8_0, window": ({"": "Q8_0"}, "llama", False, {"llama.attention.sliding_window": 7}),
     "few bits": ({"": "Q2_K", "attn_v.weight": "Q3_K", "ffn_up.weight": "F32", "attn_q.weight": "F16"}, "llama", False,
                  {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0}),
 }  # fmt: skip
@@ -67,12 +71,32 @@ class Reference:
         out[..., one], out[..., other] = pairs.real, pairs.imag
         return out
 
-    def linear(self, x: np.ndarray, name: str) -> np.ndarray:
+    def linear(self, x: np.ndarray, name: str, expert: int | None = None) -> np.ndarray:
         if f"{name}.weight" in self.rounded:
             blocks = x.reshape(len(x), -1, 32)
             scales = np.abs(blocks).max(-1, keepdims=True) / 127
             x = (np.rint(blocks / scales) * scales).reshape(x.shape)
-        return x @ self.tensors[f"{name}.weight"].T + self.tensors.get(f"{name}.bias", 0)
+        matrix = self.tensors[f"{name}.weight"]
+        return x @ (matrix if expert is None else matrix[expert]).T + self.tensors.get(f"{name}.bias", 0)
+
+    def feed(self, x: np.ndarray, blk: str, suffix: str = "", expert: int | None = None) -> np.ndarray:
+        gates = self.linear(x, f"{blk}ffn_gate{suffix}", expert)
+        return self.linear(gates / (1 + np.exp(-gates)) * self.linear(x, f"{blk}ffn_up{suffix}", expert), f"{blk}ffn_down{suffix}", expert)
+
+    def mixture(self, x: np.ndarray, blk: str) -> np.ndarray:
+        """Token by token."""
+        chances = np.exp(self.linear(x, f"{blk}ffn_gate_inp"))
+        chances /= chances.sum(-1, keepdims=True)
+        out = np.zeros_like(x)
+        for token, row in enumerate(chances):
+            best = np.argsort(-row)[: self.value("expert_used_count")]
+            weights = row[best] if self.architecture == "qwen2moe" else row[best] / row[best].sum()
+            for expert, weight in zip(best, weights, strict=True):
+                out[token] += weight * self.feed(x[token : token + 1], blk, "_exps", expert)[0]
+        if self.architecture == "qwen2moe":
+            shared = 1 / (1 + np.exp(-x @ self.tensors[f"{blk}ffn_gate_inp_shexp.weight"]))
+            out += shared[:, None] * self.feed(x, blk, "_shexp")
+        return out
 
     def logits(self, tokens: list[int]) -> np.ndarray:
         """(tokens, vocabulary)."""
@@ -85,7 +109,7 @@ class Reference:
                 self.linear(normal, f"{blk}attn_{part}").reshape(len(tokens), count, -1)
                 for part, count in (("q", heads), ("k", key_heads), ("v", key_heads))
             )
-            if self.architecture == "qwen3":
+            if self.architecture.startswith("qwen3"):
                 query, key = self.norm(query, f"{blk}attn_q_norm.weight"), self.norm(key, f"{blk}attn_k_norm.weight")
             query, key = self.turned(query), self.turned(key)
             mixed = np.empty_like(query)
@@ -93,12 +117,12 @@ class Reference:
                 shared = head // (heads // key_heads)
                 scores = query[:, head] @ key[:, shared].T / np.sqrt(query.shape[-1])
                 scores[np.triu_indices(len(tokens), 1)] = -np.inf
+                scores[np.tril_indices(len(tokens), -self.value("attention.sliding_window", len(tokens)))] = -np.inf
                 weights = np.exp(scores - scores.max(-1, keepdims=True))
                 mixed[:, head] = weights / weights.sum(-1, keepdims=True) @ value[:, shared]
             x = x + self.linear(mixed.reshape(len(tokens), -1), f"{blk}attn_output")
             normal = self.norm(x, f"{blk}ffn_norm.weight")
-            gates = self.linear(normal, f"{blk}ffn_gate")
-            x = x + self.linear(gates / (1 + np.exp(-gates)) * self.linear(normal, f"{blk}ffn_up"), f"{blk}ffn_down")
+            x = x + (self.mixture(normal, blk) if self.value("expert_count", 0) else self.feed(normal, blk))
         return self.linear(self.norm(x, "output_norm.weight"), "output" if "output.weight" in self.tensors else "token_embd")
 
 
@@ -107,8 +131,8 @@ PROMPT = "the thing and the other"
 
 @pytest.mark.parametrize("case", CASES)
 def test_it_writes_what_a_float64_model_writes(case, tmp_path, host):
-    kinds, architecture, tied, metadata = CASES[case]
-    check(make_model(tmp_path / "model.gguf", kinds, architecture, tied=tied, metadata=metadata), PROMPT, 24)
+    kinds, architecture, tied, metadata, *experts = CASES[case]
+    check(make_model(tmp_path / "model.gguf", kinds, architecture, tied=tied, metadata=metadata, experts=sum(experts)), PROMPT, 24)
 
 
 @pytest.mark.parametrize("target", EMULATED)
@@ -171,6 +195,27 @@ def test_a_prompt_in_pieces_is_the_same_prompt(model):
     torch.testing.assert_close(model.logits(tokens, model.cache()), whole[-1], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("window", [1, 5, 9])
+def test_a_window_over_a_prompt_in_pieces(window, tmp_path, host):
+    """Whatever of the cache a piece is given; tokens in front of the window leave no trace in a single layer."""
+    metadata = {"llama.attention.sliding_window": window}
+    model = Model(quantised.load(make_model(tmp_path / "model.gguf", {"": "F32"}, layers=1, metadata=metadata), cache=False))
+    tokens = model.tokenizer.encode("the thing and the other thing is")
+    whole = model.logits(tokens, model.cache(), every=True)
+    cache, places = model.cache(), (0, 5, 6, 9, len(tokens))
+    pieces = torch.cat([model.logits(tokens[start:stop], cache, every=True) for start, stop in zip(places, places[1:], strict=False)])
+    torch.testing.assert_close(pieces, whole, atol=1e-4, rtol=1e-4)
+    other = [*reversed(tokens[:-window]), *tokens[-window:]]
+    torch.testing.assert_close(model.logits(other, model.cache()), whole[-1], atol=1e-4, rtol=1e-4)
+
+
+def test_what_experts_cost(tmp_path, host):
+    """A token takes two of eight, all of the router, and in Qwen's models what is shared."""
+    model = Model(quantised.load(make_model(tmp_path / "model.gguf", {"": "Q8_0"}, "qwen2moe", layers=1, experts=8), cache=False))
+    shared = (2 * 256 + 64 + 64 + 288) * 256 + 3 * 512 * 256  # weights of attention and output, and of the layer that all take
+    assert model.bytes_per_token == (shared + 2 * 3 * 256 * 256) * 17 // 16 + 8 * 256 * 4
+
+
 def test_a_cache_grows(model, monkeypatch):
     whole = model.cache(40)
     expected = [model.logits([token], whole) for token in range(3, 43)]
@@ -226,7 +271,10 @@ def test_the_example_writes_text(tmp_path, host, capsys):
 
 
 REFUSED = {
-    "another architecture": ({"general.architecture": "gpt2"}, "the architecture 'gpt2' is not supported; llama, qwen2, qwen3 are"),
+    "another architecture": (
+        {"general.architecture": "gpt2"},
+        "the architecture 'gpt2' is not supported; llama, qwen2, qwen3, qwen2moe, qwen3moe are",
+    ),
     "no layers": ({"llama.block_count": None}, "metadata lacks llama.block_count"),
     "text for layers": ({"llama.block_count": "2"}, "llama.block_count is '2', not a size"),
     "zero layers": ({"llama.block_count": 0}, "llama.block_count is 0, not a size"),
@@ -244,7 +292,27 @@ REFUSED = {
         "layer_norm_rms_epsilon is nan, not a number above 0",
     ),
     "one of several files": ({"split.count": 3}, "it is one of 3 files of a model"),
-    "experts": ({"llama.expert_count": 8}, "llama.expert_count is 8, which is not supported"),
+    "experts of which none is used": ({"llama.expert_count": 8}, "metadata lacks llama.expert_used_count"),
+    "fewer experts than are used": (
+        {"llama.expert_count": 2, "llama.expert_used_count": 3},
+        "llama.expert_used_count is 3, more than there are experts, 2",
+    ),
+    "experts that are not there": (
+        {"llama.expert_count": 2, "llama.expert_used_count": 2},
+        "there is no tensor 'blk.0.ffn_gate_exps.weight'",
+    ),
+    "experts elsewhere": ({"general.architecture": "qwen2", "qwen2.expert_count": 2}, "but this architecture has no experts"),
+    "no experts": ({"general.architecture": "qwen3moe"}, "experts are not counted, but this architecture has them"),
+    "another router": (
+        {"llama.expert_count": 2, "llama.expert_used_count": 2, "llama.expert_gating_func": 2},
+        "llama.expert_gating_func is 2, which is not supported; 1 is, a softmax",
+    ),
+    "some dense layers": (
+        {"llama.expert_count": 2, "llama.expert_used_count": 2, "llama.leading_dense_block_count": 1},
+        "llama.leading_dense_block_count is 1, which is not supported",
+    ),
+    "windows of some layers": ({"llama.attention.sliding_window_pattern": 6}, "all layers have a window, or none"),
+    "a window of text": ({"llama.attention.sliding_window": "7"}, "llama.attention.sliding_window is '7', not a number of things"),
     "a scaling": ({"llama.rope.scaling.type": "yarn"}, "llama.rope.scaling.type is 'yarn', which is not supported"),
     "a scaling by nothing": ({"llama.rope.scaling.type": "linear"}, "metadata lacks llama.rope.scaling.factor"),
     "values of another width": ({"llama.attention.value_length": 16}, "heads of values of another width"),
