@@ -83,7 +83,7 @@ class Divisibility:
         if node.constant is not None:
             return of_number(node.constant)
         if node.name:
-            return _of_op(node.name, [self._nodes[operand] for operand in node.operands])
+            return of_op(node.name, [self._nodes[operand] for operand in node.operands])
         return self.of(node.value) if node.is_leaf else self._slots.get(node, 1)
 
     def _rule(self, value: ir.Value) -> int:
@@ -93,7 +93,7 @@ class Divisibility:
         if op.name == "arith.constant":
             attribute = op.attributes["value"]
             return of_number(attribute.value) if isinstance(attribute, ir.IntegerAttr) else 1
-        return _of_op(op.name, [self._values[operand] for operand in _needs(value)])
+        return of_op(op.name, [self._values[operand] for operand in _needs(value)])
 
     def _of_argument(self, value: ir.Value) -> int:
         needed = _needs(value)
@@ -118,6 +118,7 @@ def _needs(value: ir.Value) -> list[ir.Value]:
     return [advance.start, advance.step] if advance is not None else []
 
 
-def _of_op(name: str, divisors: Sequence[int]) -> int:
+def of_op(name: str, divisors: Sequence[int]) -> int:
+    """A power of two that divides an op's result, from those that divide its operands."""
     rule = _RULES.get(name)
     return rule(divisors) if rule is not None else 1

@@ -44,7 +44,7 @@ def resolve(low: Lowering, node: Node, block: ir.Type) -> Access:
         low.scalar(op.base),
         scalars(op.strides),
         scalars(op.lower),
-        scalars(op.upper),
+        [low.extent(bound) for bound in op.upper],
         None if index is None else low.tensor(index),
         unit,
         mask,

@@ -8,19 +8,29 @@ from torch_mlir import ir
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, attribute_of
 from triton_spacemit.dialect.values import constant_of
+from triton_spacemit.passes.facts.divisibility import of_number, of_op
 from triton_spacemit.passes.folding import Operand, fold
 
 
 class Emitted:
-    """An SSA value in the new code: `width` lanes (0 for a scalar), defined in the scope of number `depth`."""
+    """An SSA value in the new code: `width` lanes (0 for a scalar), defined in the scope of number `depth`.
 
-    __slots__ = ("constant", "depth", "value", "width")
+    multiple: a power of two that is known to divide an integer that is no constant.
+    """
 
-    def __init__(self, value: ir.Value, depth: int, width: int, constant: int | None = None) -> None:
+    __slots__ = ("constant", "depth", "multiple", "value", "width")
+
+    def __init__(self, value: ir.Value, depth: int, width: int, constant: int | None = None, multiple: int = 1) -> None:
         self.value = value
         self.depth = depth
         self.width = width
         self.constant = constant
+        self.multiple = multiple
+
+    @property
+    def divisor(self) -> int:
+        """A power of two that divides the integer."""
+        return self.multiple if self.constant is None else of_number(self.constant)
 
 
 def is_zero(value: Emitted | None) -> bool:
@@ -182,7 +192,24 @@ class Builder:
         known = self.scopes[depth].known
         if key not in known:
             known[key] = self.op(name, self.i64, [a, b], attributes)
+            known[key].multiple = of_op(name, (a.divisor, b.divisor))
         return known[key]
+
+    def divided(self, number: Emitted, size: int) -> Emitted:
+        """How many times `size`, a power of two, goes into a number that is not negative."""
+        if number.constant is not None or size == 1:
+            return number if size == 1 else self.constant(number.constant // size)
+        quotient = self._known("arith.shrui", number, self.constant(size.bit_length() - 1))
+        quotient.multiple = max(1, number.divisor // size)
+        return quotient
+
+    def rounded_down(self, number: Emitted, size: int) -> Emitted:
+        """The largest multiple of `size`, a power of two, that is not above `number`: itself where it is known to be one."""
+        if number.divisor % size == 0:
+            return number
+        if number.constant is not None:
+            return self.constant(number.constant & -size)
+        return self._known("arith.andi", number, self.constant(-size))
 
     def compare(self, predicate: str, a: Emitted, b: Emitted) -> Emitted:
         depth = max(a.depth, b.depth)
@@ -286,6 +313,8 @@ class Builder:
         type_: ir.Type | None = None,
     ) -> tuple[list[Emitted], ir.Operation | None]:
         """`for i in range(begin, end, step)`; the carried values' last state, and the loop (None where it ran no or one time)."""
+        if begin.value == end.value:
+            return list(carried), None
         if begin.constant is not None and end.constant is not None:
             trips = -(-(end.constant - begin.constant) // step)
             if trips <= 0:

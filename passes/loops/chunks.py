@@ -147,7 +147,14 @@ class Kept:
         b, memory, type_ = self.low.b, self.low.memory, value.value.type
         table = self.low.storage.allocate((self.turns,), type_)
         memory.scalar_store(b.offset(table.base, turn, type_), value)
-        self.getters.append(lambda t: memory.scalar_load(b.offset(table.base, t, type_), type_, None, None, b.depth))
+
+
+        def load(t: Emitted | None) -> Emitted:
+            kept = memory.scalar_load(b.offset(table.base, t, type_), type_, None, None, b.depth)
+            kept.multiple = value.multiple
+            return kept
+
+        self.getters.append(load)
 
     def at(self, turn: Emitted | None) -> list[Emitted]:
         """The values of one turn, in the order in which they were kept."""

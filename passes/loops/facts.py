@@ -56,6 +56,10 @@ class Facts:
         counts = [stride.constant for stride in form.strides] == [int(d == axis) for d in range(len(form.shape))]
         return form.offset if counts and self.describer.fits(form, self.describer.bits(value)) else None
 
+    def multiple(self, value: ir.Value) -> int:
+        """A power of two that divides an integer scalar."""
+        return self.describer.ranges.divisibility.of(value)
+
     # Code
 
     def linear(self, value: ir.Value, wanted: Sequence[Emitted]) -> Linear | None:

@@ -147,6 +147,12 @@ class Lowering:
             raise LoweringError(f"expected a scalar, got {value.type}", self.b.location)
         return result
 
+    def extent(self, value: ir.Value) -> Emitted:
+        """An integer scalar that counts something, with what is known to divide it."""
+        result = self.scalar(value)
+        result.multiple = max(result.multiple, self.facts.multiple(value))
+        return result
+
     def repeated(self, value: ir.Value) -> Emitted | None:
         """The scalar that a block is known to repeat."""
         known = self.values.get(value)

@@ -51,12 +51,7 @@ def zero_from(low: Lowering, tensor: Tensor, dim: int) -> Emitted | None:
 def tile_steps(low: Lowering, product: Product, inner: Emitted) -> Emitted:
     """The tile's steps for so many of k."""
     b, depth = low.b, product.left.depth
-    if depth == 1:
-        return inner
-    rounded = b.add(inner, b.constant(depth - 1))
-    if rounded.constant is not None:
-        return b.constant(rounded.constant // depth)
-    return b.op("arith.shrui", b.i64, [rounded, b.constant(depth.bit_length() - 1)])
+    return b.divided(inner if inner.divisor % depth == 0 else b.add(inner, b.constant(depth - 1)), depth)
 
 
 def operand_buffer(low: Lowering, layout: Layout, shape: tuple[int, ...], turns: tuple[int, ...] = ()) -> Buffer:

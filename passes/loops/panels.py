@@ -62,7 +62,7 @@ class Panels:
 
         def part(tensor: Tensor, row: Emitted, panel: Emitted, number: Emitted, along: Coordinate) -> None:
             value = b.broadcast(low.evaluate(tensor, self._at(Coordinate(row), along)), along.width)
-            word = self._word(panel, self._divided(along.start, depth))
+            word = self._word(panel, self.low.b.divided(along.start, depth))
             self._store_steps(b.offset(word, b.mul(number, b.constant(depth)), layout.element), value)
 
         def at(tensor: Tensor, row: Emitted, panel: Emitted, number: Emitted, k: Emitted) -> None:
@@ -79,7 +79,7 @@ class Panels:
                 low.nests.vector_loop(self.tensor.shape[self.steps], width, [], masked, self.wanted_steps)
                 return
             row = b.minimum(row, b.sub(self.wanted_lines, b.constant(1)))  # the last line in the place of those behind it
-            whole = b.mul(self._divided(self.wanted_steps, width), b.constant(width))
+            whole = b.rounded_down(self.wanted_steps, width)
             for tensor, begin, end in ((self.plain, b.constant(0), whole), (self.tensor, whole, self.wanted_steps)):
                 b.repeat(begin, end, width, functools.partial(at, tensor, row, panel, number))
 
@@ -90,13 +90,8 @@ class Panels:
 
     def _words(self, extent: Emitted, size: int) -> Emitted:
         """How many words of `size` there are up to `extent`."""
-        return self._divided(self.low.b.add(extent, self.low.b.constant(size - 1)), size)
-
-    def _divided(self, extent: Emitted, size: int) -> Emitted:
         b = self.low.b
-        if extent.constant is not None:
-            return b.constant(extent.constant // size)
-        return b.op("arith.shrui", b.i64, [extent, b.constant(size.bit_length() - 1)])
+        return b.divided(extent if extent.divisor % size == 0 else b.add(extent, b.constant(size - 1)), size)
 
     def _store_steps(self, pointer: Emitted, value: Emitted) -> None:
         """Steps of one line to successive words."""
@@ -128,7 +123,7 @@ class Panels:
                 place = Coordinate(b.add(b.mul(number, b.constant(depth)), b.constant(i)))
                 vectors.append(b.broadcast(low.evaluate(tensor, self._at(lines, place)), across))
             lanes = self._interleaved(vectors)
-            low.memory.contiguous_store(self._word(self._divided(lines.start, across), number), lanes, None, b.element(lanes))
+            low.memory.contiguous_store(self._word(self.low.b.divided(lines.start, across), number), lanes, None, b.element(lanes))
 
         def at(tensor: Tensor, number: Emitted, j: Emitted) -> None:
             word(tensor, number, Coordinate(j, across))
@@ -142,13 +137,13 @@ class Panels:
 
                 low.nests.vector_loop(self.tensor.shape[self.lines], across, [], masked, self.wanted_lines)
                 return
-            whole = b.mul(self._divided(self.wanted_lines, across), b.constant(across))
+            whole = b.rounded_down(self.wanted_lines, across)
             for tensor, begin, end in ((first, b.constant(0), whole), (self.tensor, whole, self.wanted_lines)):
                 b.repeat(begin, end, across, functools.partial(at, tensor, number))
 
         whole = b.constant(0)
         if self.plain is not None:  # words without steps behind the wanted ones
-            whole = self._divided(self.wanted_steps, depth)
+            whole = self.low.b.divided(self.wanted_steps, depth)
             b.repeat(b.constant(0), whole, 1, functools.partial(step, self.plain))
         b.repeat(whole, self._words(self.wanted_steps, depth), 1, functools.partial(step, self.tensor))
 

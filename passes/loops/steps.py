@@ -49,24 +49,19 @@ class Steps:
         places = self.places()
         done = b.constant(0)
         for count in [unroll, *([part] if unroll > 2 * part else []), 1]:
-            end = self._multiple(inner, count)
+            end = b.rounded_down(inner, count)
             body = functools.partial(self._turn, count, carried)
             values, _ = b.for_loop(done, end, count, [*carried.flat(), *places], body)
             carried, places = carried.filled(values), values[len(values) - len(places) :]
             done = end
+            if end is inner:
+                break
         return carried
 
     def _turn(self, count: int, shape: Carried, k: Emitted, values: list[Emitted]) -> list[Emitted]:
         carried = shape.filled(values)
         places = self.steps(count, k, carried, values[len(carried.flat()) :])
         return [*carried.flat(), *places]
-
-    def _multiple(self, number: Emitted, count: int) -> Emitted:
-        """The largest multiple of `count`, a power of two, that is not above `number`."""
-        b = self.low.b
-        if count == 1:
-            return number
-        return b.op("arith.andi", b.i64, [number, b.constant(-count)]) if number.constant is None else b.constant(number.constant & -count)
 
     def places(self) -> list[Emitted]:
         """Pointers that move with the steps."""

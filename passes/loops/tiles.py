@@ -76,6 +76,8 @@ class Tiles:
         b, product, costs = self.low.b, self.product, self.low.chip.costs
         columns = product.tile.columns
         narrow = product.tile.form.narrower(self.low.chip, columns)
+        if math.gcd(product.wanted_columns.divisor, columns) > narrow:
+            narrow = 0  # so many columns, or a multiple of them, are left in every register tile
         padded = self.turns.padded_columns and not self.low.chip.active_lengths
         whole = product.wanted_columns.constant is not None or padded
 

@@ -21,7 +21,7 @@ def wanted(low: Lowering, node: Node, value: ir.Value) -> tuple[Emitted | None, 
         low.lower_ahead(producer)
     limits: list[Emitted | None] = []
     for bound, extent in zip(bounds, value.type.shape, strict=True):
-        limit = low.scalar(bound)
+        limit = low.extent(bound)
         if limit.constant is not None and limit.constant >= extent:
             limits.append(None)
         else:

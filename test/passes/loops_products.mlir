@@ -115,6 +115,60 @@ func.func @short(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
 
 // -----
 
+// Where the bound is a multiple of 16, no steps of k are left over, and no columns that a narrower tile would take.
+// CHECK-LABEL: func.func @short_by_sixteens
+func.func @short_by_sixteens(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64 {tt.divisibility = 16 : i32}) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[K:.*]] = arith.minsi %arg3, %c32_i64
+  // CHECK: %[[N:.*]] = arith.maxsi %[[K]], %c0_i64
+  // CHECK-NOT: vector<[2]xf32>
+  // CHECK: = scf.for {{.*}} to %[[N]] step %c16_i64
+  // CHECK-NOT: = scf.for
+  // CHECK: llvm.riscv.vse
+  // CHECK-NOT: vector<[2]xf32>
+  // CHECK: = scf.for {{.*}} to %[[N]] step %c4_i64
+  // CHECK-NOT: = scf.for
+  // CHECK-NOT: vector<[2]xf32>
+  // CHECK: return
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %zero_f32 = arith.constant 0.0 : f32
+  %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c64, %n, %zero_f32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<64x32xf32>
+  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %n, %c64, %zero_f32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<32x64xf32>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %n) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A multiple of 8 is not enough for either.
+// CHECK-LABEL: func.func @short_by_eights
+func.func @short_by_eights(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64 {tt.divisibility = 8 : i32}) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[K:.*]] = arith.minsi %arg3, %c32_i64
+  // CHECK: %[[N:.*]] = arith.maxsi %[[K]], %c0_i64
+  // CHECK: %[[WHOLE:.*]] = arith.andi %[[N]], %c-16_i64
+  // CHECK: vector<[2]xf32>
+  // CHECK: = scf.for {{.*}} to %[[WHOLE]] step %c16_i64
+  // CHECK: = scf.for {{.*}} = %[[WHOLE]] to %[[N]] step %c4_i64
+  // CHECK: return
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %zero_f32 = arith.constant 0.0 : f32
+  %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c64, %n, %zero_f32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<64x32xf32>
+  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %n, %c64, %zero_f32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<32x64xf32>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  "xsmt.descriptor_store"(%z, %d, %c64, %c1, %c0, %c0, %c64, %n) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
 // Rows that wrap around (a remainder in their index) are in place where none of the block's rows does.
 // CHECK-LABEL: func.func @wrap_around
 func.func @wrap_around(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %first: i32, %rows: i32, %s: i32) {
