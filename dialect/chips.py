@@ -39,6 +39,7 @@ class Costs:
     left over. tile_spared: a tile of its own for the rows that are left over is worth its code where it spares more than this part
     of the rows. packed_columns: from so many columns on, packing an operand whose elements along k are apart costs less than reading
     it as it is. copied_uses: from so many uses of each element on, an operand whose rows meet in the first cache is copied.
+    strip_rows: from so many rows of A on, B is copied by strips (passes/loops/strips.py); 0 for never.
     chunk_steps: steps of k for which operands are located before tiles run over them.
     """
 
@@ -71,6 +72,7 @@ class Costs:
     tile_spared: int = 48
     packed_columns: int = 16
     copied_uses: int = 32
+    strip_rows: int = 0
     chunk_steps: int = 256
 
 

@@ -48,7 +48,7 @@ def _x86_chip() -> Chip:
         half_registers=llvm.get_host_cpu_name() == "znver4",
         cache_way_bytes=4096,
         last_cache_bytes=_last_cache_bytes(),
-        costs=Costs(tile_group=2, tile_unroll=4, tile_unroll_long=4),
+        costs=Costs(tile_group=2, tile_unroll=4, tile_unroll_long=4, strip_rows=32),
     )
 
 

@@ -15,7 +15,7 @@ from triton_spacemit.passes.loops.dot import result_buffer
 from triton_spacemit.passes.loops.elementwise import element_of, shape_of
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering, Value
-from triton_spacemit.passes.loops.operands import inner_limit, locate, operand_buffer, tile_steps
+from triton_spacemit.passes.loops.operands import Operand, inner_limit, locate, operand_buffer, tile_steps
 from triton_spacemit.passes.loops.product import make_product
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
 from triton_spacemit.passes.loops.tiles import Tiles, Turns
@@ -80,12 +80,12 @@ class Accumulation:
         low, b = self.low, self.low.b
         count = b.minimum(b.sub(self.turns, start), b.constant(self.per_chunk))
         kept = Kept(low, self.per_chunk)
-        padded: list[bool] = []
+        found: list[Operand] = []
 
         def find(turn: Emitted, scalars: list[Emitted]) -> list[Emitted]:
             with low.storage.region():
                 self._enter(b.add(start, turn), scalars)
-                padded[:] = self._locate(turn, kept)
+                found[:] = self._locate(turn, kept)
                 return [low.scalar(v) for v in self._others(self.loop.regions[0].nodes[-1].operands)]
 
         scalars, _ = b.for_loop(b.constant(0), count, 1, scalars, find)
@@ -95,7 +95,10 @@ class Accumulation:
             steps, *values = kept.at(turn)
             return View(values[0], values[1:3], left), View(values[3], values[4:], right), steps
 
-        Tiles(low, self.product, Turns(count, views, False, *padded)).run()
+        left_found, right_found = found
+        Tiles(
+            low, self.product, Turns(count, views, False, left_found.padded, right_found.padded, self.per_chunk, right_found.strips)
+        ).run()
         return scalars
 
     def _enter(self, turn: Emitted, scalars: list[Emitted]) -> None:
@@ -111,19 +114,19 @@ class Accumulation:
                 low.lower(node)
         b.location = self.dot.op.location  # of the tiles, too
 
-    def _locate(self, turn: Emitted, kept: "Kept") -> list[bool]:
-        """Note where the operands of a turn are; whether they are padded does not depend on the turn."""
+    def _locate(self, turn: Emitted, kept: "Kept") -> list[Operand]:
+        """Note where the operands of a turn are; all but their places does not depend on the turn."""
         low, product = self.low, self.product
         tensors = [low.tensor(v) for v in self.dot.operands[:2]]
         inner = inner_limit(low, product, *tensors)
         kept.keep(tile_steps(low, product, inner), turn)
-        padded = []
+        operands = []
         for tensor, layout in zip(tensors, (product.left, product.right), strict=True):
             operand = locate(low, product, layout, tensor, inner, functools.partial(self._slot, layout, turn, tensor))
             for value in (operand.view.base, *operand.view.strides):
                 kept.keep(value, turn)
-            padded.append(operand.padded)
-        return padded
+            operands.append(operand)
+        return operands
 
     def _slot(self, layout: Layout, turn: Emitted, tensor: Tensor) -> Buffer:
         """Room for the copy of an operand in one turn of a chunk."""

@@ -38,7 +38,7 @@ def multiply(low: Lowering, node: Node, left: Tensor, right: Tensor, start: ir.V
         operands.append(locate(low, product, layout, tensor, inner, slot))
     a, b = operands
     steps = tile_steps(low, product, inner)
-    Tiles(low, product, Turns(None, lambda turn: (a.view, b.view, steps), at_zero, a.padded, b.padded)).run()
+    Tiles(low, product, Turns(None, lambda turn: (a.view, b.view, steps), at_zero, a.padded, b.padded, strips=b.strips)).run()
     return [low.storage.from_buffer(target, node.op)]
 
 

@@ -135,6 +135,14 @@ class Memory:
         value = b.create(name, [b.vector_type(element, width)], [o.value for o in operands], attributes, depth=depth).results[0]
         return Emitted(value, depth, width)
 
+    def prefetch(self, pointer: Emitted, element: ir.Type, width: int) -> None:
+        """Ask for so many elements, which may lie outside of all memory."""
+        b = self.b
+        attributes = {name: ir.IntegerAttr.get(b.i32, value) for name, value in (("rw", 0), ("hint", 3), ("cache", 1))}
+        line = LINE * 8 // bits(element)
+        for part in (*range(0, width, line), width - 1):
+            b.create("llvm.intr.prefetch", [], [b.offset(pointer, b.constant(part), element).value], attributes)
+
     def strided_load(
         self, pointer: Emitted, stride: Emitted, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int
     ) -> Emitted:
@@ -273,9 +281,7 @@ class Memory:
     def scalar_store(self, pointer: Emitted, value: Emitted) -> None:
         self.b.create("llvm.store", [], [value.value, pointer.value], {"alignment": self.alignment(self.b.element(value))})
 
-    def contiguous_store(
-        self, pointer: Emitted, value: Emitted, mask: Emitted | None, element: ir.Type, streams: bool = False
-    ) -> None:
+    def contiguous_store(self, pointer: Emitted, value: Emitted, mask: Emitted | None, element: ir.Type, streams: bool = False) -> None:
         b = self.b
         if mask is None:
             attributes = {"alignment": self.alignment(element)}

@@ -19,10 +19,12 @@ from triton_spacemit.passes.loops.views import View, either, in_place, view_of
 
 @dataclass(frozen=True, eq=False)
 class Operand:
-    """Where an operand's words are. padded: there are zeros behind the wanted rows of A, or columns of B."""
+    """Where an operand's words are. padded: there are zeros behind the wanted rows of A, or columns of B. strips: of B, that it is worth
+    copying strip by strip."""
 
     view: View
     padded: bool
+    strips: bool = False
 
 
 def inner_limit(low: Lowering, product: Product, left: Tensor, right: Tensor) -> Emitted:
@@ -123,7 +125,10 @@ def _plain(low: Lowering, product: Product, layout: Layout, tensor: Tensor, want
     view, condition = found or (None, None)
     if view is None or tensor.element != layout.element or (layout.adjacent and view.strides[-1].constant != 1):
         return Operand(copied(found), True)
-    if not chip.cache_way_bytes or low.storage.buffer_of(tensor) is not None or uses < chip.costs.copied_uses:
+    is_buffer = low.storage.buffer_of(tensor) is not None
+    if not layout.is_left and not product.batch and 0 < chip.costs.strip_rows <= product.rows and not is_buffer:
+        return Operand(either(low, view, condition, lambda: copied(None)), False, True)
+    if not chip.cache_way_bytes or is_buffer or uses < chip.costs.copied_uses:
         return Operand(either(low, view, condition, lambda: copied(None)), False)
     return Operand(either(low, view, b.both(condition, spread(low, view)), lambda: copied(found)), False)
 

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from triton_spacemit.passes.loops.builder import Emitted
@@ -34,7 +35,10 @@ class Carried:
 
 @dataclass(eq=False)
 class Steps:
-    """The steps over k of a register tile in one turn: `rows_a` and `columns_b` are where its rows and columns of words begin in memory."""
+    """The steps over k of a register tile in one turn: `rows_a` and `columns_b` are where its rows and columns of words begin in memory.
+
+    ask: called with the number of a step now and then, to ask for memory that is needed later.
+    """
 
     low: Lowering
     unit: MicroTile
@@ -42,6 +46,7 @@ class Steps:
     right: View
     rows_a: list[Emitted]
     columns_b: list[Emitted]
+    ask: Callable[[Emitted], None] | None = None
 
     def run(self, inner: Emitted, unroll: int, carried: Carried) -> Carried:
         """`inner` steps: a loop that takes `unroll` at a time, and shorter ones for the rest."""
@@ -70,6 +75,8 @@ class Steps:
     def steps(self, count: int, k: Emitted, carried: Carried, places: list[Emitted]) -> list[Emitted]:
         """`count` steps from `k` on, which change `carried`; gives the places behind them."""
         b, unit = self.low.b, self.unit
+        if self.ask is not None and count > 1:
+            self.ask(k)
         for u in range(count):
             step, rights = b.add(k, b.constant(u)), []
             for start in self.columns_b:

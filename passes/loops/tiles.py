@@ -1,5 +1,7 @@
 """Register tiles of a product's result: where they are, and what one computes."""
 
+import functools
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.micro_tile import MicroTile
 from triton_spacemit.passes.loops.product import Product
 from triton_spacemit.passes.loops.steps import Carried, Steps, StepsAhead
+from triton_spacemit.passes.loops.strips import Strips
 from triton_spacemit.passes.loops.views import View
 
 
@@ -20,7 +23,7 @@ class Turns:
     """What is summed up: `count` turns (None: one), where A and B of each lie and how many of the tile's steps of k there are, and
     whether the sums start at zero or at what C is in memory.
 
-    padded_rows, padded_columns: A, and B, have elements behind the wanted ones.
+    padded_rows, padded_columns: A, and B, have elements behind the wanted ones. most: what `count` may be. strips: B is copied by strips.
     """
 
     count: Emitted | None
@@ -28,12 +31,14 @@ class Turns:
     begin_at_zero: bool
     padded_rows: bool
     padded_columns: bool
+    most: int = 1
+    strips: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where a register tile is, and its size: its matrix in a batch, first row and column, rows and columns, and of these the first
-    `active` (None: all) that are wanted."""
+    """Where a register tile is, and its size: its matrix in a batch, first row and column, rows and columns, of these the first
+    `active` (None: all) that are wanted, and B's strips where it is copied by such."""
 
     batch: list[Emitted]
     base_c: Emitted
@@ -42,6 +47,7 @@ class Place:
     rows: int
     columns: int
     active: Emitted | None
+    strips: Strips | None
 
 
 class Tiles:
@@ -57,6 +63,7 @@ class Tiles:
             self.few_rows = 0
         self.most_rows = b.maximum(b.sub(product.wanted_rows, b.constant(self.few_rows)), b.constant(0))
         self.last_rows = round_up(low, self.most_rows, height) if self.few_rows else product.wanted_rows
+        self.strips = Strips(low, product, turns.count, turns.most, lambda turn: turns.operands(turn)[1:]) if turns.strips else None
 
     def run(self) -> None:
         b, target = self.low.b, self.product.target
@@ -83,6 +90,8 @@ class Tiles:
 
         def column(j: Emitted) -> None:
             left = b.minimum(b.sub(product.wanted_columns, j), b.constant(columns))
+            if self.strips is not None:
+                self.strips.begin(j)
 
             def wide() -> None:
                 self._rows(batch, base_c, j, columns, None if whole else left, self.unroll)
@@ -100,7 +109,9 @@ class Tiles:
         height = product.tile.rows
 
         def tile(row: Emitted, rows: int, unroll: int) -> None:
-            run_tile(self.low, product, Place(batch, base_c, row, column, rows, columns, active), self.turns, unroll)
+            if self.strips is not None:
+                self.strips.with_tile(row, column)
+            run_tile(self.low, product, Place(batch, base_c, row, column, rows, columns, active, self.strips), self.turns, unroll)
 
         b.repeat(b.constant(0), self.most_rows, height, lambda i: tile(i, height, unroll))
         if few:
@@ -138,9 +149,17 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
 
     def turn(number: Emitted | None, carried: Carried) -> Carried:
         left, right, inner = turns.operands(number)
-        places = words_of_a(low, place, left, rows_a), words_of_b(low, product, place, right, words)
-        return (StepsAhead if unit.in_order else Steps)(low, unit, left, right, *places).run(inner, unroll, carried)
+        rows, columns = words_of_a(low, place, left, rows_a), words_of_b(low, product, place, right, words)
+        strips, ask = place.strips, None
+        if strips is not None:
+            ask = functools.partial(strips.ask, place.row, place.column, right)
+            right, columns[0] = strips.words(number, place.column, right, columns[0])
+        return (StepsAhead if unit.in_order else Steps)(low, unit, left, right, rows, columns, ask).run(inner, unroll, carried)
 
+    if place.strips is not None:
+        for pointer in itertools.chain.from_iterable(itertools.chain.from_iterable(rows_c)):
+            below = low.b.offset(pointer, low.b.constant(place.rows * product.target.strides[-2]), product.target.stored)
+            low.memory.prefetch(below, product.target.stored, unit.n)  # sums of the next tile
     start = [[unit.zero() if turns.begin_at_zero else unit.load_sums(pointers) for pointers in row] for row in rows_c]
     carried = Carried(unit, start, [unit.corrections() for _ in across], [unit.placeholders() for _ in words])
     if turns.count is None:

@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from kernels import attention, elementwise, layer_norm, matmul, softmax
 from kernels.case import error_ratio, random, rounding
-from perf import kernels
+from perf import kernels, peak
 from perf.result import Result, Row, cheapest
 from quantised_weights import random_weights
 from triton import knobs as triton_knobs
@@ -131,7 +131,7 @@ def _geometric_mean(threads: int, share: float) -> Result:
     return Result(ours, theirs, max(result.error for result in results))
 
 
-_BLOCKS = ((64, 64, 64), (128, 128, 64), (128, 256, 128), (256, 128, 128), (256, 256, 256), (64, 512, 256))
+_BLOCKS = ((64, 64, 64), (128, 256, 128), (256, 128, 128), (256, 256, 256), (256, 512, 256), (512, 512, 256), (1024, 256, 256))
 _ACCUMULATORS = {torch.float32: tl.float32, torch.bfloat16: tl.float32, torch.int8: tl.int32}
 
 
@@ -160,8 +160,30 @@ def _attention(causal: bool, threads: int, share: float) -> Result:
     return _beside_torch(ours, blocks, theirs, out, attention.reference(q, k, v, causal), attention.bound(q, k, v, causal), share)
 
 
+def _beside_peak(size: tuple[int, int, int], share: float) -> Result:
+    """A float32 product, and the time of its operations in a loop that does nothing else, in turns with a quarter of these and PyTorch."""
+    _set_threads(1)
+    m, n, k = size
+    a, b = random(m, k), random(k, n, seed=1)
+    c, result = torch.empty(m, n), torch.empty(m, n)
+    ours = lambda blocks: kernels.matmul(a, b, c, blocks, tl.float32)  # noqa: E731
+    config = cheapest(_BLOCKS, lambda config: _once(ours(config)))
+    launch = ours(config)
+    c.zero_()
+    launch()
+    error = error_ratio(c, matmul.reference(a, b), matmul.bound(a, b))
+    work = 2.0 * m * n * k
+    at_peak, done = peak.loop(work / 4)
+    functions = [launch, at_peak, lambda: torch.mm(a, b, out=result)]
+    mine, least, other = bench.time_in_turns(functions, seconds=share, clock=_clock())
+    rates = {"gflops": work / min(mine), "peak_gflops": done / min(least), "torch_gflops": work / min(other)}
+    detail = {name: rate * 1e-9 for name, rate in rates.items()} | {"calls": len(mine)}
+    return Result(min(mine) * 1e3, min(least) * work / done * 1e3, error, str(config), detail)
+
+
 _THREADS = {1: "1 thread", 2: "2 threads"}
-_SIZES = {str(size): (size,) * 3 for size in (512, 1024, 2048)}
+_SIZES = {str(size): (size,) * 3 for size in (512, 768, 1024, 1536, 2048)}
+_SLOW = ("1536", "2048")
 _SIZES |= {"x".join(map(str, size)): size for size in ((515, 509, 513), (1001, 1003, 999))}
 
 HOST = [
@@ -180,9 +202,13 @@ HOST += [
         functools.partial(_product, size, torch.float32, threads),
         "torch.mm",
         speed=1.3,
-        slow=name == "2048",
+        slow=name in _SLOW,
     )
     for threads, label in _THREADS.items()
+    for name, size in _SIZES.items()
+]
+HOST += [
+    Row(f"host f32 {name} of the peak, 1 thread", "ms", functools.partial(_beside_peak, size), "FMA peak", speed=0.92, slow=name in _SLOW)
     for name, size in _SIZES.items()
 ]
 HOST += [
