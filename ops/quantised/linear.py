@@ -3,7 +3,8 @@
 `linear(x, packed, bias)` is `torch.nn.functional.linear`: activations are quantised by rows and blocks of 32, all of them before any
 product; then the product's tiles are split over the threads of the pool as GGML splits them: each program has so many rows from a first one
 on (`m_start`, `m_count`), and so many columns (`n_start`, `n_count`), a multiple of 16. One row has kernels of its own (`decode.py`), and
-so have cores with larger tiles (`pairs.py`, `wide.py`) and vector units that multiply bytes (`vectors.py`).
+so have cores with larger tiles (`pairs.py`, `wide.py`), vectors without a matrix unit (`widening.py`) and those that multiply bytes
+(`vectors.py`).
 """
 
 import torch
@@ -12,7 +13,7 @@ from torch.library import Library, register_fake
 from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.chips import get_chip
-from triton_spacemit.ops.quantised import pairs, wide
+from triton_spacemit.ops.quantised import pairs, wide, widening
 from triton_spacemit.ops.quantised.activations import DTYPES, Order, quantise
 from triton_spacemit.ops.quantised.decode import multiply_row, takes
 from triton_spacemit.ops.quantised.packed import Packed
@@ -46,6 +47,9 @@ def _product(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, 
     """Rows (M, K) times packed weights into `out`, float32 (M, N). With zero points, which are for comparisons, row by row."""
     if has_vectors() and packing.minima != "zero point":
         multiply_rows(quantise(x), weights, packing, None if bias is None else bias.float().contiguous(), out)
+        return
+    if widening.takes(packing):
+        widening.multiply(quantise(x), weights, packing, None if bias is None else bias.float().contiguous(), out)
         return
     if (x.shape[0] == 1 or packing.minima == "zero point") and takes(packing, x.shape[1]):
         bias = None if bias is None else bias.float().contiguous()

@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import torch
 from perf.result import Result, Row
+from quantised_weights import random_weights
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices.counting import count
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.ops.quantised import Packed, pack, pairs, wide
+from triton_spacemit.ops.quantised import Packed, pack, pairs, wide, widening
 from triton_spacemit.ops.quantised.activations import Activations, Order, quantise
 from triton_spacemit.ops.quantised.formats import get_format
 from triton_spacemit.ops.quantised.products import make_panels, multiply
@@ -64,6 +65,25 @@ def _per_matrix_instruction(chip: str, name: str, m: int, k: int, _: float) -> R
     return Result(counts.instructions / times, None, float(((out - exact).abs() / bound).max()), f"K={k}")
 
 
+def _per_multiplication(name: str, m: int, _: float) -> Result:
+    """On vectors without a matrix unit, K = 1024."""
+    set_device("qemu", "x60")
+    generator, k = torch.Generator().manual_seed(0), 1024
+    packed, x, out = random_weights(name, _N, k), torch.randn(m, k, generator=generator), torch.empty(m, _N)
+    activations = quantise(x)
+    product = functools.partial(widening.multiply, activations, packed.bytes, packed.packing, None, out)
+    with knobs.scope():
+        knobs.threads = 1
+        product()
+        counts = count(product)
+    weights = packed.dequantise(torch.float64)
+    bound = 2.0**-24 * (k / 4 + 4) * (activations.dequantise().abs() @ (weights.abs() + 32).T)
+    error = float(((out - activations.dequantise() @ weights.T).abs() / bound).max())
+    return Result(counts.weighted / (m * _N * k), None, error, f"K={k}")
+
+
+_PLAIN = 0.182  # of the plain product of bytes by vectors, which a quantised one may take 1.3 times
+
 ROWS = [
     *(
         Row(
@@ -87,5 +107,18 @@ ROWS = [
         )
         for name in _REACH
         for m in (1, 4, 16, 64)
+    ),
+    *(
+        Row(
+            f"x60 {name} by vectors, {m} row{'s' * (m > 1)}",
+            "weighted/MAC",
+            functools.partial(_per_multiplication, name, m),
+            "int8 product (given)",
+            given=_PLAIN,
+            reach=1.3 * _PLAIN if m > 16 else None,
+            slow=m == 16 or name in ("Q5_K", "Q6_K"),
+        )
+        for name in _REACH
+        for m in (1, 16, 64)
     ),
 ]
