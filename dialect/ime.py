@@ -13,10 +13,16 @@ Where this is from:
 - tiles and layouts: sections 2.5 and 2.7 there; elements and what is computed: 4.2, 5.1.3 and 5.2.3;
 - no mask, an even vd, no overlap, LMUL 1: sections 2.3, 5.1.4 and 5.2.4;
 - SEW 8 and a full vl: the programmer's model in "SpacemiT Integrated Matrix Extension", where they choose the tile. It has smaller tiles
-  for a smaller vl, of which version 0.6 says nothing, and nothing is said of vstart: what is not described for a core is refused.
+  for a smaller vl, of which version 0.6 says nothing, and nothing is said of vstart: what is not described for a core is refused;
+- any SEW on the second generation: SpacemiT's own kernels for it (ggml-org/ggml, src/ggml-cpu/spacemit/ime2_kernels.cpp, August 2026).
+  That for Q2_K executes `vmadotsu .., i8` at SEW 8 in its inner loop and at SEW 32 behind it, always with LMUL 1 and all elements, and
+  takes both results apart in the same way; so do others with 4 bits. It is right only if the instruction's word alone says what the
+  elements are. Those for the first generation keep to SEW 8, as does all code of this backend.
 
 The sparse forms (`smt.vmadot.sp`) are not here, since their description contradicts itself about A's extent; nor are those with scales
-(`smt.vmadot.hp`) and of floats, whose rounding is not described.
+(`smt.vmadot.hp`), whose rounding is not described. Of floats there is `vfwmadot`, 8 x 8 x 8 of float16 or bfloat16 into float32 (`vfwmadot
+v2, v4, v6` is 9e62412b). What it would take to carry it out, within a bound or at all: whether products are rounded before they are added
+up, in which order and how often sums are rounded, what becomes of subnormal numbers and NaN, and what tells float16 from bfloat16.
 
 `make docs` writes `backend/runtime/ime_table.h` from here, for the runtime that emulates the instructions.
 """
@@ -41,6 +47,9 @@ class Tile:
 
 #: By the length of a vector register and the bits of an element.
 TILES = {(256, 8): Tile(4, 4, 8), (1024, 8): Tile(8, 8, 16), (1024, 4): Tile(8, 8, 32)}
+
+#: The first generation whose instructions look at LMUL and vl, but at no SEW.
+ANY_SEW = 2
 
 #: What an instruction needs, by the name of its rule in C; a chip reports the first one that is broken.
 RULES = {
@@ -163,6 +172,7 @@ _HEADER = """\
 
 enum {{ {operands} }};  // the lowest bits of the operands
 enum {{ IME_VM = {unmasked:#x} }};  // a bit of every word
+enum {{ IME_ANY_SEW = {any_sew} }};  // the first generation that looks at no SEW
 
 // What an instruction breaks that cannot be carried out.
 enum {{ {rules} }};
@@ -193,6 +203,7 @@ def header() -> str:
     return _HEADER.format(
         operands=f"IME_VD = {_VD}, IME_VS1 = {_VS1}, IME_VS2 = {_VS2}",
         unmasked=_UNMASKED,
+        any_sew=ANY_SEW,
         rules=", ".join(f"IME_{rule} = {i}" for i, rule in enumerate(RULES, 1)),
         instructions="\n".join(
             f"    {{{row.match:#010x}, {row.mask:#010x}, {row.generation}, {row.bits}, {row.left:d}, {row.right:d}, {row.slide}}},"

@@ -22,11 +22,12 @@ static const ImeTile *find_tile(uint64_t vlenb, uint32_t bits) {
   return NULL;
 }
 
-static int broken_rule(const VectorState *state) {
+static int broken_rule(const VectorState *state, int generation) {
   if (state->vtype >> 63) return IME_VTYPE;
-  if (state->vtype >> 3 & 7) return IME_SEW;
+  uint64_t sew = state->vtype >> 3 & 7;  // 0 for elements of 8 bits, each step twice as wide
+  if (sew && generation < IME_ANY_SEW) return IME_SEW;
   if (state->vtype & 7) return IME_LMUL;
-  if (state->vl != state->vlenb) return IME_VL;
+  if (state->vl != state->vlenb >> sew) return IME_VL;
   return state->vstart ? IME_VSTART : IME_DONE;
 }
 
@@ -83,7 +84,7 @@ int emulate_ime_on(uint32_t word, int generation, const VectorState *state, cons
   uint32_t vd = word >> IME_VD & 31, vs1 = word >> IME_VS1 & (row->slide ? 30 : 31), vs2 = word >> IME_VS2 & 31;
   if (vd % 2) return IME_EVEN;
   if (vd == (vs1 & 30) || vd == (vs2 & 30)) return IME_OVERLAP;
-  int rule = broken_rule(state);
+  int rule = broken_rule(state, generation);
   if (rule) return rule;
 
   uint32_t *c = (uint32_t *)operands->c;

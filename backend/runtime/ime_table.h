@@ -4,6 +4,7 @@
 
 enum { IME_VD = 7, IME_VS1 = 15, IME_VS2 = 20 };  // the lowest bits of the operands
 enum { IME_VM = 0x2000000 };  // a bit of every word
+enum { IME_ANY_SEW = 2 };  // the first generation that looks at no SEW
 
 // What an instruction breaks that cannot be carried out.
 enum { IME_UNIT = 1, IME_UNMASKED = 2, IME_EVEN = 3, IME_OVERLAP = 4, IME_VTYPE = 5, IME_SEW = 6, IME_LMUL = 7, IME_VL = 8, IME_VSTART = 9 };

@@ -181,25 +181,52 @@ BROKEN = {
     f"{FULL}\n.word {encode('smt.vmadot1u', 2, 0, 6) | 2 << 15:#x}": "smt.vmadot1u v2, v2, v6 needs sources outside of the pair at vd",
     f"{FULL}\n.word {GOOD & ~(1 << 25):#x}": "smt.vmadot v2, v4, v6 needs bit 25 set, since it takes no mask",
     f"li t0, -1\nvsetvl t0, zero, t0\n.word {GOOD:#x}": "smt.vmadot v2, v4, v6 needs a valid vtype",
-    f"vsetvli t0, zero, e16, m1, ta, ma\n.word {GOOD:#x}": "needs SEW 8",
     f"vsetvli t0, zero, e8, m2, ta, ma\n.word {GOOD:#x}": "needs LMUL 1",
     f"vsetvli t0, zero, e8, mf2, ta, ma\n.word {GOOD:#x}": "needs LMUL 1",
     f"vsetivli t0, 16, e8, m1, ta, ma\n.word {GOOD:#x}": "smt.vmadot v2, v4, v6 needs a vl of all elements of a register",
     f"{FULL}\ncsrwi vstart, 1\n.word {GOOD:#x}": "needs vstart 0",
+}
+#: The same of one chip: by SEW where the first generation refuses all but 8, else by the elements that are left out.
+OF_CHIP = {
+    "x60": {f"vsetvli t0, zero, {sew}, m1, ta, ma\n.word {GOOD:#x}": "smt.vmadot v2, v4, v6 needs SEW 8" for sew in ("e16", "e32", "e64")},
+    "a100": {
+        f"vsetivli t0, 31, e32, m1, ta, ma\n.word {GOOD:#x}": "smt.vmadot v2, v4, v6 needs a vl of all elements of a register",
+        f"vsetvli t0, zero, e32, m4, ta, ma\n.word {GOOD:#x}": "smt.vmadot v2, v4, v6 needs LMUL 1",
+    },
 }
 # Not described, or of another family.
 OTHER = [f"{FULL}\n.word {word:#x}" for word in (0, 0xE88138AB, GOOD | 1 << 14)]
 
 
 def test_what_breaks_a_rule(device: QemuDevice, tmp_path: Path) -> None:
-    kernels = assembled(device, {f"k{i}": code for i, code in enumerate([*BROKEN, *OTHER])}, tmp_path)
+    broken = BROKEN | OF_CHIP[device.chip.name]
+    kernels = assembled(device, {f"k{i}": code for i, code in enumerate([*broken, *OTHER])}, tmp_path)
     registers = torch.from_numpy(files_of(device, 1, 0))
-    messages = [f": .*{re.escape(message)}" for message in BROKEN.values()] + [""] * len(OTHER)
+    messages = [f": .*{re.escape(message)}" for message in broken.values()] + [""] * len(OTHER)
     for (name, kernel), message in zip(kernels.items(), messages, strict=True):
         whole = rf"^kernel '{name}', program \(0, 0, 0\): illegal instruction \(SIGILL\){message}, at k\.s:\d+$"
         with pytest.raises(DeviceError, match=whole):
             launch(device, kernel, registers)
     check(device, {"k": [(INSTRUCTIONS[0], (2, 4, 6))]}, 1, tmp_path)  # the next launch works
+
+
+@pytest.mark.parametrize("emulate", ["trap", "call"])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_second_generation_looks_at_no_sew(bits: int, emulate: str, tmp_path: Path) -> None:
+    """What GGML's kernels for it do: the word alone says what the elements are."""
+    with knobs.scope():
+        knobs.emulate = emulate
+        set_device("qemu", "a100")
+        device = get_device("qemu", "a100")
+        word = encode("smt.vmadotsu", 2, 4, 6, bits=bits)
+        bodies = {sew: f"vsetvli t0, zero, {sew}, m1, ta, ma\n.word {word:#x}" for sew in ("e8", "e16", "e32", "e64")}
+        results = []
+        for kernel in assembled(device, bodies, tmp_path).values():
+            registers = torch.from_numpy(files_of(device, 1, 0))
+            launch(device, kernel, registers)
+            results.append(registers)
+    assert all(torch.equal(each, results[0]) for each in results)
+    assert not torch.equal(results[0], torch.from_numpy(files_of(device, 1, 0)))
 
 
 def test_elements_of_four_bits_are_of_the_second_generation(qemu: QemuDevice, tmp_path: Path) -> None:
