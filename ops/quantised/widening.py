@@ -1,9 +1,11 @@
 """Rows of activations times packed weights on RISC-V's vectors, where there is no matrix unit: bytes multiplied into sums of 16 or 32 bits.
 
 Columns are lanes, and each step of k multiplies them by one byte of a row. For that, weights are unpacked once for all rows: step by step
-of k, the columns of a strip side by side. Where integers have 4 bits, a group's sum fits into 16 bits, and `vwmacc` multiplies bytes: of 32
-steps, no more than 127 * 8 * 32 = 32,512 if they count from -8. Those that count from 0 are taken as 8 less, and 8 times the sum of the
-row's bytes is added to the sum, in 32 bits. Other integers are unpacked to 16 bits and added up in 32.
+of k, the columns of a strip side by side; one row takes them as they lie, 16 columns at a time.
+
+Where integers have 4 bits, a group's sum fits into 16 bits, and `vwmacc` multiplies bytes: of 32 steps, no more than 127 * 8 * 32 = 32,512
+if they count from -8. Those that count from 0 are taken as 8 less, and 8 times the sum of the row's bytes is added to the sum, in 32 bits.
+Other integers are unpacked to 16 bits and added up in 32.
 
 What follows is in float32, as in `products.py`: with a row's scale `s` and sum of bytes `t`, and a column's scale `d` and minimum `m`,
 
@@ -36,6 +38,18 @@ def _as(pointer, TYPE: tl.constexpr):
 
 
 @triton.jit
+def _factor(head, at, place: tl.constexpr, FACTORS: tl.constexpr):
+    """The scales (place 0) or minima (place 1) of 16 columns in a group of steps; `head`: of the packed block, `at`: of the group."""
+    column = tl.arange(0, 16)
+    d = tl.load(_as(head, tl.float16) + place * 16 + column).to(tl.float32)
+    if FACTORS == 1:
+        d *= tl.load(_as(at, tl.int8) + column).to(tl.float32)
+    if FACTORS == 2:
+        d *= tl.load(at + place * 16 + column).to(tl.float32)
+    return d
+
+
+@triton.jit
 def _unpack(
     head, at, integers, factors, STRIP: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, LESS: tl.constexpr, MINIMA: tl.constexpr,
     FACTORS: tl.constexpr,
@@ -53,14 +67,8 @@ def _unpack(
         for step in tl.static_range(GROUP):
             words = tl.load(at + (FACTORS * 16 + step // 8 * 128 + step % 8) + j * 8)
             tl.store(integers + step * STRIP + j, words.to(tl.int8, bitcast=True).to(tl.int16))
-    column = tl.arange(0, 16)
     for place in tl.static_range(2 if MINIMA else 1):
-        d = tl.load(_as(head, tl.float16) + place * 16 + column).to(tl.float32)
-        if FACTORS == 1:
-            d *= tl.load(_as(at, tl.int8) + column).to(tl.float32)
-        if FACTORS == 2:
-            d *= tl.load(at + place * 16 + column).to(tl.float32)
-        tl.store(factors + place * STRIP + column, d)
+        tl.store(factors + place * STRIP + tl.arange(0, 16), _factor(head, at, place, FACTORS))
 
 
 @triton.jit
@@ -154,7 +162,53 @@ def widening_product(
                     tl.store(to_other, acc_other, inside)
 
 
-_PRODUCT = Kernel(widening_product, allow_ime=False)
+@triton.jit
+def widening_row(
+    values, scales, sums, weights, bias, out, columns, blocks, per_program,
+    SIZE: tl.constexpr, HEAD: tl.constexpr, GROUPS: tl.constexpr, GROUP: tl.constexpr, GROUP_SIZE: tl.constexpr, NIBBLES: tl.constexpr,
+    LESS: tl.constexpr, MORE: tl.constexpr, SIGN: tl.constexpr, FACTORS: tl.constexpr,
+):  # fmt: skip
+    """The same of one row, whose weights are multiplied as they are loaded: a program has `per_program` times 16 columns.
+
+    Sums of 4-bit integers are those of the integers as they are stored, modulo 2^16; less LESS times the sum of the row's bytes they are
+    those of integers that are LESS smaller, which fit.
+    """
+    SUMS: tl.constexpr = tl.int16 if NIBBLES else tl.int32
+    j = tl.arange(0, 16)
+    first = tl.program_id(0) * per_program
+    for part in range(first, tl.minimum(first + per_program, tl.cdiv(columns, 16))):
+        here = weights + tl.cast(part, tl.int64) * blocks * SIZE
+        acc = tl.zeros((16,), tl.float32)
+        for block in range(0, blocks):
+            for group in range(0, GROUPS):
+                place = block * GROUPS + group
+                a = values + place * GROUP
+                at = here + (HEAD + group * GROUP_SIZE)
+                total = tl.zeros((16,), SUMS)
+                for step in tl.static_range(GROUP // 2 if NIBBLES else GROUP):
+                    words = tl.load(at + (FACTORS * 16 + step // 8 * 128 + step % 8) + j * 8)
+                    if NIBBLES:
+                        k = a + (step // 8 * 16 + step % 8)
+                        total += (words & 15).to(tl.int8, bitcast=True).to(SUMS) * tl.load(k).to(SUMS)
+                        total += (words >> 4).to(tl.int8, bitcast=True).to(SUMS) * tl.load(k + 8).to(SUMS)
+                    else:
+                        total += words.to(tl.int8, bitcast=True).to(SUMS) * tl.load(a + step).to(SUMS)
+                t = tl.load(sums + place)
+                if NIBBLES and LESS != 0:
+                    total -= (LESS * t).to(tl.int16)
+                d = _factor(here, at, 0, FACTORS)
+                m = d
+                if SIGN != 0:
+                    m = _factor(here, at, 1, FACTORS)
+                acc = _add(acc, total, tl.load(scales + place * GROUP // 32), t, d, m, MORE, SIGN)
+            here += SIZE
+        left = columns - part * 16
+        if bias is not None:
+            acc += tl.load(bias + part * 16 + j, j < left, 0)
+        tl.store(out + part * 16 + j, acc, j < left)
+
+
+_PRODUCT, _ROW = Kernel(widening_product, allow_ime=False), Kernel(widening_row, allow_ime=False)
 
 
 def takes(packing: Packing) -> bool:
@@ -180,12 +234,20 @@ def multiply(activations: Activations, weights: torch.Tensor, packing: Packing, 
     least = packing.form.least if packing.nibbles else 0
     more = 8 if packing.nibbles and not least and 15 * _LARGEST * packing.group > _MOST else 0
     sign = 0.0 if packing.minima != "float16" else -1.0 if packing.factors else 1.0
+    layout = {
+        "SIZE": packing.size, "HEAD": packing.head, "GROUPS": packing.groups, "GROUP": packing.group, "GROUP_SIZE": packing.group_size,
+        "NIBBLES": packing.nibbles, "LESS": more - least, "MORE": more, "SIGN": sign, "FACTORS": packing.factors,
+    }  # fmt: skip
+    args = (activations.values, activations.scales, sums, weights, bias, out)
+    if rows == 1:
+        parts = weights.shape[0]
+        per_program = -(-parts // min(knobs.num_threads, parts))
+        _ROW((-(-parts // per_program),), *args, columns, weights.shape[1], per_program, **layout)
+        return
     strip = max(4 * COLUMNS, get_chip(active_target()[1]).vlen // 8)
     strips = -(-columns // strip)
     per_program = -(-strips // min(knobs.num_threads, strips))
     _PRODUCT(
-        (-(-strips // per_program),), activations.values, activations.scales, sums, weights, bias, out, rows, columns, weights.shape[1],
-        per_program, STRIP=strip, SIZE=packing.size, HEAD=packing.head, GROUPS=packing.groups, GROUP=packing.group,
-        GROUP_SIZE=packing.group_size, NIBBLES=packing.nibbles, LESS=more - least, MORE=more, SIGN=sign, FACTORS=packing.factors,
-        UNPACK=_STEPS // packing.steps, TWO=rows > 1 and not sign,
+        (-(-strips // per_program),), *args, rows, columns, weights.shape[1], per_program,
+        STRIP=strip, UNPACK=_STEPS // packing.steps, TWO=not sign, **layout,
     )  # fmt: skip
