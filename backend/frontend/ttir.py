@@ -4,9 +4,14 @@ from triton._C.libtriton import ir, passes
 
 
 def optimize(module: ir.module) -> ir.module:
-    """Inline, rewrite tensor descriptors to pointers, fold and hoist, in place."""
+    """Inline, rewrite tensor descriptors to pointers, fold and hoist, in place.
+
+    What is unrolled in Python is folded before calls are inlined, too: inlining one takes time that grows with all the code behind it.
+    """
     manager = ir.pass_manager(module.context)
     manager.enable_debug()
+    passes.common.add_canonicalizer(manager)
+    passes.common.add_cse(manager)
     passes.common.add_inliner(manager)
     passes.ttir.add_rewrite_tensor_descriptor_to_pointer(manager)
     passes.ttir.add_combine(manager)

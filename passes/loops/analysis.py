@@ -1,5 +1,8 @@
 """The function as a tree of nodes, and which ops need each tensor: computed once, so that decisions read it instead of the IR."""
 
+import bisect
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torch_mlir import ir
@@ -41,6 +44,15 @@ class Block:
     arguments: list[ir.Value]
     nodes: list[Node] = field(default_factory=list)
     parent: Node | None = None
+
+    def behind(self, node: Node) -> Iterator[Node]:
+        """The nodes of the block that come after `node`, from the next one on."""
+        for number in range(bisect.bisect(self.nodes, node.order, key=lambda other: other.order), len(self.nodes)):
+            yield self.nodes[number]
+
+    def between(self, first: Node, last: Node) -> Iterator[Node]:
+        """The nodes of the block that come after `first` and before `last`."""
+        return itertools.takewhile(lambda node: node.order < last.order, self.behind(first))
 
 
 def keeps_order(source: list[int], result: list[int]) -> bool:

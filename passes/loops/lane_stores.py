@@ -48,7 +48,7 @@ def stored_in_lanes(low: Lowering, node: Node) -> Recipe | None:
 
 def _overwritten(load: Node, store: Node) -> bool:
     """Whether something between a load and a store of the same block of code may write what is loaded."""
-    between = [node for node in store.block.nodes if load.order < node.order < store.order and node.writes]
+    between = [node for node in store.block.between(load, store) if node.writes]
     plain = ("xsmt.descriptor_store", "xsmt.scatter")
     return any(node.name not in plain or not lie_apart(node.operands[0], load.operands[0]) for node in between)
 

@@ -3,7 +3,6 @@
 A reduction that chooses, as argmax, takes one comparison a step, and keeps beside each lane's value the position of its vector.
 """
 
-import bisect
 import functools
 from collections.abc import Callable, Iterator, Sequence
 
@@ -38,9 +37,7 @@ def group_of(low: Lowering, first: Node) -> list[Combiner]:
     group = [combiner_of(low, first)]
     axis, shape = first.attribute("axis").value, shape_of(first.operands[0])
     needing = set(first.results)
-    nodes = first.block.nodes
-    for number in range(bisect.bisect(nodes, first.order, key=lambda node: node.order), len(nodes) - 1):
-        node = nodes[number]
+    for node in first.block.behind(first):
         if needing.intersection(node.operands):
             needing.update(node.results)
             if node.is_lazy or node.name == "tt.reduce":

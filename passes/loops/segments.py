@@ -40,7 +40,7 @@ def only_store(low: Lowering, scan: Node) -> Access | None:
         return None
     (store,) = users
     op = store.op.opview
-    between = [node for node in scan.block.nodes if scan.order < node.order < store.order]
+    between = list(scan.block.between(scan, store))
     if op.value != scan.results[0] or op.mask is not None or not all(only_computes(node) for node in between):
         return None
     for node in between:

@@ -175,12 +175,12 @@ class Access:
         return any(stride.constant == 1 and extent > 1 for stride, extent in zip(self.strides, self.shape, strict=True))
 
 
+_NUMBERS = (ir.IntegerType, ir.FloatType)
+
+
 def bits(type_: ir.Type) -> int:
     """Width of a scalar type as stored in memory; pointers and index are 64."""
-    text = str(type_)
-    if text in ("index", "!llvm.ptr"):
-        return 64
-    return max(type_.width, 8)
+    return max(type_.width, 8) if isinstance(type_, _NUMBERS) else 64
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:

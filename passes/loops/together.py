@@ -22,9 +22,7 @@ def stores_together(low: Lowering, first: Node) -> list[Node]:
     between: list[Node] = []
     if not _is_plain(first):
         return found
-    for node in first.block.nodes:
-        if node.order <= first.order:
-            continue
+    for node in first.block.behind(first):
         if node.name == "xsmt.descriptor_store" and _is_plain(node) and all(_apart(other, node) for other in (first, *found)):
             for ahead in between:
                 if ahead not in low.lowered:

@@ -1,12 +1,17 @@
 """Long unrolled programs: they compile however long a chain of operations is, and code grows no faster than they do."""
 
 import re
+import sys
 import threading
+from collections.abc import Callable
+from types import FrameType
 
 import pytest
 import torch
 import triton
 import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
 
 
 @triton.jit
@@ -136,3 +141,37 @@ def test_many_small_buffers_do_not_use_up_the_stack(host):
     thread.join()
     assert not raised
     assert torch.equal(out.view(turns, n), expected + 2)
+
+
+@triton.jit
+def copies(x, out, N: tl.constexpr, T: tl.constexpr):
+    i = tl.arange(0, N)
+    for t in tl.static_range(T):
+        tl.store(out + t * N + i, tl.load(x + t * N + i) + t)
+
+
+def _lines_executed(turns: int) -> int:
+    """How many lines of Python the loops' pass runs to compile `copies`: its time without the machine's part in it."""
+    source = ASTSource(copies, {"x": "*fp32", "out": "*fp32", "N": "constexpr", "T": "constexpr"}, {"N": 64, "T": turns})
+    lines = 0
+
+    def count(frame: FrameType, event: str, _: object) -> Callable[..., object] | None:
+        nonlocal lines
+        if "/passes/loops/" not in frame.f_code.co_filename:
+            return None
+        lines += event == "line"
+        return count
+
+    outer = sys.gettrace()
+    sys.settrace(count)
+    try:
+        compile(source, target=GPUTarget("cpu", "x60", 32))
+    finally:
+        sys.settrace(outer)
+    return lines
+
+
+def test_time_grows_no_faster_than_the_number_of_stores(host):
+    short, long = _lines_executed(60), _lines_executed(180)
+    assert short > 10_000
+    assert long <= 3.2 * short
