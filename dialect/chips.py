@@ -38,9 +38,11 @@ class Costs:
     `tile_long` steps on. tile_part: so many times fewer steps a turn in a tile that is a small part of the result, or steps that are
     left over. tile_spared: a tile of its own for the rows that are left over is worth its code where it spares more than this part
     of the rows. packed_columns: from so many columns on, packing an operand whose elements along k are apart costs less than reading
-    it as it is. copied_uses: from so many uses of each element on, an operand whose rows meet in the first cache is copied.
-    strip_rows: from so many rows of A on, B is copied by strips (passes/loops/strips.py); 0 for never.
-    chunk_steps: steps of k for which operands are located before tiles run over them.
+    it as it is. copied_uses, copied_uses_of_b: from so many uses of each element on, an operand whose rows meet in few sets of a cache
+    is copied. strip_rows: from so many rows of A on, B is copied by strips (passes/loops/strips.py); 0 for never.
+    chunk_steps: steps of k for which operands are located before tiles run over them; fewer, where the columns of B that a register tile
+    reads again for each row of tiles would take more than chunk_bytes, half of the first cache, or the result and the operands, as they
+    lie and as copies, more than block_bytes (0: they may).
     """
 
     division: int = 4
@@ -67,13 +69,16 @@ class Costs:
     tile_group: int = 4
     tile_unroll: int = 16
     tile_unroll_long: int = 32
-    tile_long: int = 128
+    tile_long: int = 64
     tile_part: int = 4
     tile_spared: int = 48
     packed_columns: int = 16
     copied_uses: int = 32
+    copied_uses_of_b: int = 32
     strip_rows: int = 0
     chunk_steps: int = 256
+    chunk_bytes: int = 0
+    block_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -239,7 +244,7 @@ _X60 = replace(
     ime=1,
     ime_cores=(0, 1, 2, 3),
     cache_way_bytes=2048,
-    costs=replace(RISCV.costs, copied_uses=128),
+    costs=replace(RISCV.costs, copied_uses=128, copied_uses_of_b=64, chunk_bytes=16 << 10, block_bytes=512 << 10),
     scheduling_model=True,
     timing=timings.X60,
 )

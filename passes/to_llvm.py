@@ -61,8 +61,6 @@ def _vector_length(chip: Chip, scheduled: bool) -> dict[str, str]:
     """
     if not chip.active_lengths:
         return PROBES
-    if scheduled:
-        return {}
     scale = chip.vlen // 64
     return {"vscale_range": str(scale << 32 | scale)}
 

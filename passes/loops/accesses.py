@@ -71,7 +71,7 @@ def _may_copy(low: Lowering, user: Node) -> bool:
     """Whether an operation is a product that copies its operands where their rows crowd the caches (`operands.py`)."""
     if not low.chip.cache_way_bytes or user.name != "tt.dot":
         return False
-    return max(ir.RankedTensorType(user.results[0].type).shape[-2:]) >= low.chip.costs.copied_uses
+    return max(ir.RankedTensorType(user.results[0].type).shape[-2:]) >= min(low.chip.costs.copied_uses, low.chip.costs.copied_uses_of_b)
 
 
 def lower_load(low: Lowering, node: Node) -> list[Value]:

@@ -73,6 +73,10 @@ class ActiveVectors(Vectors):
         operands = [self._poison(self.sums), value, self.active]
         return self._call("llvm.riscv.vfwcvt.f.f.v", self.vector[self.sums], operands)
 
+    def scaled(self, sums: Emitted, factor: Emitted) -> Emitted:
+        operands = [self._poison(self.sums), sums, factor, self._number(_DYNAMIC_ROUNDING), self.active]
+        return self._call("llvm.riscv.vfmul", self.vector[self.sums], operands)
+
     def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
         if self.stored != self.sums:
             operands = [self._poison(self.stored), value, self._number(_DYNAMIC_ROUNDING), self.active]
@@ -80,7 +84,7 @@ class ActiveVectors(Vectors):
         self._call("llvm.riscv.vse", None, [value, rows[0], self.active])
 
     def placeholders(self) -> list[Emitted]:
-        return [self._zero(self.held)] * 2
+        return [self._poison(self.held)] * 2
 
     def load_right(self, pointer: Emitted, previous: Emitted | None = None) -> Emitted:
         return self._vector(pointer, self.held, previous)

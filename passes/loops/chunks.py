@@ -6,6 +6,7 @@ memory as they are needed); then the tiles run, each over all turns of the chunk
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch_mlir import ir
 
@@ -16,9 +17,9 @@ from triton_spacemit.passes.loops.elementwise import element_of, shape_of
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.operands import Operand, inner_limit, locate, operand_buffer, tile_steps
-from triton_spacemit.passes.loops.product import make_product
-from triton_spacemit.passes.loops.tensors import Buffer, Tensor
-from triton_spacemit.passes.loops.tiles import Tiles, Turns
+from triton_spacemit.passes.loops.product import Product, make_product
+from triton_spacemit.passes.loops.tensors import Buffer, Tensor, bits
+from triton_spacemit.passes.loops.tiles import Begin, Tiles, Turns
 from triton_spacemit.passes.loops.views import View
 from triton_spacemit.passes.loops.wanted import wanted
 
@@ -53,13 +54,14 @@ class Accumulation:
         b = low.b
         self.first, last, self.step = (low.scalar(v) for v in loop.operands[:3])
         start = loop.operands[3 + index]
-        target, at_zero = result_buffer(low, loop, start, [])
-        if at_zero:
+        target, begin = result_buffer(low, loop, start, [])
+        if begin.at_zero:
             low.storage.write_all([(low.tensor(start), target)])
         self.scalars = [low.scalar(v) for v in self._others(loop.operands[3:])]
         left, right = (Tensor(shape=shape_of(v), element=element_of(v.type)) for v in dot.operands[:2])
         self.product = make_product(low, dot, left, right, target, wanted(low, loop, loop.results[index]))
-        self.per_chunk = max(1, low.chip.costs.chunk_steps // self.product.inner)
+        self.per_chunk = max(1, chunk_steps(low, self.product) // self.product.inner)
+        self.product = replace(self.product, steps=self.per_chunk * self.product.inner)
         distance = b.sub(b.cast_index(last, b.i64), b.cast_index(self.first, b.i64))
         rounded = b.add(distance, b.constant(self.step.constant - 1))
         self.turns = b.maximum(b.op("arith.divsi", b.i64, [rounded, b.constant(self.step.constant)]), b.constant(0))
@@ -79,26 +81,18 @@ class Accumulation:
         """The turns from `start` on, as many as a chunk has."""
         low, b = self.low, self.low.b
         count = b.minimum(b.sub(self.turns, start), b.constant(self.per_chunk))
-        kept = Kept(low, self.per_chunk)
-        found: list[Operand] = []
+        runs = Runs(low, self.product, self.per_chunk)
 
-        def find(turn: Emitted, scalars: list[Emitted]) -> list[Emitted]:
+        def find(turn: Emitted, values: list[Emitted]) -> list[Emitted]:
+            scalars, state = values[: len(self.scalars)], values[len(self.scalars) :]
             with low.storage.region():
                 self._enter(b.add(start, turn), scalars)
-                found[:] = self._locate(turn, kept)
-                return [low.scalar(v) for v in self._others(self.loop.regions[0].nodes[-1].operands)]
+                state = runs.keep(turn, state, *self._locate(turn))
+                return [*(low.scalar(v) for v in self._others(self.loop.regions[0].nodes[-1].operands)), *state]
 
-        scalars, _ = b.for_loop(b.constant(0), count, 1, scalars, find)
-        left, right = self.product.left.word, self.product.right.word
-
-        def views(turn: Emitted | None) -> tuple[View, View, Emitted]:
-            steps, *values = kept.at(turn)
-            return View(values[0], values[1:3], left), View(values[3], values[4:], right), steps
-
-        left_found, right_found = found
-        Tiles(
-            low, self.product, Turns(count, views, False, left_found.padded, right_found.padded, self.per_chunk, right_found.strips)
-        ).run()
+        values, _ = b.for_loop(b.constant(0), count, 1, [*scalars, *runs.start()], find)
+        scalars, state = values[: len(scalars)], values[len(scalars) :]
+        Tiles(low, self.product, runs.turns(count, state)).run()
         return scalars
 
     def _enter(self, turn: Emitted, scalars: list[Emitted]) -> None:
@@ -114,51 +108,117 @@ class Accumulation:
                 low.lower(node)
         b.location = self.dot.op.location  # of the tiles, too
 
-    def _locate(self, turn: Emitted, kept: "Kept") -> list[Operand]:
-        """Note where the operands of a turn are; all but their places does not depend on the turn."""
+    def _locate(self, turn: Emitted) -> tuple[Emitted, Operand, Operand]:
+        """The steps of a turn, and where its operands are."""
         low, product = self.low, self.product
         tensors = [low.tensor(v) for v in self.dot.operands[:2]]
         inner = inner_limit(low, product, *tensors)
-        kept.keep(tile_steps(low, product, inner), turn)
-        operands = []
-        for tensor, layout in zip(tensors, (product.left, product.right), strict=True):
-            operand = locate(low, product, layout, tensor, inner, functools.partial(self._slot, layout, turn, tensor))
-            for value in (operand.view.base, *operand.view.strides):
-                kept.keep(value, turn)
-            operands.append(operand)
-        return operands
+        steps = tile_steps(low, product, inner)
+        left, right = (
+            locate(low, product, layout, tensor, inner, functools.partial(self._slot, layout, turn, tensor))
+            for tensor, layout in zip(tensors, (product.left, product.right), strict=True)
+        )
+        return steps, left, right
 
     def _slot(self, layout: Layout, turn: Emitted, tensor: Tensor) -> Buffer:
-        """Room for the copy of an operand in one turn of a chunk."""
-        b = self.low.b
-        whole = operand_buffer(self.low, layout, tensor.shape, (self.per_chunk,))
-        base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
-        return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
+        """Room for the copy of an operand in one turn of a chunk: its steps lie behind those of the turn before."""
+        b, inner = self.low.b, self.product.inner
+        along = 1 if layout.is_left else 0
+        shape = list(tensor.shape)
+        shape[along] = self.product.steps
+        whole = operand_buffer(self.low, layout, tuple(shape))
+        words = b.mul(turn, b.constant(inner // layout.depth * whole.strides[along]))
+        return Buffer(b.offset(whole.base, words, whole.stored), layout.words(tensor.shape), whole.strides, whole.element, whole.stored)
 
 
-class Kept:
-    """Values of each turn of a chunk, for the tiles that run behind these turns: in tables, or themselves where all turns agree."""
+def chunk_steps(low: Lowering, product: Product) -> int:
+    """Steps of k in a chunk, a power of two."""
+    costs, steps = low.chip.costs, low.chip.costs.chunk_steps
+    column, row = bits(product.right.element) // 8, bits(product.left.element) // 8  # bytes of one step
+    if costs.chunk_bytes:
+        steps = min(steps, costs.chunk_bytes // (product.tile.columns * column))
+    if costs.block_bytes:
+        left = costs.block_bytes - product.rows * product.columns * bits(product.target.stored) // 8
+        steps = min(steps, left // (2 * (product.rows * row + product.columns * column)))
+    return 1 << (max(1, steps).bit_length() - 1)
 
-    def __init__(self, low: Lowering, turns: int) -> None:
-        self.low, self.turns, self.outside = low, turns, low.b.depth
+
+class Runs:
+    """The turns of a chunk as runs of steps, for the tiles that run behind them: a turn whose operands lie where those of the turn before
+    end, at the same distances, goes on with that turn's steps.
+
+    Numbers of a run are in tables, or themselves where all turns agree. On cores that run out of order a turn is a run.
+    """
+
+    def __init__(self, low: Lowering, product: Product, turns: int) -> None:
+        self.low, self.product, self.most, self.outside = low, product, turns, low.b.depth
+        self.joins = low.chip.in_order and turns > 1 and not low.chip.costs.strip_rows  # strips are of turns
+        self.operands: list[Operand] = []
         self.getters: list[Callable[[Emitted | None], Emitted]] = []
 
-    def keep(self, value: Emitted, turn: Emitted) -> None:
+    def start(self) -> list[Emitted]:
+        """What the loop over the chunk's turns carries: how many runs there are; of the last one its steps, where it begins and ends."""
+        b = self.low.b
+        if not self.joins:
+            return []
+        anywhere = self.product.target.base  # no operand ends at address 0
+        return [b.constant(0), b.constant(0), anywhere, anywhere, *[b.constant(0)] * 6]
+
+    def keep(self, turn: Emitted, state: list[Emitted], steps: Emitted, left: Operand, right: Operand) -> list[Emitted]:
+        """Note a turn; gives what `start` began."""
+        b = self.low.b
+        self.operands = [left, right]
+        views = left.view, right.view
+        bases, distances = [view.base for view in views], [stride for view in views for stride in view.strides]
+        if not self.joins:
+            self._note(turn, [steps, *bases, *distances])
+            return []
+        number, so_far, *places = state
+        begins, ends, before = places[:2], places[2:4], places[4:]
+        goes_on = None
+        for base, end in zip(bases, ends, strict=True):
+            goes_on = b.both(goes_on, b.compare("eq", self._address(base), end))
+        for distance, last in zip(distances, before, strict=True):
+            if distance.depth > self.outside:
+                goes_on = b.both(goes_on, b.compare("eq", distance, last))
+        assert goes_on is not None
+        behind = [
+            self._address(b.offset(base, b.mul(steps, stride), view.element))
+            for base, stride, view in zip(bases, (views[0].strides[-1], views[1].strides[-2]), views, strict=True)
+        ]
+        number = b.select(goes_on, b.sub(number, b.constant(1)), number)
+        total = b.select(goes_on, b.add(so_far, steps), steps)
+        total.multiple = steps.divisor
+        begins = [b.select(goes_on, begin, base) for begin, base in zip(begins, bases, strict=True)]
+        self._note(number, [total, *begins, *distances])
+        return [b.add(number, b.constant(1)), total, *begins, *behind, *distances]
+
+    def _address(self, pointer: Emitted) -> Emitted:
+        return self.low.b.op("llvm.ptrtoint", self.low.b.i64, [pointer])
+
+    def _note(self, number: Emitted, values: list[Emitted]) -> None:
+        self.getters = [self._getter(value, number) for value in values]
+
+    def _getter(self, value: Emitted, number: Emitted) -> Callable[[Emitted | None], Emitted]:
         if value.depth <= self.outside:
-            self.getters.append(lambda _: value)
-            return
+            return lambda _: value
         b, memory, type_ = self.low.b, self.low.memory, value.value.type
-        table = self.low.storage.allocate((self.turns,), type_)
-        memory.scalar_store(b.offset(table.base, turn, type_), value)
+        table = self.low.storage.allocate((self.most,), type_)
+        memory.scalar_store(b.offset(table.base, number, type_), value)
 
-
-        def load(t: Emitted | None) -> Emitted:
-            kept = memory.scalar_load(b.offset(table.base, t, type_), type_, None, None, b.depth)
+        def load(run: Emitted | None) -> Emitted:
+            kept = memory.scalar_load(b.offset(table.base, run, type_), type_, None, None, b.depth)
             kept.multiple = value.multiple
             return kept
 
-        self.getters.append(load)
+        return load
 
-    def at(self, turn: Emitted | None) -> list[Emitted]:
-        """The values of one turn, in the order in which they were kept."""
-        return [get(turn) for get in self.getters]
+    def turns(self, count: Emitted, state: list[Emitted]) -> Turns:
+        """What the tiles add up, of a chunk of `count` turns."""
+        left, right = self.operands
+
+        def run(number: Emitted | None) -> tuple[View, View, Emitted]:
+            steps, base_a, base_b, *distances = [get(number) for get in self.getters]
+            return View(base_a, distances[:2], left.view.element), View(base_b, distances[2:], right.view.element), steps
+
+        return Turns(state[0] if self.joins else count, run, Begin(False), left.padded, right.padded, self.most, right.strips)

@@ -111,6 +111,10 @@ class MicroTile(ABC):
     def load_sums(self, rows: list[Emitted]) -> Emitted:
         """The sums of a unit that are in C already, whose `m` rows are at these pointers."""
 
+    def scaled(self, sums: Emitted, factor: Emitted) -> Emitted:
+        """The sums of a unit of one row times a number of their type."""
+        raise NotImplementedError(f"no unit of {self.m} rows is scaled")
+
     @abstractmethod
     def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
         """Sums to C, in its type. Columns behind the wanted ones may be written, as far as C has them."""

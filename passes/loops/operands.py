@@ -111,7 +111,9 @@ def _plain(low: Lowering, product: Product, layout: Layout, tensor: Tensor, want
     """The same where words are elements."""
     b, chip = low.b, low.chip
     found = in_place(low, tensor, wanted)
-    uses, slack = (product.columns, product.tile.rows) if layout.is_left else (product.rows, 0)
+    uses, least, slack = product.rows, chip.costs.copied_uses_of_b, 0
+    if layout.is_left:
+        uses, least, slack = product.columns, chip.costs.copied_uses, product.tile.rows
 
     def copied(found: tuple[View, Emitted | None] | None) -> View:
         buffer = slot()
@@ -128,14 +130,23 @@ def _plain(low: Lowering, product: Product, layout: Layout, tensor: Tensor, want
     is_buffer = low.storage.buffer_of(tensor) is not None
     if not layout.is_left and not product.batch and 0 < chip.costs.strip_rows <= product.rows and not is_buffer:
         return Operand(either(low, view, condition, lambda: copied(None)), False, True)
-    if not chip.cache_way_bytes or is_buffer or uses < chip.costs.copied_uses:
+    if not chip.cache_way_bytes or is_buffer or uses < least:
         return Operand(either(low, view, condition, lambda: copied(None)), False)
-    return Operand(either(low, view, b.both(condition, spread(low, view)), lambda: copied(found)), False)
+    return Operand(either(low, view, b.both(condition, spread(low, product, layout, view)), lambda: copied(found)), False)
 
 
-def spread(low: Lowering, view: View) -> Emitted:
-    """Whether the first elements of neighbouring rows lie in different sets of the first cache."""
-    b = low.b
+def spread(low: Lowering, product: Product, layout: Layout, view: View) -> Emitted:
+    """Whether the first elements of neighbouring rows lie in different sets of the caches.
+
+    Of B a register tile reads a few columns of all rows of a chunk, again and again: they have to share half of the first cache.
+    """
+    b, chip = low.b, low.chip
     distance = b.mul(view.strides[-2], b.constant(bits(view.element) // 8))
-    place = b.op("arith.andi", b.i64, [b.add(distance, b.constant(LINE)), b.constant(low.chip.cache_way_bytes - 1)])
-    return b.compare("sge", place, b.constant(2 * LINE))
+
+    def apart(way: int, slack: int) -> Emitted:
+        """Whether the distance is no multiple of `way`, by at least so many bytes."""
+        place = b.op("arith.andi", b.i64, [b.add(distance, b.constant(slack)), b.constant(way - 1)])
+        return b.compare("sge", place, b.constant(2 * slack))
+
+    far, way = apart(chip.cache_way_bytes, LINE), 2 * chip.costs.chunk_bytes // product.steps
+    return far if layout.is_left or way < LINE else b.both(far, apart(way, LINE // 4))

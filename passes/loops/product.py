@@ -19,7 +19,10 @@ from triton_spacemit.passes.loops.tensors import Buffer, Tensor
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """What stays the same for every turn: shapes, the register tile, where the result accumulates and how much of it is wanted."""
+    """What stays the same for every turn: shapes, the register tile, where the result accumulates and how much of it is wanted.
+
+    steps: of k that register tiles run over at a time, at most.
+    """
 
     batch: tuple[int, ...]
     rows: int
@@ -31,6 +34,7 @@ class Product:
     target: Buffer
     wanted_rows: Emitted
     wanted_columns: Emitted
+    steps: int
 
     def units(self, low: Lowering, tile: tuple[int, int], active: Emitted | None) -> MicroTile:
         """The micro-tile of register tiles of so many rows and columns, of which `active` (None: all) columns are wanted."""
@@ -67,7 +71,7 @@ def make_product(
     remarks.emit(dot.op.location, lambda: f"product of {rows} x {inner} and {inner} x {columns}: {described(found)}")
     layouts = tile.form.layouts(low.chip, tile.row, request)
     wanted_rows, wanted_columns = (b.constant(n) if w is None else w for w, n in zip(wanted, (rows, columns), strict=True))
-    return Product(tuple(batch), rows, inner, columns, tile, *layouts, target, wanted_rows, wanted_columns)
+    return Product(tuple(batch), rows, inner, columns, tile, *layouts, target, wanted_rows, wanted_columns, inner)
 
 
 def tile_of(low: Lowering, dot: Node, left: tuple[int, ...], right: tuple[int, ...], element: str) -> Candidate:

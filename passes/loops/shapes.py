@@ -110,8 +110,8 @@ def loop_shape(
     inner = None if axis == dim else axis
     groups = live(evaluator, tensors, dim, chip.costs.reuse, inner) if chip.in_order else None
     if groups is not None:
-        # one vector of a light group that is all of the block would have no main part
-        for group, least in ((chip.costs.group, 1), (chip.costs.light_group, 2)):
+        # one vector of a light group that is all of the block would have no main part: masks are made once for many rows, else each time
+        for group, least in ((chip.costs.group, 1), (chip.costs.light_group, 1 if len(shape) > 1 else 2)):
             larger = chip.lanes(survey.widest, group)
             if (groups + carried) * group <= chip.vector_registers and least * larger <= shape[dim]:
                 lanes = max(lanes, larger)

@@ -11,6 +11,8 @@ from triton_spacemit.passes.loops.micro_tile import MicroTile
 from triton_spacemit.passes.loops.tensors import bits
 from triton_spacemit.passes.loops.views import View
 
+REACH = 2047  # bytes from a pointer to what an instruction loads there, either way
+
 
 @dataclass(eq=False)
 class Carried:
@@ -38,6 +40,7 @@ class Steps:
     """The steps over k of a register tile in one turn: `rows_a` and `columns_b` are where its rows and columns of words begin in memory.
 
     ask: called with the number of a step now and then, to ask for memory that is needed later.
+    apart: the distance between neighbours of `rows_a`, in words, where it is a known number.
     """
 
     low: Lowering
@@ -47,11 +50,12 @@ class Steps:
     rows_a: list[Emitted]
     columns_b: list[Emitted]
     ask: Callable[[Emitted], None] | None = None
+    apart: int | None = None
 
     def run(self, inner: Emitted, unroll: int, carried: Carried) -> Carried:
         """`inner` steps: a loop that takes `unroll` at a time, and shorter ones for the rest."""
         b, part = self.low.b, self.low.chip.costs.tile_part
-        places = self.places()
+        places = self.places(unroll)
         done = b.constant(0)
         for count in [unroll, *([part] if unroll > 2 * part else []), 1]:
             end = b.rounded_down(inner, count)
@@ -68,8 +72,8 @@ class Steps:
         places = self.steps(count, k, carried, values[len(carried.flat()) :])
         return [*carried.flat(), *places]
 
-    def places(self) -> list[Emitted]:
-        """Pointers that move with the steps."""
+    def places(self, unroll: int) -> list[Emitted]:
+        """Pointers that move with the steps, of which a turn of a loop takes up to `unroll`."""
         return []
 
     def steps(self, count: int, k: Emitted, carried: Carried, places: list[Emitted]) -> list[Emitted]:
@@ -98,11 +102,20 @@ class StepsAhead(Steps):
     The loops carry the places of the next words. Where registers are tied to values, a word of B goes where the last but one was.
     """
 
-    def places(self) -> list[Emitted]:
+    def places(self, unroll: int) -> list[Emitted]:
         # a constant distance would be added up from the loop's start, in two instructions once it is too large for one
         self.down = self._opaque(self.right, self.right.strides[-2])
         self.along = None if self.unit.immediates else self._opaque(self.left, self.left.strides[-1])
-        return [*self.columns_b, *self.rows_a]
+        self.middle = len(self.rows_a) // 2
+        self.is_near = self._is_near(unroll)
+        return [*self.columns_b, *([self.rows_a[self.middle]] if self.is_near else self.rows_a)]
+
+    def _is_near(self, unroll: int) -> bool:
+        """Whether all of A that a turn of a loop loads is at immediate distances from where the middle row is."""
+        if self.apart is None or not self.unit.immediates or self.left.strides[-1].constant != 1:
+            return False
+        behind = (len(self.rows_a) - 1 - self.middle) * self.apart + unroll
+        return max(self.middle * self.apart, behind) * bits(self.left.element) // 8 <= REACH
 
     def _opaque(self, view: View, distance: Emitted) -> Emitted:
         """A distance in bytes that LLVM does not know."""
@@ -115,7 +128,12 @@ class StepsAhead(Steps):
         together = min(count, unit.left_steps)
         columns = [Moving(self.low, self.right, place, self.right.strides[-2], self.down) for place in places[:across]]
         along = None if self.along is None else b.mul(self.along, b.constant(together))
-        rows = [Moving(self.low, self.left, place, self.left.strides[-1], along) for place in places[across:]]
+        starts = places[across:]
+        if self.is_near:
+            assert self.apart is not None
+            near = [(r - self.middle) * self.apart for r in range(len(self.rows_a))]
+            starts = [b.offset(starts[0], b.constant(distance), self.left.element) for distance in near]
+        rows = [Moving(self.low, self.left, start, self.left.strides[-1], along) for start in starts]
         rights = [self._right(place, words) for place, words in zip(columns, carried.words, strict=True)]
         lefts = [self._left(row, together) for row in rows]
         for u in range(count):
@@ -139,7 +157,7 @@ class StepsAhead(Steps):
                     loaded += (load() for load in itertools.islice(loads, 1))
             loaded += (load() for load in loads)
             rights, lefts = loaded[:across], loaded[across:] or lefts
-        return [place.at_rest() for place in (*columns, *rows)]
+        return [place.at_rest() for place in (*columns, *([rows[self.middle]] if self.is_near else rows))]
 
     def _left(self, row: "Moving", steps: int) -> Emitted:
         """The words of a row at its next place, so many steps of them."""

@@ -19,16 +19,24 @@ from triton_spacemit.passes.loops.views import View
 
 
 @dataclass(frozen=True, eq=False)
+class Begin:
+    """What sums start at: zero, or what C is in memory, times a number for each row where there is a `factor`."""
+
+    at_zero: bool
+    factor: Callable[[Emitted], Emitted] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Turns:
     """What is summed up: `count` turns (None: one), where A and B of each lie and how many of the tile's steps of k there are, and
-    whether the sums start at zero or at what C is in memory.
+    what the sums start at.
 
     padded_rows, padded_columns: A, and B, have elements behind the wanted ones. most: what `count` may be. strips: B is copied by strips.
     """
 
     count: Emitted | None
     operands: Callable[[Emitted | None], tuple[View, View, Emitted]]
-    begin_at_zero: bool
+    begin: Begin
     padded_rows: bool
     padded_columns: bool
     most: int = 1
@@ -38,7 +46,7 @@ class Turns:
 @dataclass(frozen=True, eq=False)
 class Place:
     """Where a register tile is, and its size: its matrix in a batch, first row and column, rows and columns, of these the first
-    `active` (None: all) that are wanted, and B's strips where it is copied by such."""
+    `active` (None: all) that are wanted, and B's strips where it is copied by such. exact: all its rows are wanted."""
 
     batch: list[Emitted]
     base_c: Emitted
@@ -48,6 +56,7 @@ class Place:
     columns: int
     active: Emitted | None
     strips: Strips | None
+    exact: bool
 
 
 class Tiles:
@@ -57,7 +66,7 @@ class Tiles:
         self.low, self.product, self.turns = low, product, turns
         b, costs = low.b, low.chip.costs
         height = product.tile.rows
-        self.unroll = costs.tile_unroll if product.inner < costs.tile_long else costs.tile_unroll_long
+        self.unroll = costs.tile_unroll if product.steps < costs.tile_long else costs.tile_unroll_long
         self.few_rows = product.rows % height  # that are left over, in a tile of their own if that spares enough
         if (height - self.few_rows) * costs.tile_spared < product.rows:
             self.few_rows = 0
@@ -108,15 +117,20 @@ class Tiles:
         b, product, few = self.low.b, self.product, self.few_rows
         height = product.tile.rows
 
-        def tile(row: Emitted, rows: int, unroll: int) -> None:
-            if self.strips is not None:
-                self.strips.with_tile(row, column)
-            run_tile(self.low, product, Place(batch, base_c, row, column, rows, columns, active, self.strips), self.turns, unroll)
+        def tiles(begin: Emitted, end: Emitted, rows: int, unroll: int) -> None:
+            exact = begin.constant is not None and end.constant is not None and (end.constant - begin.constant) % rows == 0
 
-        b.repeat(b.constant(0), self.most_rows, height, lambda i: tile(i, height, unroll))
+            def tile(row: Emitted) -> None:
+                if self.strips is not None:
+                    self.strips.with_tile(row, column)
+                place = Place(batch, base_c, row, column, rows, columns, active, self.strips, exact)
+                run_tile(self.low, product, place, self.turns, unroll)
+
+            b.repeat(begin, end, height, tile)
+
+        tiles(b.constant(0), self.most_rows, height, unroll)
         if few:
-            few_unrolled = max(1, unroll // self.low.chip.costs.tile_part)
-            b.repeat(self.last_rows, product.wanted_rows, height, lambda i: tile(i, few, few_unrolled))
+            tiles(self.last_rows, product.wanted_rows, few, max(1, unroll // self.low.chip.costs.tile_part))
 
 
 # Pointers into A up to which the loop over k has a register left for one into C. Of that, not looked through, others are at immediate
@@ -142,7 +156,7 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
     if unit.in_order:
         low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()
     rows_c = unit_rows(low, product, place, unit)
-    rows_a = rows_of_a(low, product, place, turns)
+    rows_a, is_consecutive = rows_of_a(low, product, place, turns)
     unroll = math.gcd(product.inner // unit.k, min(most_unrolled, unit.most_steps))
     across = range(place.columns // unit.n)
     words = range(0, place.columns, max(unit.n, product.right.across))
@@ -154,13 +168,14 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
         if strips is not None:
             ask = functools.partial(strips.ask, place.row, place.column, right)
             right, columns[0] = strips.words(number, place.column, right, columns[0])
-        return (StepsAhead if unit.in_order else Steps)(low, unit, left, right, rows, columns, ask).run(inner, unroll, carried)
+        apart = left.strides[-2].constant if is_consecutive else None
+        return (StepsAhead if unit.in_order else Steps)(low, unit, left, right, rows, columns, ask, apart).run(inner, unroll, carried)
 
     if place.strips is not None:
         for pointer in itertools.chain.from_iterable(itertools.chain.from_iterable(rows_c)):
             below = low.b.offset(pointer, low.b.constant(place.rows * product.target.strides[-2]), product.target.stored)
             low.memory.prefetch(below, product.target.stored, unit.n)  # sums of the next tile
-    start = [[unit.zero() if turns.begin_at_zero else unit.load_sums(pointers) for pointers in row] for row in rows_c]
+    start = first_sums(low, product, place, turns.begin, unit, rows_c)
     carried = Carried(unit, start, [unit.corrections() for _ in across], [unit.placeholders() for _ in words])
     if turns.count is None:
         carried = turn(None, carried)
@@ -170,6 +185,23 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
     for row, sums in zip(rows_c, carried.sums, strict=True):
         for pointers, value, corrections in zip(row, sums, carried.corrections, strict=True):
             unit.store_sums(pointers, unit.finished(value, corrections))
+
+
+def first_sums(
+    low: Lowering, product: Product, place: Place, begin: Begin, unit: MicroTile, rows_c: list[list[list[Emitted]]]
+) -> list[list[Emitted]]:
+    """The sums of each row of units before the first step."""
+    if begin.at_zero:
+        return [[unit.zero() for _ in row] for row in rows_c]
+    sums = [[unit.load_sums(pointers) for pointers in row] for row in rows_c]
+    if begin.factor is None:
+        return sums
+    b, last = low.b, low.b.constant(product.rows - 1)
+    rows = [b.add(place.row, b.constant(r)) for r in range(0, place.rows, unit.m)]
+    if not place.exact:
+        rows = [b.minimum(row, last) for row in rows]  # those behind C repeat its last
+    factors = [begin.factor(row) for row in rows]
+    return [[unit.scaled(value, factor) for value in values] for values, factor in zip(sums, factors, strict=True)]
 
 
 def unit_rows(low: Lowering, product: Product, place: Place, unit: MicroTile) -> list[list[list[Emitted]]]:
@@ -192,18 +224,18 @@ def unit_rows(low: Lowering, product: Product, place: Place, unit: MicroTile) ->
     return rows
 
 
-def rows_of_a(low: Lowering, product: Product, place: Place, turns: Turns) -> list[Emitted]:
-    """The rows of words of A that a register tile reads: those behind the wanted ones repeat the last of these, where A ends there."""
+def rows_of_a(low: Lowering, product: Product, place: Place, turns: Turns) -> tuple[list[Emitted], bool]:
+    """The rows of words of A that a register tile reads, and whether they follow each other: those behind the wanted ones repeat the last
+    of these, where A ends there."""
     b, across = low.b, product.left.across
-    wanted = product.wanted_rows
     if across > 1:
         first = b.op("arith.divui", b.i64, [place.row, b.constant(across)])
-        return [b.add(first, b.constant(r)) for r in range(place.rows // across)]
+        return [b.add(first, b.constant(r)) for r in range(place.rows // across)], True
     numbers = [b.add(place.row, b.constant(r)) for r in range(place.rows)]
-    if turns.padded_rows or (wanted.constant is not None and wanted.constant % place.rows == 0):
-        return numbers
-    last = b.sub(wanted, b.constant(1))
-    return [numbers[0]] + [b.minimum(n, last) for n in numbers[1:]]
+    if turns.padded_rows or place.exact:
+        return numbers, True
+    last = b.sub(product.wanted_rows, b.constant(1))
+    return [numbers[0]] + [b.minimum(n, last) for n in numbers[1:]], False
 
 
 def words_of_a(low: Lowering, place: Place, view: View, rows: list[Emitted]) -> list[Emitted]:

@@ -73,6 +73,9 @@ class Vectors(MicroTile):
     def load_sums(self, rows: list[Emitted]) -> Emitted:
         return convert(self.low, self._load(rows[0], self.stored, None), self.sums)
 
+    def scaled(self, sums: Emitted, factor: Emitted) -> Emitted:
+        return self.low.b.op("arith.mulf", self.sums, [sums, factor])
+
     def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
         value = convert(self.low, value, self.stored)
         if self.width:

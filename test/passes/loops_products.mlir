@@ -11,7 +11,7 @@ func.func @in_place(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %s: i64) {
   // CHECK: scf.for %[[ROW:.*]] = %c0_i64 to %c60_i64 step %c6_i64
   // CHECK: arith.muli %[[ROW]], %arg3
   // CHECK: %[[A:.*]] = llvm.getelementptr %arg0[
-  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for {{.*}} = %c0_i64 to %c64_i64 step %c16_i64 {{.*}}%[[PLACE:arg[0-9]+]] = %[[A]]{{[,)]}}{{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
+  // CHECK: %[[TILE:.*]]:[[H:[0-9]+]] = scf.for {{.*}} = %c0_i64 to %c64_i64 step %c32_i64 {{.*}}%[[PLACE:arg[0-9]+]] = %[[A]]{{[,)]}}{{.*}} -> (vector<[8]xf32>, vector<[8]xf32>
   // CHECK: %[[P:.*]] = llvm.freeze
   // CHECK: %[[R:.*]] = llvm.freeze %[[PLACE]]
   // CHECK: %[[V:.*]] = llvm.call_intrinsic "llvm.riscv.vle"(%{{.*}}, %[[P]],
@@ -47,8 +47,8 @@ func.func @packed(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
   // CHECK: llvm.getelementptr %[[A]][
   // CHECK: llvm.store
   // CHECK: scf.for {{.*}} to %c32_i64
-  // CHECK: llvm.getelementptr %[[B]][
   // CHECK: "llvm.intr.experimental.vp.strided.load"
+  // CHECK: llvm.getelementptr %[[B]][
   // CHECK: llvm.store
   // CHECK-NOT: llvm.getelementptr %arg{{[01]}}
   // CHECK: "llvm.riscv.vfmacc"
@@ -207,6 +207,64 @@ func.func @wrap_around(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %first: i32,
 
 // -----
 
+// A start that is a carried block times a number for each row is multiplied as its tiles are loaded.
+// CHECK-LABEL: func.func @scaled_start
+func.func @scaled_start(%x: !llvm.ptr, %y: !llvm.ptr, %s: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c96 = arith.constant 96 : i64
+  %zero = arith.constant dense<0.0> : tensor<96x32xf32>
+  // CHECK: scf.for
+  // CHECK-NOT: arith.mulf
+  // CHECK: scf.for {{.*}} = %c0_i64 to %c96_i64 step %c6_i64
+  // CHECK: "llvm.riscv.vle"
+  // CHECK: %[[F:.*]] = llvm.load {{.*}} -> f32
+  // CHECK: "llvm.riscv.vfmul"
+  // CHECK: "llvm.riscv.vfmacc"
+  %r = scf.for %i = %c0 to %n step %c1 iter_args(%acc = %zero) -> (tensor<96x32xf32>) : i64 {
+    %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c96, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<96x32xf32>
+    %b = "xsmt.descriptor_load"(%y, %c32, %c1, %c0, %c0, %c32, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x32xf32>
+    %f = "xsmt.descriptor_load"(%s, %c1, %c0, %c96) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<96xf32>
+    %e = "tt.expand_dims"(%f) {axis = 1 : i32} : (tensor<96xf32>) -> tensor<96x1xf32>
+    %g = "tt.broadcast"(%e) : (tensor<96x1xf32>) -> tensor<96x32xf32>
+    %m = arith.mulf %acc, %g : tensor<96x32xf32>
+    %d = "tt.dot"(%a, %b, %m) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<96x32xf32>, tensor<32x32xf32>, tensor<96x32xf32>) -> tensor<96x32xf32>
+    scf.yield %d : tensor<96x32xf32>
+  }
+  "xsmt.descriptor_store"(%z, %r, %c32, %c1, %c0, %c0, %c96, %c32) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<96x32xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// One that is a carried block times a number for each column is stored first.
+// CHECK-LABEL: func.func @scaled_by_columns
+func.func @scaled_by_columns(%x: !llvm.ptr, %y: !llvm.ptr, %s: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c96 = arith.constant 96 : i64
+  %zero = arith.constant dense<0.0> : tensor<96x32xf32>
+  // CHECK: arith.mulf
+  // CHECK-NOT: "llvm.riscv.vfmul"
+  // CHECK: "llvm.riscv.vfmacc"
+  %r = scf.for %i = %c0 to %n step %c1 iter_args(%acc = %zero) -> (tensor<96x32xf32>) : i64 {
+    %a = "xsmt.descriptor_load"(%x, %c32, %c1, %c0, %c0, %c96, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<96x32xf32>
+    %b = "xsmt.descriptor_load"(%y, %c32, %c1, %c0, %c0, %c32, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x32xf32>
+    %f = "xsmt.descriptor_load"(%s, %c1, %c0, %c32) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<32xf32>
+    %e = "tt.expand_dims"(%f) {axis = 0 : i32} : (tensor<32xf32>) -> tensor<1x32xf32>
+    %g = "tt.broadcast"(%e) : (tensor<1x32xf32>) -> tensor<96x32xf32>
+    %m = arith.mulf %acc, %g : tensor<96x32xf32>
+    %d = "tt.dot"(%a, %b, %m) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<96x32xf32>, tensor<32x32xf32>, tensor<96x32xf32>) -> tensor<96x32xf32>
+    scf.yield %d : tensor<96x32xf32>
+  }
+  "xsmt.descriptor_store"(%z, %r, %c32, %c1, %c0, %c0, %c96, %c32) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<96x32xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
 // Half precision and bytes are widened as they are multiplied, and summed in 32 bits.
 // CHECK-LABEL: func.func @half
 func.func @half(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
@@ -247,8 +305,9 @@ func.func @bytes(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
 
 // -----
 
-// A product that a loop accumulates: for a chunk of turns the operands are located first, then each tile stays in registers over the chunk.
-// Only the rows and columns that the store behind the loop wants are computed.
+// A product that a loop accumulates: for a chunk of turns, of as many steps as half of the first cache holds of B, the operands are located
+// first; a turn whose operands lie where those of the turn before end goes on with that one's steps. Then each tile stays in registers over
+// the chunk. Only the rows and columns that the store behind the loop wants are computed.
 // CHECK-LABEL: func.func @accumulating
 func.func @accumulating(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64, %rows: i64, %columns: i64) {
   %c0 = arith.constant 0 : i64
@@ -260,12 +319,20 @@ func.func @accumulating(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64, %r
   // CHECK: %[[COLUMNS:.*]] = arith.minsi %arg5, %c64_i64
   // CHECK: %[[C:.*]] = arith.maxsi %[[COLUMNS]], %c0_i64
   // CHECK: arith.divsi %{{.*}}, %c32_i64
-  // CHECK: scf.for {{.*}} = %c0_i64 to %{{.*}} step %c8_i64
-  // CHECK: scf.for %[[TURN:.*]] = %c0_i64 to %[[COUNT:.*]] step %c1_i64
+  // CHECK: scf.for {{.*}} = %c0_i64 to %{{.*}} step %c4_i64
+  // CHECK: %[[RUNS:.*]]:{{.*}} = scf.for %[[TURN:.*]] = %c0_i64 to %{{.*}} step %c1_i64 iter_args(%[[NUMBER:[a-z0-9]*]] = %c0_i64, %[[STEPS:[a-z0-9]*]] = %c0_i64,
+  // CHECK: %[[SAME_A:.*]] = arith.cmpi eq
+  // CHECK: %[[SAME_B:.*]] = arith.cmpi eq
+  // CHECK: %[[BOTH:.*]] = arith.andi %[[SAME_A]], %[[SAME_B]]
+  // CHECK: %[[ON:.*]] = arith.andi %[[BOTH]]
+  // CHECK: %[[LAST:.*]] = arith.subi %[[NUMBER]], %c1_i64
+  // CHECK: %[[ENTRY:.*]] = arith.select %[[ON]], %[[LAST]], %[[NUMBER]]
+  // CHECK: %[[TOTAL:.*]] = arith.addi %[[STEPS]], %c32_i64
+  // CHECK: arith.select %[[ON]], %[[TOTAL]], %c32_i64
   // CHECK: llvm.store %{{.*}} !llvm.ptr, !llvm.ptr
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[C]] step
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[MOST:.*]] step %c6_i64
-  // CHECK: scf.for {{.*}} = %c0_i64 to %[[COUNT]] step %c1_i64 iter_args
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[RUNS]]#0 step %c1_i64 iter_args
   // CHECK: llvm.load {{.*}} -> !llvm.ptr
   // CHECK: "llvm.riscv.vfmacc"
   // CHECK: scf.for {{.*}} to %[[R]] step %c6_i64
@@ -322,7 +389,7 @@ func.func @hints(%x: !llvm.ptr, %z: !llvm.ptr) {
   %c64 = arith.constant 64 : i64
   // CHECK: scf.for {{.*}} to %c64_i64 step %c8_i64
   // CHECK: scf.for {{.*}} to %c64_i64 step %c2_i64
-  // CHECK: scf.for {{.*}} -> (vector<[2]xf32>, vector<[2]xf32>, vector<[2]xf32>, vector<[2]xf32>, !llvm.ptr, !llvm.ptr, !llvm.ptr)
+  // CHECK: scf.for {{.*}} -> (vector<[2]xf32>, vector<[2]xf32>, vector<[2]xf32>, vector<[2]xf32>, !llvm.ptr, !llvm.ptr)
   %zero = arith.constant dense<0.0> : tensor<64x64xf32>
   %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
   %d = "tt.dot"(%a, %a, %zero) {xsmt.mr = 2 : i32, xsmt.nr = 9 : i32} : (tensor<64x64xf32>, tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>

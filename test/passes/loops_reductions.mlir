@@ -157,22 +157,22 @@ func.func @argmin(%x: !llvm.ptr, %y: !llvm.ptr) {
 func.func @columns(%x: !llvm.ptr, %y: !llvm.ptr) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
-  %c64 = arith.constant 64 : i64
+  %c128 = arith.constant 128 : i64
   %c256 = arith.constant 256 : i64
-  // CHECK: %[[S:.*]]:2 = scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64 {{.*}} -> (vector<32xf32>, vector<32xf32>)
+  // CHECK: %[[S:.*]]:2 = scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64 {{.*}} -> (vector<64xf32>, vector<64xf32>)
   // CHECK: llvm.load {{.*}} -> vector<
   // CHECK: arith.addf
   // CHECK: llvm.store %[[S]]#0
   // CHECK: llvm.store %[[S]]#1
   // CHECK-NOT: vector.reduction
   // CHECK: return
-  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c256, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<256x64xf32>
+  %a = "xsmt.descriptor_load"(%x, %c128, %c1, %c0, %c0, %c256, %c128) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<256x128xf32>
   %s = "tt.reduce"(%a) ({
   ^bb0(%l: f32, %r: f32):
     %o = arith.addf %l, %r : f32
     "tt.reduce.return"(%o) : (f32) -> ()
-  }) {axis = 0 : i32} : (tensor<256x64xf32>) -> tensor<64xf32>
-  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> ()
+  }) {axis = 0 : i32} : (tensor<256x128xf32>) -> tensor<128xf32>
+  "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c128) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<128xf32>, i64, i64, i64) -> ()
   return
 }
 
@@ -252,19 +252,19 @@ func.func @rows_of_another_kind(%x: !llvm.ptr, %y: !llvm.ptr, %m: i64) {
 func.func @rows(%x: !llvm.ptr, %y: !llvm.ptr) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
-  %c64 = arith.constant 64 : i64
+  %c128 = arith.constant 128 : i64
   %c256 = arith.constant 256 : i64
   // CHECK: scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64
-  // CHECK: %[[V:.*]] = scf.for {{.*}} = %c0_i64 to %c64_i64 {{.*}} -> (vector<{{.*}}xi32>)
+  // CHECK: %[[V:.*]] = scf.for {{.*}} = %c0_i64 to %c128_i64 {{.*}} -> (vector<{{.*}}xi32>)
   // CHECK: arith.addi %{{.*}}, %{{.*}} : vector
   // CHECK: %[[S:.*]] = vector.reduction <add>, %[[V]]
   // CHECK: llvm.store %[[S]]
-  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c256, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<256x64xi32>
+  %a = "xsmt.descriptor_load"(%x, %c128, %c1, %c0, %c0, %c256, %c128) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<256x128xi32>
   %s = "tt.reduce"(%a) ({
   ^bb0(%l: i32, %r: i32):
     %o = arith.addi %l, %r : i32
     "tt.reduce.return"(%o) : (i32) -> ()
-  }) {axis = 1 : i32} : (tensor<256x64xi32>) -> tensor<256xi32>
+  }) {axis = 1 : i32} : (tensor<256x128xi32>) -> tensor<256xi32>
   "xsmt.descriptor_store"(%y, %s, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xi32>, i64, i64, i64) -> ()
   return
 }
@@ -409,7 +409,6 @@ func.func @scan_columns(%x: !llvm.ptr, %y: !llvm.ptr) {
   %c1 = arith.constant 1 : i64
   %c64 = arith.constant 64 : i64
   %c256 = arith.constant 256 : i64
-  // CHECK: scf.for {{.*}} to %c64_i64
   // CHECK: %[[FIRST:.*]] = llvm.load {{.*}} -> vector<
   // CHECK: scf.for {{.*}} = %c1_i64 to %c256_i64 step %c1_i64 iter_args(%[[SUM:.*]] = %[[FIRST]])
   // CHECK: %[[NEXT:.*]] = llvm.load {{.*}} -> vector<
