@@ -69,7 +69,7 @@ class Costs:
     tile_group: int = 4
     tile_unroll: int = 16
     tile_unroll_long: int = 32
-    tile_long: int = 64
+    tile_long: int = 128
     tile_part: int = 4
     tile_spared: int = 48
     packed_columns: int = 16
@@ -229,7 +229,7 @@ RISCV = Chip(
     matrix=_FACTORS,
     in_order=True,
     scheduling_model=False,
-    costs=Costs(light_group=8),
+    costs=Costs(light_group=8, tile_long=64),
 )
 _X60 = replace(
     RISCV,

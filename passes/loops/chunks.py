@@ -61,7 +61,10 @@ class Accumulation:
         left, right = (Tensor(shape=shape_of(v), element=element_of(v.type)) for v in dot.operands[:2])
         self.product = make_product(low, dot, left, right, target, wanted(low, loop, loop.results[index]))
         self.per_chunk = max(1, chunk_steps(low, self.product) // self.product.inner)
-        self.product = replace(self.product, steps=self.per_chunk * self.product.inner)
+        # on cores that run in order, where strips are not copied turn by turn
+        self.joins = low.chip.in_order and self.per_chunk > 1 and not low.chip.costs.strip_rows
+        if self.joins:
+            self.product = replace(self.product, steps=self.per_chunk * self.product.inner)
         distance = b.sub(b.cast_index(last, b.i64), b.cast_index(self.first, b.i64))
         rounded = b.add(distance, b.constant(self.step.constant - 1))
         self.turns = b.maximum(b.op("arith.divsi", b.i64, [rounded, b.constant(self.step.constant)]), b.constant(0))
@@ -81,7 +84,7 @@ class Accumulation:
         """The turns from `start` on, as many as a chunk has."""
         low, b = self.low, self.low.b
         count = b.minimum(b.sub(self.turns, start), b.constant(self.per_chunk))
-        runs = Runs(low, self.product, self.per_chunk)
+        runs = Runs(low, self.product, self.per_chunk, self.joins)
 
         def find(turn: Emitted, values: list[Emitted]) -> list[Emitted]:
             scalars, state = values[: len(self.scalars)], values[len(self.scalars) :]
@@ -121,13 +124,16 @@ class Accumulation:
         return steps, left, right
 
     def _slot(self, layout: Layout, turn: Emitted, tensor: Tensor) -> Buffer:
-        """Room for the copy of an operand in one turn of a chunk: its steps lie behind those of the turn before."""
-        b, inner = self.low.b, self.product.inner
+        """Room for the copy of an operand in one turn of a chunk: behind that of the turn before where turns are joined."""
+        b, shape = self.low.b, list(tensor.shape)
+        if not self.joins:
+            whole = operand_buffer(self.low, layout, tensor.shape, (self.per_chunk,))
+            base = b.offset(whole.base, b.mul(turn, b.constant(whole.strides[0])), whole.stored)
+            return Buffer(base, whole.shape[1:], whole.strides[1:], whole.element, whole.stored)
         along = 1 if layout.is_left else 0
-        shape = list(tensor.shape)
         shape[along] = self.product.steps
         whole = operand_buffer(self.low, layout, tuple(shape))
-        words = b.mul(turn, b.constant(inner // layout.depth * whole.strides[along]))
+        words = b.mul(turn, b.constant(self.product.inner // layout.depth * whole.strides[along]))
         return Buffer(b.offset(whole.base, words, whole.stored), layout.words(tensor.shape), whole.strides, whole.element, whole.stored)
 
 
@@ -147,12 +153,11 @@ class Runs:
     """The turns of a chunk as runs of steps, for the tiles that run behind them: a turn whose operands lie where those of the turn before
     end, at the same distances, goes on with that turn's steps.
 
-    Numbers of a run are in tables, or themselves where all turns agree. On cores that run out of order a turn is a run.
+    Numbers of a run are in tables, or themselves where all turns agree. A turn is a run where it does not go on (not `joins`).
     """
 
-    def __init__(self, low: Lowering, product: Product, turns: int) -> None:
-        self.low, self.product, self.most, self.outside = low, product, turns, low.b.depth
-        self.joins = low.chip.in_order and turns > 1 and not low.chip.costs.strip_rows  # strips are of turns
+    def __init__(self, low: Lowering, product: Product, turns: int, joins: bool) -> None:
+        self.low, self.product, self.most, self.joins, self.outside = low, product, turns, joins, low.b.depth
         self.operands: list[Operand] = []
         self.getters: list[Callable[[Emitted | None], Emitted]] = []
 
