@@ -130,6 +130,7 @@ class Chip:
     slow_division: divisions of vectors take many times a product's time.
     slow_subnormals: subnormal numbers do.
     division_traps: an integer division by zero, or one that overflows, ends the process; else its result is RISC-V's.
+    asks_ahead: memory is asked for what the next program reads, which costs an instruction a line of the caches.
     half_registers: registers are worked on by halves, and memory is faster by half a register.
     cache_way_bytes: columns of a matrix whose rows lie a multiple of this apart are crowded in a few sets of the caches, so that a copy of
     a block is worth its time; 0 where it never is. On SpacemiT's cores, by estimates of cycles: products of 1,024 columns in blocks of 128
@@ -166,6 +167,7 @@ class Chip:
     slow_division: bool = False
     slow_subnormals: bool = False
     division_traps: bool = False
+    asks_ahead: bool = False
     half_registers: bool = False
     cache_way_bytes: int = 0
     last_cache_bytes: int = 0

@@ -45,6 +45,7 @@ def _x86_chip() -> Chip:
         slow_division=True,
         slow_subnormals=True,
         division_traps=True,
+        asks_ahead=True,
         half_registers=llvm.get_host_cpu_name() == "znver4",
         cache_way_bytes=4096,
         last_cache_bytes=_last_cache_bytes(),

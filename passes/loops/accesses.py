@@ -13,6 +13,7 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of, own_cost, placed, total_cost
 from triton_spacemit.passes.loops.lane_stores import store_in_lanes, stored_in_lanes
 from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.next_program import bytes_to_next
 from triton_spacemit.passes.loops.shapes import ELEMENT
 from triton_spacemit.passes.loops.streams import streams
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Loaded, Tensor, Uniform, bits
@@ -84,6 +85,8 @@ def lower_load(low: Lowering, node: Node) -> list[Value]:
     if not pulls:
         return [tensor]
     bounds_of(low).check(node, access)
+    if node.block is low.analysis.body:
+        access.next_program = bytes_to_next(low, node.op.opview.base, access)
     low.pending.append((result, tensor))
     inside = [user for user in (low.analysis.nodes[order] for order in pulls) if user.block is not node.block]
     if access.index is not None and inside:
@@ -103,6 +106,9 @@ def lower_store(low: Lowering, node: Node) -> None:
     group = [node, *stores_together(low, node)]
     values = [low.tensor(each.op.opview.value) for each in group]
     accesses = [resolve(low, each, each.op.opview.value.type) for each in group]
+    if node.block is low.analysis.body and low.evaluator.has_loaded:  # else memory is busy all the time
+        for each, access in zip(group, accesses, strict=True):
+            access.next_program = bytes_to_next(low, each.op.opview.base, access)
     needed = [t for value, access in zip(values, accesses, strict=True) for t in (value, access.index, access.mask) if t is not None]
     shape = values[0].shape
     chosen = low.storage.loop_shape(needed, shape, accesses) if shape else ELEMENT
@@ -119,6 +125,8 @@ def lower_store(low: Lowering, node: Node) -> None:
             lanes = [low.evaluate(value, at) for value in values]
             for target, value in zip(stores, lanes, strict=True):
                 low.memory.store(target, value, at)
+                if target.next_program is not None and any(c.width and c.assumed is not None and not c.streams for c in at):
+                    low.memory.ask_for_next(target, at, to_write=True)
 
         past_caches = streams(low, node, stores[0], values[0], dim, width) if shape and len(group) == 1 else None
         ends = accesses[0].upper

@@ -52,6 +52,12 @@ class Evaluator:
         self.on_computed: Callable[[Tensor, Coordinates, Emitted], None] = lambda tensor, at, lanes: None
         self._now: dict[Tensor, Tensor] = {}
         self._undo: list[tuple[Tensor, Tensor | None]] = []
+        self._loops: dict[Tensor, list[list[Emitted]]] = {}  # by the bounds that they take for granted, the loops that load a block
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether some loop has gone through a block of memory already, of which the next program's is known."""
+        return bool(self._loops)
 
     # What stands for a block
 
@@ -93,6 +99,8 @@ class Evaluator:
         outer = self.b.location
         if tensor.origin is not None:
             self.b.location = tensor.origin.location
+        if isinstance(state, Loaded) and state.access.next_program is not None:
+            self._ask_ahead(tensor, state.access, at)
         result = self._compute(state, at)
         self.b.location = outer
         self.b.scopes[result.depth].known[tensor, at] = result
@@ -116,6 +124,17 @@ class Evaluator:
         assert isinstance(state, Loaded)
         value = self.memory.load(state.access, at, state.home)
         return value if state.access.element == state.element else self.memory.from_stored(value, state.element)
+
+    def _ask_ahead(self, tensor: Tensor, access: Access, at: Coordinates) -> None:
+        """In loops that load what another one has loaded before, ask for what the next program loads in its place."""
+        loop = next((coordinate.assumed for coordinate in at if coordinate.width), None)
+        if loop is None:
+            return
+        loops = self._loops.setdefault(tensor, [])
+        if not any(known is loop for known in loops):
+            loops.append(loop)
+        if len(loops) > 1:
+            self.memory.ask_for_next(access, at)
 
     def _evaluate_chain(self, tensor: Tensor, at: Coordinates) -> None:
         """Evaluate what a long chain is computed from, its far end first, so that no evaluation nests as deep as the chain is long."""

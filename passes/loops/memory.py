@@ -135,10 +135,16 @@ class Memory:
         value = b.create(name, [b.vector_type(element, width)], [o.value for o in operands], attributes, depth=depth).results[0]
         return Emitted(value, depth, width)
 
-    def prefetch(self, pointer: Emitted, element: ir.Type, width: int) -> None:
+    def ask_for_next(self, access: Access, at: Coordinates, to_write: bool = False) -> None:
+        """Ask for the lanes at these coordinates of the next program's block."""
+        assert access.next_program is not None
+        pointer, width, *_ = self.addressing.address(access, at)
+        self.prefetch(self.b.offset(pointer, access.next_program, self.b.i8), access.element, width, to_write)
+
+    def prefetch(self, pointer: Emitted, element: ir.Type, width: int, to_write: bool = False) -> None:
         """Ask for so many elements, which may lie outside of all memory."""
         b = self.b
-        attributes = {name: ir.IntegerAttr.get(b.i32, value) for name, value in (("rw", 0), ("hint", 3), ("cache", 1))}
+        attributes = {name: ir.IntegerAttr.get(b.i32, value) for name, value in (("rw", int(to_write)), ("hint", 3), ("cache", 1))}
         line = LINE * 8 // bits(element)
         for part in (*range(0, width, line), width - 1):
             b.create("llvm.intr.prefetch", [], [b.offset(pointer, b.constant(part), element).value], attributes)

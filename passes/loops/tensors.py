@@ -168,6 +168,7 @@ class Access:
     op: ir.Operation | None
     index_value: ir.Value | None = None
     unmasked: Emitted | None = None  # a scalar condition under which the mask is true everywhere
+    next_program: Emitted | None = None  # bytes to the same block of the next program, where it is worth asking for that ahead
 
     @property
     def has_neighbours(self) -> bool:
