@@ -158,10 +158,13 @@ def model(
             add(f"{blk}attn_{part}.weight", rows, width, spread=2 / width**0.5)
             if architecture.startswith("qwen2"):
                 add(f"{blk}attn_{part}.bias", rows)
-            if architecture.startswith("qwen3") and part != "v":
+            if architecture.startswith(("qwen3", "gemma3")) and part != "v":
                 add(f"{blk}attn_{part}_norm.weight", head)
         add(f"{blk}attn_output.weight", width, heads * head, spread=1 / (heads * head) ** 0.5)
         add(f"{blk}ffn_norm.weight", width)
+        if architecture == "gemma3":
+            add(f"{blk}post_attention_norm.weight", width)
+            add(f"{blk}post_ffw_norm.weight", width)
         feed: list[tuple[str, tuple[int, ...], int]] = [("", (), hidden)]
         if experts:
             add(f"{blk}ffn_gate_inp.weight", experts, width, spread=4 / width**0.5)

@@ -2,37 +2,12 @@
 
 from dataclasses import dataclass
 
+from triton_spacemit.ops.quantised.architectures import ARCHITECTURES, Architecture
 from triton_spacemit.ops.quantised.gguf import GgufFile
 from triton_spacemit.ops.quantised.metadata import Metadata
 from triton_spacemit.ops.quantised.weights import Weights
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """What a name of GGML's says of a model beside its sizes.
-
-    adjacent: whether neighbouring elements of a head are turned together, or those half a head apart. biases: of queries, keys and values.
-    head_norms: of each head of queries and keys. experts: whether its feed-forward layers are experts: always, never, or (None) where the
-    file has a number of them. shared: whether there is one that all tokens take. normalise: whether the weights of a token's experts add up
-    to 1.
-    """
-
-    adjacent: bool = False
-    biases: bool = False
-    head_norms: bool = False
-    experts: bool | None = False
-    shared: bool = False
-    normalise: bool = True
-
-
-#: By GGML's names. Mixtral's models are of the architecture llama.
-ARCHITECTURES = {
-    "llama": Architecture(adjacent=True, experts=None),
-    "qwen2": Architecture(biases=True),
-    "qwen3": Architecture(head_norms=True),
-    "qwen2moe": Architecture(biases=True, experts=True, shared=True, normalise=False),
-    "qwen3moe": Architecture(head_norms=True, experts=True),
-}
+_LAYERS_27B = 62  # of the one model of gemma3 whose queries are scaled by the width of all heads, by which llama.cpp tells it
 _SOFTMAX = 1  # GGML's number of the function that makes weights of an expert's logits
 
 
@@ -58,7 +33,8 @@ class Configuration:
     width: of the activations; hidden: of the feed-forward layer; heads, key_heads: of queries, and of keys and values; head: width of one.
     rotary: how many of its elements are turned by their place, by powers of base; stretch: what places are divided by before that.
     adjacent: see `Architecture`. context: how many tokens it was made for. window: how many of them, itself included, a token looks back
-    at; 0 for all. experts: in the place of a feed-forward layer of width `hidden`, if there are such.
+    at; 0 for all. full: see `Architecture`. window_base: of layers with a window, whose places are not stretched where others are without.
+    experts: in the place of a feed-forward layer of width `hidden`, if there are such.
     """
 
     architecture: str
@@ -76,7 +52,13 @@ class Configuration:
     context: int
     adjacent: bool
     window: int
+    full: int
+    window_base: float
     experts: Experts | None
+
+    def window_of(self, layer: int) -> int:
+        """How many tokens this layer looks back at, 0 for all."""
+        return 0 if self.full and layer % self.full == self.full - 1 else self.window
 
     @classmethod
     def of(cls, weights: Weights) -> "Configuration":
@@ -92,7 +74,8 @@ class Configuration:
             raise read.refuse("block_count", f"more than there are tensors, {len(weights.file.entries)}")
         width, heads = read.size("embedding_length"), read.size("attention.head_count")
         head = read.size("attention.key_length", max(width // heads, 1))
-        experts = _experts(ARCHITECTURES[architecture], read)
+        known = ARCHITECTURES[architecture]
+        experts = _experts(known, read)
         made = cls(
             architecture=architecture,
             layers=layers,
@@ -107,8 +90,10 @@ class Configuration:
             stretch=_stretch(read),
             epsilon=read.number("attention.layer_norm_rms_epsilon"),
             context=read.size("context_length"),
-            adjacent=ARCHITECTURES[architecture].adjacent,
-            window=read.count("attention.sliding_window"),
+            adjacent=known.adjacent,
+            window=read.size("attention.sliding_window") if known.full else read.count("attention.sliding_window"),
+            full=known.full,
+            window_base=read.number("rope.freq_base_swa", known.base) if known.full else 0.0,
             experts=experts,
         )
         if heads % made.key_heads:
@@ -117,6 +102,8 @@ class Configuration:
             raise read.error(f"{made.rotary} elements of a head of {head} cannot be turned in pairs")
         if read.size("attention.value_length", head) != head:
             raise read.error("heads of values of another width than those of keys are not supported")
+        if known.full and width != heads * head and layers == _LAYERS_27B:
+            raise read.error("queries of the model of 27B weights are scaled in another way, which is not supported")
         made._check_tensors(weights, read)
         return made
 
@@ -137,6 +124,8 @@ class Configuration:
             layer |= {"attn_q.bias": (queries,), "attn_k.bias": (keys,), "attn_v.bias": (keys,)}
         if architecture.head_norms:
             layer |= {"attn_q_norm.weight": (self.head,), "attn_k_norm.weight": (self.head,)}
+        if architecture.post_norms:
+            layer |= {"post_attention_norm.weight": (self.width,), "post_ffw_norm.weight": (self.width,)}
         every = {f"blk.{i}.{name}": shape for i in range(self.layers) for name, shape in layer.items()}
         return {"token_embd.weight": (self.vocabulary, self.width), **every, "output_norm.weight": (self.width,)}
 
@@ -177,7 +166,10 @@ def _metadata(file: GgufFile) -> tuple[str, Metadata]:
     if isinstance(parts, int) and parts > 1:
         raise read.error(f"it is one of {parts} files of a model, which are not supported: `llama-gguf-split --merge` makes one of them")
     if file.metadata.get(f"{architecture}.attention.sliding_window_pattern") is not None:
-        raise read.refuse("attention.sliding_window_pattern", "which is not supported: all layers have a window, or none")
+        raise read.refuse("attention.sliding_window_pattern", "which is not supported: layers have windows as the architecture says")
+    for name in ("attn_logit_softcapping", "final_logit_softcapping"):
+        if file.metadata.get(f"{architecture}.{name}"):
+            raise read.refuse(name, "which is not supported")
     return architecture, read
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from triton_spacemit.ops.products.matrices import mm
-from triton_spacemit.ops.quantised.configuration import Experts
+from triton_spacemit.ops.quantised.architectures import ARCHITECTURES
+from triton_spacemit.ops.quantised.configuration import Configuration, Experts
 from triton_spacemit.ops.quantised.linear import linear, linear_experts
 from triton_spacemit.ops.quantised.packed import Packed
 from triton_spacemit.ops.quantised.steps import gate
@@ -46,15 +47,17 @@ class Product:
 
 @dataclass(frozen=True)
 class Feed:
-    """A gated feed-forward layer."""
+    """A gated feed-forward layer. gelu: see `Architecture`."""
 
     into: Product
     out: Product
+    gelu: bool = False
 
     @classmethod
-    def of(cls, weights: Weights, prefix: str, suffix: str = "") -> "Feed":
+    def of(cls, weights: Weights, prefix: str, suffix: str = "", gelu: bool = False) -> "Feed":
         """The one whose matrices have names that end so."""
-        return cls(*(Product.of(weights, prefix, *(f"{name}{suffix}" for name in names)) for names in (NEIGHBOURS[1], ("ffn_down",))))
+        into, out = (Product.of(weights, prefix, *(f"{name}{suffix}" for name in names)) for names in (NEIGHBOURS[1], ("ffn_down",)))
+        return cls(into, out, gelu)
 
     @property
     def nbytes(self) -> int:
@@ -62,7 +65,7 @@ class Feed:
         return self.into.nbytes + self.out.nbytes
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(gate(self.into(x)))
+        return self.out(gate(self.into(x), self.gelu))
 
 
 def by_experts(x: torch.Tensor, matrices: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
@@ -123,7 +126,9 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Layer:
-    """The weights of one layer. query_norm, key_norm: of each head, where the architecture has them."""
+    """The weights of one layer. query_norm, key_norm: of each head, where the architecture has them; post norms likewise. window: how many
+    tokens it looks back at, 0 for all.
+    """
 
     attention_norm: torch.Tensor
     attention_in: Product
@@ -132,6 +137,9 @@ class Layer:
     key_norm: torch.Tensor | None
     feed_norm: torch.Tensor
     feed: Feed | Mixture
+    attention_post_norm: torch.Tensor | None
+    feed_post_norm: torch.Tensor | None
+    window: int
 
     @property
     def nbytes(self) -> int:
@@ -139,19 +147,22 @@ class Layer:
         return self.attention_in.nbytes + self.attention_out.nbytes + self.feed.nbytes
 
     @classmethod
-    def of(cls, weights: Weights, number: int, experts: Experts | None) -> "Layer":
+    def of(cls, weights: Weights, number: int, c: Configuration) -> "Layer":
+        known = ARCHITECTURES[c.architecture]
         prefix = f"blk.{number}."
 
         def norm(name: str) -> torch.Tensor:
             return weights[f"{prefix}{name}.weight"].float()
 
-        of_heads = f"{prefix}attn_q_norm.weight" in weights
         return cls(
             attention_norm=norm("attn_norm"),
             attention_in=Product.of(weights, prefix, *NEIGHBOURS[0]),
             attention_out=Product.of(weights, prefix, "attn_output"),
-            query_norm=norm("attn_q_norm") if of_heads else None,
-            key_norm=norm("attn_k_norm") if of_heads else None,
+            query_norm=norm("attn_q_norm") if known.head_norms else None,
+            key_norm=norm("attn_k_norm") if known.head_norms else None,
             feed_norm=norm("ffn_norm"),
-            feed=Feed.of(weights, prefix) if experts is None else Mixture.of(weights, prefix, experts),
+            feed=Feed.of(weights, prefix, gelu=known.gelu) if c.experts is None else Mixture.of(weights, prefix, c.experts),
+            attention_post_norm=norm("post_attention_norm") if known.post_norms else None,
+            feed_post_norm=norm("post_ffw_norm") if known.post_norms else None,
+            window=c.window_of(number),
         )

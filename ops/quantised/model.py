@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from triton_spacemit.ops.attention.forward import attention
+from triton_spacemit.ops.quantised.architectures import ARCHITECTURES
 from triton_spacemit.ops.quantised.configuration import Configuration
 from triton_spacemit.ops.quantised.layers import Layer, Product
 from triton_spacemit.ops.quantised.steps import turn
@@ -51,11 +52,13 @@ class Model:
         c = self.configuration = Configuration.of(weights)
         self.tokenizer = Tokenizer(weights.file, c.vocabulary)
         self._weights = weights
-        self._layers = [Layer.of(weights, number, c.experts) for number in range(c.layers)]
+        self._layers = [Layer.of(weights, number, c) for number in range(c.layers)]
         self._norm = weights["output_norm.weight"].float()
         self._output = Product.of(weights, "", "output" if "output.weight" in weights else "token_embd")
-        self._frequencies = _frequencies(c, weights)
-        self._places = torch.zeros(0, 1), torch.zeros(0, 1)
+        self._angles = Angles(_frequencies(c, weights))
+        # Where some layers have no window, those that have one turn by a base of their own.
+        self._window_angles = Angles(_turns(c, c.window_base)) if c.full else self._angles
+        self._scale = c.width**0.5 if ARCHITECTURES[c.architecture].scaled else 1.0
 
     @property
     def bytes_per_token(self) -> int:
@@ -75,12 +78,13 @@ class Model:
         if not tokens or cache.length + len(tokens) > cache.capacity:
             room = cache.capacity - cache.length
             raise ValueError(f"{len(tokens)} tokens were given; the cache has {cache.length} and room for {room} more")
-        x = self._weights.rows("token_embd.weight", torch.tensor(tokens))
+        x = self._weights.rows("token_embd.weight", torch.tensor(tokens)) * self._scale
         cache.make_room(cache.length + len(tokens))
-        angles = self._angles(cache.length, len(tokens))
         for number, layer in enumerate(self._layers):
-            x += self._attention(layer, self._normal(x, layer.attention_norm), angles, cache, number)
-            x += layer.feed(self._normal(x, layer.feed_norm))
+            mixed = self._attention(layer, self._normal(x, layer.attention_norm), cache, number)
+            x += mixed if layer.attention_post_norm is None else self._normal(mixed, layer.attention_post_norm)
+            fed = layer.feed(self._normal(x, layer.feed_norm))
+            x += fed if layer.feed_post_norm is None else self._normal(fed, layer.feed_post_norm)
         cache.length += len(tokens)
         result = self._output(self._normal(x if every else x[-1:], self._norm))
         return result if every else result[0]
@@ -102,31 +106,39 @@ class Model:
     def _normal(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return rms_norm(x, weight.shape, weight, self.configuration.epsilon)[0]
 
-    def _attention(
-        self, layer: Layer, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor], cache: Cache, number: int
-    ) -> torch.Tensor:
-        c = self.configuration
+    def _attention(self, layer: Layer, x: torch.Tensor, cache: Cache, number: int) -> torch.Tensor:
+        c, window = self.configuration, layer.window
         tokens, first, last = len(x), cache.length, cache.length + len(x)
         heads = layer.attention_in(x).unflatten(1, (-1, c.head))
         query, key, value = heads.split((c.heads, c.key_heads, c.key_heads), 1)
         if layer.query_norm is not None and layer.key_norm is not None:
             query, key = self._normal(query, layer.query_norm), self._normal(key, layer.key_norm)
+        angles = (self._window_angles if window else self._angles).of(first, tokens)
         turn(query, *angles, c.adjacent, query)
         turn(key, *angles, c.adjacent, cache.keys[number, :, first:last].transpose(0, 1))
         cache.values[number, :, first:last].copy_(value.transpose(0, 1))
         # Keys in front of the first token's window are nobody's.
-        start = max(first + 1 - c.window, 0) if c.window else 0
+        start = max(first + 1 - window, 0) if window else 0
         keys, values = cache.keys[number, None, :, start:last], cache.values[number, None, :, start:last]
         if tokens == 1:
             # The queries that share a head of keys are rows of one block: keys and values are read once.
             out, _ = attention(query.view(1, c.key_heads, -1, c.head), keys, values)
             return layer.attention_out(out.reshape(1, -1))
-        mask = _mask(first - start, tokens, last - start, c.window) if first or 0 < c.window < tokens else None
+        mask = _mask(first - start, tokens, last - start, window) if first or 0 < window < tokens else None
         out, _ = attention(query.transpose(0, 1)[None], keys, values, 0.0, mask is None, attn_mask=mask)
         return layer.attention_out(out[0].transpose(0, 1).reshape(tokens, -1))
 
-    def _angles(self, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines and sines, float32 (tokens, pairs), of `count` tokens from `first` on."""
+
+class Angles:
+    """Cosines and sines of the angles that pairs of elements are turned by, computed as tokens come."""
+
+    def __init__(self, frequencies: torch.Tensor) -> None:
+        """frequencies: of each pair, its angle from one token to the next, float64."""
+        self._frequencies = frequencies
+        self._places = torch.zeros(0, 1), torch.zeros(0, 1)
+
+    def of(self, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of `count` tokens from `first` on: float32 (tokens, pairs)."""
         if len(self._places[0]) < first + count:
             angles = torch.arange(max(2 * first, first + count, 64), dtype=torch.float64)[:, None] * self._frequencies
             self._places = angles.cos().float(), angles.sin().float()
@@ -141,7 +153,12 @@ def _mask(before: int, tokens: int, keys: int, window: int) -> torch.Tensor:
     return torch.zeros(tokens, keys).masked_fill_(unseen, -torch.inf)
 
 
-def _frequencies(c: Configuration, weights: Weights) -> torch.Tensor:
+def _turns(c: Configuration, base: float) -> torch.Tensor:
     """By what angle a pair of elements is turned from one token to the next, float64."""
-    turns = c.base ** (-torch.arange(0, c.rotary, 2, dtype=torch.float64) / c.rotary) / c.stretch
+    return base ** (-torch.arange(0, c.rotary, 2, dtype=torch.float64) / c.rotary)
+
+
+def _frequencies(c: Configuration, weights: Weights) -> torch.Tensor:
+    """The same of layers without a window of their own, stretched."""
+    turns = _turns(c, c.base) / c.stretch
     return turns / weights["rope_freqs.weight"].double() if "rope_freqs.weight" in weights else turns

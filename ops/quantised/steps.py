@@ -4,7 +4,7 @@ import torch
 import triton
 import triton.language as tl
 
-from triton_spacemit.ops.elementwise.activations import silu
+from triton_spacemit.ops.elementwise.activations import gelu_tanh, silu
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.sizes import power_of_two
 
@@ -35,12 +35,17 @@ def _turn(
 
 
 @triton.jit(do_not_specialize=["count"])
-def _gate(x, out, count, BLOCK: tl.constexpr):
+def _gate(x, out, count, GELU: tl.constexpr, BLOCK: tl.constexpr):
     """Program: a part of a row of `out`, (part, row). A row of `x` is twice as long."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     row = tl.program_id(1).to(tl.int64)
     x += row * 2 * count
-    tl.store(out + row * count + i, silu(tl.load(x + i, i < count)) * tl.load(x + count + i, i < count), i < count)
+    gate = tl.load(x + i, i < count)
+    if GELU:
+        passed = gelu_tanh(gate)
+    else:
+        passed = silu(gate)
+    tl.store(out + row * count + i, passed * tl.load(x + count + i, i < count), i < count)
 
 
 _TURN, _GATE = Kernel(_turn), Kernel(_gate)
@@ -58,9 +63,11 @@ def turn(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor, adjacent: 
     _TURN((tokens, heads), x, cosines, sines, out, *strides, HEAD=head, HALF=half, APART=1 if adjacent else half, BLOCK=power_of_two(half))
 
 
-def gate(x: torch.Tensor) -> torch.Tensor:
-    """`silu(x[:, :n]) * x[:, n:]` (Shazeer, "GLU Variants Improve Transformer", 2020) of contiguous float32 (rows, 2 * n)."""
+def gate(x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+    """`silu(x[:, :n]) * x[:, n:]` (Shazeer, "GLU Variants Improve Transformer", 2020) of contiguous float32 (rows, 2 * n); `gelu`: GELU by
+    its approximation with tanh in the place of SiLU.
+    """
     rows, count = x.shape[0], x.shape[1] // 2
     out = x.new_empty(rows, count)
-    _GATE((-(-count // _BLOCK), rows), x, out, count, BLOCK=_BLOCK)
+    _GATE((-(-count // _BLOCK), rows), x, out, count, GELU=gelu, BLOCK=_BLOCK)
     return out

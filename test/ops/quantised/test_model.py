@@ -56,11 +56,12 @@ class Reference:
         epsilon = self.value("attention.layer_norm_rms_epsilon")
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + epsilon) * self.tensors[name]
 
-    def turned(self, x: np.ndarray) -> np.ndarray:
-        """x: (tokens, heads, head); pairs are complex numbers."""
+    def turned(self, x: np.ndarray, local: bool) -> np.ndarray:
+        """x: (tokens, heads, head); pairs are complex numbers. local: in a layer with a window of a model that has others."""
         tokens, _, head = x.shape
         count = self.value("rope.dimension_count", head)
-        frequencies = self.value("rope.freq_base") ** (-np.arange(0, count, 2) / count) / self.value("rope.scaling.factor", 1)
+        base, stretch = (10000.0, 1) if local else (self.value("rope.freq_base"), self.value("rope.scaling.factor", 1))
+        frequencies = base ** (-np.arange(0, count, 2) / count) / stretch
         frequencies = frequencies / self.tensors.get("rope_freqs.weight", 1)
         turn = np.exp(1j * np.arange(tokens)[:, None] * frequencies)[:, None]
         out = x.copy()
@@ -81,7 +82,11 @@ class Reference:
 
     def feed(self, x: np.ndarray, blk: str, suffix: str = "", expert: int | None = None) -> np.ndarray:
         gates = self.linear(x, f"{blk}ffn_gate{suffix}", expert)
-        return self.linear(gates / (1 + np.exp(-gates)) * self.linear(x, f"{blk}ffn_up{suffix}", expert), f"{blk}ffn_down{suffix}", expert)
+        if self.architecture == "gemma3":
+            gates = gates / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (gates + 0.044715 * gates**3)))
+        else:
+            gates = gates / (1 + np.exp(-gates))
+        return self.linear(gates * self.linear(x, f"{blk}ffn_up{suffix}", expert), f"{blk}ffn_down{suffix}", expert)
 
     def mixture(self, x: np.ndarray, blk: str) -> np.ndarray:
         """Token by token."""
@@ -101,7 +106,10 @@ class Reference:
     def logits(self, tokens: list[int]) -> np.ndarray:
         """(tokens, vocabulary)."""
         heads, key_heads = self.value("attention.head_count"), self.value("attention.head_count_kv")
+        gemma = self.architecture == "gemma3"
         x = self.tensors["token_embd.weight"][tokens]
+        if gemma:
+            x = x * np.sqrt(x.shape[1])
         for layer in range(self.value("block_count")):
             blk = f"blk.{layer}."
             normal = self.norm(x, f"{blk}attn_norm.weight")
@@ -109,20 +117,24 @@ class Reference:
                 self.linear(normal, f"{blk}attn_{part}").reshape(len(tokens), count, -1)
                 for part, count in (("q", heads), ("k", key_heads), ("v", key_heads))
             )
-            if self.architecture.startswith("qwen3"):
+            if self.architecture.startswith("qwen3") or gemma:
                 query, key = self.norm(query, f"{blk}attn_q_norm.weight"), self.norm(key, f"{blk}attn_k_norm.weight")
-            query, key = self.turned(query), self.turned(key)
+            local = gemma and layer % 6 < 5
+            query, key = self.turned(query, local), self.turned(key, local)
+            window = len(tokens) if gemma and not local else self.value("attention.sliding_window", len(tokens))
             mixed = np.empty_like(query)
             for head in range(heads):
                 shared = head // (heads // key_heads)
                 scores = query[:, head] @ key[:, shared].T / np.sqrt(query.shape[-1])
                 scores[np.triu_indices(len(tokens), 1)] = -np.inf
-                scores[np.tril_indices(len(tokens), -self.value("attention.sliding_window", len(tokens)))] = -np.inf
+                scores[np.tril_indices(len(tokens), -window)] = -np.inf
                 weights = np.exp(scores - scores.max(-1, keepdims=True))
                 mixed[:, head] = weights / weights.sum(-1, keepdims=True) @ value[:, shared]
-            x = x + self.linear(mixed.reshape(len(tokens), -1), f"{blk}attn_output")
+            mixed = self.linear(mixed.reshape(len(tokens), -1), f"{blk}attn_output")
+            x = x + (self.norm(mixed, f"{blk}post_attention_norm.weight") if gemma else mixed)
             normal = self.norm(x, f"{blk}ffn_norm.weight")
-            x = x + (self.mixture(normal, blk) if self.value("expert_count", 0) else self.feed(normal, blk))
+            fed = self.mixture(normal, blk) if self.value("expert_count", 0) else self.feed(normal, blk)
+            x = x + (self.norm(fed, f"{blk}post_ffw_norm.weight") if gemma else fed)
         return self.linear(self.norm(x, "output_norm.weight"), "output" if "output.weight" in self.tensors else "token_embd")
 
 
@@ -133,6 +145,22 @@ PROMPT = "the thing and the other"
 def test_it_writes_what_a_float64_model_writes(case, tmp_path, host):
     kinds, architecture, tied, metadata, *experts = CASES[case]
     check(make_model(tmp_path / "model.gguf", kinds, architecture, tied=tied, metadata=metadata, experts=sum(experts)), PROMPT, 24)
+
+
+def test_windows_of_most_layers(tmp_path, host):
+    """Of six layers the last has no window, and another rotation: in pieces, what the float64 model says of all tokens at once."""
+    metadata = {
+        "gemma3.attention.sliding_window": 5,
+        "gemma3.rope.freq_base": 1e6,
+        "gemma3.rope.scaling.type": "linear",
+        "gemma3.rope.scaling.factor": 8.0,
+    }
+    path = make_model(tmp_path / "model.gguf", {"": "F32"}, "gemma3", 6, tied=True, metadata=metadata)
+    model = Model(quantised.load(path, cache=False))
+    tokens = model.tokenizer.encode(PROMPT)
+    cache, places = model.cache(), (0, 6, 7, 8, len(tokens))
+    pieces = [model.logits(tokens[start:stop], cache, every=True) for start, stop in zip(places, places[1:], strict=False)]
+    torch.testing.assert_close(torch.cat(pieces).double(), torch.from_numpy(Reference(path).logits(tokens)), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("target", EMULATED)
@@ -273,7 +301,7 @@ def test_the_example_writes_text(tmp_path, host, capsys):
 REFUSED = {
     "another architecture": (
         {"general.architecture": "gpt2"},
-        "the architecture 'gpt2' is not supported; llama, qwen2, qwen3, qwen2moe, qwen3moe are",
+        "the architecture 'gpt2' is not supported; llama, qwen2, qwen3, qwen2moe, qwen3moe, gemma3 are",
     ),
     "no layers": ({"llama.block_count": None}, "metadata lacks llama.block_count"),
     "text for layers": ({"llama.block_count": "2"}, "llama.block_count is '2', not a size"),
@@ -311,7 +339,9 @@ REFUSED = {
         {"llama.expert_count": 2, "llama.expert_used_count": 2, "llama.leading_dense_block_count": 1},
         "llama.leading_dense_block_count is 1, which is not supported",
     ),
-    "windows of some layers": ({"llama.attention.sliding_window_pattern": 6}, "all layers have a window, or none"),
+    "windows of some layers": ({"llama.attention.sliding_window_pattern": 6}, "layers have windows as the architecture says"),
+    "no window": ({"general.architecture": "gemma3"}, "metadata lacks gemma3.attention.sliding_window"),
+    "capped logits": ({"llama.final_logit_softcapping": 30.0}, "llama.final_logit_softcapping is 30.0, which is not supported"),
     "a window of text": ({"llama.attention.sliding_window": "7"}, "llama.attention.sliding_window is '7', not a number of things"),
     "a scaling": ({"llama.rope.scaling.type": "yarn"}, "llama.rope.scaling.type is 'yarn', which is not supported"),
     "a scaling by nothing": ({"llama.rope.scaling.type": "linear"}, "metadata lacks llama.rope.scaling.factor"),
