@@ -18,6 +18,7 @@ from triton_spacemit.backend.devices import Signature, get_device
 from triton_spacemit.backend.devices.mirror import storage_of
 from triton_spacemit.backend.errors import ArgumentError, DeviceError
 from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.backend.repeats import Repeat, repeat
 from triton_spacemit.dialect.abi import MAX_THREADS
 
 # Format of each type in its 8-byte slot. bfloat16 is packed as the upper half of a float32.
@@ -298,4 +299,11 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
                 launch_metadata.data["nanoseconds"] = device.nanoseconds
             exit_hook(launch_metadata)
 
+    def repeated(function: Any, values: tuple[Any, ...]) -> Repeat | None:
+        """A function for launches with these numbers that tells no hooks; None where a launch here takes more than slots."""
+        if function is None or metadata.sanitize or metadata.launch_cooperative_grid or not hasattr(device, "starter"):
+            return None
+        return repeat(signature, pack(values)[0], device.starter(function))
+
+    launch.repeated = repeated  # type: ignore[attr-defined]  # an attribute of what Triton keeps as the kernel's `run`
     return launch

@@ -9,7 +9,7 @@ import atexit
 import ctypes
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from triton_spacemit.backend.devices import Clock, Signature
@@ -145,6 +145,20 @@ class HostDevice:
             status = self._run(kernel.reference, slots, *grid, knobs.num_threads)
         if status:
             self._raise(kernel, status)
+
+    def starter(self, kernel: HostKernel) -> Callable[[tuple[int, int, int], bytes], None]:
+        """`launch` of this kernel, without what is the same at every launch."""
+        run, run_one, reference, alone = self._run, self._run_one, kernel.reference, not kernel.concurrent
+
+        def start(grid: tuple[int, int, int], slots: bytes) -> None:
+            if alone and grid == (1, 1, 1):
+                status = run_one(reference, slots)
+            else:
+                status = run(reference, slots, *grid, knobs.num_threads)
+            if status:
+                self._raise(kernel, status)
+
+        return start
 
     def _raise(self, kernel: HostKernel, status: int) -> None:
         if status == abi.STATUS["NO_MEMORY"]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.convolution import depthwise, layouts
 from triton_spacemit.ops.convolution.blocks import gradient_blocks
 from triton_spacemit.ops.convolution.depthwise import is_depthwise
@@ -22,21 +23,11 @@ from triton_spacemit.ops.convolution.forward import (
     spread,
 )
 from triton_spacemit.ops.convolution.kernels import channels_weight_gradient, weight_gradient
-from triton_spacemit.ops.convolution.layouts import Correlation
 from triton_spacemit.ops.dtypes import sum_type
 from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.reductions.sums import sum_
 
 _WEIGHTS, _CHANNELS_WEIGHTS = Kernel(weight_gradient), Kernel(channels_weight_gradient)
-
-
-def _apart(correlation: Correlation, dy: torch.Tensor) -> torch.Tensor:
-    """The outputs' gradient (N, channels, D, H, W) as the correlation's results lie, with zeros between rows: (N, channels, elements)."""
-    n, channels = dy.shape[:2]
-    if correlation.dense:
-        return dy.reshape(n, channels, -1).contiguous()
-    result = layouts.room("outputs", dy, n * channels * correlation.out_plane).zero_().view(n, channels, correlation.out_plane)
-    correlation.pixels(result).copy_(dy)
-    return result
 
 
 def gradient_of_weight(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tensor, arguments: Any, groups: int) -> torch.Tensor:
@@ -44,7 +35,7 @@ def gradient_of_weight(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tens
     correlation = layouts.forward(tuple(image.shape[2:]), weight.shape[2:], arguments.stride, arguments.padding, arguments.dilation)
     if is_depthwise(image, weight, groups, correlation):
         return depthwise.weight_gradient(dy, image, weight, correlation)
-    y, x = _apart(correlation, dy), correlation.lay_out(image)
+    y, x = correlation.apart(dy), correlation.lay_out(image)
     out = weight.new_empty(weight.shape)
     n, m, channels, taps, count = image.shape[0], weight.shape[0] // groups, weight.shape[1], len(correlation.taps), correlation.count
     sums = sum_type(weight.dtype)
@@ -84,15 +75,15 @@ def convolution_backward(
     found: list[torch.Tensor | None] = [None, None, None]
     if by_image:
         dx = _image_gradient(y, w, arguments, groups) if dy.numel() else torch.zeros_like(x)
-        found[0] = dx.reshape(image.shape).contiguous(memory_format=layout)
+        found[0] = copies.contiguous(dx.reshape(image.shape), layout)
     if by_weight:
         if dy.numel() == 0:
             dw = torch.zeros_like(w)
         else:
             dw = gradient_of_weight(x, y, w, arguments, groups) if transposed else gradient_of_weight(y, x, w, arguments, groups)
-        found[1] = dw.reshape(weight.shape).contiguous(memory_format=layout)
+        found[1] = copies.contiguous(dw.reshape(weight.shape), layout)
     if by_bias:
-        found[2] = dy.sum((0, *range(2, dy.dim())))
+        found[2] = sum_(dy, (0, *range(2, dy.dim())))
     return tuple(found)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 
+from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.ops.sizes import power_of_two
 from triton_spacemit.ops.tuning.tables import Config, loader, shape_class
@@ -46,3 +47,18 @@ def image_blocks(chip: str, rows: int, columns: int) -> dict[str, int]:
     """Rows and columns of outputs in a block of one channel: about 16 vectors of float32."""
     width = min(power_of_two(columns), 256)
     return {"BLOCK_H": max(1, min(power_of_two(rows), 16 * get_chip(chip).lanes(32) // width)), "BLOCK_W": width}
+
+
+ROOM_BLOCK = 4096  # elements of the blocks that rooms for images are filled in
+
+
+def room_blocks(height: int, width: int) -> dict[str, int]:
+    """Rows and columns of a plane that are copied at once."""
+    columns = min(power_of_two(width), 256)
+    return {"BLOCK_H": min(power_of_two(height), ROOM_BLOCK // columns), "BLOCK_W": columns}
+
+
+def shares(planes: int) -> tuple[int, int]:
+    """Over how many programs so many planes are spread, and how many each has."""
+    each = -(-planes // min(planes, 4 * knobs.num_threads))
+    return -(-planes // each), each

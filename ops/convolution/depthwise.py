@@ -6,33 +6,15 @@ import torch
 import triton
 import triton.language as tl
 
-from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.convolution import layouts
+from triton_spacemit.ops.convolution.blocks import ROOM_BLOCK, room_blocks, shares
+from triton_spacemit.ops.convolution.kernels import clear_room, copy_rows
 from triton_spacemit.ops.convolution.layouts import Correlation
 from triton_spacemit.ops.dtypes import sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.sizes import power_of_two
 
 _MOST_TAPS = 121  # that a kernel has code for
-_BLOCK = 4096
-
-
-@triton.jit
-def _clear(room, length, BLOCK: tl.constexpr):
-    for first in range(0, length, BLOCK):
-        q = first + tl.arange(0, BLOCK)
-        tl.store(room + q, tl.zeros((BLOCK,), room.dtype.element_ty), q < length)
-
-
-@triton.jit
-def _copy(plane, room, height, width, pitch, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr):
-    """Rows of a plane to rows that are `pitch` elements apart; what is between them stays zero."""
-    for first in range(0, height, BLOCK_H):
-        i = first + tl.arange(0, BLOCK_H)
-        for start in range(0, width, BLOCK_W):
-            j = start + tl.arange(0, BLOCK_W)
-            inside = (i < height)[:, None] & (j < width)[None, :]
-            tl.store(room + i[:, None] * pitch + j[None, :], tl.load(plane + i[:, None] * width + j[None, :], inside), inside)
 
 
 @triton.jit
@@ -42,11 +24,11 @@ def _correlate(
 ):  # fmt: skip
     """`out[plane, i, j] = bias[channel] + sum over taps of w[channel, tap] * room[starts[tap] + i * pitch + j]`, MIRRORED."""
     room = rooms + tl.program_id(0).to(tl.int64) * length
-    _clear(room, length, BLOCK)
+    clear_room(room, length, BLOCK)
     begin = tl.program_id(0).to(tl.int64) * planes_each
     for plane in range(begin, tl.minimum(begin + planes_each, planes)):
         channel = plane % channels
-        _copy(x + plane // multiplier * height * width, room + first_pixel, height, width, pitch, BLOCK_H, BLOCK_W)
+        copy_rows(x + plane // multiplier * height * width, room + first_pixel, height, width, width, pitch, 1, BLOCK_H, BLOCK_W)
         for first in range(0, rows, BLOCK_H):
             i = first + tl.arange(0, BLOCK_H)
             for start in range(0, columns, BLOCK_W):
@@ -71,7 +53,7 @@ def _weight_gradient(
     """`out[channel, tap] = sum over images and q of dy[channel, q] * x[channel // multiplier, starts[tap] + q]`, both as in a room."""
     room = rooms + tl.program_id(0).to(tl.int64) * (2 * length)
     dy_room = room + length
-    _clear(room, 2 * length, BLOCK)
+    clear_room(room, 2 * length, BLOCK)
     begin = tl.program_id(0).to(tl.int64) * channels_each
     for channel in range(begin, tl.minimum(begin + channels_each, channels)):
         sums = ()
@@ -79,8 +61,8 @@ def _weight_gradient(
             sums = sums + (tl.cast(0, SUM),)  # type: ignore[assignment]
         for image in range(0, images):
             plane = image * channels + channel
-            _copy(x + plane // multiplier * height * width, room + first_pixel, height, width, pitch, BLOCK_H, BLOCK_W)
-            _copy(dy + plane * rows * columns, dy_room, rows, columns, pitch, BLOCK_H, BLOCK_W)
+            copy_rows(x + plane // multiplier * height * width, room + first_pixel, height, width, width, pitch, 1, BLOCK_H, BLOCK_W)
+            copy_rows(dy + plane * rows * columns, dy_room, rows, columns, columns, pitch, 1, BLOCK_H, BLOCK_W)
             for first in range(0, count, BLOCK):
                 q = first + tl.arange(0, BLOCK)
                 g = tl.load(dy_room + q, q < count, 0).to(SUM)
@@ -93,7 +75,7 @@ def _weight_gradient(
             tl.store(out + channel * TAPS + tap, sums[tap].to(out.dtype.element_ty))
 
 
-_CORRELATE, _WEIGHTS = Kernel(_correlate, BLOCK=_BLOCK), Kernel(_weight_gradient, BLOCK=_BLOCK)
+_CORRELATE, _WEIGHTS = Kernel(_correlate, BLOCK=ROOM_BLOCK), Kernel(_weight_gradient, BLOCK=ROOM_BLOCK)
 
 
 def is_depthwise(image: torch.Tensor, weight: torch.Tensor, groups: int, correlation: Correlation) -> bool:
@@ -101,17 +83,6 @@ def is_depthwise(image: torch.Tensor, weight: torch.Tensor, groups: int, correla
     flat = image.shape[2] == weight.shape[2] == correlation.outputs[0] == 1
     alone = groups == image.shape[1] > 1 and weight.shape[1] == 1
     return flat and alone and correlation.stride == (1, 1, 1) and 0 < len(correlation.taps) <= _MOST_TAPS
-
-
-def _blocks(height: int, width: int) -> dict[str, int]:
-    columns = min(power_of_two(width), 256)
-    return {"BLOCK_H": min(power_of_two(height), _BLOCK // columns), "BLOCK_W": columns}
-
-
-def _parts(count: int) -> tuple[int, int]:
-    """Over how many programs so many planes are spread, and how many each has."""
-    each = -(-count // min(count, 4 * knobs.num_threads))
-    return -(-count // each), each
 
 
 def _sizes(correlation: Correlation, image: torch.Tensor) -> tuple[int, ...]:
@@ -129,12 +100,12 @@ def correlated(
     channels, sizes = weight.shape[0], _sizes(correlation, image)
     result = image.new_empty(image.shape[0], channels, *correlation.outputs)
     planes = image.shape[0] * channels
-    programs, each = _parts(planes)
+    programs, each = shares(planes)
     rooms = layouts.room("image", image, programs * sizes[-1])
     _CORRELATE(
-        (programs,), image.contiguous(), weight.contiguous(), result, bias, rooms, layouts.starts(correlation, 1),
+        (programs,), copies.contiguous(image), copies.contiguous(weight), result, bias, rooms, layouts.starts(correlation, 1),
         planes, each, channels, channels // image.shape[1], *sizes,
-        MIRRORED=mirrored, SUM=sum_type(image.dtype), TAPS=len(correlation.taps), **_blocks(*correlation.outputs[1:]),
+        MIRRORED=mirrored, SUM=sum_type(image.dtype), TAPS=len(correlation.taps), **room_blocks(*correlation.outputs[1:]),
     )  # fmt: skip
     return result
 
@@ -143,11 +114,11 @@ def weight_gradient(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tensor,
     """By the weights of such a convolution, from that of its outputs."""
     channels, sizes = weight.shape[0], _sizes(correlation, image)
     out = weight.new_empty(weight.shape)
-    programs, each = _parts(channels)
+    programs, each = shares(channels)
     rooms = layouts.room("image", image, 2 * programs * sizes[-1])
     _WEIGHTS(
-        (programs,), dy.contiguous(), image.contiguous(), out, rooms, layouts.starts(correlation, 1),
+        (programs,), copies.contiguous(dy), copies.contiguous(image), out, rooms, layouts.starts(correlation, 1),
         image.shape[0], channels, each, channels // image.shape[1], *sizes, correlation.count,
-        SUM=sum_type(image.dtype), TAPS=len(correlation.taps), **_blocks(*correlation.outputs[1:]),
+        SUM=sum_type(image.dtype), TAPS=len(correlation.taps), **room_blocks(*correlation.outputs[1:]),
     )  # fmt: skip
     return out

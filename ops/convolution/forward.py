@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import torch
 
 from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.convolution import depthwise, layouts
 from triton_spacemit.ops.convolution.blocks import correlation_blocks
 from triton_spacemit.ops.convolution.depthwise import is_depthwise
@@ -93,8 +94,16 @@ def spread(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.reshape(*tensor.shape[:2], *(1,) * (5 - tensor.dim()), *tensor.shape[2:]) if tensor.dim() < 5 else tensor
 
 
-def add_up(laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlation, bias: torch.Tensor | None, result: torch.Tensor) -> None:
-    """`result` (N, groups x M, elements) from an image that is laid out, (N, channels, elements), and weights (groups, M, channels x taps).
+def add_up(
+    laid_out: torch.Tensor,
+    weight: torch.Tensor,
+    correlation: Correlation,
+    bias: torch.Tensor | None,
+    result: torch.Tensor,
+    taps_first: bool = False,
+) -> None:
+    """`result` (N, groups x M, elements) from an image that is laid out, (N, channels, elements), and weights (groups, M, channels x taps),
+    or taps x channels.
 
     Of channels by themselves by `correlate_channels`, of others by `correlate`.
     """
@@ -102,7 +111,7 @@ def add_up(laid_out: torch.Tensor, weight: torch.Tensor, correlation: Correlatio
     (n, channels, channel), count, sums = laid_out.shape, correlation.count, sum_type(weight.dtype)
     out_n, out_i, _ = result.stride()
     x_n = channels * channel
-    starts = layouts.starts(correlation, channels // groups)
+    starts = layouts.starts(correlation, channels // groups, taps_first)
     if groups > 1 and channels == groups and 0 < k <= _MOST_TAPS:
         block = min(power_of_two(count), _DEPTHWISE_BLOCK)
         _CHANNELS(
@@ -122,7 +131,7 @@ def correlated(image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | N
     if groups > 1 and is_depthwise(image, weight, groups, correlation):
         return depthwise.correlated(image, weight, bias, correlation)
     result = correlation.result(image, image.shape[0], weight.shape[0])
-    matrix = weight.reshape(groups, weight.shape[0] // groups, -1).contiguous()
+    matrix = copies.contiguous(weight).view(groups, weight.shape[0] // groups, -1)
     add_up(correlation.lay_out(image), matrix, correlation, bias, result)
     return correlation.pixels(result)
 
@@ -154,12 +163,18 @@ def gradient_of_image(
         part = result[(..., *(slice(first, None, step) for first, step in zip(residue.first, stride, strict=True)))]
         if part.numel() == 0:
             continue
-        own = mirrored if len(residues) == 1 else mirrored[..., list(correlation.taps)]
-        matrix = layouts.room("weights", weight, own.numel()).view(own.shape).copy_(own)
+        taps, (_, _, channels, _) = correlation.taps, mirrored.shape
+        matrix = layouts.room("weights", weight, groups * m * channels * len(taps))
+        if len(residues) == 1:
+            copies.copy(matrix.view(mirrored.shape), mirrored)
+        else:
+            rows = matrix.view(groups, m, len(taps), channels)
+            for place, tap in enumerate(taps):
+                copies.copy(rows[:, :, place], mirrored[..., tap])
         found = correlation.result(dy, n, groups * m)
-        add_up(laid_out, matrix.view(groups, m, -1), correlation, bias, found)
+        add_up(laid_out, matrix.view(groups, m, -1), correlation, bias, found, len(residues) > 1)
         ends = zip(residue.skipped, part.shape[2:], strict=True)
-        part.copy_(correlation.pixels(found)[(..., *(slice(skipped, skipped + size) for skipped, size in ends))])
+        copies.copy(part, correlation.pixels(found)[(..., *(slice(skipped, skipped + size) for skipped, size in ends))])
     return result
 
 
@@ -179,7 +194,7 @@ def convolution(
         found = gradient_of_image(x, w, bias, groups, arguments.outputs, arguments.stride, arguments.padding, arguments.dilation)
     else:
         found = correlated(x, w, bias, groups, arguments.correlation)
-    return found.reshape(arguments.shape).contiguous(memory_format=layout)
+    return copies.contiguous(found.reshape(arguments.shape), layout)
 
 
 def slow_conv2d(

@@ -5,6 +5,48 @@ import triton.language as tl
 
 
 @triton.jit
+def clear_room(room, length, BLOCK: tl.constexpr):
+    """Zeros for so many elements."""
+    for first in range(0, length, BLOCK):
+        q = first + tl.arange(0, BLOCK)
+        tl.store(room + q, tl.zeros((BLOCK,), room.dtype.element_ty), q < length)
+
+
+@triton.jit
+def copy_rows(plane, room, height, width, row, pitch, STEP: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr):
+    """Every STEP-th pixel of rows that are `row` elements apart to rows that are `pitch` elements apart; what is between them stays."""
+    for first in range(0, height, BLOCK_H):
+        i = first + tl.arange(0, BLOCK_H)
+        for start in range(0, width, BLOCK_W):
+            j = start + tl.arange(0, BLOCK_W)
+            inside = (i < height)[:, None] & (j < width)[None, :]
+            tl.store(room + i[:, None] * pitch + j[None, :], tl.load(plane + i[:, None] * row + j[None, :] * STEP, inside), inside)
+
+
+@triton.jit
+def lay_out(
+    image, out, parts, count, planes, planes_each, channels, image_n, image_c, depth_step, row_step, depth_pitch, pitch, length,
+    STEP: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Channels of images, each to `length` elements: zeros, and in these the pixels of every part.
+
+    parts: of each, where it begins in the image and in its channel of `out`, and its sizes.
+    """
+    begin = tl.program_id(0).to(tl.int64) * planes_each
+    for plane in range(begin, tl.minimum(begin + planes_each, planes)):
+        room = out + plane * length
+        clear_room(room, length, BLOCK)
+        source = image + plane // channels * image_n + plane % channels * image_c
+        for part in range(0, count):
+            first, to = tl.load(parts + part * 5), tl.load(parts + part * 5 + 1)
+            depth, height, width = tl.load(parts + part * 5 + 2), tl.load(parts + part * 5 + 3), tl.load(parts + part * 5 + 4)
+            for d in range(0, depth):
+                copy_rows(
+                    source + first + d * depth_step, room + to + d * depth_pitch, height, width, row_step, pitch, STEP, BLOCK_H, BLOCK_W
+                )
+
+
+@triton.jit
 def correlate(
     x, w, out, bias, starts, m, k, count, groups, x_n, x_g, w_g, w_i, out_n, out_g, out_i,
     BIAS: tl.constexpr, SUM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,

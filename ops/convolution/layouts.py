@@ -12,9 +12,15 @@ import functools
 import itertools
 import threading
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+
+from triton_spacemit.ops import copies
+from triton_spacemit.ops.convolution.blocks import ROOM_BLOCK, room_blocks, shares
+from triton_spacemit.ops.convolution.kernels import lay_out
+from triton_spacemit.ops.launching import Kernel
+
+_LAY_OUT = Kernel(lay_out, BLOCK=ROOM_BLOCK)
 
 Sizes = tuple[int, int, int]
 
@@ -59,12 +65,13 @@ def output_sizes(sizes: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dil
 class Correlation:
     """Sums of taps over images in this layout.
 
-    low: zeros in front of each dimension. stride: of the pixels of an image that the image is taken apart into. phases: where those that
-    taps are of begin. pitch: elements from one
-    index of a dimension to the next. plane: elements of one such image. outputs: sizes of the result, whose elements lie `pitch` apart
-    too and end at `count`. taps: numbers of those that there are. offsets: of each. plain: an image without gaps is in this layout already.
+    sizes: of the image. low: zeros in front of each dimension. stride: of the pixels of an image that the image is taken apart into.
+    phases: where those that taps are of begin. pitch: elements from one index of a dimension to the next. plane: elements of one such
+    image. outputs: sizes of the result, whose elements lie `pitch` apart too and end at `count`. taps: numbers of those that there are.
+    offsets: of each. plain: an image without gaps is in this layout already.
     """
 
+    sizes: Sizes
     low: Sizes
     stride: Sizes
     phases: tuple[Sizes, ...]
@@ -95,27 +102,22 @@ class Correlation:
     def lay_out(self, image: torch.Tensor) -> torch.Tensor:
         """An image of the shape (N, C, D, H, W) as (N, C, elements) in this layout; where it is that already, itself."""
         n, c = image.shape[:2]
-        if self.plain and image.is_contiguous():
-            return image.view(n, c, -1)
-        length = self.channel
-        result = room("image", image, n * c * length).zero_().view(n, c, length)
-        for slices, offset in self.parts:
-            part = image if self.stride == (1, 1, 1) else image[slices]
-            if part.numel():
-                result.as_strided(part.shape, (c * length, length, *self.pitch), offset).copy_(part)
+        if self.plain:
+            return copies.contiguous(image).view(n, c, -1)
+        image = image if image.stride(4) == 1 else copies.contiguous(image)
+        result = room("image", image, n * c * self.channel).view(n, c, self.channel)
+        _fill(image, result, _parts(self, image.stride()[2:4]), self.pitch, self.stride)
         return result
 
-    @functools.cached_property
-    def parts(self) -> tuple[tuple[Any, int], ...]:
-        """The pixels of each phase, as an index of the image, and where the first of them lies."""
-        found = []
-        for number, phase in enumerate(self.phases):
-            # pixel i of a dimension lies at i + low, which is phase + stride * index
-            first = [(at - low) % step for at, low, step in zip(phase, self.low, self.stride, strict=True)]
-            places = [(start + low) // step for start, low, step in zip(first, self.low, self.stride, strict=True)]
-            offset = number * self.plane + sum(place * pitch for place, pitch in zip(places, self.pitch, strict=True))
-            found.append(((..., *(slice(start, None, step) for start, step in zip(first, self.stride, strict=True))), offset))
-        return tuple(found)
+    def apart(self, dy: torch.Tensor) -> torch.Tensor:
+        """A gradient of outputs (N, C, D, H, W) as the results lie, with zeros between them: (N, C, elements)."""
+        n, c = dy.shape[:2]
+        if self.dense:
+            return copies.contiguous(dy).view(n, c, -1)
+        dy = dy if dy.stride(4) == 1 else copies.contiguous(dy)
+        result = room("outputs", dy, n * c * self.out_plane).view(n, c, self.out_plane)
+        _fill(dy, result, _whole(self.outputs), self.pitch, (1, 1, 1))
+        return result
 
     def result(self, like: torch.Tensor, n: int, channels: int) -> torch.Tensor:
         """Room for the result: (N, C, out_plane). Where it has gaps it is this thread's, for as long as no other is asked for."""
@@ -129,6 +131,40 @@ class Correlation:
         if self.dense:
             return result.view(n, channels, *self.outputs)
         return result.as_strided((n, channels, *self.outputs), (channels * plane, plane, *self.pitch))
+
+
+@functools.lru_cache(1024)
+def _parts(correlation: Correlation, strides: tuple[int, int]) -> torch.Tensor:
+    """The pixels of each phase of an image with these distances between planes of the depth and between rows, for `lay_out`."""
+    found = []
+    for number, phase in enumerate(correlation.phases):
+        # pixel i of a dimension lies at i + low, which is phase + stride * index
+        each = list(zip(correlation.sizes, phase, correlation.low, correlation.stride, correlation.pitch, strict=True))
+        first = [(at - low) % step for _, at, low, step, _ in each]
+        to = sum((start + low) // step * pitch for start, (_, _, low, step, pitch) in zip(first, each, strict=True))
+        counts = [max(0, -(-(size - start) // step)) for start, (size, _, _, step, _) in zip(first, each, strict=True)]
+        source = sum(start * distance for start, distance in zip(first, (*strides, 1), strict=True))
+        found.append([source, number * correlation.plane + to, *counts])
+    return torch.tensor(found, dtype=torch.int64)
+
+
+@functools.lru_cache(1024)
+def _whole(sizes: Sizes) -> torch.Tensor:
+    return torch.tensor([[0, 0, *sizes]], dtype=torch.int64)
+
+
+def _fill(image: torch.Tensor, result: torch.Tensor, parts: torch.Tensor, pitch: Sizes, stride: Sizes) -> None:
+    """`result`, (N, C, elements), gets zeros and the pixels of `image`, (N, C, D, H, W), whose columns are neighbours in memory."""
+    if not result.numel():
+        return
+    n, c, _, height, width = image.shape
+    image_n, image_c, image_d, image_h, _ = image.stride()
+    programs, each = shares(n * c)
+    steps = image_n, image_c, image_d * stride[0], image_h * stride[1]
+    _LAY_OUT(
+        (programs,), image, result, parts, len(parts), n * c, each, c, *steps, *pitch[:2], result.shape[2],
+        STEP=stride[2], **room_blocks(-(-height // stride[1]), -(-width // stride[2])),
+    )  # fmt: skip
 
 
 def _pitches(extents: list[int]) -> Sizes:
@@ -150,15 +186,16 @@ def forward(sizes: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation
     phases = list(dict.fromkeys(each))
     offsets = [phases.index(phase) * plane + offset for phase, offset in zip(each, behind, strict=True)]
     count = sum((out - 1) * distance for out, distance in zip(outputs, pitch, strict=True)) + 1
-    layout = (padding, stride, tuple(phases), pitch, plane, outputs, count)
+    layout = (sizes, padding, stride, tuple(phases), pitch, plane, outputs, count)
     return Correlation(*layout, tuple(range(len(taps))), tuple(offsets), plain)  # type: ignore[arg-type]
 
 
 @functools.lru_cache(1024)
-def starts(correlation: Correlation, channels: int) -> torch.Tensor:
-    """Where the pixels of each channel and tap begin in an image that is laid out."""
+def starts(correlation: Correlation, channels: int, taps_first: bool = False) -> torch.Tensor:
+    """Where the pixels of each channel and tap begin in an image that is laid out: (channels, taps), or (taps, channels), in one row."""
     offsets = torch.tensor(correlation.offsets, dtype=torch.int64)
-    return (torch.arange(channels).mul_(correlation.channel)[:, None] + offsets).reshape(-1)
+    places = torch.arange(channels).mul_(correlation.channel)[:, None] + offsets
+    return (places.T if taps_first else places).reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +231,7 @@ def backward(outputs: Sizes, sizes: Sizes, kernel: Sizes, stride: Sizes, padding
                 offsets.append(furthest - sum(p // s * distance for p, s, distance in zip(places, stride, pitch, strict=True)))
         skipped = [int(r < p % s) for r, p, s in zip(residue, padding, stride, strict=True)]  # that one would be in the padding
         first = [(at + skip) * s + r - p for at, skip, s, r, p in zip(least, skipped, stride, residue, padding, strict=True)]
-        layout = (tuple(low), (1, 1, 1), ((0, 0, 0),), pitch, plane, wanted, count)
+        layout = (outputs, tuple(low), (1, 1, 1), ((0, 0, 0),), pitch, plane, wanted, count)
         correlation = Correlation(*layout, tuple(taps), tuple(offsets), False)  # type: ignore[arg-type]
         found.append(Residue(correlation, tuple(first), tuple(skipped)))  # type: ignore[arg-type]
     return tuple(found)

@@ -15,14 +15,14 @@ import torch
 import triton
 import triton.language as tl
 
-from triton_spacemit.backend.knobs import active_target
+from triton_spacemit.backend.knobs import active_index
 from triton_spacemit.ops.elementwise.layout import RANK, Layout
-from triton_spacemit.ops.launching import launch
+from triton_spacemit.ops.launching import launch, repeated
 
 #: Elements of a program by the least number of elements: few programs where they have much to do, several for each thread where not.
 _FLAT_BLOCKS = ((1 << 19, 65536), (0, 8192))
 #: Rows and columns of a tile by the least extent of its columns. Tiles are wide where rows are long.
-_TILES = ((256, 16, 1024), (32, 64, 128), (1, 1024, 8))
+_TILES = ((256, 16, 1024), (32, 64, 128), (12, 256, 32), (1, 1024, 8))
 _SQUARE = (64, 64)  # where some tensor lies in order along the rows, and another along the columns
 _ABSENT = ((None, None, None), (None, None), (None,), ())
 
@@ -280,11 +280,7 @@ class Compiled:
         if len(layout.sizes) > RANK:
             self._slices(layout, out, tensors, reals, whole)
             return
-        grid = layout.grid
-        if grid is None:
-            grid = layout.grid = _divide(layout)
-        arguments = (out, *tensors, *_ABSENT[len(tensors)], *reals, *whole, *grid.numbers)
-        key = active_target(), grid.key
+        grid, key, arguments = self._arguments(layout, out, tensors, reals, whole)
         compiled = self.kernels.get(key)
         if compiled is not None:
             launch(compiled, (grid.programs, 1, 1), arguments)
@@ -292,6 +288,25 @@ class Compiled:
         constants = {"FUNCTION": self.function, "SLOTS": self.slots, "RAW": (*self.raw, False, False, False)[:3]}
         constants |= {"COMMON": self.common, "MATH": self.math} | grid.constants
         self.kernels[key] = grid.kernel[(grid.programs,)](*arguments, **constants)
+
+    def _arguments(
+        self, layout: Layout, out: torch.Tensor, tensors: Sequence[torch.Tensor], reals: Sequence[float], whole: Sequence[int]
+    ) -> tuple[Grid, Any, tuple[Any, ...]]:
+        """How the layout is divided, the key of the kernel, and its arguments."""
+        grid = layout.grid
+        if grid is None:
+            grid = layout.grid = _divide(layout)
+        return grid, (active_index(), grid.key), (out, *tensors, *_ABSENT[len(tensors)], *reals, *whole, *grid.numbers)
+
+    def repeated(
+        self, layout: Layout, out: torch.Tensor, tensors: Sequence[torch.Tensor], reals: Sequence[float], whole: Sequence[int]
+    ) -> tuple[Any, tuple[int, int, int]] | None:
+        """After a launch: `run(grid, *addresses)` for others of result and tensors, and that grid; None where there is no such way."""
+        if not layout.elements or len(layout.sizes) > RANK:
+            return None
+        grid, key, arguments = self._arguments(layout, out, tensors, reals, whole)
+        run = repeated(self.kernels[key], arguments)
+        return None if run is None else (run, (grid.programs, 1, 1))
 
     def _slices(
         self, layout: Layout, out: torch.Tensor, tensors: Sequence[torch.Tensor], reals: Sequence[float], whole: Sequence[int]

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.elementwise.overloads import Overload
 from triton_spacemit.ops.elementwise.table import FLOATS, Row
 from triton_spacemit.ops.operands import into
@@ -20,7 +21,7 @@ _PRELU, _PRELU_WEIGHT = like("addcmul", "prelu_backward"), like("mul.Tensor", "p
 
 def log_sigmoid_forward(x: torch.Tensor) -> Any:
     """log(sigmoid(x)), and exp(-|x|), which its gradient needs."""
-    x = x.contiguous()  # as both results are in PyTorch
+    x = copies.contiguous(x)  # as both results are in PyTorch
     result = _LOG_SIGMOID(x)
     return NotImplemented if result is NotImplemented else (result, _DECAY(x))
 

@@ -15,6 +15,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS, NARROW
 from triton_spacemit.ops.elementwise.layout import broadcast, contiguous, expand, new_strides
 from triton_spacemit.ops.indexing.operands import INDICES, flag, overlap, raised
@@ -256,12 +257,12 @@ def index(source: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> Any:
     out = torch.empty(plan.result, dtype=source.dtype)
     if out.numel() and not _read(plan, source, each, out):
         return NotImplemented
-    return out if plan.strides is None else torch.empty_strided(plan.result, plan.strides, dtype=source.dtype).copy_(out)
+    return out if plan.strides is None else copies.copy(torch.empty_strided(plan.result, plan.strides, dtype=source.dtype), out)
 
 
 def _with_indices_together(plan: _Plan, tensor: torch.Tensor, each: Sequence[torch.Tensor | None]) -> tuple[torch.Tensor, list[Any], _Plan]:
     """A contiguous copy of `tensor` with its dimensions in the plan's order, and index and plan of it."""
-    copy, others = tensor.permute(plan.order).contiguous(), [each[i] for i in plan.order]
+    copy, others = copies.contiguous(tensor.permute(plan.order)), [each[i] for i in plan.order]
     new = _planned(copy, others)
     assert new is not None
     return copy, others, new
@@ -310,7 +311,7 @@ def index_put_(
         else:
             copy, others, new = _with_indices_together(plan, base.to(kept), each)
             _write(new, copy, others, values, accumulate)
-            base.permute(plan.order).copy_(copy)
+            copies.copy(base.permute(plan.order), copy)
     return base
 
 

@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import NARROW
 from triton_spacemit.ops.indexing.operands import INDICES, VALUES, around, dimension, flag, overlap, raised, refuse
 from triton_spacemit.ops.launching import Kernel
@@ -245,7 +246,7 @@ def _write(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: 
     part = _part(base, index, place)
     # Sums of narrow floats are rounded once.
     kept = torch.float32 if add and base.dtype in NARROW else base.dtype
-    out = torch.empty(part.shape, dtype=kept).copy_(part) if kept != base.dtype or not part.is_contiguous() else part
+    out = copies.clone(part, kept) if kept != base.dtype or not part.is_contiguous() else part
     values = (
         source
         if isinstance(source, torch.Tensor)
@@ -253,7 +254,7 @@ def _write(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: 
     )
     right = _scatter_blocks(out, index, _part(values, index, None), place, add)
     if out is not part:
-        part.copy_(out)
+        copies.copy(part, out)
     return base if right else NotImplemented
 
 
@@ -276,7 +277,7 @@ def _scatter_blocks(out: torch.Tensor, index: torch.Tensor, source: torch.Tensor
 def _new(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: bool) -> Any:
     if _is_mistake(base, dim, index, source):
         return NotImplemented
-    return _write(base.clone(memory_format=torch.contiguous_format), dim, index, source, add)
+    return _write(copies.clone(base), dim, index, source, add)
 
 
 def _in_place(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: bool) -> Any:

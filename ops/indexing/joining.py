@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, into, memory_format
@@ -86,7 +87,7 @@ def cat(tensors: Sequence[torch.Tensor], dim: int = 0) -> Any:
     out = torch.empty(shape, dtype=dtype)
     if out.numel():
         sources = tensors if order is None else [tensor.permute(order) for tensor in tensors]
-        sources = [tensor.to(dtype).contiguous() for tensor in sources if tensor.numel()]
+        sources = [copies.contiguous(tensor.to(dtype)) for tensor in sources if tensor.numel()]
         _join_rows(sources, lengths, rows, out)
     return out if order is None else out.permute([order.index(i) for i in range(len(order))])
 

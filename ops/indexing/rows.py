@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import NARROW
 from triton_spacemit.ops.indexing.elements import gather_blocks
 from triton_spacemit.ops.indexing.operands import INDICES, VALUES, all_within, around, dimension, flag, overlap, raised, refuse
@@ -162,7 +163,7 @@ def embedding_dense_backward(
         scales = grad.new_zeros(num_weights, dtype=torch.int32)
         _add(scales.view(1, -1, 1), index, torch.ones((), dtype=torch.int32).expand(1, index.numel(), 1), padding_idx)
     _add(out.view(1, num_weights, dim), index, grad.reshape(1, -1, dim), padding_idx, scales)
-    return out.to(grad.dtype)
+    return copies.converted(out, grad.dtype)
 
 
 def _add(
@@ -199,9 +200,9 @@ def _sum_of_rows(base: torch.Tensor, dim: int, index: torch.Tensor, source: torc
     if shape != list(source.shape) or not shape and index.numel() != 1 or not all_within(index, base.shape[place] if shape else 1):
         return None
     wide = torch.float32 if base.dtype in NARROW else base.dtype
-    out = torch.empty(base.shape, dtype=wide).copy_(base)
+    out = copies.clone(base, wide)
     _add(around(out, place), index.reshape(-1), around(source, place), alpha=None if alpha == 1 else torch.tensor([alpha], dtype=wide))
-    return out.to(base.dtype)
+    return copies.converted(out, base.dtype)
 
 
 def index_add(base: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, *, alpha: float = 1) -> Any:
@@ -216,7 +217,7 @@ def index_add_(base: torch.Tensor, dim: int, index: torch.Tensor, source: torch.
         return NotImplemented
     refuse(torch.index_add, base, dim, index, source, alpha=alpha)
     result = _sum_of_rows(base, dim, index, source, alpha)
-    return NotImplemented if result is None else base.copy_(result)
+    return NotImplemented if result is None else copies.copy(base, result)
 
 
 def index_add_out(base: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, *, alpha: float = 1, out: torch.Tensor) -> Any:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from triton_spacemit.ops import copies
+
 _Axis = tuple[int, int]  # length and stride in elements
 
 
@@ -100,7 +102,7 @@ def geometry(tensor: torch.Tensor, dims: tuple[int, ...], ordered: bool = False)
     if found is not None:
         return tensor, found
     order = [i for i in range(tensor.dim()) if i not in dims] + sorted(dims)
-    copy = tensor.permute(order).contiguous()
+    copy = copies.contiguous(tensor.permute(order))
     found = _geometry(copy.shape, copy.stride(), tuple(range(copy.dim() - len(dims), copy.dim())), ordered)
     assert found is not None
     return copy, found

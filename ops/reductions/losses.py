@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, out_form
@@ -56,8 +57,8 @@ def _operands(x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None
     if weight is not None:
         if weight.dim() > x.dim() or any(length not in (1, of) for length, of in zip(weight.shape[::-1], x.shape[::-1], strict=False)):
             return None
-        weight = weight.expand(x.shape).contiguous()
-    return x.contiguous(), target.contiguous(), weight
+        weight = copies.contiguous(weight.expand(x.shape))
+    return copies.contiguous(x), copies.contiguous(target), weight
 
 
 def binary_cross_entropy(x: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None, reduction: int = _MEAN) -> Any:
@@ -93,7 +94,9 @@ def binary_cross_entropy_backward(
     out = torch.empty(x.shape, dtype=x.dtype)
     if x.numel():
         grid = (triton.cdiv(x.numel(), _BLOCK),)
-        _BACKWARD(grid, grad_output.contiguous(), *operands, out, x.numel(), EACH=each, MEAN=reduction == _MEAN, WIDE=sum_type(x.dtype))
+        _BACKWARD(
+            grid, copies.contiguous(grad_output), *operands, out, x.numel(), EACH=each, MEAN=reduction == _MEAN, WIDE=sum_type(x.dtype)
+        )
     return out
 
 

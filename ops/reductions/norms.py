@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import sum_dtype
 from triton_spacemit.ops.operands import into, memory_format
 from triton_spacemit.ops.reductions.normalise import Layout, gradients, normalise, parameter_dtype
@@ -41,7 +42,7 @@ def layer_norm(x: torch.Tensor, normalized_shape: Sequence[int], weight: Paramet
     dtype = parameter_dtype(x, weight, bias)
     if dtype is None or not _fits(x, normalized_shape, weight, bias):
         return NotImplemented
-    x = x.contiguous()
+    x = copies.contiguous(x)
     shape = _statistics_shape(x, normalized_shape)
     out, mean, rstd = torch.empty_like(x), x.new_empty(shape, dtype=dtype), x.new_empty(shape, dtype=dtype)
     if x.numel():
@@ -72,8 +73,8 @@ def layer_norm_backward(
     if not x.numel():
         zeros = [torch.zeros_like(x), *(x.new_zeros(normalized_shape, dtype=dtype) for _ in range(2))]
         return tuple(one if want else None for one, want in zip(zeros, output_mask, strict=True))
-    x = x.contiguous()
-    return gradients(_rows(x, normalized_shape), grad_out.contiguous(), x, weight, mean, rstd, output_mask, normalized_shape, dtype)
+    x = copies.contiguous(x)
+    return gradients(_rows(x, normalized_shape), copies.contiguous(grad_out), x, weight, mean, rstd, output_mask, normalized_shape, dtype)
 
 
 def rms_norm(x: torch.Tensor, normalized_shape: Sequence[int], weight: Parameter, eps: float | None) -> Any:
@@ -86,7 +87,7 @@ def rms_norm(x: torch.Tensor, normalized_shape: Sequence[int], weight: Parameter
     if not x.numel():
         out = x * rstd.to(x.dtype)
         return out if weight is None else out * weight, rstd
-    x = x.contiguous()
+    x = copies.contiguous(x)
     out = torch.empty_like(x)
     normalise(_rows(x, normalized_shape), x, out, weight, None, torch.finfo(wide).eps if eps is None else eps, rstd=rstd, rms=True)
     return out, rstd
@@ -106,7 +107,7 @@ def rms_norm_backward(
     if not x.numel():
         grads = (torch.zeros_like(x), x.new_zeros(normalized_shape, dtype=weight_dtype))
         return tuple(grad if want else None for grad, want in zip(grads, wanted, strict=True))
-    x, grad_out = x.contiguous(), grad_out.to(x.dtype).contiguous()
+    x, grad_out = copies.contiguous(x), copies.contiguous(grad_out.to(x.dtype))
     layout = _rows(x, normalized_shape)
     return gradients(layout, grad_out, x, weight, None, rstd, (*wanted, False), normalized_shape, weight_dtype, rms=True)[:2]
 
@@ -130,7 +131,7 @@ def group_norm(x: torch.Tensor, weight: Parameter, bias: Parameter, N: int, C: i
     if dtype is None or not _group_norm_is_valid(x, N, C, HxW, group, weight, bias):
         return NotImplemented
     last = memory_format(x)
-    x = x.contiguous()
+    x = copies.contiguous(x)
     out, mean, rstd = torch.empty_like(x), x.new_empty((N, group), dtype=dtype), x.new_empty((N, group), dtype=dtype)
     if x.numel():
         normalise(_groups(N, C, HxW, group), x, out, weight, bias, eps, mean, rstd)
@@ -138,7 +139,7 @@ def group_norm(x: torch.Tensor, weight: Parameter, bias: Parameter, N: int, C: i
         # What PyTorch says of groups without elements.
         mean.zero_()
         rstd.fill_(math.nan)
-    return out.contiguous(memory_format=last), mean, rstd
+    return copies.contiguous(out, last), mean, rstd
 
 
 def group_norm_backward(
@@ -162,13 +163,15 @@ def group_norm_backward(
         zeros = (torch.zeros_like(x), x.new_zeros(C, dtype=dtype), x.new_zeros(C, dtype=dtype))
         return tuple(one if want else None for one, want in zip(zeros, output_mask, strict=True))
     last = memory_format(x)
-    grads = gradients(_groups(N, C, HxW, group), grad_out.contiguous(), x.contiguous(), weight, mean, rstd, output_mask, (C,), dtype)
-    return (None if grads[0] is None else grads[0].contiguous(memory_format=last), *grads[1:])
+    grads = gradients(
+        _groups(N, C, HxW, group), copies.contiguous(grad_out), copies.contiguous(x), weight, mean, rstd, output_mask, (C,), dtype
+    )
+    return (None if grads[0] is None else copies.contiguous(grads[0], last), *grads[1:])
 
 
 def _dense(x: torch.Tensor) -> torch.Tensor:
     """`x`, contiguous, with channels last if it has them last."""
-    return x.contiguous(memory_format=memory_format(x))
+    return copies.contiguous(x, memory_format(x))
 
 
 def _channels(x: torch.Tensor, each_image: bool = False) -> Layout:
@@ -310,7 +313,7 @@ def batch_norm_backward(
     if dtype is None or mean is None or rstd is None or grad_out.shape != x.shape or grad_out.dtype is not x.dtype:
         return NotImplemented
     x = _dense(x)
-    grad_out = grad_out.contiguous(memory_format=memory_format(x))
+    grad_out = copies.contiguous(grad_out, memory_format(x))
     shape = (x.shape[1],)
     return gradients(_channels(x), grad_out, x, weight, mean, rstd, output_mask, shape, dtype, eps, given=not train)
 

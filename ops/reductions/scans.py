@@ -7,6 +7,7 @@ import torch
 import triton
 import triton.language as tl
 
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import into
@@ -54,7 +55,7 @@ def cumsum(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> An
         rows, sizes = inner, (inner, length, length * inner, 1, inner)
         block, elements = min(power_of_four(inner), 64), min(elements, 64)
     _CUMSUM(
-        (-(-rows // block), outer), x.contiguous(), out, *sizes,
+        (-(-rows // block), outer), copies.contiguous(x), out, *sizes,
         CAST=getattr(tl, str(dtype).removeprefix("torch.")), WIDE=tl.float64 if dtype in FLOATS else tl.int64,
         AXIS=1 if inner == 1 else 0, ROWS=block, LENGTH=elements,
     )  # fmt: skip

@@ -13,6 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
+from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, out_form
@@ -131,7 +132,7 @@ def _softmax(x: torch.Tensor, dim: int, half_to_float: bool, log: bool) -> Any:
     out = torch.empty(x.shape, dtype=x.dtype)
     if out.numel():
         grid, sizes, constants = plan
-        _FORWARD(grid, x.contiguous(), out, *sizes, LOG=log, **constants)
+        _FORWARD(grid, copies.contiguous(x), out, *sizes, LOG=log, **constants)
     return out
 
 
@@ -142,7 +143,7 @@ def _gradient(grad: torch.Tensor, output: torch.Tensor, dim: int, input_dtype: t
     out = torch.empty(output.shape, dtype=output.dtype)
     if out.numel():
         grid, sizes, constants = plan
-        _BACKWARD(grid, grad.contiguous(), output.contiguous(), out, *sizes, LOG=log, **constants)
+        _BACKWARD(grid, copies.contiguous(grad), copies.contiguous(output), out, *sizes, LOG=log, **constants)
     return out
 
 

@@ -130,10 +130,7 @@ def needed_by(low: Lowering, value: ir.Value) -> set[int]:
 def read_in_lanes(low: Lowering, load: Tensor, needed: Sequence[Tensor]) -> bool:
     """Whether each element of the blocks `needed` is computed from no element of `load` but the one at its own place."""
     return all(
-        follows == identity(len(tensor.shape))
-        for tensor in needed
-        for block, _, follows in low.evaluator.cone(tensor)
-        if block is load
+        follows == identity(len(tensor.shape)) for tensor in needed for block, _, follows in low.evaluator.cone(tensor) if block is load
     )
 
 

@@ -12,6 +12,7 @@ from triton_spacemit.passes.loops.ops import Op, known_op
 
 FUNCTIONS = ("tt.reduce", "tt.scan", "tt.map_elementwise")  # their regions are functions of scalars, not code that runs where they stand
 
+
 @dataclass(eq=False)
 class Node:
     """One op: `order` counts in program order, `block` is the list it stands in, `row` what the table of ops says of it, if it has it.

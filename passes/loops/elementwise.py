@@ -99,9 +99,7 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
         return [Uniform(shape=shape, element=element, origin=node.op, value=result) if shape else result]
     sources = tuple((t, identity(len(shape))) for t in tensors)
     cost = total_cost(low, own_cost(low, node), set(tensors))
-    tensor = Computed(
-        shape=shape, element=element, origin=node.op, sources=sources, cost=cost, compute=compute, always=prefix is None
-    )
+    tensor = Computed(shape=shape, element=element, origin=node.op, sources=sources, cost=cost, compute=compute, always=prefix is None)
     return [placed(low, node, node.results[0], tensor)]
 
 

@@ -19,9 +19,7 @@ _NONPOSITIVE = {"exp": exp_nonpositive_f32, "exp2": exp2_nonpositive_f32}
 
 def together(b: Builder, op: ir.Operation, function: str) -> Lanes | None:
     """The result of the op, which computes `function`, where there is a shorter way to it."""
-    return (
-        _sum_with_one(b, op, function) or _square(b, op, function) or _exp_of_nonpositive(b, op, function) or _sigmoid(b, op, function)
-    )
+    return _sum_with_one(b, op, function) or _square(b, op, function) or _exp_of_nonpositive(b, op, function) or _sigmoid(b, op, function)
 
 
 def _scaled(value: ir.Value) -> tuple[ir.Value, float]:

@@ -8,6 +8,8 @@ import torch
 from opinfos import infos
 
 from triton_spacemit import ops
+from triton_spacemit.backend import set_device
+from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.elementwise import layout
 from triton_spacemit.ops.elementwise.table import ROWS
 from triton_spacemit.ops.registry import by_name
@@ -263,3 +265,76 @@ def test_collapsed_dimensions():
     assert (sizes, steps) == ((60,), ((1,), (1,)))
     sizes, steps = layout.collapse((4, 3, 5), [(15, 5, 1), (5, 0, 1)])
     assert (sizes, steps) == ((5, 3, 4), ((1, 5, 15), (1, 0, 5)))
+
+
+class TestCallsAgain:
+    """From the third such call on, what is known of the first ones is not found out anew."""
+
+    def test_numbers_that_are_equal_and_not_the_same(self, host):
+        x = torch.tensor([1.0, -2.0, 0.0])
+        calls = [(torch.mul, 0.0), (torch.mul, -0.0), (torch.mul, 0), (torch.add, 1), (torch.add, 1.0), (torch.add, True)]
+        whole = torch.tensor([3, 4])
+        expected = [call(x, number) for call, number in calls], [call(whole, number) for call, number in calls]
+        with ops.enabled("add", "mul"):
+            for _ in range(4):
+                for tensor, results in zip((x, whole), expected, strict=True):
+                    for (call, number), result in zip(calls, results, strict=True):
+                        ours = call(tensor, number)
+                        assert ours.dtype == result.dtype
+                        assert torch.equal(ours, result)
+                        assert torch.equal(torch.signbit(ours), torch.signbit(result))
+
+    def test_other_layouts_and_tensors(self, host):
+        with ops.enabled("sub"):
+            for turn in range(4):
+                x, y = torch.randn(2, 3, 5) + turn
+                assert torch.equal(x - y, torch.from_numpy(x.numpy() - y.numpy()))
+                assert (x.T - y.T).stride() == x.T.stride()
+                assert (x - y[0]).shape == x.shape
+                assert (x.double() - y).dtype is torch.float64
+                torch.testing.assert_close(torch.sub(x, y, alpha=turn), torch.from_numpy(x.numpy() - turn * y.numpy()))
+
+    def test_results_in_given_tensors(self, host):
+        memory = torch.arange(20.0)
+        with ops.enabled("add"):
+            for _ in range(4):
+                x = torch.ones(10)
+                assert torch.equal(x.add_(x), torch.full((10,), 2.0))
+                out = torch.empty(10)
+                assert torch.add(x, x, out=out) is out
+                assert torch.equal(out, torch.full((10,), 4.0))
+                other = torch.empty(10)  # not one that overlaps
+                torch.add(x, x, out=other)
+            with pytest.raises(RuntimeError, match="single memory location"):
+                torch.add(memory[:10], x, out=memory[5:15])
+
+    def test_integers_are_still_not_divided_by_zero(self, host):
+        x = torch.tensor([4, 9])
+        with ops.enabled("floor_divide", "remainder"):
+            for call in (torch.floor_divide, torch.remainder):
+                for _ in range(4):
+                    call(x, torch.tensor([2, 3]))
+                with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+                    call(x, torch.tensor([2, 0]))
+
+    def test_hooks_are_told_of_every_call(self, host, request):
+        x = torch.ones(10)
+        with ops.enabled("exp"):
+            for _ in range(4):
+                x.exp()
+            launches = request.getfixturevalue("launches")
+            x.exp()
+            x.exp()
+        assert launches == ["_flat", "_flat"]
+
+    def test_every_device_has_its_own(self, host):
+        x = torch.ones(10)
+        with ops.enabled("exp"):
+            for _ in range(4):
+                x.exp()
+            with knobs.scope():
+                set_device("null")
+                for _ in range(4):
+                    x.exp()
+            for _ in range(4):
+                torch.testing.assert_close(x.exp(), torch.full((10,), 2.7182817))

@@ -68,9 +68,7 @@ def layer_norm_dw(dy_ptr, x_ptr, mean_ptr, rstd_ptr, dw_ptr, db_ptr, rows, colum
 
 
 @triton.jit
-def layer_norm_dw_blocks(
-    dy_ptr, x_ptr, mean_ptr, rstd_ptr, dw_ptr, db_ptr, rows, columns, ROWS: tl.constexpr, BLOCK: tl.constexpr
-):
+def layer_norm_dw_blocks(dy_ptr, x_ptr, mean_ptr, rstd_ptr, dw_ptr, db_ptr, rows, columns, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     """The same with a block of rows a turn, as Triton's tutorial has it."""
     column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     dw = tl.zeros((ROWS, BLOCK), tl.float32)

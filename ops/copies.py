@@ -1,0 +1,67 @@
+"""Copies of large tensors by a kernel of ours, in place of PyTorch's.
+
+The threads of PyTorch that have shared a copy look for more work for milliseconds, on the processors that the threads of the next
+kernel are to use. So an operator that copies a tensor on its way asks for it here: what is small, or copied by one thread, PyTorch copies.
+"""
+
+from typing import Any
+
+import torch
+import triton
+
+from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
+from triton_spacemit.ops.elementwise import layout
+from triton_spacemit.ops.elementwise.kernels import Compiled
+from triton_spacemit.ops.elementwise.types import TRITON
+
+_SHARED = 32768  # elements that PyTorch's threads share (at::internal::GRAIN_SIZE)
+_VALUES = FLOATS | INTEGERS
+_NONE = (0, 0, 0)
+
+
+@triton.jit
+def _same(x):
+    return x
+
+
+_kernels: dict[tuple[torch.dtype, torch.dtype], Compiled] = {}
+
+
+def is_shared(tensor: torch.Tensor) -> bool:
+    """Whether PyTorch would share its work on so many elements among threads."""
+    return tensor.numel() >= _SHARED and torch.get_num_threads() > 1
+
+
+def copy(out: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """`out.copy_(source)` of tensors of one shape that share no memory."""
+    given, wanted = source.dtype, out.dtype
+    converts = given is wanted or given in FLOATS and wanted in FLOATS
+    if not is_shared(source) or not converts or given not in _VALUES or out.shape != source.shape:
+        return out.copy_(source)
+    place = layout.find(out, (source,), False)
+    if place is None or len(place.sizes) > layout.RANK:
+        return out.copy_(source)
+    kernel = _kernels.get((given, wanted))
+    if kernel is None:
+        kernel = _kernels[given, wanted] = Compiled(_same, ("a",), (True,), TRITON[wanted], TRITON[wanted])
+    kernel.launch(place, out, (source,), _NONE, _NONE)
+    return out
+
+
+def contiguous(tensor: torch.Tensor, memory_format: Any = torch.contiguous_format) -> torch.Tensor:
+    """`tensor.contiguous(memory_format=memory_format)`."""
+    if tensor.is_contiguous(memory_format=memory_format):
+        return tensor
+    if not is_shared(tensor):
+        return tensor.contiguous(memory_format=memory_format)
+    return copy(torch.empty(tensor.shape, dtype=tensor.dtype, memory_format=memory_format), tensor)
+
+
+def clone(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """A new contiguous tensor with the same values, in another dtype if one is given."""
+    return copy(torch.empty(tensor.shape, dtype=dtype or tensor.dtype), tensor)
+
+
+def converted(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """`tensor.to(dtype)` of a contiguous tensor."""
+    return tensor if tensor.dtype is dtype else clone(tensor, dtype)
