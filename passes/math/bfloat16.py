@@ -1,8 +1,14 @@
-"""Between float32 and bfloat16 in one or two RISC-V instructions.
+"""Between float32 and bfloat16.
 
-Rounding is a narrowing shift that rounds, or the conversion of Zvfbfmin. Widening is a product and a sum with twice as wide results, which
-take half the time of operations on what is wide already.
+On RISC-V in one or two instructions: rounding is a narrowing shift that rounds, or the conversion of Zvfbfmin; widening is a product and a
+sum with twice as wide results, which take half the time of operations on what is wide already.
+
+Elsewhere the two halves of the numbers are taken apart first, and rounding is of the upper ones: half as many vectors as there are of
+float32, and no narrowing, which takes x86 three instructions where taking apart takes one. (AVX-512's own conversion takes subnormal
+numbers for zero.)
 """
+
+from torch_mlir import ir
 
 from triton_spacemit.passes.math.builder import Builder, Lanes
 from triton_spacemit.passes.math.scalable import is_computed, scalable
@@ -12,6 +18,8 @@ _NEAREST_EVEN, _DYNAMIC = 1, 7  # of fixed-point and of floating-point rounding 
 
 def rounded(b: Builder, x: Lanes) -> Lanes | None:
     """The bits of a float32 rounded to bfloat16 as i16, ties to even; None where there is no instruction for so many lanes."""
+    if not b.types.riscv:
+        return _rounded_half(b, x) if x.lanes > 1 else None
     vectors = scalable(b, x.lanes)
     if vectors is None:
         return None
@@ -21,6 +29,25 @@ def rounded(b: Builder, x: Lanes) -> Lanes | None:
     operands = [vectors.put(x.bits()), vectors.number("i64", 16), vectors.number("i64", _NEAREST_EVEN)]
     top = vectors.take(vectors.call("llvm.riscv.vnclipu", "i16", operands), "i16")
     return top if is_computed(x.value) else b.select(x.is_nan(), 0x7FC0, top)
+
+
+def upper_half(b: Builder, x: Lanes) -> Lanes | None:
+    """The bits of a float32 that is a bfloat16 as i16; None where a shift and a narrowing are as good."""
+    return _half(b, x, 1) if not b.types.riscv and x.lanes > 1 else None
+
+
+def _half(b: Builder, x: Lanes, half: int) -> Lanes:
+    """The lower (0) or upper (1) 16 bits of each float32."""
+    pairs = b.create("vector.bitcast", "i16", 2 * x.lanes, [x.value])
+    mask = ir.DenseI64ArrayAttr.get([2 * lane + half for lane in range(x.lanes)])
+    return b.create("vector.shuffle", "i16", x.lanes, [pairs.value, pairs.value], {"mask": mask})
+
+
+def _rounded_half(b: Builder, x: Lanes) -> Lanes:
+    """One more than the upper half where the lower one is above the middle, or there and the upper one is odd."""
+    upper, lower = _half(b, x, 1), _half(b, x, 0)
+    most = 0x8000 - (upper & 1)  # the greatest lower half that is cut off
+    return b.select(x.is_nan(), 0x7FC0, upper + b.create("arith.extui", "i16", x.lanes, [lower.compare("ugt", most).value]))
 
 
 def widened(b: Builder, bits: Lanes) -> Lanes | None:

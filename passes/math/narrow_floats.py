@@ -129,7 +129,8 @@ def narrow(b: Builder, x: Lanes, kind: str, towards_zero: bool = False, exact: b
     bits = x.bits()
     if not (exact or towards_zero):
         bits = bits + 0x7FFF + (bits.shrui(16) & 1)
-    top = bits.shrui(16).to("i16")
+    top = bfloat16.upper_half(b, x) if exact else None
+    top = bits.shrui(16).to("i16") if top is None else top
     return _bitcast(top if exact else b.select(x.is_nan(), 0x7FC0, top), "bf16")
 
 
