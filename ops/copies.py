@@ -1,7 +1,8 @@
 """Copies of large tensors by a kernel of ours, in place of PyTorch's.
 
 The threads of PyTorch that have shared a copy look for more work for milliseconds, on the processors that the threads of the next
-kernel are to use. So an operator that copies a tensor on its way asks for it here: what is small, or copied by one thread, PyTorch copies.
+kernel are to use. So an operator that copies a tensor on its way asks for it here. What is small PyTorch copies, and what one thread copies
+if it need not be transposed, which takes PyTorch more than twice as long.
 """
 
 from typing import Any
@@ -27,16 +28,24 @@ def _same(x):
 _kernels: dict[tuple[torch.dtype, torch.dtype], Compiled] = {}
 
 
-def is_shared(tensor: torch.Tensor) -> bool:
-    """Whether PyTorch would share its work on so many elements among threads."""
-    return tensor.numel() >= _SHARED and torch.get_num_threads() > 1
+def _is_ours(out: torch.Tensor, source: torch.Tensor) -> bool:
+    """Whether a copy is for a kernel of ours: PyTorch would share it among threads, or only one of the two has rows of neighbours."""
+    if source.numel() < _SHARED:
+        return False
+    return torch.get_num_threads() > 1 or _is_across(source) is not _is_across(out)
+
+
+def _is_across(tensor: torch.Tensor) -> bool:
+    """Whether elements are neighbours in memory along another dimension than the last."""
+    strides = tensor.stride()
+    return strides[-1] != 1 and tensor.shape[-1] > 1 and 1 in strides
 
 
 def copy(out: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     """`out.copy_(source)` of tensors of one shape that share no memory."""
     given, wanted = source.dtype, out.dtype
     converts = given is wanted or given in FLOATS and wanted in FLOATS
-    if not is_shared(source) or not converts or given not in _VALUES or out.shape != source.shape:
+    if not converts or given not in _VALUES or out.shape != source.shape or not _is_ours(out, source):
         return out.copy_(source)
     place = layout.find(out, (source,), False)
     if place is None or len(place.sizes) > layout.RANK:
@@ -52,13 +61,15 @@ def contiguous(tensor: torch.Tensor, memory_format: Any = torch.contiguous_forma
     """`tensor.contiguous(memory_format=memory_format)`."""
     if tensor.is_contiguous(memory_format=memory_format):
         return tensor
-    if not is_shared(tensor):
+    if tensor.numel() < _SHARED:
         return tensor.contiguous(memory_format=memory_format)
     return copy(torch.empty(tensor.shape, dtype=tensor.dtype, memory_format=memory_format), tensor)
 
 
 def clone(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
     """A new contiguous tensor with the same values, in another dtype if one is given."""
+    if tensor.numel() < _SHARED and (dtype is None or dtype is tensor.dtype):
+        return tensor.clone(memory_format=torch.contiguous_format)
     return copy(torch.empty(tensor.shape, dtype=dtype or tensor.dtype), tensor)
 
 

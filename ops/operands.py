@@ -9,7 +9,10 @@ import torch
 
 def computed(dtypes: Set[torch.dtype], *tensors: torch.Tensor) -> bool:
     """Whether every tensor lies on the CPU and is of one of `dtypes`."""
-    return all(tensor.dtype in dtypes and tensor.is_cpu for tensor in tensors)
+    for tensor in tensors:
+        if tensor.dtype not in dtypes or not tensor.is_cpu:
+            return False
+    return True
 
 
 def memory_format(tensor: torch.Tensor) -> torch.memory_format:

@@ -25,25 +25,31 @@ def copy_rows(plane, room, height, width, row, pitch, STEP: tl.constexpr, BLOCK_
 
 @triton.jit
 def lay_out(
-    image, out, parts, count, planes, planes_each, channels, image_n, image_c, depth_step, row_step, depth_pitch, pitch, length,
-    STEP: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK: tl.constexpr,
+    image, out, copies, size, parts, count, planes, planes_each, channels, image_n, image_c, depth_step, row_step, depth_pitch, pitch,
+    length, STEP: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Channels of images, each to `length` elements: zeros, and in these the pixels of every part.
 
-    parts: of each, where it begins in the image and in its channel of `out`, and its sizes.
+    parts: of each, where it begins in the image and in its channel of `out`, and its sizes. copies: where pixels are not read as they lie,
+    room for a channel of `size` elements for each program, which is copied there first: what is read out of order is in the first cache.
     """
     begin = tl.program_id(0).to(tl.int64) * planes_each
     for plane in range(begin, tl.minimum(begin + planes_each, planes)):
         room = out + plane * length
         clear_room(room, length, BLOCK)
         source = image + plane // channels * image_n + plane % channels * image_c
+        if copies is not None:
+            own = copies + tl.program_id(0).to(tl.int64) * size
+            for first in range(0, size, BLOCK):
+                q = first + tl.arange(0, BLOCK)
+                tl.store(own + q, tl.load(source + q, q < size), q < size)
+            source = own
         for part in range(0, count):
-            first, to = tl.load(parts + part * 5), tl.load(parts + part * 5 + 1)
+            begin_there, begin_here = tl.load(parts + part * 5), tl.load(parts + part * 5 + 1)
             depth, height, width = tl.load(parts + part * 5 + 2), tl.load(parts + part * 5 + 3), tl.load(parts + part * 5 + 4)
             for d in range(0, depth):
-                copy_rows(
-                    source + first + d * depth_step, room + to + d * depth_pitch, height, width, row_step, pitch, STEP, BLOCK_H, BLOCK_W
-                )
+                rows, to = source + begin_there + d * depth_step, room + begin_here + d * depth_pitch
+                copy_rows(rows, to, height, width, row_step, pitch, STEP, BLOCK_H, BLOCK_W)
 
 
 @triton.jit

@@ -104,7 +104,7 @@ class Correlation:
         n, c = image.shape[:2]
         if self.plain:
             return copies.contiguous(image).view(n, c, -1)
-        image = image if image.stride(4) == 1 else copies.contiguous(image)
+        image = image if image.stride(4) == 1 and self.stride == (1, 1, 1) else copies.contiguous(image)
         result = room("image", image, n * c * self.channel).view(n, c, self.channel)
         _fill(image, result, _parts(self, image.stride()[2:4]), self.pitch, self.stride)
         return result
@@ -160,9 +160,11 @@ def _fill(image: torch.Tensor, result: torch.Tensor, parts: torch.Tensor, pitch:
     n, c, _, height, width = image.shape
     image_n, image_c, image_d, image_h, _ = image.stride()
     programs, each = shares(n * c)
+    size = image[0, 0].numel()
+    own = None if stride == (1, 1, 1) else room("channels", image, programs * size)
     steps = image_n, image_c, image_d * stride[0], image_h * stride[1]
     _LAY_OUT(
-        (programs,), image, result, parts, len(parts), n * c, each, c, *steps, *pitch[:2], result.shape[2],
+        (programs,), image, result, own, size, parts, len(parts), n * c, each, c, *steps, *pitch[:2], result.shape[2],
         STEP=stride[2], **room_blocks(-(-height // stride[1]), -(-width // stride[2])),
     )  # fmt: skip
 

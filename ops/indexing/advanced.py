@@ -242,7 +242,7 @@ def _rows(plan: _Plan, each: Sequence[torch.Tensor | None]) -> list[torch.Tensor
     for index in each:
         if index is not None:
             index = index if index.shape == plan.shape else index.expand(plan.shape)
-            rows.append(index.to(torch.int64).contiguous())
+            rows.append(index if index.dtype is torch.int64 and index.is_contiguous() else index.to(torch.int64).contiguous())
     return rows + [None] * (_MOST - len(rows))
 
 
@@ -300,7 +300,7 @@ def index_put_(
         return NotImplemented
     each = _without_masks(base, indices)
     plan = None if each is None else _planned(base, each)
-    if each is None or plan is None or broadcast([values.shape, plan.result]) != plan.result or plan.rows and not base.numel():
+    if each is None or plan is None or not _broadcasts(values, plan.result) or plan.rows and not base.numel():
         return NotImplemented
     if not all(index is None or _right(index, size) for index, size in zip(each, base.shape, strict=True)):
         return NotImplemented
@@ -315,6 +315,10 @@ def index_put_(
     return base
 
 
+def _broadcasts(values: torch.Tensor, shape: tuple[int, ...]) -> bool:
+    return values.shape == shape or broadcast([values.shape, shape]) == shape
+
+
 def _right(index: torch.Tensor, size: int) -> bool:
     """Whether every index is that of a row, from the beginning or from the end."""
     if not index.numel():
@@ -326,9 +330,12 @@ def _right(index: torch.Tensor, size: int) -> bool:
 def _write(plan: _Plan, out: torch.Tensor, each: Sequence[torch.Tensor | None], values: torch.Tensor, add: bool) -> None:
     """All indices are right."""
     assert plan.numbers is not None
-    sources = values.expand(plan.result).reshape(plan.outer, plan.rows, plan.inner)
     *numbers, to_outer, to_inner = plan.numbers
-    from_outer, from_row, from_inner = sources.stride()
+    if values.shape == plan.result and values.is_contiguous():
+        sources, (from_outer, from_row, from_inner) = values, (plan.rows * plan.inner, plan.inner, 1)
+    else:
+        sources = values.expand(plan.result).reshape(plan.outer, plan.rows, plan.inner)
+        from_outer, from_row, from_inner = sources.stride()
     arguments = (out, sources, *_rows(plan, each), *numbers, to_outer)
     if plan.inner == 1:
         _WRITE_ELEMENTS((plan.outer,), *arguments, from_outer, from_row, plan.rows, ADD=add)

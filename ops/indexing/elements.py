@@ -132,7 +132,7 @@ def _planned(dim: int, threads: int, dims: tuple[int, ...], *layouts: Any) -> tu
     for shape, strides in layouts:
         tensor = torch.empty_strided(shape, strides, device="meta")
         view = around(tensor, dim)
-        if view is not tensor and not view._is_view():
+        if view.untyped_storage()._cdata != tensor.untyped_storage()._cdata:  # what is below autograd knows of no views
             return None
         views.append(view)
     loops = _loops(*views)

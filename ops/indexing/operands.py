@@ -1,5 +1,6 @@
 """What operators at indices ask of their operands, and how those look to kernels: as blocks of three dimensions."""
 
+import functools
 import math
 import threading
 from collections.abc import Callable
@@ -38,10 +39,15 @@ def overlap(written: torch.Tensor, *read: torch.Tensor) -> bool:
 
 def _extent(tensor: torch.Tensor) -> tuple[int, int]:
     """The addresses from a tensor's first byte to behind its last one; strides are not negative."""
-    if not tensor.numel():
-        return 0, 0
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.itemsize
+    elements = _span(tensor.shape, tensor.stride())
+    start = tensor.data_ptr() if elements else 0
+    return start, start + elements * tensor.itemsize
+
+
+@functools.lru_cache(4096)
+def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """How many elements lie from the first of a tensor to its last one; 0 where it has none."""
+    return 0 if 0 in shape else 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
 
 
 class _Flags(threading.local):

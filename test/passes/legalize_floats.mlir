@@ -1,5 +1,6 @@
 // RUN: triton-spacemit-opt %s --chip x60 --split-input-file --legalize-floats | filecheck %s
 // RUN: triton-spacemit-opt %s --chip a100 --split-input-file --legalize-floats | filecheck %s --check-prefix A100
+// RUN: triton-spacemit-opt %s --chip host --split-input-file --legalize-floats | filecheck %s --check-prefix HOST
 
 // Arithmetic on bfloat16 is float32's, rounded in the bits; memory and loops keep their types.
 // CHECK-LABEL: func.func @loop(%arg0: !llvm.ptr, %arg1: bf16)
@@ -28,6 +29,7 @@ func.func @loop(%p: !llvm.ptr, %s: bf16) {
 
 // The larger of two numbers is one of them: nothing is rounded.
 // CHECK-LABEL: func.func @exact
+// HOST-LABEL: func.func @exact
 func.func @exact(%x: vector<8xbf16>, %y: vector<8xbf16>) -> vector<8xbf16> {
   // CHECK: arith.maxnumf %{{.*}} : vector<8xf32>
   // CHECK-NEXT: arith.bitcast
@@ -35,6 +37,10 @@ func.func @exact(%x: vector<8xbf16>, %y: vector<8xbf16>) -> vector<8xbf16> {
   // CHECK-NEXT: arith.trunci
   // CHECK-NEXT: arith.bitcast %{{.*}} : vector<8xi16> to vector<8xbf16>
   // CHECK-NEXT: return
+  // HOST: vector.bitcast %{{.*}} : vector<8xf32> to vector<16xi16>
+  // HOST-NEXT: vector.shuffle %{{.*}}, %{{.*}} [1, 3, 5, 7, 9, 11, 13, 15]
+  // HOST-NEXT: arith.bitcast
+  // HOST-NEXT: return
   %m = arith.maxnumf %x, %y : vector<8xbf16>
   return %m : vector<8xbf16>
 }
@@ -54,12 +60,18 @@ func.func @half(%x: vector<8xf16>) -> vector<8xf16> {
 // The shift that rounds makes an infinity of some NaNs, which a number from memory may be.
 // CHECK-LABEL: func.func @loaded
 // A100-LABEL: func.func @loaded
+// HOST-LABEL: func.func @loaded
 func.func @loaded(%x: !llvm.ptr) -> vector<32xbf16> {
   // CHECK: "llvm.riscv.vnclipu"
   // CHECK: arith.cmpf une
   // CHECK: arith.select
   // A100: "llvm.riscv.vfncvtbf16.f.f.w"({{.*}}) : (vector<[2]xbf16>, vector<[2]xf32>, i64, i64) -> vector<[2]xbf16>
   // A100-NOT: arith.select
+  // HOST-DAG: vector.shuffle %{{.*}}, %{{.*}} [1, 3, 5,
+  // HOST-DAG: vector.shuffle %{{.*}}, %{{.*}} [0, 2, 4,
+  // HOST: arith.cmpf une
+  // HOST: arith.cmpi ugt
+  // HOST: arith.select
   // A100: return
   %a = llvm.load %x : !llvm.ptr -> vector<32xf32>
   %b = arith.truncf %a : vector<32xf32> to vector<32xbf16>

@@ -9,11 +9,19 @@ from perf.operator_rows.row import Row
 Size = tuple[int, ...]
 
 
-def _convolution(image: Size, weight: Size, stride: int = 1, padding: int = 0, groups: int = 1) -> tuple[Row, Row]:
+def _convolution(
+    image: Size,
+    weight: Size,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> tuple[Row, Row]:
     """The convolution, and its gradients by image and weights."""
     terms = weight[1] * weight[2] * weight[3]
     shape = f"{'x'.join(map(str, image))} k{weight[2]} to {weight[0]}"
     shape += (f" s{stride}" if stride > 1 else "") + (" each" if groups > 1 else "")
+    shape += " channels last" if memory_format is torch.channels_last else ""
     options = [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups
 
     def forward(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -23,7 +31,7 @@ def _convolution(image: Size, weight: Size, stride: int = 1, padding: int = 0, g
         return torch.ops.aten.convolution_backward(dy, x, w, None, *options, [True, True, False])
 
     def make() -> tuple[torch.Tensor, ...]:
-        return torch.randn(image), torch.randn(weight)
+        return torch.randn(image).contiguous(memory_format=memory_format), torch.randn(weight)
 
     def make_gradient() -> tuple[torch.Tensor, ...]:
         x, w = make()
@@ -42,6 +50,7 @@ def _pool(operator: str, shape: str, call: Callable[..., Any], *arguments: Any) 
 ROWS = [
     *_convolution((1, 64, 56, 56), (64, 64, 3, 3), padding=1),
     *_convolution((4, 128, 28, 28), (128, 128, 3, 3), padding=1),
+    *_convolution((4, 128, 28, 28), (128, 128, 3, 3), padding=1, memory_format=torch.channels_last),
     *_convolution((1, 256, 14, 14), (256, 256, 3, 3), padding=1),
     *_convolution((1, 512, 7, 7), (512, 512, 3, 3), padding=1),
     *_convolution((1, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3),

@@ -9,6 +9,7 @@ from perf.operator_rows.row import Row
 
 functional = torch.nn.functional
 _SIZE = 1 << 20
+_NARROW = (torch.bfloat16, torch.float16)
 
 
 def _values(count: int, dtype: torch.dtype, shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
@@ -57,9 +58,9 @@ ROWS = [
     ),
     *(_row(name, getattr(torch, name), positive=True) for name in ("sqrt", "rsqrt", "reciprocal", "log", "log2", "log1p")),
     *(_row(name, getattr(torch, name), 2) for name in ("add", "sub", "mul", "div", "maximum", "lt", "eq", "remainder", "atan2")),
-    *(_row(name, getattr(torch, name), 2, torch.bfloat16) for name in ("add", "mul")),
-    *(_row(name, getattr(torch, name), 1, torch.bfloat16) for name in ("exp", "sigmoid")),
-    _row("gelu", functional.gelu, 1, torch.bfloat16),
+    *(_row(name, getattr(torch, name), 2, dtype) for dtype in _NARROW for name in ("add", "mul")),
+    *(_row(name, getattr(torch, name), 1, dtype) for dtype in _NARROW for name in ("exp", "sigmoid")),
+    *(_row(name, getattr(functional, name), 1, dtype) for dtype in _NARROW for name in ("gelu", "silu", "relu")),
     _row("mul", torch.mul, 2, torch.float64),
     _row("exp", torch.exp, 1, torch.float64),
     _row("add", torch.add, 2, torch.int32),
@@ -85,4 +86,7 @@ ROWS = [
     _shaped("exp", "every other", torch.exp, lambda: (torch.randn(_SIZE, 2)[:, 0],)),
     _shaped("add", "64K", torch.add, lambda: (torch.randn(1 << 16), torch.randn(1 << 16))),
     _shaped("gelu", "64K", functional.gelu, lambda: (torch.randn(1 << 16),)),
+    _shaped("add", "4K", torch.add, lambda: (torch.randn(1 << 12), torch.randn(1 << 12))),
+    _shaped("gelu", "4K", functional.gelu, lambda: (torch.randn(1 << 12),)),
+    _shaped("mul", "32x768 * 768", torch.mul, lambda: (torch.randn(32, 768), torch.randn(768))),
 ]

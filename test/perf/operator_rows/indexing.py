@@ -49,6 +49,7 @@ ROWS = [
     _row("scatter_add", "1024x1024 dim 0", lambda x, at, y: x.scatter_add(0, at, y), _matrix, 1e-5),
     _row("cat", "1024x1024 twice dim 0", lambda x, _, y: torch.cat((x, y)), _matrix),
     _row("cat", "1024x1024 twice dim 1", lambda x, _, y: torch.cat((x, y), 1), _matrix),
+    _row("cat", "4x8x256x64 twice dim 2", lambda x, y: torch.cat((x, y), 2), lambda: tuple(torch.randn(2, 4, 8, 256, 64))),
     _row("index", "1024x1024 rows", lambda x, at, _: x[at], _vector),
     _row("index", "1024x1024 elements", lambda x, at, _: x[at, at.mT], _matrix),
     _row("index_put", "1024x1024 rows, accumulating", lambda x, at, y: x.index_put((at,), y, accumulate=True), _vector, 1e-5),

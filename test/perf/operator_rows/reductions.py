@@ -53,6 +53,11 @@ def _reductions() -> list[Row]:
         for shape in ((2048, 768), (1000, 3001))
         for dim in (0, 1)
     ]
+    rows += [
+        _row(name, (2048, 768), f"dim {dim}", lambda x, call=calls[name], dim=dim: call(x, dim), torch.bfloat16)
+        for name in ("sum", "amax")
+        for dim in (0, 1)
+    ]
     rows += [_row(name, (4096, 1000), "all", call) for name, call in calls.items()]
     rows += [_row("global_avg_pool", (32, 512, 14, 14), "", lambda x: torch.ops.aten._adaptive_avg_pool2d(x, (1, 1)))]
     rows += [_row("logsumexp", (512, 32_000), "dim 1", lambda x: x.logsumexp(1))]
