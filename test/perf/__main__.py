@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from perf import boards, cycles, instructions, loops, quantised, report, times
+from perf import boards, compiled, cycles, instructions, loops, quantised, report, times
 from perf.result import Line, Row
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -26,6 +26,7 @@ ROWS = [
     *quantised.ROWS,
     *cycles.ROWS,
     *times.HOST,
+    *compiled.ROWS,
     *times.PROCESS,
     *boards.ROWS,
 ]

@@ -1,27 +1,22 @@
-"""Rows that time: kernels on the host beside PyTorch, compilation beside Triton's own NVIDIA backend, launches, and memory."""
+"""Rows that time: kernels on the host beside PyTorch, launches, and memory."""
 
 import functools
 import math
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import triton
 import triton.language as tl
 from kernels import attention, elementwise, layer_norm, matmul, softmax
 from kernels.case import error_ratio, random, rounding
 from perf import kernels, peak
 from perf.result import Result, Row, cheapest
 from quantised_weights import random_weights
-from triton import knobs as triton_knobs
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
@@ -260,45 +255,6 @@ HOST += [
     for rows in (1, 128)
 ]
 
-_MATRIX = {name: "*DT" for name in ("a_ptr", "b_ptr", "c_ptr")} | dict.fromkeys(("M", "N", "K"), "i32")
-_MATRIX |= {f"stride_{name}": "i32" for name in ("am", "ak", "bk", "bn", "cm", "cn")}
-_MATRIX_BLOCKS = {"BLOCK_M": 64, "BLOCK_N": 64, "BLOCK_K": 32, "GROUP": 4, "ACCUMULATOR": tl.float32, "EPILOGUE": None}
-_COMPILED = {
-    "add": (elementwise.add_kernel, dict.fromkeys(("x_ptr", "y_ptr", "out_ptr"), "*fp32") | {"n": "i32"}, {"BLOCK": 1024}, 61),
-    "softmax": (
-        kernels.softmax_row_kernel,
-        dict.fromkeys(("x_ptr", "out_ptr"), "*fp32") | dict.fromkeys(("stride", "columns"), "i32"),
-        {"BLOCK": 1024},
-        65,
-    ),
-    "matmul f32": (matmul.matmul_kernel, {name: kind.replace("DT", "fp32") for name, kind in _MATRIX.items()}, _MATRIX_BLOCKS, 250),
-    "matmul f16": (matmul.matmul_kernel, {name: kind.replace("DT", "fp16") for name, kind in _MATRIX.items()}, _MATRIX_BLOCKS, 390),
-}
-
-
-def _compile_ms(name: str, target: GPUTarget) -> tuple[float, dict[str, float]]:
-    """Of a compilation with an empty cache, and of its stages."""
-    kernel, types, constants, _ = _COMPILED[name]
-    names = kernel.arg_names
-    signature = {name: types.get(name, "constexpr") for name in names}
-    # What Triton finds out about a call with tensors and sizes of the usual kind.
-    attributes = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in types and name != "stride_ak"}
-    source = ASTSource(kernel, signature, {(names.index(name),): value for name, value in constants.items()}, attributes)
-    with tempfile.TemporaryDirectory() as folder, triton_knobs.cache.scope(), triton_knobs.compilation.scope():
-        triton_knobs.cache.dir = folder
-        triton_knobs.compilation.listener = compiled = bench.CompileTimes()
-        start = time.perf_counter()
-        triton.compile(source, target)
-        return (time.perf_counter() - start) * 1e3, next(iter(compiled.kernels.values()))
-
-
-def _compile(name: str, chip: str, share: float) -> Result:
-    set_device("null", chip)
-    ours, theirs = GPUTarget("cpu", chip, 32), GPUTarget("cuda", 90, 32)
-    turns = [(_compile_ms(name, ours), _compile_ms(name, theirs)) for _ in range(6)][1:]  # the first warms the process
-    (milliseconds, stages), anchor = min(turn[0] for turn in turns), min(turn[1][0] for turn in turns)
-    return Result(milliseconds, anchor, detail=stages)
-
 
 def _launch(through_triton: bool, share: float) -> Result:
     _set_threads(1)
@@ -329,11 +285,6 @@ def _growth(_: float) -> Result:
 
 
 PROCESS = [
-    Row(f"compile {name} for {chip}", "ms", functools.partial(_compile, name, chip), "NVIDIA backend", given, speed=1.0)
-    for chip in ("x60", "host")
-    for name, (*_, given) in _COMPILED.items()
-]
-PROCESS += [
     Row("launch through kernel[grid]", "us", functools.partial(_launch, True), reach=8),
     Row("launch in the launcher", "us", functools.partial(_launch, False), reach=2),
     Row("memory growth", "MB", _growth, reach=100, slow=True),
