@@ -24,8 +24,8 @@ from triton_spacemit.passes.registry import run_upstream
 PIPELINE = (
     "convert-scf-to-cf,"
     "convert-vector-to-llvm{reassociate-fp-reductions=true},"
-    "convert-math-to-llvm,convert-arith-to-llvm,convert-index-to-llvm,convert-ub-to-llvm,convert-cf-to-llvm,convert-func-to-llvm,"
-    "reconcile-unrealized-casts,canonicalize,"
+    "convert-to-llvm,"
+    "reconcile-unrealized-casts,canonicalize{top-down=false},"
     "ensure-debug-info-scope-on-llvm-func{emission-kind=LineTablesOnly}"
 )
 

@@ -25,7 +25,7 @@ func.func @f() -> (i32, i32) {
 // LIST: --structure {{ *}} Resolve every pointer expression and mask once
 // LIST: --loops
 // LIST: --canonicalize {{ *}} Fold and simplify registered ops (upstream)
-// LIST: --loops-pipeline {{ *}} Stage loops: narrow-accumulators, loops, canonicalize, cse
+// LIST: --loops-pipeline {{ *}} Stage loops: narrow-accumulators, loops, canonicalize{top-down=false}, cse
 
 // UNKNOWN: error: unknown pass 'struktur'; triton-spacemit-opt --list-passes shows the known ones
 // EITHER: error: give passes, or --until, or --to
