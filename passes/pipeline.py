@@ -21,7 +21,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     # From the last op to the first: unrolled code has long chains of addresses, which fold in half the time.
     "loops": ("narrow-accumulators", "loops", "canonicalize{top-down=false}", "cse"),
     "elementwise": ("expand-math", "legalize-floats", "retype-narrow-floats", "guard-division", "expand-division"),
-    "llvm": ("to-llvm",),
+    "llvm": ("count-turns", "to-llvm"),
 }
 
 

@@ -37,6 +37,7 @@ PASSES = {
     "retype-narrow-floats": "triton_spacemit.passes.retype_narrow_floats:retype_narrow_floats",
     "guard-division": "triton_spacemit.passes.guard_division:guard_division",
     "expand-division": "triton_spacemit.passes.expand_division:expand_division",
+    "count-turns": "triton_spacemit.passes.count_turns:count_turns",
     "to-llvm": "triton_spacemit.passes.to_llvm:to_llvm",
 }
 

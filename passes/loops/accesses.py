@@ -129,18 +129,24 @@ def lower_store(low: Lowering, node: Node) -> None:
                     low.memory.ask_for_next(target, at, to_write=True)
 
         past_caches = streams(low, node, stores[0], values[0], dim, width) if shape and len(group) == 1 else None
-        ends = accesses[0].upper
-        low.nests.nest(shape, dim, width, body, lambda at: _end(low, accesses[0], dim, at), past_caches, chosen.once, ends=ends)
+        crosses, ends = chosen.crosses and past_caches is None, accesses[0].upper
+
+        def limit(at: Coordinates) -> Emitted:
+            return _end(low, accesses[0], dim, at, whole=crosses)
+
+        low.nests.nest(shape, dim, width, body, limit, past_caches, chosen.once, crosses, ends, vectors_first=crosses)
         return []
 
     in_versions(low.evaluator, chosen, needed, accesses, emit)
     low.storage.settle()
 
 
-def _end(low: Lowering, access: Access, dim: int, at: Coordinates) -> Emitted:
-    """Where a row's store ends along `dim`: at the upper bound, or at once where an outer bound does not hold."""
+def _end(low: Lowering, access: Access, dim: int, at: Coordinates, whole: bool) -> Emitted:
+    """Where a row's store ends along `dim`: at the upper bound, or at once where an outer bound does not hold; all rows' with `whole`."""
     b = low.b
     end = b.maximum(b.minimum(access.upper[dim], b.constant(access.shape[dim])), b.constant(0))
+    if whole:
+        return end
     condition = None
     for d, coordinate in enumerate(at):
         if d != dim:

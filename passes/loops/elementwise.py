@@ -10,6 +10,7 @@ from triton_spacemit.passes.facts.masks import Prefix
 from triton_spacemit.passes.facts.maxima import exactness
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.facts import Place
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.ops import CHEAP_SYMBOLS, DIVISIONS, OPS
 from triton_spacemit.passes.loops.services import check_divisor
@@ -84,7 +85,9 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
     operands = [low.values[v] for v in node.operands]
     shape = shape_of(node.results[0])
     tensors = [o for o in operands if isinstance(o, Tensor)]
-    prefix = low.facts.prefix(node.results[0]) if node.name == "arith.cmpi" and shape else None
+    compares = node.name == "arith.cmpi" and bool(shape)
+    prefix = low.facts.prefix(node.results[0]) if compares else None
+    place = low.facts.place(node.op) if compares and prefix is None and low.chip.active_lengths else None
     asked = exactness(node.op) if node.name in _EXPONENTIALS else None
     if asked is not None:
         attributes[NONPOSITIVE] = ir.StringAttr.get(asked)
@@ -92,6 +95,8 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
     def compute(at: Coordinates) -> Emitted:
         if prefix is not None and assume(low, prefix, at[prefix.dim]):
             return low.b.constant(1, low.b.i1)
+        if place is not None and at[place.dim].width:
+            return lanes_at(low, place, at[place.dim])
         return apply(low, node.name, element, [low.evaluate(o, at) if isinstance(o, Tensor) else o for o in operands], attributes)
 
     if all(isinstance(t, Uniform) for t in tensors):
@@ -99,7 +104,15 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
         return [Uniform(shape=shape, element=element, origin=node.op, value=result) if shape else result]
     sources = tuple((t, identity(len(shape))) for t in tensors)
     cost = total_cost(low, own_cost(low, node), set(tensors))
-    tensor = Computed(shape=shape, element=element, origin=node.op, sources=sources, cost=cost, compute=compute, always=prefix is None)
+    tensor = Computed(
+        shape=shape,
+        element=element,
+        origin=node.op,
+        sources=sources,
+        cost=cost,
+        compute=compute,
+        always=prefix is None and place is None,
+    )
     return [placed(low, node, node.results[0], tensor)]
 
 
@@ -114,6 +127,21 @@ def assume(low: Lowering, mask: Prefix, coordinate: Coordinate) -> bool:
         return False
     coordinate.assumed.append(end)
     return True
+
+
+def lanes_at(low: Lowering, place: Place, coordinate: Coordinate) -> Emitted:
+    """The mask's lanes: their numbers, in 8 or 16 bits, are compared with the place's distance, or with one that no lane has.
+
+    Distances of 64 bits that wrap around are those of no lane, as the numbers that are counted do not.
+    """
+    b = low.b
+    width = coordinate.width
+    type_ = b.i8 if width <= 128 else ir.IntegerType.get_signless(16)
+    first, number = b.cast_index(low.facts.emit(place.first), b.i64), b.cast_index(place.number, b.i64)
+    plain = {"overflowFlags": b.no_flags}
+    distance = b.op("arith.subi", b.i64, [b.op("arith.subi", b.i64, [number, first], plain), coordinate.start], plain)
+    distance = b.op("arith.minui", b.i64, [distance, b.constant(width)])
+    return b.compare("eq" if place.inside else "ne", b.iota(width, type_), b.broadcast(b.cast_index(distance, type_), width))
 
 
 def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], attributes: dict[str, ir.Attribute]) -> Emitted:

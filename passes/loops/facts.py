@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.predicates import IntPredicate
+from triton_spacemit.dialect.predicates import IntPredicate, predicate_of
 from triton_spacemit.passes.facts.affine import Describer
 from triton_spacemit.passes.facts.masks import Masks, Prefix
 from triton_spacemit.passes.facts.nodes import Node, Nodes
@@ -27,12 +27,23 @@ class Linear:
     condition: Emitted | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A mask that is `inside` at the one place along `dim` where numbers that count from `first` on are `number`, and elsewhere not."""
+
+    dim: int
+    first: Node
+    number: Emitted
+    inside: bool
+
+
 class Facts:
     """Answers about one function. `scalar` gives the new code's value of a scalar, `repeated` the one that a block repeats."""
 
     def __init__(self, builder: Builder, scalar: Callable[[ir.Value], Emitted], repeated: Callable[[ir.Value], Emitted | None]) -> None:
         self.b = builder
         self.scalar = scalar
+        self.repeated = repeated
         self.nodes = Nodes(builder.context)
 
         def uniform(value: ir.Value) -> Node | None:
@@ -59,6 +70,21 @@ class Facts:
     def multiple(self, value: ir.Value) -> int:
         """A power of two that divides an integer scalar."""
         return self.describer.ranges.divisibility.of(value)
+
+    def place(self, compare: ir.Operation) -> Place | None:
+        """Where the elements lie that are equal to a scalar, or unlike it, where what is compared counts along one dimension."""
+        predicate = predicate_of(compare)
+        if predicate not in (IntPredicate.eq, IntPredicate.ne):
+            return None
+        for value, other in (tuple(compare.operands), tuple(compare.operands)[::-1]):
+            number = self.repeated(other)
+            if number is None or not isinstance(number.value.type, ir.IntegerType) or self.repeated(value) is not None:
+                continue
+            for dim, extent in enumerate(value.type.shape):
+                first = self.counted_from(value, dim) if extent > 1 else None
+                if first is not None:
+                    return Place(dim, first, number, predicate == IntPredicate.eq)
+        return None
 
     # Code
 

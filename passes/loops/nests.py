@@ -110,27 +110,35 @@ class Nests:
         once: bool = False,
         alone: bool = False,
         ends: Sequence[Emitted] = (),
+        vectors_first: bool = False,
     ) -> None:
-        """`body` at all coordinates of `shape`, vectors along `dim` innermost.
+        """`body` at all coordinates of `shape`, vectors along `dim` innermost; outermost with `vectors_first`.
 
-        `limit`, `streams`, `once` and `alone` as in `vector_loop`, the first from the outer coordinates. `ends`: by dimensions, from where
-        on nothing has to be done along the outer ones.
+        `limit`, `streams`, `once` and `alone` as in `vector_loop`, the first from the coordinates of the loops around it. `ends`: by
+        dimensions, from where on nothing has to be done along the others.
         """
         if not shape:
             body(())
             return
         at: list[Coordinate] = [self.zero] * len(shape)
+        others = [d for d in range(len(shape)) if d != dim]
 
-        def innermost(coordinate: Coordinate, carried: list[Emitted]) -> list[Emitted]:
+        def step(coordinate: Coordinate, carried: list[Emitted]) -> list[Emitted]:
             at[dim] = coordinate
-            body(tuple(at))
+            if vectors_first:
+                self._outer(others, shape, at, lambda: body(tuple(at)), ends)
+            else:
+                body(tuple(at))
             return []
 
         def vectors() -> None:
             at[dim] = self.zero
-            self.vector_loop(shape[dim], width, [], innermost, limit(tuple(at)) if limit else None, 0, streams, once, alone)
+            self.vector_loop(shape[dim], width, [], step, limit(tuple(at)) if limit else None, 0, streams, once, alone)
 
-        self._outer([d for d in range(len(shape)) if d != dim], shape, at, vectors, ends)
+        if vectors_first:
+            vectors()
+        else:
+            self._outer(others, shape, at, vectors, ends)
 
     def parts(self, at: Coordinates, dim: int, count: int) -> list[Coordinates]:
         """The places of the `count` vectors beside each other that fill `at`, which runs along `dim`."""

@@ -17,7 +17,9 @@ class LoopShape:
     """Vectors of `lanes` elements along `dim`; `computes`: the loop computes much, rather than wait for memory.
 
     `once`: its body is so long that it is there once, with masks, rather than without and with them. `together`: so many vectors of what
-    it carries fit into registers, beside what one needs to be computed.
+    it carries fit into registers, beside what one needs to be computed. `crosses`: it reads elements that are apart along `dim` and
+    neighbours along another dimension, which had better be the inner one: then the same lines are read again at once, and an address takes
+    one addition.
     """
 
     dim: int
@@ -25,6 +27,7 @@ class LoopShape:
     computes: bool
     once: bool
     together: int = 1
+    crosses: bool = False
 
 
 ELEMENT = LoopShape(0, 0, False, False)  # of a block without dimensions: there is no loop
@@ -41,6 +44,7 @@ class _Survey:
         self.widest = 8  # bits of the widest elements that are read, computed as floats or stored
         self.has_64_bits = False
         self.gathers_narrow = False
+        self.strides: list[dict[int, int | None]] = []  # of each read, along the dimensions that it follows
 
     def value(self, evaluator: Evaluator, tensor: Tensor) -> None:
         self.widest = max(self.widest, bits(tensor.element))
@@ -68,6 +72,12 @@ class _Survey:
         for dim, stride in zip(follows, strides, strict=False):
             if dim is not None and state.shape[follows.index(dim)] > 1:
                 self.score[dim] += 1 if stride == 1 else 0 if stride == 0 else -1
+        self.strides.append({dim: stride for dim, stride in zip(follows, strides, strict=False) if dim is not None})
+
+    def crosses(self, shape: tuple[int, ...], dim: int) -> bool:
+        """Whether something is read whose elements lie apart along `dim`, and beside each other along another dimension."""
+        long = [d for d, extent in enumerate(shape) if extent > 1 and d != dim]
+        return any(read.get(dim, 1) not in (0, 1) and any(read.get(d) == 1 for d in long) for read in self.strides)
 
     def store(self, access: Access) -> None:
         self.widest = max(self.widest, bits(access.element))
@@ -109,6 +119,7 @@ def loop_shape(
     lanes = min(lanes, chip.lanes(64, 8) if survey.has_64_bits else chip.lanes(32, 8))
     inner = None if axis == dim else axis
     groups = live(evaluator, tensors, dim, chip.costs.reuse, inner) if chip.in_order else None
+    crosses = chip.in_order and not carried and survey.crosses(shape, dim)
     if groups is not None:
         # one vector of a light group that is all of the block would have no main part: masks are made once for many rows, else each time
         for group, least in ((chip.costs.group, 1), (chip.costs.light_group, 1 if len(shape) > 1 else 2)):
@@ -122,4 +133,4 @@ def loop_shape(
     if groups is not None and carried:
         room = chip.lanes(survey.widest, chip.vector_registers) // lanes - groups
         together = max(1, min(room // carried, chip.costs.together))
-    return LoopShape(dim, lanes, computes, sum(survey.length.values()) > chip.costs.divided, together)
+    return LoopShape(dim, lanes, computes, sum(survey.length.values()) > chip.costs.divided, together, crosses)

@@ -230,7 +230,7 @@ class Storage:
                     self.memory.store(access, value, at)
 
         def emit(_: Sequence[Access]) -> list[Emitted]:
-            self.nests.nest(shape, chosen.dim, chosen.lanes, body, once=chosen.once)
+            self.nests.nest(shape, chosen.dim, chosen.lanes, body, once=chosen.once, alone=chosen.crosses, vectors_first=chosen.crosses)
             return []
 
         in_versions(self.evaluator, chosen, tensors, [], emit)

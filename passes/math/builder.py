@@ -14,9 +14,9 @@ _ORDERS = ("lt", "le", "gt", "ge")
 _FLOAT = {name: FloatPredicate[f"o{name}"] for name in ("eq", "ne", *_ORDERS)} | {name: FloatPredicate[name] for name in ("une", "uno")}
 _INTEGER = {name: IntPredicate[f"s{name}"] for name in _ORDERS} | {p.name: p for p in IntPredicate}
 
-# Register groups that are left for values, and for masks, beside constants. There are only eight groups where a loop is known to need few
+# Register groups that are left for values, and for masks, beside constants. There are only so few groups where a loop is known to need few
 # values (passes/loops/live.py).
-_VALUES, _FEW_VALUES = 8, 4
+_VALUES, _FEW_VALUES, _FEW_GROUPS = 6, 4, 8
 
 Number = int | float
 
@@ -292,7 +292,7 @@ class Builder:
         if not self.types.register_bits or not x.lanes:
             return len(coefficients)
         groups = self.types.register_bits // (x.lanes * BITS[x.kind])
-        room = groups - (_VALUES if groups > _VALUES else _FEW_VALUES)
+        room = groups - (_VALUES if groups > _FEW_GROUPS else _FEW_VALUES)
         held = self.constants.setdefault(("held", self.ip.block), set())
         for number, coefficient in enumerate(coefficients[:-2]):
             if (x.kind, coefficient) not in held and len(held) >= room:

@@ -27,7 +27,7 @@ LN2_HIGH, LN2_LOW = 0.6931471805599453, 2.3190468138462996e-17
 _LOG2_10 = 3.321928094887362
 _LOG10_2_HIGH, _LOG10_2_LOW = 0.3010299956639812, -2.8037281277851704e-18
 _LN10_HIGH, _LN10_LOW = 2.302585092994046, -2.1707562233822494e-16
-_ROUND_F32 = 12582912.0  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+ROUND_F32 = 12582912.0  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
 _ROUND_F64 = 6755399441055744.0  # 1.5 * 2^52
 
 
@@ -39,7 +39,7 @@ def _scales(rounded: Lanes) -> tuple[Lanes, Lanes]:
     return (half << mantissa).floats(), ((bits - half) << mantissa).floats()
 
 
-def _not_below(b: Builder, x: Lanes, bound: float) -> Lanes:
+def not_below(b: Builder, x: Lanes, bound: float) -> Lanes:
     """max(x, bound) of a negative `bound`, where a NaN in x stays: one instruction on RISC-V if it is the canonical one.
 
     As unsigned integers all numbers below the bound are larger than it, all others and the canonical NaN, which is positive, smaller.
@@ -50,8 +50,8 @@ def _not_below(b: Builder, x: Lanes, bound: float) -> Lanes:
     return x.bits()._op("arith.minui", x.bits(), bits).floats()
 
 
-def _with_power(b: Builder, x: Lanes, rounded: Lanes) -> Lanes:
-    """x * 2^n, a normal number, where `rounded` holds n in its low bits: n is added to the exponent.
+def with_power(b: Builder, x: Lanes, rounded: Lanes) -> Lanes:
+    """x * 2^n, zero or a normal number, where `rounded` holds n in its low bits: n is added to the exponent.
 
     Where `rounded` is the canonical NaN, whose low bits are 0, x stays.
     """
@@ -71,27 +71,30 @@ def _at_most_one(b: Builder, lifted: Lanes, asked: Exactness) -> Lanes:
 
 
 def exp_nonpositive_f32(b: Builder, x: Lanes, asked: Exactness) -> Lanes:
-    """exp(x) of x that is not above 0, or NaN: at most 1 ulp. 15 operations; 14 where the result may be scaled, or small ones be inexact.
+    """exp(x) of x that is not above 0, or NaN: at most 1 ulp. 15 operations, 14 where the result may be scaled, 13 of a term.
 
-    The exponent of a number that is never subnormal is added to, and one product rounds the result, which may be.
+    The exponent of a number that is never subnormal is added to, and one product rounds the result, which may be. Of a term the n ln 2 that
+    is taken off is that of float32: the smaller the term, the less its error of n 2^-29 counts.
     """
     is_term = asked is Exactness.TERM
-    x = _not_below(b, x, -87.0 if is_term else -104.0)
-    shift = _ROUND_F32 + (0 if is_term else _LIFT)
+    x = not_below(b, x, -87.0 if is_term else -104.0)
+    shift = ROUND_F32 + (0 if is_term else _LIFT)
     rounded = x * LOG2E + shift
     n = rounded - shift
-    r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
-    result = _with_power(b, b.polynomial(r, (1.0, 1.0, *_EXP_F32)), rounded)
+    r = b.fma(n, -0.6931471824645996, x)
+    if not is_term:
+        r = b.fma(n, 1.904654256e-09, r)
+    result = with_power(b, b.polynomial(r, (1.0, 1.0, *_EXP_F32)), rounded)
     return result if is_term else _at_most_one(b, result, asked)
 
 
 def exp2_nonpositive_f32(b: Builder, x: Lanes, asked: Exactness) -> Lanes:
     """The same of 2^x. 12 operations, or 11."""
     is_term = asked is Exactness.TERM
-    x = _not_below(b, x, -126.0 if is_term else -151.0)
-    shift = _ROUND_F32 + (0 if is_term else _LIFT)
+    x = not_below(b, x, -126.0 if is_term else -151.0)
+    shift = ROUND_F32 + (0 if is_term else _LIFT)
     rounded = x + shift
-    result = _with_power(b, b.polynomial(x - (rounded - shift), (1.0, *_EXP2_F32)), rounded)
+    result = with_power(b, b.polynomial(x - (rounded - shift), (1.0, *_EXP2_F32)), rounded)
     return result if is_term else _at_most_one(b, result, asked)
 
 
@@ -100,8 +103,8 @@ def sigmoid_f32(b: Builder, x: Lanes) -> Lanes:
 
     From half the sum, which overflows later than the sum; it is rounded once.
     """
-    x = _not_below(b, x, -87.0)
-    shift = _ROUND_F32 + 126
+    x = not_below(b, x, -87.0)
+    shift = ROUND_F32 + 126
     rounded = b.minimum(x * LOG2E + shift, shift + 129)
     n = rounded - shift
     r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
@@ -111,8 +114,8 @@ def sigmoid_f32(b: Builder, x: Lanes) -> Lanes:
 
 def exp_f32(b: Builder, x: Lanes) -> Lanes:
     """At most 1 ulp. 19 operations on RISC-V, 18 on x86."""
-    x = _not_below(b, x, -104.0)
-    shift = _ROUND_F32 + 254
+    x = not_below(b, x, -104.0)
+    shift = ROUND_F32 + 254
     # on RISC-V the shift would fill a register, and x be copied
     rounded = b.minimum(x * LOG2E + shift if b.types.riscv else b.fma(x, LOG2E, shift), shift + 129)
     n = rounded - shift
@@ -123,8 +126,8 @@ def exp_f32(b: Builder, x: Lanes) -> Lanes:
 
 def exp2_f32(b: Builder, x: Lanes) -> Lanes:
     """At most 1 ulp. 18 operations on RISC-V, 17 on x86."""
-    x = _not_below(b, x, -151.0)
-    shift = _ROUND_F32 + 254
+    x = not_below(b, x, -151.0)
+    shift = ROUND_F32 + 254
     rounded = b.minimum(x + shift, shift + 129)
     first, second = _scales(rounded)
     return b.polynomial(x - (rounded - shift), (1.0, *_EXP2_F32)) * first * second

@@ -119,6 +119,27 @@ def test_sigmoid(target, factor):
 
 
 @triton.jit
+def one_plus_erf_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out_ptr + place, 1 + tl.erf(tl.load(x_ptr + place)))
+
+
+def test_one_plus_erf(target):
+    """In ulps from -0.5 on, below it absolutely; far below zero, and NaN of either sign stays."""
+    x = torch.linspace(-8, 8, ROWS * COLUMNS * 16)
+    x[:9] = torch.tensor([INFINITE, -INFINITE, NAN, -NAN, 0.0, -0.0, 1e30, -1e30, -1e-40])
+    out = torch.empty_like(x)
+    one_plus_erf_kernel[(ROWS * 16,)](x, out, BLOCK=COLUMNS)
+    expected = torch.erfc(-x.double())
+    upper = ~(x < -0.5)
+    assert ulps(out[upper], expected[upper]) <= 2
+    assert (out[~upper].double() - expected[~upper]).abs().max() <= 2.0**-23.5
+    tail = (x >= -3) & (x < -0.5)
+    assert (out[tail] / expected[tail] - 1).abs().max() <= 5e-4
+    assert (out[x < -7.2] == 0).all()
+
+
+@triton.jit
 def softmax_kernel(x_ptr, out_ptr, sum_ptr, columns, INVERSE: tl.constexpr, BLOCK: tl.constexpr):
     i = tl.arange(0, BLOCK)
     x = tl.load(x_ptr + i, i < columns, other=-float("inf"))
@@ -159,3 +180,12 @@ def test_sum_of_far_numbers(target, lowest, columns):
     out = torch.empty(1)
     sum_kernel[(1,)](x, out, columns, BLOCK=1024)
     assert ulps(out, torch.exp(x.double()).sum()[None]) <= 16  # a lane adds up 16 numbers at most, most of them rounded alike
+
+
+def test_sum_of_many_small_numbers(target):
+    """Terms of 2^-10 that outweigh the largest one: their common error is n 2^-29 of themselves."""
+    x = torch.linspace(-7.4, -6.5, 1024)  # different ones, so that sums are not all rounded to one side
+    x[7] = 0
+    out = torch.empty(1)
+    sum_kernel[(1,)](x, out, 1024, BLOCK=1024)
+    assert ulps(out, torch.exp(x.double()).sum()[None]) <= 16

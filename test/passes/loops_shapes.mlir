@@ -21,6 +21,41 @@ func.func @trans(%x: !llvm.ptr, %y: !llvm.ptr) {
 
 // -----
 
+// Where what is read lies across, the vectors' loop is the outer one, with and without masks: the inner one goes along its lines.
+// CHECK-LABEL: func.func @across
+func.func @across(%x: !llvm.ptr, %y: !llvm.ptr, %rows: i64, %columns: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  // CHECK: scf.for %[[I:.*]] = %c0_i64 to %{{.*}} step %c64_i64
+  // CHECK: scf.for %[[J:.*]] = %c0_i64 to %{{.*}} step %c1_i64
+  // CHECK: "llvm.intr.experimental.vp.strided.load"
+  // CHECK: llvm.store
+  // CHECK: scf.for %{{.*}} step %c64_i64
+  // CHECK: arith.cmpi {{.*}}xi8>
+  // CHECK: scf.for %{{.*}} step %c1_i64
+  // CHECK: llvm.intr.masked.store
+  %a = "xsmt.descriptor_load"(%x, %columns, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<128x32xf32>
+  %t = "tt.trans"(%a) {order = array<i32: 1, 0>} : (tensor<128x32xf32>) -> tensor<32x128xf32>
+  "xsmt.descriptor_store"(%y, %t, %rows, %c1, %c0, %c0, %columns, %rows) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<32x128xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A block whose rows are read along memory goes row by row.
+// CHECK-LABEL: func.func @along
+func.func @along(%x: !llvm.ptr, %y: !llvm.ptr, %rows: i64, %columns: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  // CHECK: scf.for %{{.*}} step %c1_i64
+  // CHECK: scf.for %{{.*}} step %c64_i64
+  %a = "xsmt.descriptor_load"(%x, %columns, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x128xf32>
+  "xsmt.descriptor_store"(%y, %a, %columns, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<32x128xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
 // What does not depend on the inner coordinate is computed outside the inner loop, on scalars.
 // CHECK-LABEL: func.func @outer
 func.func @outer(%x: !llvm.ptr, %y: !llvm.ptr) {
