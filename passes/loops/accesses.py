@@ -129,12 +129,12 @@ def lower_store(low: Lowering, node: Node) -> None:
                     low.memory.ask_for_next(target, at, to_write=True)
 
         past_caches = streams(low, node, stores[0], values[0], dim, width) if shape and len(group) == 1 else None
-        crosses, ends = chosen.crosses and past_caches is None, accesses[0].upper
+        first, ends = chosen.vectors_first and past_caches is None, accesses[0].upper
 
         def limit(at: Coordinates) -> Emitted:
-            return _end(low, accesses[0], dim, at, whole=crosses)
+            return _end(low, accesses[0], dim, at, whole=first)
 
-        low.nests.nest(shape, dim, width, body, limit, past_caches, chosen.once, crosses, ends, vectors_first=crosses)
+        low.nests.nest(shape, dim, width, body, limit, past_caches, chosen.once, first, ends, vectors_first=first)
         return []
 
     in_versions(low.evaluator, chosen, needed, accesses, emit)

@@ -42,8 +42,28 @@ class Memory:
             if mask is None:
                 return self.scalar_load(pointer, access.element, condition, other, home)
             raise b.fail(access.op, "has a mask that varies where its address does not")  # cannot happen: width is kept then
+        if condition is not None and self.chip.in_order and condition.depth == b.depth > (0 if mask is None else mask.depth):
+            # it varies where the mask does not: a branch costs less than making a mask of both
+            fill = b.broadcast(other or self.zero(access.element), width)
+
+            def active() -> list[Emitted]:
+                return [self.lanes(access, (pointer, width, stride, pointers), mask, other, b.depth)]
+
+            return b.if_else(condition, [(access.element, width)], active, lambda: [fill])[0]
         if condition is not None:
             mask = b.both(mask, condition) if mask is not None else b.broadcast(condition, width)
+        return self.lanes(access, (pointer, width, stride, pointers), mask, other, home)
+
+    def lanes(
+        self,
+        access: Access,
+        address: tuple[Emitted, int, Emitted | None, Emitted | None],
+        mask: Emitted | None,
+        other: Emitted | None,
+        home: int,
+    ) -> Emitted:
+        """The lanes at an address, as `Addressing.address` gives it, that are active by the mask; `other` in the rest."""
+        pointer, width, stride, pointers = address
         if pointers is not None:
             return self.gather(pointers, access.element, width, mask, other, home)
         if stride.constant is None and not access.has_neighbours:

@@ -1,5 +1,6 @@
 """The shape of a loop over a block: along which dimension its vectors lie, and how many lanes they have."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,9 @@ class LoopShape:
     """Vectors of `lanes` elements along `dim`; `computes`: the loop computes much, rather than wait for memory.
 
     `once`: its body is so long that it is there once, with masks, rather than without and with them. `together`: so many vectors of what
-    it carries fit into registers, beside what one needs to be computed. `crosses`: it reads elements that are apart along `dim` and
-    neighbours along another dimension, which had better be the inner one: then the same lines are read again at once, and an address takes
-    one addition.
+    it carries fit into registers, beside what one needs to be computed. `vectors_first`: the loops along other dimensions had better be in
+    that over vectors, since rows are short (the masks of a vector are then made once for all rows), or since elements lie apart along `dim`
+    and are neighbours along another dimension (the same lines are then read again at once).
     """
 
     dim: int
@@ -27,8 +28,11 @@ class LoopShape:
     computes: bool
     once: bool
     together: int = 1
-    crosses: bool = False
+    vectors_first: bool = False
 
+
+# Rows of so many vectors are short; so many times as many rows are worth having their loop inside.
+_SHORT, _MANY = 2, 4
 
 ELEMENT = LoopShape(0, 0, False, False)  # of a block without dimensions: there is no loop
 
@@ -119,7 +123,8 @@ def loop_shape(
     lanes = min(lanes, chip.lanes(64, 8) if survey.has_64_bits else chip.lanes(32, 8))
     inner = None if axis == dim else axis
     groups = live(evaluator, tensors, dim, chip.costs.reuse, inner) if chip.in_order else None
-    crosses = chip.in_order and not carried and survey.crosses(shape, dim)
+    inward = chip.in_order and not carried
+    crosses = inward and survey.crosses(shape, dim)
     if groups is not None:
         # one vector of a light group that is all of the block would have no main part: masks are made once for many rows, else each time
         for group, least in ((chip.costs.group, 1), (chip.costs.light_group, 1 if len(shape) > 1 else 2)):
@@ -133,4 +138,6 @@ def loop_shape(
     if groups is not None and carried:
         room = chip.lanes(survey.widest, chip.vector_registers) // lanes - groups
         together = max(1, min(room // carried, chip.costs.together))
-    return LoopShape(dim, lanes, computes, sum(survey.length.values()) > chip.costs.divided, together, crosses)
+    vectors, rows = -(-shape[dim] // lanes), math.prod(shape) // shape[dim]
+    first = crosses or (inward and vectors <= _SHORT and rows >= _MANY * vectors)
+    return LoopShape(dim, lanes, computes, sum(survey.length.values()) > chip.costs.divided, together, first)

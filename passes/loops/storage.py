@@ -230,7 +230,8 @@ class Storage:
                     self.memory.store(access, value, at)
 
         def emit(_: Sequence[Access]) -> list[Emitted]:
-            self.nests.nest(shape, chosen.dim, chosen.lanes, body, once=chosen.once, alone=chosen.crosses, vectors_first=chosen.crosses)
+            first = chosen.vectors_first
+            self.nests.nest(shape, chosen.dim, chosen.lanes, body, once=chosen.once, alone=first, vectors_first=first)
             return []
 
         in_versions(self.evaluator, chosen, tensors, [], emit)

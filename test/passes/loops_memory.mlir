@@ -410,3 +410,39 @@ func.func @two_vectors(%x: !llvm.ptr, %y: !llvm.ptr) {
   "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> ()
   return
 }
+
+// -----
+
+// A row that is not there is not loaded: a branch, beside the mask that all rows share.
+// CHECK-LABEL: func.func @rows_around
+func.func @rows_around(%x: !llvm.ptr, %y: !llvm.ptr, %rows: i64, %columns: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  %zero = arith.constant 0.0 : f32
+  // CHECK: scf.if %{{.*}} -> (vector<{{.*}}xf32>)
+  // CHECK-NEXT: llvm.intr.masked.load
+  // CHECK-NEXT: scf.yield
+  %a = "xsmt.descriptor_load"(%x, %columns, %c1, %c1, %c1, %rows, %columns, %zero) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, f32) -> tensor<32x64xf32>
+  "xsmt.descriptor_store"(%y, %a, %columns, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<32x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Where each row has a mask of its own, the row's condition is part of it.
+// CHECK-LABEL: func.func @masked_rows
+func.func @masked_rows(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %rows: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  %zero = arith.constant 0.0 : f32
+  %limit = arith.constant dense<0.0> : tensor<32x64xf32>
+  // CHECK: %[[BOTH:.*]] = arith.andi {{.*}} : vector<{{.*}}xi1>
+  // CHECK: llvm.intr.masked.load %{{.*}}, %[[BOTH]]
+  %m = "xsmt.descriptor_load"(%z, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
+  %mask = arith.cmpf ogt, %m, %limit : tensor<32x64xf32>
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c1, %c0, %rows, %c64, %mask, %zero) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 1, 1>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64, tensor<32x64xi1>, f32) -> tensor<32x64xf32>
+  "xsmt.descriptor_store"(%y, %a, %c64, %c1, %c0, %c0, %rows, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<32x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}

@@ -75,7 +75,6 @@ func.func @checked(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
   // CHECK: scf.if %[[WHOLE]] {
   // CHECK: } else {
   // CHECK: llvm.intr.masked.load
-  // CHECK: llvm.getelementptr %[[PACKED]][
   // CHECK: llvm.store
   // CHECK: llvm.getelementptr %[[A]][
   // CHECK: "llvm.riscv.vfmacc"

@@ -49,6 +49,26 @@ func.func @along(%x: !llvm.ptr, %y: !llvm.ptr, %rows: i64, %columns: i64) {
   %c1 = arith.constant 1 : i64
   // CHECK: scf.for %{{.*}} step %c1_i64
   // CHECK: scf.for %{{.*}} step %c64_i64
+  %a = "xsmt.descriptor_load"(%x, %columns, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x256xf32>
+  "xsmt.descriptor_store"(%y, %a, %columns, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<32x256xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Rows of two vectors and no more: each vector's mask is made once, and all rows go through it.
+// CHECK-LABEL: func.func @short_rows
+func.func @short_rows(%x: !llvm.ptr, %y: !llvm.ptr, %rows: i64, %columns: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  // CHECK: scf.for %{{.*}} step %c64_i64
+  // CHECK: scf.for %{{.*}} step %c1_i64
+  // CHECK: llvm.load
+  // CHECK: scf.for %{{.*}} step %c64_i64
+  // CHECK: arith.cmpi {{.*}}xi8>
+  // CHECK: scf.for %{{.*}} step %c1_i64
+  // CHECK-NOT: arith.cmpi
+  // CHECK: llvm.intr.masked.load
   %a = "xsmt.descriptor_load"(%x, %columns, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x128xf32>
   "xsmt.descriptor_store"(%y, %a, %columns, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<32x128xf32>, i64, i64, i64, i64, i64, i64) -> ()
   return
@@ -62,6 +82,7 @@ func.func @outer(%x: !llvm.ptr, %y: !llvm.ptr) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
   %c64 = arith.constant 64 : i64
+  %c256 = arith.constant 256 : i64
   // CHECK: scf.for %[[I:.*]] = %c0_i64 to %c64_i64
   // CHECK: %[[ROW:.*]] = arith.trunci %[[I]] : i64 to i32
   // CHECK: arith.muli %[[ROW]], %[[ROW]] : i32
@@ -71,12 +92,13 @@ func.func @outer(%x: !llvm.ptr, %y: !llvm.ptr) {
   // CHECK: llvm.store
   %i = "tt.make_range"() {end = 64 : i32, start = 0 : i32} : () -> tensor<64xi32>
   %r = "tt.expand_dims"(%i) {axis = 1 : i32} : (tensor<64xi32>) -> tensor<64x1xi32>
-  %c = "tt.expand_dims"(%i) {axis = 0 : i32} : (tensor<64xi32>) -> tensor<1x64xi32>
-  %rr = "tt.broadcast"(%r) : (tensor<64x1xi32>) -> tensor<64x64xi32>
-  %cc = "tt.broadcast"(%c) : (tensor<1x64xi32>) -> tensor<64x64xi32>
-  %q = arith.muli %rr, %rr : tensor<64x64xi32>
-  %s = arith.addi %q, %cc : tensor<64x64xi32>
-  "xsmt.descriptor_store"(%y, %s, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xi32>, i64, i64, i64, i64, i64, i64) -> ()
+  %j = "tt.make_range"() {end = 256 : i32, start = 0 : i32} : () -> tensor<256xi32>
+  %c = "tt.expand_dims"(%j) {axis = 0 : i32} : (tensor<256xi32>) -> tensor<1x256xi32>
+  %rr = "tt.broadcast"(%r) : (tensor<64x1xi32>) -> tensor<64x256xi32>
+  %cc = "tt.broadcast"(%c) : (tensor<1x256xi32>) -> tensor<64x256xi32>
+  %q = arith.muli %rr, %rr : tensor<64x256xi32>
+  %s = arith.addi %q, %cc : tensor<64x256xi32>
+  "xsmt.descriptor_store"(%y, %s, %c256, %c1, %c0, %c0, %c64, %c256) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x256xi32>, i64, i64, i64, i64, i64, i64) -> ()
   return
 }
 
