@@ -123,7 +123,7 @@ def loop_shape(
     lanes = min(lanes, chip.lanes(64, 8) if survey.has_64_bits else chip.lanes(32, 8))
     inner = None if axis == dim else axis
     groups = live(evaluator, tensors, dim, chip.costs.reuse, inner) if chip.in_order else None
-    inward = chip.in_order and not carried
+    inward, rows = chip.in_order and not carried, math.prod(shape) // shape[dim]
     crosses = inward and survey.crosses(shape, dim)
     if groups is not None:
         # one vector of a light group that is all of the block would have no main part: masks are made once for many rows, else each time
@@ -138,6 +138,6 @@ def loop_shape(
     if groups is not None and carried:
         room = chip.lanes(survey.widest, chip.vector_registers) // lanes - groups
         together = max(1, min(room // carried, chip.costs.together))
-    vectors, rows = -(-shape[dim] // lanes), math.prod(shape) // shape[dim]
+    vectors = -(-shape[dim] // lanes)
     first = crosses or (inward and vectors <= _SHORT and rows >= _MANY * vectors)
     return LoopShape(dim, lanes, computes, sum(survey.length.values()) > chip.costs.divided, together, first)
