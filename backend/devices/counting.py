@@ -20,8 +20,10 @@ from triton_spacemit.dialect import ime
 _EXECUTED = re.compile(rb"Trace [^\[]*\[[0-9a-f]+/([0-9a-f]+)/")
 _TRANSLATED = re.compile(rb"0x([0-9a-f]+):\s+([0-9a-f]+)\s+(\S+)\s*([^\n]*)")
 _LMUL = re.compile(r"\bm(f?)([1248])\b")
+_SEW = re.compile(r"\be(8|16|32|64)\b")
 _PLAIN_ACCESS = re.compile(r"v([ls])(s(?=e)|ux|ox)?(e(?:i)?\d+(?:ff)?\.v)")
 _WHOLE_REGISTERS = re.compile(r"v(?:[ls]|mv)(\d)re?\d*")
+_ELEMENTS = re.compile(r"v[ls]s?(?:seg[2-8])?e(\d+)(?:ff)?\.v")  # not those by an index, whose name has the index's width
 _SEGMENTS = re.compile(r"v[ls](?:s|ux|ox)?seg([2-8])")
 _TWICE_AS_WIDE = re.compile(r"v(?:f?w|f?ncvt|nclip|nsr[la])")  # widening and narrowing instructions; not vfnmadd, vnmsac and their like
 
@@ -30,8 +32,8 @@ _TWICE_AS_WIDE = re.compile(r"v(?:f?w|f?ncvt|nclip|nsr[la])")  # widening and na
 class Counts:
     """What the launches of a block executed in their kernels; functions of the runtime that kernels call are not in it.
 
-    weighted: every vector instruction counts as the registers it works on (LMUL, at least 1; twice for widening and narrowing ones; once
-    a field for loads and stores of segments).
+    weighted: every vector instruction counts as the registers it works on (LMUL, at least 1; of loads and stores for elements of their own
+    width; twice for widening and narrowing ones; once a field for loads and stores of segments).
     """
 
     instructions: int = 0
@@ -40,8 +42,10 @@ class Counts:
     weighted_by_mnemonic: dict[str, float] = field(default_factory=dict)
 
 
-def weight(mnemonic: str, lmul: float) -> float:
-    """What one instruction counts where the vector length multiplier is `lmul`."""
+def weight(mnemonic: str, lmul: float, sew: int = 0) -> float:
+    """What one instruction counts where the vector length multiplier is `lmul`, for elements of `sew` bits (0: of its own width)."""
+    if sew and (elements := _ELEMENTS.fullmatch(mnemonic)):
+        lmul *= int(elements[1]) / sew
     if not mnemonic.startswith("v") or mnemonic.startswith("vset"):
         return 1.0
     if whole := _WHOLE_REGISTERS.match(mnemonic):
@@ -69,9 +73,9 @@ class ExecutionLog:
 
     def __init__(self) -> None:
         self.counts = Counts()
-        self._translated: dict[bytes, tuple[str, float | None]] = {}  # address -> mnemonic, and the LMUL that it sets
-        self._executed: Counter[tuple[bytes, float]] = Counter()
-        self._lmul = 1.0
+        self._translated: dict[bytes, tuple[str, tuple[float, int] | None]] = {}  # address -> mnemonic, and the LMUL and SEW that it sets
+        self._executed: Counter[tuple[bytes, tuple[float, int]]] = Counter()
+        self._type = (1.0, 0)
         read, self.write = os.pipe()
         self._thread = threading.Thread(target=self._read, args=(read,), daemon=True)
         self._thread.start()
@@ -81,15 +85,13 @@ class ExecutionLog:
             for line in lines:
                 if executed := _EXECUTED.match(line):
                     place = executed[1].lstrip(b"0")
-                    lmul = self._translated[place][1]
-                    if lmul is not None:
-                        self._lmul = lmul
-                    self._executed[place, self._lmul] += 1
+                    self._type = self._translated[place][1] or self._type
+                    self._executed[place, self._type] += 1
                 elif translated := _TRANSLATED.match(line):
                     place, word, name, operands = translated.groups()
                     matrix = ime.decode(int(word, 16))  # which QEMU has no name for
                     mnemonic = matrix.instruction.mnemonic if matrix else with_segments(name.decode(), int(word, 16))
-                    self._translated[place.lstrip(b"0")] = mnemonic, lmul_of(mnemonic, operands.decode())
+                    self._translated[place.lstrip(b"0")] = mnemonic, type_of(mnemonic, operands.decode())
 
     def close(self) -> Counts:
         """The counts, when every process that writes has ended."""
@@ -98,9 +100,9 @@ class ExecutionLog:
             self.write = -1
         self._thread.join()
         counts = Counts()
-        for (place, lmul), times in self._executed.items():
+        for (place, (lmul, sew)), times in self._executed.items():
             mnemonic = self._translated[place][0]
-            cost = weight(mnemonic, lmul) * times
+            cost = weight(mnemonic, lmul, sew) * times
             counts.instructions += times
             counts.weighted += cost
             counts.by_mnemonic[mnemonic] += times
@@ -114,6 +116,12 @@ def lmul_of(mnemonic: str, operands: str) -> float | None:
     if found is None:
         return None
     return 1.0 / int(found[2]) if found[1] else float(found[2])
+
+
+def type_of(mnemonic: str, operands: str) -> tuple[float, int] | None:
+    """The LMUL and the bits of elements (0: unknown) that a vset instruction sets; None for others."""
+    lmul, sew = lmul_of(mnemonic, operands), _SEW.search(operands)
+    return None if lmul is None else (lmul, int(sew[1]) if sew else 0)
 
 
 class CountsInstructions(Protocol):

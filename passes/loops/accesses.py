@@ -131,14 +131,26 @@ def lower_store(low: Lowering, node: Node) -> None:
         past_caches = streams(low, node, stores[0], values[0], dim, width) if shape and len(group) == 1 else None
         first, ends = chosen.vectors_first and past_caches is None, accesses[0].upper
 
+        seen = ends[dim] if shape and low.chip.active_lengths and only_in_lanes(low, needed, accesses) else None
+
         def limit(at: Coordinates) -> Emitted:
             return _end(low, accesses[0], dim, at, whole=first)
 
-        low.nests.nest(shape, dim, width, body, limit, past_caches, chosen.once, first, ends, vectors_first=first)
+        low.nests.nest(shape, dim, width, body, limit, past_caches, chosen.once, first, ends, first, seen)
         return []
 
     in_versions(low.evaluator, chosen, needed, accesses, emit)
     low.storage.settle()
+
+
+def only_in_lanes(low: Lowering, needed: Sequence[Tensor], stores: Sequence[Access]) -> bool:
+    """Whether a lane of what a store's loop computes is needed for that lane's store alone, and not as a place in memory.
+
+    Then lanes that are not stored may be any numbers: divisions by zero do not trap on such chips, and rows end at the same bound.
+    """
+    blocks = [state for tensor in needed for _, state, _ in low.evaluator.cone(tensor)]
+    accesses = [*stores, *(state.access for state in blocks if isinstance(state, Loaded))]
+    return all(access.index is None for access in accesses)
 
 
 def _end(low: Lowering, access: Access, dim: int, at: Coordinates, whole: bool) -> Emitted:

@@ -88,9 +88,9 @@ class Addressing:
             return condition, None
         dim, coordinate = lane
         if not within(access, dim):
-            mask = b.both(mask, self._below(coordinate, access.upper[dim]))
+            mask = b.both(mask, self.below(coordinate, access.upper[dim]))
         if not from_start(access, dim):
-            mask = b.both(mask, self._below(coordinate, access.lower[dim], negate=True))
+            mask = b.both(mask, self.below(coordinate, access.lower[dim], negate=True))
         return condition, mask
 
     def _masked(self, access: Access, at: Coordinates, condition: Emitted | None) -> tuple[Emitted | None, Emitted | None]:
@@ -119,7 +119,7 @@ class Addressing:
             coordinate.assumed.append(end if condition is None else b.select(condition, end, b.constant(0)))
         return True
 
-    def _below(self, coordinate: Coordinate, bound: Emitted, negate: bool = False) -> Emitted:
+    def below(self, coordinate: Coordinate, bound: Emitted, negate: bool = False) -> Emitted:
         """Lanes of `coordinate` whose position is less than `bound` (at least `bound` with `negate`)."""
         b = self.b
         width = coordinate.width

@@ -47,12 +47,32 @@ class Memory:
             fill = b.broadcast(other or self.zero(access.element), width)
 
             def active() -> list[Emitted]:
+                if mask is not None and self.are_unseen(access, at, mask):
+                    return [self.unfilled(access, pointer, mask, width, b.depth)]
                 return [self.lanes(access, (pointer, width, stride, pointers), mask, other, b.depth)]
 
             return b.if_else(condition, [(access.element, width)], active, lambda: [fill])[0]
         if condition is not None:
             mask = b.both(mask, condition) if mask is not None else b.broadcast(condition, width)
+        elif mask is not None and self.are_unseen(access, at, mask):
+            return self.unfilled(access, pointer, mask, width, home)
         return self.lanes(access, (pointer, width, stride, pointers), mask, other, home)
+
+    def are_unseen(self, access: Access, at: Coordinates, mask: Emitted) -> bool:
+        """Whether nobody looks at the lanes that `mask` leaves out of neighbours: those behind the bound up to which the loop stores."""
+        along = next(dim for dim, coordinate in enumerate(at) if coordinate.width)
+        bound = at[along].seen
+        if bound is None or access.upper[along].value != bound.value or access.index is not None or access.strides[along].constant != 1:
+            return False
+        return mask is self.addressing.below(at[along], bound)
+
+    def unfilled(self, access: Access, pointer: Emitted, mask: Emitted, width: int, home: int) -> Emitted:
+        """Neighbours by a mask; in other lanes is what was in the register."""
+        b = self.b
+        depth = max(home, pointer.depth, mask.depth)
+        attributes, type_ = {"alignment": ir.IntegerAttr.get(b.i32, bits(access.element) // 8)}, b.vector_type(access.element, width)
+        loaded = b.create("llvm.intr.masked.load", [type_], [pointer.value, mask.value], attributes, depth=depth).results[0]
+        return Emitted(b.create("llvm.freeze", [type_], [loaded], depth=depth).results[0], depth, width)
 
     def lanes(
         self,

@@ -28,11 +28,13 @@ class Nests:
         streams: Emitted | None = None,
         once: bool = False,
         alone: bool = False,
+        seen: Emitted | None = None,
     ) -> list[Emitted]:
         """`body` at every `width` lanes from `begin` to `extent`: a main part in which bounded accesses need no mask, then the rest.
 
         `limit`: nothing has to be done from this position on. `streams`: where it holds, the main part stores past the caches (a loop
         of its own; nothing may be carried). `once`: the body is there once, with all masks. `alone`: even one vector is worth a main part.
+        `seen`: as in `Coordinate`, for lanes that have masks.
         """
         b = self.b
         first, end = b.constant(begin), b.constant(extent)
@@ -41,10 +43,10 @@ class Nests:
         if alone and extent == width:
             end = Emitted(end.value, 0, 0)  # not known to be one vector, which would have no loop to end
         elif extent <= width:
-            return list(body(Coordinate(first, extent if extent > 1 else 0), list(carried)))
+            return list(body(Coordinate(first, extent if extent > 1 else 0, seen=seen), list(carried)))
         stop = end if limit is None else b.minimum(end, limit)
         if once:
-            return b.for_loop(first, stop, width, carried, lambda i, c: body(Coordinate(i, width), c))[0]
+            return b.for_loop(first, stop, width, carried, lambda i, c: body(Coordinate(i, width, seen=seen), c))[0]
         assumed: list[Emitted] = []
         streaming = None
         if streams is not None:
@@ -55,7 +57,7 @@ class Nests:
         bound = self._end_main_part(streaming, loop, (first, end), width, assumed, streams)
         if not assumed:
             return results
-        results, _ = b.for_loop(bound, stop, width, results, lambda i, c: body(Coordinate(i, width), c))
+        results, _ = b.for_loop(bound, stop, width, results, lambda i, c: body(Coordinate(i, width, seen=seen), c))
         return results
 
     def line_loop(
@@ -111,11 +113,12 @@ class Nests:
         alone: bool = False,
         ends: Sequence[Emitted] = (),
         vectors_first: bool = False,
+        seen: Emitted | None = None,
     ) -> None:
         """`body` at all coordinates of `shape`, vectors along `dim` innermost; outermost with `vectors_first`.
 
-        `limit`, `streams`, `once` and `alone` as in `vector_loop`, the first from the coordinates of the loops around it. `ends`: by
-        dimensions, from where on nothing has to be done along the others.
+        `limit`, `streams`, `once`, `alone` and `seen` as in `vector_loop`, the first from the coordinates of the loops around it. `ends`:
+        by dimensions, from where on nothing has to be done along the others.
         """
         if not shape:
             body(())
@@ -133,7 +136,7 @@ class Nests:
 
         def vectors() -> None:
             at[dim] = self.zero
-            self.vector_loop(shape[dim], width, [], step, limit(tuple(at)) if limit else None, 0, streams, once, alone)
+            self.vector_loop(shape[dim], width, [], step, limit(tuple(at)) if limit else None, 0, streams, once, alone, seen)
 
         if vectors_first:
             vectors()

@@ -22,7 +22,7 @@ class Coordinate:
 
     `assumed` collects the upper bounds that code at this coordinate takes for granted (None where every access must check its own):
     the loop that owns the coordinate then ends its main part at the least of them. `streams`: stores go past the caches, to whole lines.
-    `end`: an upper bound that the loop keeps, of one index.
+    `end`: an upper bound that the loop keeps, of one index. `seen`: from this bound on nobody looks at what lanes are.
     """
 
     start: Emitted
@@ -30,6 +30,7 @@ class Coordinate:
     assumed: list[Emitted] | None = None
     streams: bool = False
     end: Emitted | None = None
+    seen: Emitted | None = None
 
     def is_below(self, bound: Emitted) -> bool:
         """Whether the loop is known to end at `bound`."""

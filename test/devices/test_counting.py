@@ -68,6 +68,25 @@ def test_weights(mnemonic: str, lmul: float, expected: float) -> None:
     assert weight(mnemonic, lmul) == expected
 
 
+@pytest.mark.parametrize(
+    ("mnemonic", "lmul", "sew", "expected"),
+    [
+        ("vle32.v", 2, 8, 8),
+        ("vle32.v", 4, 32, 4),
+        ("vle8.v", 8, 32, 2),
+        ("vsse64.v", 1, 32, 2),
+        ("vlseg2e32.v", 1, 16, 4),
+        ("vlse8.v", 1, 32, 1),
+        ("vluxei64.v", 2, 32, 2),
+        ("vl4re32.v", 1, 8, 4),
+        ("vadd.vv", 2, 8, 2),
+    ],
+)
+def test_accesses_of_another_width(mnemonic: str, lmul: float, sew: int, expected: float) -> None:
+    """A load or store works on the registers that elements of its own width fill."""
+    assert weight(mnemonic, lmul, sew) == expected
+
+
 def test_segments_have_their_name_and_weight(qemu: QemuDevice) -> None:
     kernel = compiled(
         qemu,

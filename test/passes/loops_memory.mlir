@@ -446,3 +446,54 @@ func.func @masked_rows(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %rows: i64) 
   "xsmt.descriptor_store"(%y, %a, %c64, %c1, %c0, %c0, %rows, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<32x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
   return
 }
+
+// -----
+
+// Lanes behind the bound of what is stored need no number: the load with the same bound has none for them.
+// CHECK-LABEL: func.func @unseen
+func.func @unseen(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %zero = arith.constant 0.0 : f32
+  // CHECK: %[[LANES:.*]] = llvm.intr.masked.load %{{[0-9a-z]*}}, %{{[0-9a-z]*}} {alignment
+  // CHECK-NEXT: llvm.freeze %[[LANES]]
+  // CHECK: llvm.intr.masked.store
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %n, %zero) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1>} : (!llvm.ptr, i64, i64, i64, f32) -> tensor<256xf32>
+  %b = arith.addf %a, %a : tensor<256xf32>
+  "xsmt.descriptor_store"(%y, %b, %c1, %c0, %n) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Under another bound they have: what is stored further on is computed from the load's other number.
+// CHECK-LABEL: func.func @seen
+func.func @seen(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64, %m: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %zero = arith.constant 0.0 : f32
+  // CHECK: llvm.intr.masked.load %{{[0-9a-z]*}}, %{{[0-9a-z]*}}, %
+  // CHECK-NOT: llvm.freeze {{.*}} : vector
+  // CHECK: llvm.intr.masked.store
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %m, %zero) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1>} : (!llvm.ptr, i64, i64, i64, f32) -> tensor<256xf32>
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %n) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Numbers that are places in memory are never any numbers: behind the bound they are 0.
+// CHECK-LABEL: func.func @places
+func.func @places(%x: !llvm.ptr, %y: !llvm.ptr, %t: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %zero = arith.constant 0 : i32
+  // CHECK: llvm.intr.masked.load %{{[0-9a-z]*}}, %{{[0-9a-z]*}}, %
+  // CHECK-NOT: llvm.freeze {{.*}} : vector
+  // CHECK: llvm.intr.masked.store
+  %i = "xsmt.descriptor_load"(%x, %c1, %c0, %n, %zero) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1>} : (!llvm.ptr, i64, i64, i64, i32) -> tensor<256xi32>
+  %all = arith.constant 256 : i64
+  %a = "xsmt.gather"(%t, %i, %c0, %c0, %all) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, unit = 4 : i64} : (!llvm.ptr, tensor<256xi32>, i64, i64, i64) -> tensor<256xf32>
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %n) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  return
+}

@@ -73,7 +73,7 @@ def mix(instructions: Iterable[Instruction], chip: Chip) -> Mix:
     by_kind, by_mnemonic = Counter[str](), Counter[str]()
     registers: set[int] = set()
     for instruction in instructions:
-        cost = weight(instruction.mnemonic, instruction.lmul) if chip.is_riscv else 1.0
+        cost = weight(instruction.mnemonic, instruction.lmul, instruction.sew) if chip.is_riscv else 1.0
         number += 1
         by_kind[kind(instruction, chip)] += cost  # type: ignore[assignment]
         by_mnemonic[instruction.mnemonic] += cost  # type: ignore[assignment]
