@@ -119,16 +119,18 @@ def trace(
 def _taken_addresses(instructions: Sequence[Instruction]) -> set[int]:
     """Places in the code whose addresses are computed (`auipc` and an addition): bodies that the runtime calls."""
     known = {one.address for one in instructions}
-    upper: dict[int, int] = {}  # register: what auipc has put there
+    upper: dict[int, int] = {}  # register: what auipc has put there, until something else is
     taken = set()
     for one in instructions:
         target = one.word >> 7 & 31
-        if one.opcode == _AUIPC:
-            upper[target] = one.address + _upper(one.word)
-        elif one.opcode == _OP_IMM and one.reads[0] in upper and one.word >> 12 & 7 == 0:
+        if one.opcode == _OP_IMM and one.reads[0] in upper and one.word >> 12 & 7 == 0:
             place = upper[one.reads[0]] + (one.word >> 20) - (one.word >> 31 << 12)
             if place in known:
                 taken.add(place)
+        for register in one.writes:
+            upper.pop(register, None)
+        if one.opcode == _AUIPC:
+            upper[target] = one.address + _upper(one.word)
     return taken
 
 

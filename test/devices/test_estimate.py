@@ -20,6 +20,7 @@ from triton_spacemit.backend.estimate import estimate
 from triton_spacemit.backend.estimate.blocks import blocks_of, cycles
 from triton_spacemit.backend.estimate.compressed import branch, expand, i_type, jal, r_type, s_type
 from triton_spacemit.backend.estimate.instructions import decode
+from triton_spacemit.backend.estimate.tracing import _taken_addresses
 from triton_spacemit.dialect.chips import CHIPS
 from triton_spacemit.dialect.timings import X60, Kind
 
@@ -231,6 +232,12 @@ def test_dependent_operations_wait_for_each_other_and_others_do_not():
     add = lambda to, left, right: 0x02001057 | left << 20 | right << 15 | to << 7  # noqa: E731, vfadd.vv
     assert time_of(vset, *(add(8 + i, 16, 17) for i in range(8))) == pytest.approx(8.5, abs=1.1)
     assert time_of(vset, *(add(8 + i + 1, 8 + i, 17) for i in range(8))) == pytest.approx(7 * 5 + 1.5, abs=1.1)
+
+
+def test_addresses_are_computed_of_what_a_register_holds_by_then():
+    words = [0x00000517, 0x00850593, 0x00000513, 0x00C50593]  # auipc a0, 0; addi a1, a0, 8; addi a0, zero, 0; addi a1, a0, 12
+    code = bytearray(b"".join(word.to_bytes(4, "little") for word in words))
+    assert _taken_addresses(list(decode(code, len(code)))) == {8}
 
 
 def test_compressed_instructions_are_those_that_they_stand_for():
