@@ -21,7 +21,7 @@ _WORTH = 0.97  # of the time that the heuristic's choice takes: what is no bette
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command to the program's parser."""
-    text = "Measure which blocks are best for a chip: by time on this machine, by executed instructions where it is emulated."
+    text = "Measure which blocks are best for a chip: by time on this machine, by estimated cycles where it is emulated."
     tune = commands.add_parser("tune", help="fill the tables of tuned blocks", description=text)
     tune.add_argument("--chip", choices=("host", *CHIPS), default="host", help="what is tuned for (default: %(default)s)")
     tune.add_argument("--threads", type=int, nargs="+", default=[1], help="numbers of threads to tune for (default: 1)")

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from perf import boards, compiled, cycles, instructions, loops, quantised, report, times
+from perf import boards, compiled, cycles, instructions, loops, products, quantised, report, times
 from perf.result import Line, Row
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,6 +23,7 @@ ROWS = [
     *instructions.ON_ROWS,
     *loops.LOOPS,
     *instructions.PRODUCTS,
+    *products.ROWS,
     *quantised.ROWS,
     *cycles.ROWS,
     *times.HOST,

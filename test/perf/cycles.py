@@ -13,7 +13,7 @@ from perf.result import Result, Row
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.estimate import Estimate, estimate
 
-_BLOCKS = ((64, 64, 64), (128, 128, 64), (256, 256, 64), (256, 256, 256))
+_BLOCKS = ((64, 64, 64), (128, 128, 64), (256, 128, 64), (256, 256, 64), (256, 256, 256))
 _L2_ELEMENTS = (512 << 10) // 4
 
 
@@ -83,4 +83,6 @@ ROWS = [
     Row("x60 add 2^20, estimated", "cycles/element", functools.partial(_copy, 1 << 20), slow=True),
     Row("x60 f32 512^3, estimated", "cycles/MAC", functools.partial(_chosen, 512), "blocks by instructions", slow=True),
     Row("x60 f32 512^3, bytes of memory", "times the least", functools.partial(_traffic, 512), slow=True),
+    Row("x60 f32 1024^3, estimated", "cycles/MAC", functools.partial(_chosen, 1024), "blocks by instructions", slow=True),
+    Row("x60 f32 1024^3, bytes of memory", "times the least", functools.partial(_traffic, 1024), reach=1.2, slow=True),
 ]
