@@ -5,7 +5,7 @@ memory a panel's block of 32 steps is
 
     4 tiles of 4 rows by 8 steps        the bytes, as `smt.vmadot` takes them
     4 x 4 begins                        of each row four copies: what its sums start at
-    4 x 4 scales                        the same
+    4 x 4 scales                        the same; twice, where there are no begins
 
 A row begins at int32 `OFFSET` times the sum of its bytes, or where SIGN is not 0 at float32 `SIGN` times its scale times that sum.
 """
@@ -26,7 +26,7 @@ _PART = 128  # blocks for a program
 
 
 @triton.jit
-def quantise_panels(x, panels, rows, blocks, x_row, OFFSET: tl.constexpr, SIGN: tl.constexpr, BLOCKS: tl.constexpr, PART: tl.constexpr):
+def quantise_panels(x, panels, rows, blocks, x_row, OFFSET: tl.constexpr, SIGN: tl.constexpr, BEGINS: tl.constexpr, BLOCKS: tl.constexpr, PART: tl.constexpr):
     """Program (part of the blocks, panel): PART blocks, BLOCKS at a time."""
     row, begin = tl.program_id(1).to(tl.int64) * 4, tl.program_id(0).to(tl.int64) * PART
     SIZE: tl.constexpr = 256  # bytes of a panel's block
@@ -46,7 +46,9 @@ def quantise_panels(x, panels, rows, blocks, x_row, OFFSET: tl.constexpr, SIGN: 
         factors = panel.to(tl.pointer_type(tl.float32), bitcast=True) + block * (SIZE // 4) + 48
         for u in tl.static_range(4):
             scale, total = tl.load(scales + block * 4 + u), tl.load(sums + block * 4 + u)
-            if SIGN == 0:
+            if not BEGINS:
+                start = scale.to(tl.int32, bitcast=True)
+            elif SIGN == 0:
                 start = total * OFFSET
             else:
                 start = (total.to(tl.float32) * scale * SIGN).to(tl.int32, bitcast=True)
@@ -61,7 +63,7 @@ _QUANTISE = Kernel(quantise_panels, BLOCKS=_AT_ONCE, PART=_PART)
 def panels_of(x: torch.Tensor, packing: Packing, rows: int) -> torch.Tensor:
     """The panels of `rows` rows of x (M, K), floats, for weights in a packing: what `make_panels` makes of them, quantised."""
     begins = begins_of(packing)
-    if rows != _ROWS or begins != 1:
+    if rows != _ROWS or begins > 1:
         return make_panels(quantise(x, Order.TILES), packing, rows)
     if x.stride(1) != 1:
         x = x.contiguous()
@@ -69,5 +71,5 @@ def panels_of(x: torch.Tensor, packing: Packing, rows: int) -> torch.Tensor:
     panels = torch.empty(count, blocks, panel_size(rows, begins), dtype=torch.uint8)
     sign = 0.0 if not has_minima(packing) else (-1.0 if packing.factors else 1.0)
     grid = (-(-blocks // _PART), count)
-    _QUANTISE(grid, x, panels, x.shape[0], blocks, x.stride(0), OFFSET=-offset_of(packing), SIGN=sign)
+    _QUANTISE(grid, x, panels, x.shape[0], blocks, x.stride(0), OFFSET=-offset_of(packing), SIGN=sign, BEGINS=begins)
     return panels

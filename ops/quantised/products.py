@@ -11,7 +11,7 @@ with an offset (the nibbles of Q4_0 are 8 more than they stand for) are multipli
 
 Activations come in panels of as many rows as a tile of the matrix unit has: for each block of 32 steps the bytes of its tiles, one behind
 the other, then a square of as many copies of each row's begin (two, where weights of 16 steps have minima of their own) and one of its
-scale: in memory as a tile of sums lies in registers, so that one load brings them all.
+scale: in memory as a tile of sums lies in registers, so that one load brings them all. Where sums begin at zero there are two of its scale.
 """
 
 import torch
@@ -26,12 +26,12 @@ from triton_spacemit.ops.quantised.packings import COLUMNS, Packing
 
 def begins_of(packing: Packing) -> int:
     """How many begins of sums a block of activations has."""
-    return BLOCK // packing.group if has_minima(packing) else 1
+    return BLOCK // packing.group if has_minima(packing) else int(offset_of(packing) != 0)
 
 
 def panel_size(rows: int, begins: int) -> int:
     """Bytes of a panel's block."""
-    return rows * BLOCK + (begins + 1) * 4 * rows * rows
+    return rows * BLOCK + max(begins + 1, 2) * 4 * rows * rows
 
 
 @triton.jit
@@ -54,7 +54,7 @@ def fill_panels(
     there = block < blocks
     row = tl.arange(0, ROWS)
     source = panel * (ROWS // 4) + row // 4
-    size: tl.constexpr = ROWS * 32 + (BEGINS + 1) * 4 * ROWS * ROWS
+    size: tl.constexpr = ROWS * 32 + (BEGINS + 1 if BEGINS else 2) * 4 * ROWS * ROWS
     first = (panel * blocks + block) * size
     word, half = tl.arange(0, 4), _depth(ROWS) // 8
     words = values.to(tl.pointer_type(tl.int64), bitcast=True)
@@ -84,8 +84,9 @@ def fill_panels(
             begin = (total.to(tl.float32) * scale * SIGN).to(tl.int32, bitcast=True)
         to = panels.to(tl.pointer_type(tl.int32), bitcast=True) + copies + part * ROWS * ROWS
         tl.store(to, tl.broadcast_to(begin[:, :, None], shape), there[:, None, None])
-    to = panels.to(tl.pointer_type(tl.float32), bitcast=True) + copies + BEGINS * ROWS * ROWS
-    tl.store(to, tl.broadcast_to(scale[:, :, None], shape), there[:, None, None])
+    for part in tl.static_range(BEGINS, BEGINS + 1 if BEGINS else 2):
+        to = panels.to(tl.pointer_type(tl.float32), bitcast=True) + copies + part * ROWS * ROWS
+        tl.store(to, tl.broadcast_to(scale[:, :, None], shape), there[:, None, None])
 
 
 @triton.jit
@@ -125,39 +126,63 @@ def _room(ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, MINIMA
 
 
 @triton.jit
-def _unpack(
-    head, at, space, ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, OFFSET: tl.constexpr, MINIMA: tl.constexpr,
-    FACTORS: tl.constexpr, SQUARES: tl.constexpr,
+def _unpack_factors(
+    head, groups, space, GROUPS: tl.constexpr, GROUP_SIZE: tl.constexpr, MINIMA: tl.constexpr, FACTORS: tl.constexpr
 ):  # fmt: skip
-    """A group of steps in `space`: its scales, then its minima, one for each column. Or with SQUARES as register tiles take it: its
-    integers as bytes, where they do not lie so, then scales and minima, each as often as a tile has rows."""
-    depth: tl.constexpr = _depth(ROWS)
-    if SQUARES:
+    """Scales, then minima, of all groups of a packed block in `space`, one for each column; `groups`: where the first group begins."""
+    j = tl.arange(0, GROUPS * (32 if MINIMA else 16))
+    column = j % (32 if MINIMA else 16)
+    d = tl.load(_as(head, tl.float16) + column).to(tl.float32)
+    factors = groups if FACTORS == 2 else _as(groups, tl.int8)
+    tl.store(_as(space, tl.float32) + j, d * tl.load(factors + j // (32 if MINIMA else 16) * GROUP_SIZE + column).to(tl.float32))
+
+
+@triton.jit
+def _unpack_scales(block, space, COUNT: tl.constexpr, ROWS: tl.constexpr, SIZE: tl.constexpr):
+    """The scales of COUNT packed blocks of one group in `space`, each as often as a tile has rows."""
+    place = tl.arange(0, COUNT * ROWS * 16)
+    column = place % (ROWS * 16) // (ROWS * ROWS) * ROWS + place % ROWS
+    d = tl.load(_as(block, tl.float16) + place // (ROWS * 16) * (SIZE // 2) + column)
+    tl.store(_as(space, tl.float32) + place, d.to(tl.float32))
+
+
+@triton.jit
+def _unpack_squares(
+    head, at, space, ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, OFFSET: tl.constexpr, MINIMA: tl.constexpr,
+    FACTORS: tl.constexpr,
+):  # fmt: skip
+    """A group of steps in `space` as register tiles take it: its integers as bytes, where they do not lie so (`_step`), then scales and
+    minima, each as often as a tile has rows."""
+    to, at_integers = _as(space, tl.int8), at + FACTORS * 16
+    if _depth(ROWS) > 8:
+        byte = tl.arange(0, 256)
+        k = byte % 16
         for half in tl.static_range(GROUP // 16):
-            to = _as(space, tl.int8) + half * 256
-            if depth > 8:
-                byte = tl.arange(0, 256)
-                k = byte % 16
-                if NIBBLES:
-                    pairs = tl.load(at + FACTORS * 16 + half * 128 + byte // 16 * 8 + k % 8)
-                    tl.store(to + byte, ((pairs >> (k // 8 * 4).to(tl.uint8)) & 15).to(tl.int8, bitcast=True) - OFFSET)
-                else:
-                    words = tl.load(at + FACTORS * 16 + half * 256 + k // 8 * 128 + byte // 16 * 8 + k % 8)
-                    tl.store(to + byte, words.to(tl.int8, bitcast=True))
-            elif NIBBLES:
-                byte = tl.arange(0, 128)
-                pairs = tl.load(at + FACTORS * 16 + half * 128 + byte)
-                tl.store(to + byte, (pairs & 15).to(tl.int8, bitcast=True) - OFFSET)
-                tl.store(to + 128 + byte, (pairs >> 4).to(tl.int8, bitcast=True) - OFFSET)
-        place = tl.arange(0, ROWS * 16)
-        j = place // (ROWS * ROWS) * ROWS + place % ROWS
-        squares = _as(space + (GROUP * 16 if NIBBLES or depth > 8 else 0), tl.float32) + place
-        tl.store(squares, _scales(head, at, j, 0, FACTORS))
-        if MINIMA:
-            tl.store(squares + ROWS * 16, _scales(head, at, j, 1, FACTORS))
-    else:
-        j = tl.arange(0, 32 if MINIMA else 16)
-        tl.store(_as(space, tl.float32) + j, _scales(head, at, j, 0, FACTORS))
+            if NIBBLES:
+                pairs = tl.load(at_integers + half * 128 + byte // 16 * 8 + k % 8)
+                tl.store(to + half * 256 + byte, ((pairs >> (k // 8 * 4).to(tl.uint8)) & 15).to(tl.int8, bitcast=True) - OFFSET)
+            else:
+                words = tl.load(at_integers + half * 256 + k // 8 * 128 + byte // 16 * 8 + k % 8)
+                tl.store(to + half * 256 + byte, words.to(tl.int8, bitcast=True))
+    elif NIBBLES:
+        byte = tl.arange(0, GROUP * 8)
+        pairs = tl.load(at_integers + byte)
+        tl.store(to + byte, (pairs & 15).to(tl.int8, bitcast=True) - OFFSET)
+        tl.store(to + GROUP * 8 + byte, (pairs >> 4).to(tl.int8, bitcast=True) - OFFSET)
+    place = tl.arange(0, ROWS * (32 if MINIMA else 16))
+    column = place // (ROWS * ROWS) * ROWS + place % ROWS  # those behind 16 are minima
+    d = tl.load(_as(head, tl.float16) + column).to(tl.float32)
+    if FACTORS:
+        d *= tl.load((at if FACTORS == 2 else _as(at, tl.int8)) + column).to(tl.float32)
+    tl.store(_as(space + (GROUP * 16 if NIBBLES or ROWS > 4 else 0), tl.float32) + place, d)
+
+
+@triton.jit
+def _step(k, GROUP: tl.constexpr, UNPACKED: tl.constexpr):
+    """Which step of a group of nibbles is number `k` of those that are multiplied: unpacked, the lower nibbles lie in front of the upper ones."""
+    if UNPACKED and GROUP == 32:
+        return k // 8 % 2 * 16 + k // 16 * 8 + k % 8
+    return k
 
 
 @triton.jit
@@ -172,7 +197,8 @@ def _add_group(
     """
     i, j, k = tl.arange(0, ROWS)[:, None], tl.arange(0, 16)[None, :], tl.arange(0, GROUP)
     depth: tl.constexpr = _depth(ROWS)
-    a = tl.load(_as(panel, tl.int8) + part * ROWS + i * depth + (k // depth * (ROWS * depth) + k % depth)[None, :])
+    step = _step(k, GROUP, SQUARES and NIBBLES and depth == 8)
+    a = tl.load(_as(panel, tl.int8) + part * ROWS + i * depth + (step // depth * (ROWS * depth) + step % depth)[None, :])
     copies = _as(panel + ROWS * 32, tl.int32) + i * ROWS + j % ROWS
     if SQUARES and (NIBBLES or depth > 8):
         place = (k // depth * (16 * depth) + k % depth)[:, None] + tl.arange(0, 16)[None, :] * depth
@@ -180,7 +206,8 @@ def _add_group(
     else:
         w = _integers(at + FACTORS * 16, GROUP, NIBBLES)
     squares = _as(space + (GROUP * 16 if NIBBLES or depth > 8 else 0), tl.float32) + (j // ROWS * (ROWS * ROWS) + j % ROWS) + i * ROWS
-    s = tl.load(_as(copies, tl.float32) + BEGINS * ROWS * ROWS)
+    square = BEGINS if BEGINS else j // ROWS % 2
+    s = tl.load(_as(copies, tl.float32) + square * ROWS * ROWS)
     if OFFSET != 0 and not SQUARES:
         sums = tl.dot(a, w, tl.load(copies), out_dtype=tl.int32)
     else:
@@ -213,7 +240,7 @@ def block_product(
 ):  # fmt: skip
     """`out[:m, :n]` = activations @ weights.T (+ bias): program (p, q) has `m_count` panels from p * m_count, `n_count` times 16 columns.
 
-    `blocks` packed blocks of GROUPS groups of GROUP steps. UNPACK: so many blocks (0: none) are unpacked once for all rows (`_unpack`);
+    `blocks` packed blocks of GROUPS groups of GROUP steps. UNPACK: so many blocks (0: none) are unpacked once for all rows (`_unpack_squares`, `_unpack_factors`);
     where that is done in PARTS, what was added up so far is in `out`. A turn of the loop takes TURN blocks; where these are unpacked with
     their integers, TURN times 32 steps.
     """
@@ -222,49 +249,53 @@ def block_product(
     first, last = tl.program_id(0).to(tl.int64) * m_count, tl.cdiv(m, ROWS)
     begin, end = tl.program_id(1).to(tl.int64) * n_count, tl.cdiv(n, 16)
     steps: tl.constexpr = GROUPS * GROUP
-    size: tl.constexpr = ROWS * 32 + (BEGINS + 1) * 4 * ROWS * ROWS
+    size: tl.constexpr = ROWS * 32 + (BEGINS + 1 if BEGINS else 2) * 4 * ROWS * ROWS
     room: tl.constexpr = _room(ROWS, GROUP, NIBBLES, MINIMA, SQUARES)
     flat: tl.constexpr = SQUARES and (NIBBLES or ROWS > 4)
     space = weights
     if UNPACK:
         space = smt.alloc(shape=[triton.next_power_of_2(UNPACK * GROUPS * room)], type=tl.uint8).base
     for columns in range(begin, tl.minimum(begin + n_count, end)):
-        for start in range(0, blocks, UNPACK if UNPACK else blocks):
+        for start in range(0, blocks if PARTS else 1, UNPACK if PARTS else 1):
             block = weights + (columns * blocks + start) * SIZE
-            count = tl.minimum(blocks - start, UNPACK) if UNPACK else blocks
-            if not MINIMA:  # with minima, whose loop fills all registers, LLVM would spill one of its groups
-                tl.assume(count > 0)
+            count = tl.minimum(blocks - start, UNPACK) if PARTS else blocks
+            tl.assume(count > 0)
             if UNPACK:
-                for number in range(0, count):
-                    here = block + number * SIZE
-                    for part in range(GROUPS):
-                        to = space + (number * GROUPS + part) * room
-                        _unpack(here, here + HEAD + part * GROUP_SIZE, to, ROWS, GROUP, NIBBLES, OFFSET, MINIMA, FACTORS, SQUARES)
+                only_scales: tl.constexpr = SQUARES and GROUPS == 1 and not (flat or MINIMA or FACTORS)
+                at_once: tl.constexpr = (4 if TURN % 4 == 0 else TURN) if only_scales else 1
+                for number in range(0, count, at_once):
+                    here, to = block + number * SIZE, space + number * (GROUPS * room)
+                    if only_scales:
+                        _unpack_scales(here, to, at_once, ROWS, SIZE)
+                    elif SQUARES:
+                        for part in tl.static_range(GROUPS):
+                            at = here + HEAD + part * GROUP_SIZE
+                            _unpack_squares(here, at, to + part * room, ROWS, GROUP, NIBBLES, OFFSET, MINIMA, FACTORS)
+                    else:
+                        _unpack_factors(here, here + HEAD, to, GROUPS, GROUP_SIZE, MINIMA, FACTORS)
+            corner = out + first * ROWS * out_row + columns * 16
             for rows in range(first, tl.minimum(first + m_count, last)):
                 panel = panels + (rows * blocks + start) * (steps // 32 * size)
                 row, column = rows * ROWS, columns * 16
-                to = out + row * out_row + column + i[:, None] * out_row + j[None, :]
-                inside = (i[:, None] < m - row) & (j[None, :] < n - column)
+                to = corner + i[:, None] * out_row + j[None, :]
                 if PARTS:
-                    acc = tl.load(to, inside & (start > 0), 0)
+                    acc = tl.load(to, (i[:, None] < m - row) & (j[None, :] < n - column) & (start > 0), 0)
                 else:
                     acc = tl.zeros((ROWS, 16), tl.float32)
                 for turn in range(0, count * (steps // 32) if flat else count, TURN):
+                    now = block if flat else block + turn * SIZE
+                    a = panel + turn * ((1 if flat else steps // 32) * size)  # all else lies at constant distances from one place
+                    unpacked = space + turn * ((32 // GROUP if flat else GROUPS) * room)
                     for part in tl.static_range(TURN * (32 // GROUP if flat else GROUPS)):
-                        here = block + (turn + part // GROUPS) * SIZE
+                        here = now + part // GROUPS * SIZE
                         at = here + (HEAD + part % GROUPS * GROUP_SIZE)
-                        if flat or GROUPS == 1:
-                            there = panel + (turn + part * GROUP // 32) * size
-                            unpacked = space + (turn * (32 // GROUP) + part) * room
-                        else:  # constant distances from one place
-                            there = panel + turn * (steps // 32 * size) + part * GROUP // 32 * size
-                            unpacked = space + turn * (GROUPS * room) + part * room
+                        there = a + part * GROUP // 32 * size
                         acc = _add_group(
                             acc,
                             there,
                             here,
                             at,
-                            unpacked,
+                            unpacked + part * room,
                             part * GROUP % 32,
                             ROWS,
                             GROUP,
@@ -278,10 +309,11 @@ def block_product(
                         )
                 if bias is not None:
                     acc += tl.load(bias + column + j, (j < n - column) & (start + count == blocks), 0).to(tl.float32)[None, :]
-                if (row + ROWS <= m) & (column + 16 <= n):
+                if (rows < m // ROWS) & (columns < n // 16):
                     tl.store(to, acc)
                 else:
-                    tl.store(to, acc, inside)
+                    tl.store(to, acc, (i[:, None] < m - row) & (j[None, :] < n - column))
+                corner += ROWS * out_row
 
 
 _PANELS, _PRODUCT = Kernel(fill_panels), Kernel(block_product)
@@ -330,7 +362,7 @@ def multiply(
     unpack = min(_UNPACKED_STEPS // packing.steps if squares or packing.factors else 0, blocks)
     flat = squares and (packing.nibbles or rows > 4)
     taken, size = (packing.steps // BLOCK, BLOCK // packing.group) if flat else (1, packing.groups)
-    fits = [turn for turn in (4, 2) if turn * size <= _TURN and blocks * taken % turn == 0 and unpack * taken % turn == 0]
+    fits = [turn for turn in (8 if squares else 4, 4, 2) if turn * size <= _TURN and blocks * taken % turn == 0 and unpack * taken % turn == 0]
     _PRODUCT(
         grid, panels, weights, bias, out, m, n, out.stride(0), blocks, *counts,
         ROWS=rows, SIZE=packing.size, HEAD=packing.head, GROUPS=packing.groups, GROUP=packing.group, GROUP_SIZE=packing.group_size,

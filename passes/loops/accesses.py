@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch_mlir import ir
 
@@ -11,6 +12,7 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.bounds import bounds_of
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of, own_cost, placed, total_cost
+from triton_spacemit.passes.loops.lane_results import LaneResult, frozen_base, held, in_memory, is_whole, store_result
 from triton_spacemit.passes.loops.lane_stores import store_in_lanes, stored_in_lanes
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.next_program import bytes_to_next
@@ -96,12 +98,36 @@ def lower_load(low: Lowering, node: Node) -> list[Value]:
     return [tensor]
 
 
+def _store_held(low: Lowering, node: Node, block: LaneResult) -> None:
+    """A store of what a loop left in registers."""
+    op = node.op.opview
+    value = op.value
+    base = frozen_base(low, block, low.scalar(op.base))
+    if is_whole(node):
+        access = replace(resolve(low, node, value.type), base=base)
+        before_write(low, node, access, at_once=True)
+        store_result(low, block, access)
+        return
+    known = {value: low.values[value], op.base: low.values[op.base]}
+    known.update({bound: low.values[bound] for bound in (*op.lower, *op.upper)})
+    low.values[value], low.values[op.base] = in_memory(low, block, value.type.shape, node), base
+    for bound in (*op.lower, *op.upper):  # LLVM would compute where rows end in front of the loop, for every tile
+        if low.scalar(bound).constant is None:
+            low.values[bound] = low.b.freeze(low.scalar(bound))
+    lower_store(low, node)
+    low.values.update(known)
+
+
 def lower_store(low: Lowering, node: Node) -> None:
     """A store, in one loop with those behind it that may share it."""
-    recipe = stored_in_lanes(low, node)
-    if recipe is not None:
+    block = held(low, node)
+    if block is not None:
+        _store_held(low, node, block)
+        return
+    recipes = stored_in_lanes(low, node)
+    if recipes:
         before_write(low, node, resolve(low, node, node.op.opview.value.type), at_once=True)
-        store_in_lanes(low, node, recipe)
+        store_in_lanes(low, node, recipes)
         return
     group = [node, *stores_together(low, node)]
     values = [low.tensor(each.op.opview.value) for each in group]

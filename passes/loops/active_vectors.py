@@ -79,7 +79,7 @@ class ActiveVectors(Vectors):
 
     def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
         if self.stored != self.sums:
-            operands = [self._poison(self.stored), value, self._number(_DYNAMIC_ROUNDING), self.active]
+            operands = [self._poison(self.stored), value, self.low.b.immediate(_DYNAMIC_ROUNDING), self.active]
             value = self._call("llvm.riscv.vfncvt.f.f.w", self.vector[self.stored], operands)
         self._call("llvm.riscv.vse", None, [value, rows[0], self.active])
 
@@ -90,24 +90,13 @@ class ActiveVectors(Vectors):
         return self._vector(pointer, self.held, previous)
 
     def multiply_add(self, left: Emitted, right: Emitted, sums: Emitted) -> Emitted:
-        mode = [self._number(_DYNAMIC_ROUNDING)] if isinstance(self.sums, ir.FloatType) else []
+        mode = [self.low.b.immediate(_DYNAMIC_ROUNDING)] if isinstance(self.sums, ir.FloatType) else []
         if self.right == self.low.b.bf16:
             bits = self.low.b.op("arith.bitcast", self.held, [left])
             left, right = self._as_bfloat16(bits, self.right), self._as_bfloat16(right, self.vector[self.right])
-        operands = [sums, left, right, *mode, self.active, self._number(_UNDISTURBED)]
+        operands = [sums, left, right, *mode, self.active, self.low.b.immediate(_UNDISTURBED)]
         return self._call(self.instruction, self.vector[self.sums], operands)
 
     def _as_bfloat16(self, value: Emitted, type_: ir.Type) -> Emitted:
         b = self.low.b
         return Emitted(b.create("llvm.bitcast", [type_], [value.value], depth=value.depth).results[0], value.depth, value.width)
-
-    def _number(self, value: int) -> Emitted:
-        """An immediate argument."""
-        b = self.low.b
-        key = ("immediate", value)
-        known = b.scopes[0].known
-        if key not in known:
-            attribute = {"value": ir.IntegerAttr.get(b.i64, value)}
-            constant = ir.Operation.create("llvm.mlir.constant", [b.i64], [], attribute, None, 0, b.location, b.entry_ip(), False)
-            known[key] = Emitted(constant.results[0], 0, 0)
-        return known[key]

@@ -141,6 +141,16 @@ class Builder:
         ).results[0]
         return Emitted(value, 0, 0)
 
+    def immediate(self, value: int) -> Emitted:
+        """A number that an intrinsic takes as part of the instruction."""
+        key = ("immediate", value)
+        known = self.scopes[0].known
+        if key not in known:
+            attribute = {"value": ir.IntegerAttr.get(self.i64, value)}
+            made = ir.Operation.create("llvm.mlir.constant", [self.i64], [], attribute, None, 0, self.location, self.entry_ip(), False)
+            known[key] = Emitted(made.results[0], 0, 0)
+        return known[key]
+
     def entry_ip(self) -> ir.InsertionPoint:
         """Constants and allocations go to the function's start, before any code that could use them."""
         return self._entry
@@ -277,8 +287,8 @@ class Builder:
         """The same number, which LLVM does not know where it is a constant: it stays in a register."""
         attributes = {"asm_string": ir.StringAttr.get(""), "constraints": ir.StringAttr.get("=r,0")}
         attributes["tail_call_kind"] = ir.Attribute.parse("#llvm.tailcallkind<none>")
-        result = self.create("llvm.inline_asm", [value.value.type], [value.value], attributes).results[0]
-        return Emitted(result, self.depth, value.width)
+        result = self.create("llvm.inline_asm", [value.value.type], [value.value], attributes, depth=value.depth).results[0]
+        return Emitted(result, value.depth, value.width)
 
     def shuffle(self, first: Emitted, second: Emitted, lanes: Sequence[int]) -> Emitted:
         """Lanes of two vectors of equal length, those of the second counted on behind the first's."""

@@ -14,36 +14,45 @@ from triton_spacemit.dialect.module import storages_of
 from triton_spacemit.passes.facts.steps import lie_apart
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.elementwise import element_of, shape_of
-from triton_spacemit.passes.loops.lanes import LaneCode
+from triton_spacemit.passes.loops.lanes import LaneCode, together_of
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.numbers import Lanes
-from triton_spacemit.passes.loops.recipes import Indexed, Planner, Recipe, parts_of, places_of
+from triton_spacemit.passes.loops.recipes import Indexed, Planner, Read, Recipe, parts_of, places_of
 from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import bits
 
 _GROUPS = (1, 2, 4, 8)  # registers
+_MOST = 4  # of the largest groups that a store may have
 
 
-def stored_in_lanes(low: Lowering, node: Node) -> Recipe | None:
-    """How the value of a store comes to lie in lanes in the order of memory, where the store is one of these."""
+def stored_in_lanes(low: Lowering, node: Node) -> list[Recipe]:
+    """How the value of a store comes to lie in lanes in the order of memory, group of registers behind group, where the store is one of
+    these; else nothing."""
     op = node.op.opview
     shape, element = shape_of(op.value), element_of(op.value.type)
     if not low.chip.ime or storages_of(low.module) or not shape or isinstance(op.value.owner, ir.Block):
-        return None
-    size = bits(element) // 8
-    if math.prod(shape) * size * 8 not in [low.chip.vlen * count for count in _GROUPS]:
-        return None
+        return []
+    size, count = bits(element) // 8, math.prod(shape)
+    most = low.chip.lanes(8 * size, _GROUPS[-1])
+    if count * size * 8 not in [low.chip.vlen * number for number in _GROUPS] and not (count % most == 0 and count <= _MOST * most):
+        return []
     lanes: Lanes = tuple(zip(*itertools.product(*(range(extent) for extent in shape)), strict=True))
     places = places_of(node.op, op.value.type, lanes)
-    if places != tuple(range(0, len(lanes[0]) * size, size)):
-        return None
+    if places != tuple(range(0, count * size, size)):
+        return []
     loads: list[Node] = []
-    planner = Planner(low.chip, low.analysis, node.block, lambda value, at: None, loads.append)
-    recipe = planner.plan(op.value, lanes)
-    if recipe is None or not recipe.lanes or not loads or any(_overwritten(load, node) for load in loads):
-        return None
-    one_turn = len(lanes[0]) <= low.chip.lanes(32, _GROUPS[-1])  # of a loop
-    return None if one_turn and not any(isinstance(part, Indexed) for part in parts_of(recipe)) else recipe
+    planner = Planner(low.chip, low.analysis, node.block, lambda value, at: None, loads.append, indexed=True)
+    recipes: list[Recipe] = []
+    for first in range(0, count, most):
+        recipe = planner.plan(op.value, tuple(place[first : first + most] for place in lanes))
+        if recipe is None or not recipe.lanes:
+            return []
+        recipes.append(recipe)
+    if not loads or any(_overwritten(load, node) for load in loads):
+        return []
+    one_turn = count <= low.chip.lanes(32, _GROUPS[-1])  # of a loop
+    indexed = any(isinstance(part, Indexed) for recipe in recipes for part in parts_of(recipe))
+    return recipes if indexed or not (one_turn or len(recipes) > 1) else []
 
 
 def _overwritten(load: Node, store: Node) -> bool:
@@ -53,11 +62,17 @@ def _overwritten(load: Node, store: Node) -> bool:
     return any(node.name not in plain or not lie_apart(node.operands[0], load.operands[0]) for node in between)
 
 
-def store_in_lanes(low: Lowering, node: Node, recipe: Recipe) -> None:
-    """Carry out the store."""
+def store_in_lanes(low: Lowering, node: Node, recipes: list[Recipe]) -> None:
+    """Carry out the store. All that is read is read before anything is written, as one load by an index may serve several groups."""
     registers = Registers(low.b, low.chip.vlen)
-    code = LaneCode(low, registers, lambda other: low.zero.start)
-    value = code.make(recipe)
+    code = LaneCode(low, registers, lambda other: low.zero.start, together=together_of(recipes, low.chip.vlen))
+    for recipe in recipes:
+        for part in parts_of(recipe):
+            if isinstance(part, Indexed | Read):
+                code.make(part)
     base = low.scalar(node.op.opview.base)
-    attributes = {"alignment": ir.IntegerAttr.get(low.b.i64, bits(recipe.element) // 8)}
-    low.b.create("llvm.store", [], [value.value, base.value], attributes)
+    size = bits(recipes[0].element) // 8
+    attributes = {"alignment": ir.IntegerAttr.get(low.b.i64, size)}
+    for number, recipe in enumerate(recipes):
+        pointer = low.b.offset(base, low.b.constant(number * recipe.lanes * size), low.b.i8)
+        low.b.create("llvm.store", [], [code.make(recipe).value, pointer.value], attributes)

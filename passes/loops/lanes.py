@@ -18,7 +18,9 @@ from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import Buffer, bits
 
 _CONTRACTED = ("arith.addf", "arith.subf", "arith.mulf")
+_FROM_BYTES = {"arith.uitofp": "arith.extui", "arith.sitofp": "arith.extsi"}
 _STEP = 1 << 11  # an instruction adds less than this to an address
+_LARGEST_GROUP = 8  # registers
 _GAP = 2  # registers that a load may bring for nothing
 
 
@@ -33,7 +35,8 @@ class Group:
 
 
 def groups_of(reads: Iterable[Read], vlen: int) -> list[Group]:
-    """Loads that each bring what several of `reads` read, which lies side by side but for small gaps.
+    """Loads that each bring what several of `reads` read, which lies side by side but for small gaps: each at a multiple of its own size,
+    as registers are taken out of a group.
 
     What lies between two bytes that are read, and less than a page apart, is in a page of one of them: it can be read.
     """
@@ -51,7 +54,7 @@ def groups_of(reads: Iterable[Read], vlen: int) -> list[Group]:
                 first, end = together[0][0], max(last for _, last in together)
                 registers = (end - first) * 8 / vlen
                 wanted = sum(last - start for start, last in together) * 8 / vlen
-                whole = all((start - first) * 8 % vlen == 0 for start, _ in together)
+                whole = all((start - first) % (last - start) == 0 for start, last in together)
                 if whole and registers in (2, 4, 8) and registers - wanted <= _GAP:
                     groups.append(Group(base, first, end, min(known[span] for span in together)))
                     rest = rest[count:]
@@ -59,6 +62,24 @@ def groups_of(reads: Iterable[Read], vlen: int) -> list[Group]:
             else:
                 rest = rest[1:]
     return groups
+
+
+def together_of(recipes: Iterable[Recipe], vlen: int) -> list[tuple[Indexed, ...]]:
+    """Loads by an index of the same elements, one behind the other, that one load of a group of registers does."""
+    alike: dict[tuple, list[Indexed]] = {}
+    for recipe in recipes:
+        for part in parts_of(recipe):
+            if isinstance(part, Indexed) and part not in alike.setdefault((part.base, part.element, part.run), []):
+                alike[part.base, part.element, part.run].append(part)
+    found = []
+    for loads in alike.values():
+        most = _LARGEST_GROUP * vlen // (bits(loads[0].element) * loads[0].lanes)
+        for first in range(0, len(loads), max(most, 1)):
+            some = tuple(loads[first : first + most])
+            same = {load.lanes for load in some}
+            if len(some) > 1 and len(same) == 1 and len(some) & (len(some) - 1) == 0:
+                found.append(some)
+    return found
 
 
 def kinds_of(recipe: Recipe) -> set[type[Recipe]]:
@@ -72,23 +93,28 @@ class Tables:
 
     low: Lowering
     registers: Registers
-    _known: dict[tuple, Buffer] = field(default_factory=dict)
 
     def read(self, numbers: tuple[int, ...], element: ir.Type) -> Emitted:
-        b, key = self.low.b, (numbers, str(element))
-        if key not in self._known:
-            self._known[key] = self.low.storage.allocate((len(numbers),), element)
-            operands = [b.numbers(numbers, element).value, self._known[key].base.value]
-            attributes = {"alignment": ir.IntegerAttr.get(b.i64, bits(element) // 8)}
-            ir.Operation.create("llvm.store", [], operands, attributes, None, 0, b.location, b.entry_ip(), False)
-        return self.registers.load(self._known[key].base, element, len(numbers), bits(element) // 8, volatile=True)
+        size = bits(element) // 8
+        data = b"".join(number.to_bytes(size, "little") for number in numbers)
+        if data not in self.low.tables:
+            self.low.tables[data] = self._address(sum(map(len, self.low.tables)))
+        return self.registers.load(self.low.tables[data], element, len(numbers), 1, volatile=True)
+
+    def _address(self, distance: int) -> Emitted:
+        """Where a table lies behind the first one: kept in a register, as LLVM would compute it each time."""
+        b = self.low.b
+        if not distance:
+            return b.opaque(self.low.first_table())
+        first = next(iter(self.low.tables.values()))
+        return b.opaque(b.offset(first, b.constant(distance), b.i8))
 
 
 @dataclass(eq=False)
 class LaneCode:
     """The code of one turn. `special` makes what recipes of other kinds stand for, of which those of the type `first` are made first.
 
-    groups: loads that bring what several recipes read. tables: where to keep numbers, if not in registers. spent: called with lanes that
+    groups: loads that bring what several recipes read. together: loads by an index that are one. tables: where to keep numbers, if not in registers. spent: called with lanes that
     came of what `special` makes when they were added to what the loop carries: nothing needs them any more.
     """
 
@@ -99,6 +125,7 @@ class LaneCode:
     groups: Sequence[Group] = ()
     tables: "Tables | None" = None
     spent: Callable[[Emitted], None] = lambda lanes: None
+    together: Sequence[tuple[Indexed, ...]] = ()
     _last: dict[ir.Value, tuple[int, Emitted]] = field(default_factory=dict)
     _made: dict[Recipe, Emitted] = field(default_factory=dict)
     _reads: dict[tuple, Emitted] = field(default_factory=dict)
@@ -152,12 +179,36 @@ class LaneCode:
     def _indexed(self, recipe: Indexed) -> Emitted:
         key = (recipe.base, recipe.first, recipe.distances, recipe.element)
         if key not in self._reads:
-            element = ir.IntegerType.get_signless(index_bits(recipe.distances))
-            places = self.tables.read(recipe.distances, element) if self.tables else self.registers.numbers(recipe.distances, element)
-            whole = ir.IntegerType.get_signless(bits(recipe.element) * recipe.run)
-            loaded = self.registers.load_indexed(self._pointer(recipe.base, recipe.first), places, whole, len(recipe.distances))
-            self._reads[key] = self.registers.cast(loaded, recipe.element, recipe.lanes)
+            for some in self.together:
+                if recipe in some:
+                    self._load_together(some)
+                    return self._reads[key]
+            self._reads[key] = self._loaded(recipe)
         return self._reads[key]
+
+    def _loaded(self, recipe: Indexed) -> Emitted:
+        places, first = self._places(recipe)
+        whole = ir.IntegerType.get_signless(bits(recipe.element) * recipe.run)
+        loaded = self.registers.load_indexed(self._pointer(recipe.base, first), places, whole, len(recipe.distances))
+        return self.registers.cast(loaded, recipe.element, recipe.lanes)
+
+    def _load_together(self, some: tuple[Indexed, ...]) -> None:
+        first, lanes, element = min(each.first for each in some), some[0].lanes, some[0].element
+        distances = tuple(each.first - first + distance for each in some for distance in each.distances)
+        loaded = self._loaded(Indexed(lanes * len(some), element, some[0].base, first, distances, some[0].run))
+        for number, each in enumerate(some):
+            self._reads[each.base, each.first, each.distances, element] = self.registers.part(loaded, element, number * lanes, lanes)
+
+    def _places(self, recipe: Indexed) -> tuple[Emitted, int]:
+        """The places of a load by an index, and how far from its base they are counted. Places that are read from memory are counted from
+        the base itself, if they are as short then: that spares the address."""
+        element = ir.IntegerType.get_signless(index_bits(recipe.distances))
+        if self.tables is None:
+            return self.registers.numbers(recipe.distances, element), recipe.first
+        from_base = tuple(recipe.first + distance for distance in recipe.distances)
+        if recipe.first < 0 or index_bits(from_base) != element.width:
+            return self.tables.read(recipe.distances, element), recipe.first
+        return self.tables.read(from_base, element), 0
 
     def _pointer(self, base: ir.Value, distance: int) -> Emitted:
         """An address. One too far from its base for one instruction is a step from the last one, lest LLVM keeps a register for it."""
@@ -216,6 +267,13 @@ class LaneCode:
             value if operand.lanes else self._broadcast(value, operand.element, lanes)
             for value, operand in zip(operands, recipe.operands, strict=True)
         ]
+        if name == "math.fma" and Carried in kinds_of(recipe.operands[2]) and isinstance(recipe.element, ir.F32Type):
+            return self.registers.multiply_add(*values)  # LLVM would choose other registers for each sum
+        if name in _FROM_BYTES and isinstance(recipe.element, ir.F32Type) and bits(recipe.operands[0].element) == 8:
+            wide = self.registers.op(_FROM_BYTES[name], self.registers.vector(self.low.b.i32, lanes), values)
+            return self.registers.as_floats(wide, lanes, in_place=False)  # LLVM would take two steps, each with a length of its own
+        if name == "arith.sitofp" and isinstance(recipe.operands[0], self.first) and bits(recipe.operands[0].element) == 32:
+            return self.registers.as_floats(*values, lanes)
         if name == "arith.bitcast" and values[0].value.type == self.registers.vector(recipe.element, lanes):
             return values[0]
         return self.registers.op(name, self.registers.vector(recipe.element, lanes), values, attributes)

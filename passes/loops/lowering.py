@@ -17,6 +17,7 @@ from triton_spacemit.passes.loops.tensors import Coordinates, Loaded, Tensor
 
 Value = Tensor | Emitted
 
+_TABLES = "__tables"
 # LLVM's words for vectors of half a 512-bit register
 HALF_REGISTERS = (("prefer-vector-width", "256"), ("min-legal-vector-width", "0"))
 
@@ -47,6 +48,7 @@ class Lowering:
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
         self.facts = Facts(self.b, self.scalar, self.repeated)
         self.strings: dict[str, str] = {}  # constant texts, with the names of their globals
+        self.tables: dict[bytes, Emitted] = {}  # constant numbers, one behind the other in a global, with their addresses
         self.bounds: Any = None  # the checks of accesses (`bounds.py`), once there is one
 
     def _declare(self, old: Sequence[ir.Value]) -> tuple[ir.Operation, list[Emitted]]:
@@ -81,10 +83,11 @@ class Lowering:
         self.module.operation.attributes[SCRATCH] = ir.IntegerAttr.get(b.i64, self.storage.scratch_bytes)
         with ir.InsertionPoint.at_block_begin(self.module.body):
             for content, name in self.strings.items():
-                self._string(name, content)
+                self._global(name, content.encode() + b"\0")
+            if self.tables:
+                self._global(_TABLES, b"".join(self.tables))
 
-    def _string(self, name: str, content: str) -> None:
-        data = content.encode() + b"\0"
+    def _global(self, name: str, data: bytes) -> None:
         attributes = {
             "sym_name": ir.StringAttr.get(name),
             "global_type": ir.TypeAttr.get(ir.Type.parse(f"!llvm.array<{len(data)} x i8>")),
@@ -122,6 +125,16 @@ class Lowering:
         """Lower an op before its turn."""
         self.lower(node)
         self.lowered.add(node)
+
+    def first_table(self) -> Emitted:
+        """The address of the global in which constant numbers lie."""
+        return self.address_of(_TABLES, 0)
+
+    def address_of(self, name: str, depth: int | None = None) -> Emitted:
+        """The address of a global."""
+        attributes = {"global_name": ir.FlatSymbolRefAttr.get(name)}
+        value = self.b.create("llvm.mlir.addressof", [self.b.ptr], [], attributes, depth=depth).results[0]
+        return Emitted(value, self.b.depth if depth is None else depth, 0)
 
     # Values
 

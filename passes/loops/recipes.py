@@ -101,13 +101,15 @@ class Applied(Recipe):
 
 @dataclass(eq=False)
 class Planner:
-    """Recipes of one block of code. `special` answers first: for what a loop carries, and for products. `on_load` is told of loads."""
+    """Recipes of one block of code. `special` answers first: for what a loop carries, and for products. `on_load` is told of loads.
+    `indexed`: what lies apart is loaded by an index, even where each part fills registers."""
 
     chip: Chip
     analysis: Analysis
     body: Block
     special: Callable[[ir.Value, Lanes], Recipe | None]
     on_load: Callable[[Node], object] = lambda node: None
+    indexed: bool = False
 
     def __post_init__(self) -> None:
         self._divisibility = Divisibility()
@@ -157,13 +159,12 @@ class Planner:
             return None
         self.on_load(node)
         element, (base, distance) = element_of(node.results[0].type), from_root(node.op.opview.base)
-        size, count = bits(element) // 8, len(places) // parts
-        places = tuple(place + distance for place in places)
-        if all(places[start : start + count] == places[:count] for start in range(count, len(places), count)):
-            places = places[:count]
+        size = bits(element) // 8
+        places = _period(tuple(place + distance for place in places), parts)
         alignment = min(self._divisibility.of_pointer(base), 64)
         chunk = _run(places, size, len(places))
-        if chunk * size * 8 % self.chip.vlen == 0 or chunk == len(places):
+        apart = chunk < len(places) and (self.indexed and len(set(places)) == len(places) or chunk * size * 8 % self.chip.vlen)
+        if not apart:
             firsts = places[::chunk]
             aligned = min([alignment, *(first & -first for first in firsts if first)])
             return Read(len(places), element, base, firsts, chunk, max(aligned, size))
@@ -210,6 +211,16 @@ def in_words(recipe: Recipe | None) -> bool:
 def _fits(element: ir.Type) -> bool:
     """Whether lanes of registers can have such elements."""
     return isinstance(element, ir.F32Type | ir.F16Type) or (isinstance(element, ir.IntegerType) and element.width in (8, 16, 32))
+
+
+def _period(places: tuple[int, ...], parts: int) -> tuple[int, ...]:
+    """What places repeat in so many equal parts, or in half as many and so on."""
+    while parts > 1:
+        count = len(places) // parts
+        if all(places[start : start + count] == places[:count] for start in range(count, len(places), count)):
+            return places[:count]
+        parts //= 2
+    return places
 
 
 def _run(places: tuple[int, ...], size: int, most: int) -> int:

@@ -12,6 +12,7 @@ from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.tensors import bits
 
 VLMAX = -1  # as the active length of an intrinsic: all lanes
+_DYNAMIC_ROUNDING, _UNDISTURBED = 7, 0  # as intrinsics have them: in the mode that is set; lanes behind the active ones stay
 _COUNTED = 64  # bits of a register that LLVM counts
 
 
@@ -55,6 +56,26 @@ class Registers:
         """Integers, one in each lane."""
         b, type_ = self.b, self.vector(element, len(values))
         return self.op("vector.scalable.insert", type_, [b.numbers(values, element), self.poison(type_)], {"pos": self._position(0)})
+
+    def count(self, element: ir.Type, lanes: int) -> Emitted:
+        """The integers 0, 1, .. in so many lanes."""
+        return self.op("llvm.intr.stepvector", self.vector(element, lanes), [])
+
+    def multiply_add(self, left: Emitted, right: Emitted, total: Emitted) -> Emitted:
+        """`left * right + total` of float32 lanes, rounded once, in the registers of `total`."""
+        operands = [total, left, right, self.b.immediate(_DYNAMIC_ROUNDING), self.b.constant(VLMAX), self.b.immediate(_UNDISTURBED)]
+        return self.call("llvm.riscv.vfmacc", total.value.type, operands)
+
+    def as_floats(self, value: Emitted, lanes: int, in_place: bool = True) -> Emitted:
+        """Signed integers of 32 bits as float32, in the registers of `value` or in others."""
+        type_ = self.vector(self.b.f32, lanes)
+        old = self.cast(value, self.b.f32, lanes) if in_place else self.poison(type_)
+        operands = [old, value, self.b.immediate(_DYNAMIC_ROUNDING), self.b.constant(VLMAX)]
+        return self.call("llvm.riscv.vfcvt.f.x.v", type_, operands)
+
+    def zeros(self, value: Emitted) -> Emitted:
+        """Zeros, in the registers of the integers `value`."""
+        return self.call("llvm.riscv.vxor", value.value.type, [value, value, value, self.b.constant(VLMAX)])
 
     def part(self, value: Emitted, element: ir.Type, first: int, lanes: int) -> Emitted:
         """`lanes` lanes of a value from the lane `first` on: both whole registers or the whole value."""

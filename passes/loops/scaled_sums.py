@@ -10,7 +10,7 @@ of numbers that are known (`recipes.py`). Anything else is left to the general w
 """
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch_mlir import ir
 
@@ -21,13 +21,14 @@ from triton_spacemit.dialect.values import constant_of, producer_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of, shape_of
-from triton_spacemit.passes.loops.ime_tiles import PAIR, multiply_add, places_of_parts, signs_of
+from triton_spacemit.passes.loops.ime_tiles import PAIR, multiply_add, signs_of
+from triton_spacemit.passes.loops.lane_results import LaneResult, in_memory, load_lanes, only_stored
 from triton_spacemit.passes.loops.lanes import LaneCode, Tables, groups_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.narrow import factor_name
 from triton_spacemit.passes.loops.numbers import Lanes
 from triton_spacemit.passes.loops.recipes import Carried, Known, Planner, Read, Recipe, Same, in_words, parts_of, whole_registers
-from triton_spacemit.passes.loops.registers import VLMAX, Registers
+from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import Buffer, Uniform
 
 _GROUP = 8  # registers of the largest group
@@ -168,24 +169,24 @@ def lower_scaled_sums(low: Lowering, found: ScaledSums) -> list[Value]:
     """The whole loop, once for each register tile."""
     low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()
     start = low.tensor(found.loop.operands[3 + found.carried])
-    rows, columns = start.shape
-    flat = low.storage.allocate((rows * columns,), start.element)
-    target = replace(flat, shape=(rows, columns), strides=(columns, 1))
-    if not isinstance(start, Uniform):
-        low.storage.write_all([(start, target)])
-    results: list[Emitted] = []
+    begin = start.value if isinstance(start, Uniform) else low.storage.contiguous(start)
+    lanes, others = [], []
     for row, column, recipe in found.plans:
-        results = _Loop(low, found, target, start, row, column, recipe).run()
-    made: list[Value] = list(results)
-    made.insert(found.carried, low.storage.from_buffer(target, found.loop.op))
+        result, *others = _Loop(low, found, begin, row, column, recipe).run()
+        lanes.append((row, column, result))
+    tile = ime.TILES[low.chip.vlen, 8]
+    block = LaneResult(tile, found.columns // tile.n, tuple(lanes))
+    value = found.loop.results[found.carried]
+    made: list[Value] = list(others)
+    made.insert(found.carried, block if only_stored(low, found.loop, value) else in_memory(low, block, start.shape, found.loop))
     return made
 
 
 class _Loop:
     """The loop for one register tile."""
 
-    def __init__(self, low: Lowering, found: ScaledSums, target: Buffer, start: Value, row: int, column: int, recipe: Recipe) -> None:
-        self.low, self.found, self.target, self.start, self.recipe = low, found, target, start, recipe
+    def __init__(self, low: Lowering, found: ScaledSums, start: Emitted | Buffer, row: int, column: int, recipe: Recipe) -> None:
+        self.low, self.found, self.start, self.place, self.recipe = low, found, start, (row, column), recipe
         self.registers = Registers(low.b, low.chip.vlen)
         tile = ime.TILES[low.chip.vlen, 8]
         self.tile, self.across = tile, found.columns // tile.n
@@ -194,8 +195,6 @@ class _Loop:
         full = recipe.lanes == self.registers.lanes(low.b.f32, _GROUP)
         self.tables = Tables(low, self.registers) if full else None
         self.cleared: Emitted | None = None  # zeros of all sums
-        first = row * target.strides[0] + column
-        self.units = [low.b.offset(target.base, low.b.constant(first + unit * tile.n), target.stored) for unit in range(self.across)]
 
     def run(self) -> list[Emitted]:
         low, b, loop = self.low, self.low.b, self.found.loop
@@ -229,9 +228,7 @@ class _Loop:
             ends = [low.scalar(v) for v in self._others(body.nodes[-1].operands)]
             b.create("scf.yield", [], [value.value for value in (result, *([self.cleared] if self.cleared else []), *ends)])
         result, *scalars = (Emitted(value, b.depth, 0) for value in made.results)
-        scalars = scalars[len(clear) :]
-        self._store(result)
-        return scalars
+        return [result, *scalars[len(clear) :]]
 
     def _others(self, values: list) -> list:
         """What the loop carries besides the block."""
@@ -240,11 +237,10 @@ class _Loop:
     def _begin(self) -> Emitted:
         """The block at the start, in lanes."""
         f32, lanes = self.low.b.f32, self.recipe.lanes
-        if isinstance(self.start, Uniform):
-            return self.registers.broadcast(self.start.value, f32, lanes)
-        parts = self.registers.lanes(self.low.b.i64, PAIR)
-        loaded = [self.registers.load_indexed(pointer, self._places(), self.low.b.i64, parts) for pointer in self.units]
-        return self.registers.cast(self.registers.joined(loaded, self.low.b.i64, parts), f32, lanes)
+        if not isinstance(self.start, Buffer):
+            return self.registers.broadcast(self.start, f32, lanes)
+        row, column = self.place
+        return load_lanes(self.low, self.tile, self.across, self.start, row, column)
 
     def _clear(self) -> list[Emitted]:
         return [self.registers.splat(0, self.low.b.i32, self.recipe.lanes)]
@@ -253,19 +249,7 @@ class _Loop:
         """Zeros, in the registers of `lanes`, for sums that begin at zero. LLVM would keep zeros elsewhere and copy them, unit by unit."""
         if self.cleared is not None:
             i32, registers = self.low.b.i32, self.registers
-            old = registers.cast(lanes, i32, self.recipe.lanes)
-            operands = [registers.poison(old.value.type), old, old, self.low.b.constant(VLMAX)]
-            self.cleared = registers.call("llvm.riscv.vxor", old.value.type, operands)
-
-    def _store(self, result: Emitted) -> None:
-        i64 = self.low.b.i64
-        parts = self.registers.lanes(i64, PAIR)
-        whole = self.registers.cast(result, i64, parts * self.across)
-        for unit, pointer in enumerate(self.units):
-            self.registers.store_indexed(pointer, self._places(), self.registers.part(whole, i64, unit * parts, parts))
-
-    def _places(self) -> Emitted:
-        return places_of_parts(self.registers, (self.tile.m, self.tile.n), self.target.strides[-2])
+            self.cleared = registers.zeros(registers.cast(lanes, i32, self.recipe.lanes))
 
     def _special(self, code: LaneCode, carried: Emitted, recipe: Recipe) -> Emitted:
         if isinstance(recipe, Carried):

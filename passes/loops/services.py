@@ -36,10 +36,7 @@ def lower_program_id(low: Lowering, node: Node) -> list[Value]:
 
 def text(low: Lowering, content: str) -> Emitted:
     """The address of a constant C string."""
-    b = low.b
-    name = low.strings.setdefault(content, f"__text_{len(low.strings)}")
-    value = b.create("llvm.mlir.addressof", [b.ptr], [], {"global_name": ir.FlatSymbolRefAttr.get(name)}).results[0]
-    return Emitted(value, b.depth, 0)
+    return low.address_of(low.strings.setdefault(content, f"__text_{len(low.strings)}"))
 
 
 def nanoseconds(low: Lowering) -> Emitted:

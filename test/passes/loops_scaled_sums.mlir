@@ -9,8 +9,8 @@
 // CHECK-DAG: llvm.load %{{.*}} -> vector<[32]xi8>
 // CHECK-COUNT-4: llvm.call_intrinsic "llvm.riscv.sf.vc.v.vvw"
 // CHECK: llvm.call_intrinsic "llvm.riscv.vluxei"({{.*}} -> vector<[8]xi64>
-// CHECK: arith.sitofp %{{.*}} : vector<[16]xi32> to vector<[16]xf32>
-// CHECK: %[[NEXT:.*]] = math.fma %{{.*}}, %{{.*}}, %[[ACC]] : vector<[16]xf32>
+// CHECK: llvm.call_intrinsic "llvm.riscv.vfcvt.f.x.v"({{.*}} -> vector<[16]xf32>
+// CHECK: %[[NEXT:.*]] = llvm.call_intrinsic "llvm.riscv.vfmacc"(%[[ACC]]{{.*}} -> vector<[16]xf32>
 // CHECK: %[[ZERO:.*]] = llvm.call_intrinsic "llvm.riscv.vxor"
 // CHECK: scf.yield %[[NEXT]], %[[ZERO]]
 // CHECK: llvm.call_intrinsic "llvm.riscv.vsuxei"
