@@ -18,8 +18,8 @@ from triton_spacemit.ops.quantised.activations import DTYPES, Order, quantise
 from triton_spacemit.ops.quantised.decode import multiply_row, takes
 from triton_spacemit.ops.quantised.packed import Packed
 from triton_spacemit.ops.quantised.packings import COLUMNS, Packing, get_packing
-from triton_spacemit.ops.quantised.panels import panels_of
-from triton_spacemit.ops.quantised.products import make_panels, multiply
+from triton_spacemit.ops.quantised.panels import make_panels, panels_of
+from triton_spacemit.ops.quantised.products import multiply
 from triton_spacemit.ops.quantised.vectors import has_vectors, multiply_rows
 
 _CACHED = 1 << 17  # bytes of activations that stay in a core's caches while columns of weights pass by

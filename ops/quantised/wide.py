@@ -18,7 +18,7 @@ import triton.language.extra.smt as smt
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK
 from triton_spacemit.ops.quantised.packings import Packing
-from triton_spacemit.ops.quantised.products import begins_of, has_minima, offset_of
+from triton_spacemit.ops.quantised.panels import begins_of, has_minima, offset_of
 from triton_spacemit.ops.sizes import power_of_two
 
 ROWS = 8
@@ -147,7 +147,7 @@ def multiply(
 ) -> None:
     """Write the product to `out`, (M, N) with neighbours along a row. counts: panels, and groups of 32 columns, of each program.
 
-    panels: of `ROWS` rows each (`products.make_panels`). weights: the bytes of packed weights (N, K).
+    panels: of `ROWS` rows each (`panels.make_panels`). weights: the bytes of packed weights (N, K).
     """
     m, n = out.shape
     blocks, minima = weights.shape[1], has_minima(packing)

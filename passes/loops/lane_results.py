@@ -26,7 +26,7 @@ _PART = 8  # bytes of a row of a tile that are stored at a time
 
 @dataclass(frozen=True, eq=False)
 class LaneResult:
-    """A block of elements of 32 bits: for each register tile its first row and column, and its units' lanes, row by row, unit behind unit."""
+    """A block of elements of 32 bits: for each register tile its first row and column, and its lanes, unit behind unit, row by row."""
 
     tile: ime.Tile
     across: int

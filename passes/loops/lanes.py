@@ -15,7 +15,7 @@ from triton_spacemit.passes.loops.elementwise import attributes_of, element_of
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.recipes import Applied, Carried, Indexed, Known, Read, Recipe, Same, index_bits, parts_of
 from triton_spacemit.passes.loops.registers import Registers
-from triton_spacemit.passes.loops.tensors import Buffer, bits
+from triton_spacemit.passes.loops.tensors import bits
 
 _CONTRACTED = ("arith.addf", "arith.subf", "arith.mulf")
 _FROM_BYTES = {"arith.uitofp": "arith.extui", "arith.sitofp": "arith.extsi"}
@@ -114,8 +114,9 @@ class Tables:
 class LaneCode:
     """The code of one turn. `special` makes what recipes of other kinds stand for, of which those of the type `first` are made first.
 
-    groups: loads that bring what several recipes read. together: loads by an index that are one. tables: where to keep numbers, if not in registers. spent: called with lanes that
-    came of what `special` makes when they were added to what the loop carries: nothing needs them any more.
+    groups: loads that bring what several recipes read. together: loads by an index that are one. tables: where to keep numbers, if not in
+    registers. spent: called with lanes that came of what `special` makes when they were added to what the loop carries: nothing needs them
+    any more.
     """
 
     low: Lowering

@@ -13,7 +13,8 @@ from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.quantised import Packed, pack, pairs, wide, widening
 from triton_spacemit.ops.quantised.activations import Activations, Order, quantise
 from triton_spacemit.ops.quantised.formats import get_format
-from triton_spacemit.ops.quantised.products import make_panels, multiply
+from triton_spacemit.ops.quantised.panels import make_panels
+from triton_spacemit.ops.quantised.products import multiply
 
 _N = 64
 #: What is asked of a format with 4 rows, and with 16.

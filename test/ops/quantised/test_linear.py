@@ -14,7 +14,7 @@ from triton_spacemit.ops.quantised.activations import Activations, Order, quanti
 from triton_spacemit.ops.quantised.formats import FORMATS, get_format
 from triton_spacemit.ops.quantised.linear import split
 from triton_spacemit.ops.quantised.packings import unpack_rows
-from triton_spacemit.ops.quantised.products import make_panels
+from triton_spacemit.ops.quantised.panels import make_panels
 
 __all__ = ["cache", "cache_folder"]
 

@@ -9,8 +9,7 @@ from triton_spacemit.backend.devices.counting import count
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.quantised.activations import Order, quantise
 from triton_spacemit.ops.quantised.packings import get_packing
-from triton_spacemit.ops.quantised.panels import panels_of
-from triton_spacemit.ops.quantised.products import make_panels
+from triton_spacemit.ops.quantised.panels import make_panels, panels_of
 
 __all__ = ["cache", "cache_folder"]
 

@@ -12,7 +12,7 @@ from triton_spacemit.ops import quantised
 from triton_spacemit.ops.quantised import wide
 from triton_spacemit.ops.quantised.activations import Order, quantise
 from triton_spacemit.ops.quantised.packings import PACKINGS
-from triton_spacemit.ops.quantised.products import make_panels
+from triton_spacemit.ops.quantised.panels import make_panels
 
 __all__ = ["cache", "cache_folder"]
 pytestmark = pytest.mark.qemu
