@@ -12,7 +12,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import attributes_of, element_of
-from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.lowering import TABLES, Lowering
 from triton_spacemit.passes.loops.recipes import Applied, Carried, Indexed, Known, Read, Recipe, Same, index_bits, parts_of
 from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import bits
@@ -95,19 +95,18 @@ class Tables:
     registers: Registers
 
     def read(self, numbers: tuple[int, ...], element: ir.Type) -> Emitted:
-        size = bits(element) // 8
-        data = b"".join(number.to_bytes(size, "little") for number in numbers)
-        if data not in self.low.tables:
-            self.low.tables[data] = self._address(sum(map(len, self.low.tables)))
-        return self.registers.load(self.low.tables[data], element, len(numbers), 1, volatile=True)
+        return self.registers.load(self._address(numbers, bits(element) // 8), element, len(numbers), 1, volatile=True)
 
-    def _address(self, distance: int) -> Emitted:
-        """Where a table lies behind the first one: kept in a register, as LLVM would compute it each time."""
-        b = self.low.b
-        if not distance:
-            return b.opaque(self.low.first_table())
-        first = next(iter(self.low.tables.values()))
-        return b.opaque(b.offset(first, b.constant(distance), b.i8))
+    def _address(self, numbers: tuple[int, ...], size: int) -> Emitted:
+        """Where a table lies: kept in a register, as LLVM would compute it each time."""
+        b, tables, depth = self.low.b, self.low.tables, self.low.storage.frame
+        data, known = b"".join(number.to_bytes(size, "little") for number in numbers), b.scopes[depth].known
+        place = tables.setdefault(data, sum(map(len, tables)))
+        if ("tables", 0) not in known:
+            known["tables", 0] = b.opaque(self.low.address_of(TABLES, depth))
+        if ("tables", place) not in known:
+            known["tables", place] = b.opaque(b.offset(known["tables", 0], b.constant(place), b.i8))
+        return known["tables", place]
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from triton_spacemit.passes.loops.tensors import Coordinates, Loaded, Tensor
 
 Value = Tensor | Emitted
 
-_TABLES = "__tables"
+TABLES = "__tables"
 # LLVM's words for vectors of half a 512-bit register
 HALF_REGISTERS = (("prefer-vector-width", "256"), ("min-legal-vector-width", "0"))
 
@@ -48,7 +48,7 @@ class Lowering:
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
         self.facts = Facts(self.b, self.scalar, self.repeated)
         self.strings: dict[str, str] = {}  # constant texts, with the names of their globals
-        self.tables: dict[bytes, Emitted] = {}  # constant numbers, one behind the other in a global, with their addresses
+        self.tables: dict[bytes, int] = {}  # constant numbers, one behind the other in a global, with their places there
         self.bounds: Any = None  # the checks of accesses (`bounds.py`), once there is one
 
     def _declare(self, old: Sequence[ir.Value]) -> tuple[ir.Operation, list[Emitted]]:
@@ -85,7 +85,7 @@ class Lowering:
             for content, name in self.strings.items():
                 self._global(name, content.encode() + b"\0")
             if self.tables:
-                self._global(_TABLES, b"".join(self.tables))
+                self._global(TABLES, b"".join(self.tables))
 
     def _global(self, name: str, data: bytes) -> None:
         attributes = {
@@ -125,10 +125,6 @@ class Lowering:
         """Lower an op before its turn."""
         self.lower(node)
         self.lowered.add(node)
-
-    def first_table(self) -> Emitted:
-        """The address of the global in which constant numbers lie."""
-        return self.address_of(_TABLES, 0)
 
     def address_of(self, name: str, depth: int | None = None) -> Emitted:
         """The address of a global."""
