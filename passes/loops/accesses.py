@@ -110,7 +110,7 @@ def _store_held(low: Lowering, node: Node, block: LaneResult) -> None:
         return
     known = {value: low.values[value], op.base: low.values[op.base]}
     known.update({bound: low.values[bound] for bound in (*op.lower, *op.upper)})
-    low.values[value], low.values[op.base] = in_memory(low, block, value.type.shape, node), base
+    low.values[value], low.values[op.base] = in_memory(low, block, node), base
     for bound in (*op.lower, *op.upper):  # LLVM would compute where rows end in front of the loop, for every tile
         if low.scalar(bound).constant is None:
             low.values[bound] = low.b.freeze(low.scalar(bound))

@@ -6,7 +6,6 @@ program and no memory, so it stays what it is whatever is written; a store of al
 along rows, has its places from base and stride alone. Any other store gets the block in memory first, and does with it as with others.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch_mlir import ir
@@ -24,8 +23,8 @@ from triton_spacemit.passes.loops.tensors import Access, Buffer, Tensor
 _PART = 8  # bytes of a row of a tile that are stored at a time
 
 
-@dataclass(frozen=True, eq=False)
-class LaneResult:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LaneResult(Tensor):
     """A block of elements of 32 bits: for each register tile its first row and column, and its lanes, unit behind unit, row by row."""
 
     tile: ime.Tile
@@ -82,9 +81,9 @@ def store_result(low: Lowering, result: LaneResult, access: Access) -> None:
     _store(low, result, access.base, access.strides[-2])
 
 
-def in_memory(low: Lowering, result: LaneResult, shape: Sequence[int], node: Node) -> Tensor:
+def in_memory(low: Lowering, result: LaneResult, node: Node) -> Tensor:
     """A held block in memory of the program, from here on."""
-    buffer = low.storage.allocate(tuple(shape), low.b.f32)
+    buffer = low.storage.allocate(result.shape, result.element)
     _store(low, result, buffer.base, low.b.constant(buffer.strides[-2]))
     return low.storage.from_buffer(buffer, node.op)
 

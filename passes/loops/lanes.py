@@ -273,7 +273,7 @@ class LaneCode:
             wide = self.registers.op(_FROM_BYTES[name], self.registers.vector(self.low.b.i32, lanes), values)
             return self.registers.as_floats(wide, lanes, in_place=False)  # LLVM would take two steps, each with a length of its own
         if name == "arith.sitofp" and isinstance(recipe.operands[0], self.first) and bits(recipe.operands[0].element) == 32:
-            return self.registers.as_floats(*values, lanes)
+            return self.registers.as_floats(values[0], lanes)
         if name == "arith.bitcast" and values[0].value.type == self.registers.vector(recipe.element, lanes):
             return values[0]
         return self.registers.op(name, self.registers.vector(recipe.element, lanes), values, attributes)

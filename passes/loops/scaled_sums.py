@@ -175,10 +175,11 @@ def lower_scaled_sums(low: Lowering, found: ScaledSums) -> list[Value]:
         result, *others = _Loop(low, found, begin, row, column, recipe).run()
         lanes.append((row, column, result))
     tile = ime.TILES[low.chip.vlen, 8]
-    block = LaneResult(tile, found.columns // tile.n, tuple(lanes))
+    across = found.columns // tile.n
+    block = LaneResult(shape=start.shape, element=start.element, origin=found.loop.op, tile=tile, across=across, lanes=tuple(lanes))
     value = found.loop.results[found.carried]
     made: list[Value] = list(others)
-    made.insert(found.carried, block if only_stored(low, found.loop, value) else in_memory(low, block, start.shape, found.loop))
+    made.insert(found.carried, block if only_stored(low, found.loop, value) else in_memory(low, block, found.loop))
     return made
 
 

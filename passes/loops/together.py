@@ -9,6 +9,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.values import constant_of, producer_of
 from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.lane_results import held
 from triton_spacemit.passes.loops.lowering import Lowering
 
 _LOADS = ("xsmt.descriptor_load", "xsmt.gather", "tt.gather", "llvm.load")
@@ -23,7 +24,7 @@ def stores_together(low: Lowering, first: Node) -> list[Node]:
     if not _is_plain(first):
         return found
     for node in first.block.behind(first):
-        if node.name == "xsmt.descriptor_store" and _is_plain(node) and all(_apart(other, node) for other in (first, *found)):
+        if _is_plain(node) and held(low, node) is None and all(_apart(other, node) for other in (first, *found)):
             for ahead in between:
                 if ahead not in low.lowered:
                     low.lower_ahead(ahead)
@@ -43,8 +44,7 @@ def only_computes(node: Node) -> bool:
 
 
 def _is_plain(node: Node) -> bool:
-    op = node.op.opview
-    return node.name == "xsmt.descriptor_store" and op.mask is None and "streams" not in node.op.attributes
+    return node.name == "xsmt.descriptor_store" and node.op.opview.mask is None and "streams" not in node.op.attributes
 
 
 def _apart(first: Node, second: Node) -> bool:

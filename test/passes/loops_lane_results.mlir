@@ -208,3 +208,53 @@ func.func @in_a_loop(%x: !llvm.ptr {tt.divisibility = 16 : i32}, %y: !llvm.ptr {
   }
   return
 }
+
+// -----
+
+// Of two stores that could share a loop one stores what is held: they have none in common.
+// CHECK-LABEL: func.func @beside
+// CHECK: scf.for
+// CHECK-COUNT-4: llvm.call_intrinsic "llvm.riscv.vsuxei"({{.*}}vector<[2]xi64>, !llvm.ptr, vector<[2]xi32>
+// CHECK: return
+func.func @beside
+// CHECK: llvm.alloca
+// CHECK: scf.if
+// CHECK-COUNT-4: llvm.call_intrinsic "llvm.riscv.vsuxei"
+// CHECK-NOT: scf.for
+// CHECK: else
+// CHECK-COUNT-4: llvm.call_intrinsic "llvm.riscv.vsuxei"
+// CHECK: llvm.freeze
+// CHECK: scf.for
+// CHECK: return
+func.func @beside(%x: !llvm.ptr {tt.divisibility = 16 : i32}, %y: !llvm.ptr {tt.divisibility = 16 : i32}, %z: !llvm.ptr {tt.divisibility = 16 : i32}, %out: !llvm.ptr, %n: i64, %stride: i64, %rows: i64, %whole: i1) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c4 = arith.constant 4 : i64
+  %c8 = arith.constant 8 : i64
+  %c16 = arith.constant 16 : i64
+  %none = arith.constant dense<0> : tensor<4x16xi32>
+  %zero = arith.constant dense<0.0> : tensor<4x16xf32>
+  %c32 = arith.constant 32 : i64
+  %c128 = arith.constant 128 : i64
+  %r = scf.for %i = %c0 to %n step %c1 iter_args(%acc = %zero) -> (tensor<4x16xf32>) : i64 {
+    %i32 = arith.muli %i, %c32 : i64
+    %i128 = arith.muli %i, %c128 : i64
+    %xi = llvm.getelementptr %x[%i32] : (!llvm.ptr, i64) -> !llvm.ptr, i8
+    %yi = llvm.getelementptr %y[%i128] : (!llvm.ptr, i64) -> !llvm.ptr, i8
+    %i16 = arith.muli %i, %c16 : i64
+    %zi = llvm.getelementptr %z[%i16] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+    %a = "xsmt.descriptor_load"(%xi, %c8, %c1, %c0, %c0, %c4, %c8) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<4x8xi8>
+    %b = "xsmt.descriptor_load"(%yi, %c1, %c8, %c0, %c0, %c8, %c16) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<8x16xi8>
+    %s = "xsmt.descriptor_load"(%zi, %c1, %c0, %c16) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<16xf32>
+    %d = "tt.dot"(%a, %b, %none) {inputPrecision = 0 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<4x8xi8>, tensor<8x16xi8>, tensor<4x16xi32>) -> tensor<4x16xi32>
+    %f = arith.sitofp %d : tensor<4x16xi32> to tensor<4x16xf32>
+    %row = "tt.expand_dims"(%s) {axis = 0 : i32} : (tensor<16xf32>) -> tensor<1x16xf32>
+    %all = "tt.broadcast"(%row) : (tensor<1x16xf32>) -> tensor<4x16xf32>
+    %next = math.fma %f, %all, %acc : tensor<4x16xf32>
+    scf.yield %next : tensor<4x16xf32>
+  }
+  %behind = llvm.getelementptr %out[1024] : (!llvm.ptr) -> !llvm.ptr, f32
+  "xsmt.descriptor_store"(%behind, %zero, %c16, %c1, %c0, %c0, %c4, %c16) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<4x16xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  "xsmt.descriptor_store"(%out, %r, %c16, %c1, %c0, %c0, %c4, %c16) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<4x16xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
