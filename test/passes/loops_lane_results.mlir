@@ -216,16 +216,6 @@ func.func @in_a_loop(%x: !llvm.ptr {tt.divisibility = 16 : i32}, %y: !llvm.ptr {
 // CHECK: scf.for
 // CHECK-COUNT-4: llvm.call_intrinsic "llvm.riscv.vsuxei"({{.*}}vector<[2]xi64>, !llvm.ptr, vector<[2]xi32>
 // CHECK: return
-func.func @beside
-// CHECK: llvm.alloca
-// CHECK: scf.if
-// CHECK-COUNT-4: llvm.call_intrinsic "llvm.riscv.vsuxei"
-// CHECK-NOT: scf.for
-// CHECK: else
-// CHECK-COUNT-4: llvm.call_intrinsic "llvm.riscv.vsuxei"
-// CHECK: llvm.freeze
-// CHECK: scf.for
-// CHECK: return
 func.func @beside(%x: !llvm.ptr {tt.divisibility = 16 : i32}, %y: !llvm.ptr {tt.divisibility = 16 : i32}, %z: !llvm.ptr {tt.divisibility = 16 : i32}, %out: !llvm.ptr, %n: i64, %stride: i64, %rows: i64, %whole: i1) {
   %c0 = arith.constant 0 : i64
   %c1 = arith.constant 1 : i64
