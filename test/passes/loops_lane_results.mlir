@@ -243,8 +243,11 @@ func.func @beside(%x: !llvm.ptr {tt.divisibility = 16 : i32}, %y: !llvm.ptr {tt.
     %next = math.fma %f, %all, %acc : tensor<4x16xf32>
     scf.yield %next : tensor<4x16xf32>
   }
-  %behind = llvm.getelementptr %out[1024] : (!llvm.ptr) -> !llvm.ptr, f32
+  %c1024 = arith.constant 1024 : i64
+  %further = arith.addi %n, %c1024 : i64
+  %here = llvm.getelementptr %out[%n] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+  %behind = llvm.getelementptr %out[%further] : (!llvm.ptr, i64) -> !llvm.ptr, f32
   "xsmt.descriptor_store"(%behind, %zero, %c16, %c1, %c0, %c0, %c4, %c16) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<4x16xf32>, i64, i64, i64, i64, i64, i64) -> ()
-  "xsmt.descriptor_store"(%out, %r, %c16, %c1, %c0, %c0, %c4, %c16) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<4x16xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  "xsmt.descriptor_store"(%here, %r, %c16, %c1, %c0, %c0, %c4, %c16) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<4x16xf32>, i64, i64, i64, i64, i64, i64) -> ()
   return
 }
