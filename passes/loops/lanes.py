@@ -267,13 +267,15 @@ class LaneCode:
             value if operand.lanes else self._broadcast(value, operand.element, lanes)
             for value, operand in zip(operands, recipe.operands, strict=True)
         ]
-        if name == "math.fma" and Carried in kinds_of(recipe.operands[2]) and isinstance(recipe.element, ir.F32Type):
-            return self.registers.multiply_add(*values)  # LLVM would choose other registers for each sum
-        if name in _FROM_BYTES and isinstance(recipe.element, ir.F32Type) and bits(recipe.operands[0].element) == 8:
+        first, to_float = recipe.operands[0], isinstance(recipe.element, ir.F32Type)
+        if to_float and name in _FROM_BYTES and bits(first.element) == 8:
             wide = self.registers.op(_FROM_BYTES[name], self.registers.vector(self.low.b.i32, lanes), values)
             return self.registers.as_floats(wide, lanes, in_place=False)  # LLVM would take two steps, each with a length of its own
-        if name == "arith.sitofp" and isinstance(recipe.operands[0], self.first) and bits(recipe.operands[0].element) == 32:
-            return self.registers.as_floats(values[0], lanes)
+        if self.tables is not None and to_float:  # the register file is full, through which LLVM would let sums wander
+            if name == "math.fma" and Carried in kinds_of(recipe.operands[2]):
+                return self.registers.multiply_add(*values)
+            if name == "arith.sitofp" and isinstance(first, self.first) and bits(first.element) == 32:
+                return self.registers.as_floats(values[0], lanes)
         if name == "arith.bitcast" and values[0].value.type == self.registers.vector(recipe.element, lanes):
             return values[0]
         return self.registers.op(name, self.registers.vector(recipe.element, lanes), values, attributes)
