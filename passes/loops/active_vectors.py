@@ -74,7 +74,7 @@ class ActiveVectors(Vectors):
         return self._call("llvm.riscv.vfwcvt.f.f.v", self.vector[self.sums], operands)
 
     def scaled(self, sums: Emitted, factor: Emitted) -> Emitted:
-        operands = [self._poison(self.sums), sums, factor, self._number(_DYNAMIC_ROUNDING), self.active]
+        operands = [self._poison(self.sums), sums, factor, self.low.b.immediate(_DYNAMIC_ROUNDING), self.active]
         return self._call("llvm.riscv.vfmul", self.vector[self.sums], operands)
 
     def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
