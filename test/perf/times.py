@@ -62,9 +62,9 @@ def _beside_torch(
     return Result(min(mine) * 1e3, min(other) * 1e3, error, str(config), detail)
 
 
-def _add(threads: int, share: float) -> Result:
+def _add(count: int, threads: int, share: float) -> Result:
     _set_threads(threads)
-    x, y = random(1 << 24), random(1 << 24, seed=1)
+    x, y = random(count), random(count, seed=1)
     out, result = torch.empty_like(x), torch.empty_like(x)
     expected = x.double() + y.double()
     ours = lambda block: kernels.add(x, y, out, block)  # noqa: E731
@@ -72,44 +72,49 @@ def _add(threads: int, share: float) -> Result:
     return _beside_torch(ours, (4096, 16384, 65536), theirs, out, expected, rounding(expected, x.dtype), share)
 
 
-def _softmax(threads: int, share: float) -> Result:
+def _softmax(shape: tuple[int, int], threads: int, share: float) -> Result:
     _set_threads(threads)
-    x = random(4096, 1024)
+    x = random(*shape)
     out, result = torch.empty_like(x), torch.empty_like(x)
     theirs = lambda: torch.softmax(x, 1, out=result)  # noqa: E731
     ours = lambda _: kernels.by_row(kernels.softmax_row_kernel, x, out)  # noqa: E731
-    return _beside_torch(ours, (1024,), theirs, out, softmax.reference(x), softmax.bound(x), share)
+    return _beside_torch(ours, shape[1:], theirs, out, softmax.reference(x), softmax.bound(x), share)
 
 
-def _layer_norm(threads: int, share: float) -> Result:
+def _layer_norm(shape: tuple[int, int], threads: int, share: float) -> Result:
     _set_threads(threads)
-    x, w, b = random(4096, 1024), random(1024, seed=1), random(1024, seed=2)
-    out, result, mean, rstd = torch.empty_like(x), torch.empty_like(x), torch.empty(4096, 1), torch.empty(4096, 1)
-    theirs = lambda: torch.native_layer_norm(x, (1024,), w, b, layer_norm.EPSILON, out0=result, out1=mean, out2=rstd)  # noqa: E731
+    rows, columns = shape
+    x, w, b = random(*shape), random(columns, seed=1), random(columns, seed=2)
+    out, result, mean, rstd = torch.empty_like(x), torch.empty_like(x), torch.empty(rows, 1), torch.empty(rows, 1)
+    theirs = lambda: torch.native_layer_norm(x, (columns,), w, b, layer_norm.EPSILON, out0=result, out1=mean, out2=rstd)  # noqa: E731
     try:
         theirs()
     except TypeError:  # not every version has a form with outputs
-        theirs = lambda: torch.native_layer_norm(x, (1024,), w, b, layer_norm.EPSILON)  # noqa: E731
+        theirs = lambda: torch.native_layer_norm(x, (columns,), w, b, layer_norm.EPSILON)  # noqa: E731
     ours = lambda _: kernels.by_row(kernels.layer_norm_row_kernel, x, w, b, out, extra=(layer_norm.EPSILON,))  # noqa: E731
-    return _beside_torch(ours, (1024,), theirs, out, layer_norm.reference(x, w, b), layer_norm.bound(x, w, b), share)
+    return _beside_torch(ours, shape[1:], theirs, out, layer_norm.reference(x, w, b), layer_norm.bound(x, w, b), share)
 
 
-def _gelu(op: Any, case: Any, approximate: str, threads: int, share: float) -> Result:
+def _gelu(op: Any, case: Any, approximate: str, shape: tuple[int, int], threads: int, share: float) -> Result:
     _set_threads(threads)
-    x = random(4096, 1024)
+    x = random(*shape)
     out, result = torch.empty_like(x), torch.empty_like(x)
     theirs = lambda: torch.ops.aten.gelu.out(x, approximate=approximate, out=result)  # noqa: E731
     ours = lambda block: kernels.unary(x, out, op, block)  # noqa: E731
     return _beside_torch(ours, (1024, 4096, 16384), theirs, out, case.reference(x), case.bound(x), share)
 
 
-_ELEMENTWISE = {
-    "add 2^24": _add,
+_ROWS = {
     "softmax": _softmax,
     "layer norm": _layer_norm,
     "gelu tanh": functools.partial(_gelu, elementwise.gelu_tanh, elementwise.GELU_TANH, "tanh"),
     "gelu erf": functools.partial(_gelu, elementwise.gelu_erf, elementwise.GELU_ERF, "none"),
 }
+_ELEMENTWISE = {"add 2^24": functools.partial(_add, 1 << 24)}
+_ELEMENTWISE |= {name: functools.partial(row, (4096, 1024)) for name, row in _ROWS.items()}
+_ODD = {"add 5000001": functools.partial(_add, 5000001)}
+_ODD |= {f"{name}, {m} x {n}": functools.partial(row, (m, n)) for m, n in ((3000, 1500), (1000, 777)) for name, row in _ROWS.items()}
+_ELEMENTWISE |= _ODD
 _measured: dict[tuple[str, int], Result] = {}
 
 
@@ -182,12 +187,19 @@ _SLOW = ("1536", "2048")
 _SIZES |= {"x".join(map(str, size)): size for size in ((515, 509, 513), (1001, 1003, 999))}
 
 HOST = [
-    Row(f"host {name}, {label}", "ms", functools.partial(_element_row, name, threads), "torch", speed=0.95)
+    Row(
+        f"host {name}, {label}",
+        "ms",
+        functools.partial(_element_row, name, threads),
+        "torch",
+        speed=1.1 if threads == 1 else 0.95,
+        slow=name in _ODD and threads > 1,
+    )
     for threads, label in _THREADS.items()
     for name in _ELEMENTWISE
 ]
 HOST += [
-    Row(f"host geometric mean, {label}", "ms", functools.partial(_geometric_mean, threads), "torch", speed=1.2)
+    Row(f"host geometric mean, {label}", "ms", functools.partial(_geometric_mean, threads), "torch", speed=1.4 if threads == 1 else 1.2)
     for threads, label in _THREADS.items()
 ]
 HOST += [
