@@ -89,11 +89,11 @@ def _complement_f32(b: Builder, size: Lanes, per_size: list[float], _: float) ->
 def _complement_of_nan_f32(b: Builder, size: Lanes, per_size: list[float], end: float) -> Lanes:
     """The same where a NaN has any low bits: n = -127 is a scale of zero."""
     size = b.at_most(size, end)
-    factor = b.polynomial(size, per_size)
+    factor = b.paired_polynomial(size, per_size)
     shift = ROUND_F32 + 127
     rounded = size * factor + shift
     r = b.fma(size, factor, -(rounded - shift))
-    return (rounded.bits() << 23).floats() * b.polynomial(r, (1.0, *_EXP2_F32))
+    return (rounded.bits() << 23).floats() * b.paired_polynomial(r, (1.0, *_EXP2_F32))
 
 
 def _erf_small(b: Builder, x: Lanes) -> Lanes:
