@@ -66,7 +66,7 @@ class Tiles:
         self.low, self.product, self.turns = low, product, turns
         b, costs = low.b, low.chip.costs
         height = product.tile.rows
-        self.unroll = costs.tile_unroll if product.steps < costs.tile_long else costs.tile_unroll_long
+        self.unroll = costs.tile_unroll if product.inner < costs.tile_long else costs.tile_unroll_long
         self.few_rows = product.rows % height  # that are left over, in a tile of their own if that spares enough
         if (height - self.few_rows) * costs.tile_spared < product.rows:
             self.few_rows = 0
