@@ -1,13 +1,15 @@
 """triton-spacemit-opt: run passes on MLIR files, as mlir-opt does for upstream's."""
 
 import argparse
+import functools
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from triton_spacemit.dialect.chips import CHIPS, get_chip
-from triton_spacemit.passes import nesting, pipeline, registry, textual
+from triton_spacemit.passes import isolation, nesting, pipeline, registry, textual
 from triton_spacemit.passes.diagnostics import Diagnostic, Failed, unexpected
 
 _TARGETS = {"xsmt": "structure", "loops": "loops", "llvm": "llvm", "llir": "llvm", "asm": "llvm"}
@@ -55,13 +57,16 @@ def _run(options: argparse.Namespace) -> int:
         return 1
     file = "-" if options.input == "-" else options.input
     results, failed = [], False
-    for chunk in _chunks(text) if options.split_input_file else [text]:
-        diagnostics: list[Diagnostic] = []
-        try:
-            results.append(_process(chunk, file, options, diagnostics))
-        except Failed as failure:
-            diagnostics += failure.diagnostics
-            failed = failed or not options.verify_diagnostics
+    chunks = _chunks(text) if options.split_input_file else [text]
+    for chunk, processed in zip(chunks, isolation.each(functools.partial(_process, file, options), chunks), strict=True):
+        if isinstance(processed, isolation.Ended):
+            message = f"{processed.at} ended the process that ran it, by {processed.how}; upstream's code counts on what is not so here"
+            processed = None, [Diagnostic("error", message, file, 1, 1)]
+        result, diagnostics = processed
+        if result is not None:
+            results.append(result)
+        elif not options.verify_diagnostics:
+            failed = True
         if options.verify_diagnostics:
             diagnostics = unexpected(chunk, file, diagnostics)
             failed = failed or bool(diagnostics)
@@ -80,13 +85,17 @@ def _run(options: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _process(text: str, file: str, options: argparse.Namespace, diagnostics: list[Diagnostic]) -> str:
-    """What `opt_input.process` does, of text that MLIR's parser survives."""
-    if deep := nesting.too_deep(text):
-        raise Failed([Diagnostic("error", f"nested deeper than {nesting.DEEPEST} levels", file, *deep)])
+def _process(file: str, options: argparse.Namespace, text: str, begin: Callable[[str], None]) -> tuple[str | None, list[Diagnostic]]:
+    """What comes of one module, None where it is refused, and what is said of it. `begin` is told what is begun."""
+    if deep := nesting.too_deep(text):  # quickly, and with the place
+        return None, [Diagnostic("error", f"nested deeper than {nesting.DEEPEST} levels", file, *deep)]
     from triton_spacemit.passes.opt_input import process  # brings MLIR with it, which help and mistakes do without
 
-    return process(text, file, options, diagnostics)
+    diagnostics: list[Diagnostic] = []
+    try:
+        return process(text, file, options, diagnostics, begin), diagnostics
+    except Failed as failure:
+        return None, diagnostics + failure.diagnostics
 
 
 def _write(path: Path, text: str) -> None:

@@ -17,8 +17,8 @@ from triton_spacemit.passes import remarks, ttir_text
 from triton_spacemit.passes.diagnostics import Diagnostic, Failed, diagnostic_at
 
 
-def process(text: str, file: str, options: argparse.Namespace, diagnostics: list[Diagnostic]) -> str:
-    """Parse, run what `options` ask for, and print. Raises Failed; other diagnostics are added to the list."""
+def process(text: str, file: str, options: argparse.Namespace, diagnostics: list[Diagnostic], begin: Callable[[str], None]) -> str:
+    """Parse, run what `options` ask for, and print. Raises Failed; other diagnostics are added to the list. `begin` is told each step."""
 
     def collect(diagnostic: ir.Diagnostic) -> bool:
         diagnostics.append(diagnostic_at(diagnostic.severity.name.lower(), diagnostic.message, diagnostic.location, file))
@@ -27,6 +27,7 @@ def process(text: str, file: str, options: argparse.Namespace, diagnostics: list
     def remark(location: ir.Location, message: str) -> None:
         diagnostics.append(diagnostic_at("remark", message, location, file))
 
+    begin("the parser")
     context = make_context()
     with context, ir.Location.unknown():
         if ttir_text.is_pretty(text):
@@ -37,15 +38,18 @@ def process(text: str, file: str, options: argparse.Namespace, diagnostics: list
 
         def run() -> str:
             module = ir.Module.parse(ttir_text.as_functions(text))
+            begin("the verifier of Triton's ops")
             tt_verifier.verify(module)
             if options.verify_roundtrip:
                 _check_roundtrip(module)
             if options.chip is not None:
                 set_chip(module, options.chip)
             with remarks.heard(remark) if options.remarks else contextlib.nullcontext():
-                _run_steps(module, options)
+                _run_steps(module, options, begin)
+            begin("the printer")
             module.operation.verify()
             if options.to in ("llir", "asm"):
+                begin("the code generator")
                 return _generated(module, options.to, options.chip)
             return module.operation.get_asm(
                 enable_debug_info=options.mlir_print_debuginfo, print_generic_op_form=options.mlir_print_op_generic
@@ -57,7 +61,7 @@ def process(text: str, file: str, options: argparse.Namespace, diagnostics: list
             handler.detach()
 
 
-def _run_steps(module: ir.Module, options: argparse.Namespace) -> None:
+def _run_steps(module: ir.Module, options: argparse.Namespace, begin: Callable[[str], None]) -> None:
     """Run what is asked for, with dumps and times. Raises what the steps raise."""
 
     def show(when: str, name: str, text: str) -> None:
@@ -68,6 +72,7 @@ def _run_steps(module: ir.Module, options: argparse.Namespace) -> None:
     for step in options.steps:
         if step.is_pass and (options.before_all or step.name in options.before):
             show("Before", step.name, str(module))
+        begin(f"the pass {step.name!r}")
         start = time.perf_counter()
         step.run(module)
         times.append((step.name, time.perf_counter() - start))
@@ -77,6 +82,7 @@ def _run_steps(module: ir.Module, options: argparse.Namespace) -> None:
             before, text = text, str(module)
         if options.after_all or step.name in options.after or (options.after_change and text != before):
             show("After", step.name, str(module))
+        begin(f"the verifier after the pass {step.name!r}")
         _verify(module, step.name)
     if options.mlir_timing:
         total = sum(seconds for _, seconds in times) or 1.0

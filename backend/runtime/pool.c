@@ -116,15 +116,20 @@ static int take_programs(Worker *worker) {
     if (worker->next >= pool->programs) return worker->end = worker->next, 0;
     worker->end = pool->programs - worker->next > pool->chunk ? worker->next + pool->chunk : pool->programs;
   }
-  uint64_t extent = (uint64_t)pool->grid[0], row = worker->next / extent;
   int32_t *id = worker->context.program_id;
+  uint64_t extent = (uint64_t)pool->grid[0];
+  if (worker->next < extent) {  // without divisions, which take as long as the rest
+    id[0] = (int32_t)worker->next, id[1] = id[2] = 0;
+    return 1;
+  }
+  uint64_t row = worker->next / extent;
   id[0] = (int32_t)(worker->next % extent);
   id[1] = (int32_t)(row % (uint64_t)pool->grid[1]);
   id[2] = (int32_t)(row / (uint64_t)pool->grid[1]);
   return 1;
 }
 
-void run_programs(Worker *worker) {
+void run_programs(Worker *worker, uint64_t first, uint64_t end) {
   Pool *pool = worker->pool;
   const Program *program = pool->program;
   if (!grow_scratch(worker, program->scratch_bytes)) {
@@ -135,7 +140,7 @@ void run_programs(Worker *worker) {
   memcpy(context->num_programs, pool->grid, sizeof pool->grid);
   context->num_threads = atomic_load_explicit(&pool->threads, memory_order_relaxed);
   context->scratch = worker->scratch;
-  worker->next = worker->end = 0;
+  worker->next = first, worker->end = end;
   worker->outer = NULL;
   Worker *before = begin_work(worker);
   if (!_setjmp(worker->stop)) {
@@ -255,7 +260,7 @@ static void *work(void *argument) {
     if (!join(pool)) continue;
     if (programs_left(pool)) wake_one(pool);
     enter_program(pool);
-    run_programs(worker);
+    run_programs(worker, 0, 0);
     leave_program(pool);
     if (atomic_fetch_sub(&pool->state, 1) == 1 && atomic_load(&pool->awaited)) futex_wake(&pool->state, 1);
   }
@@ -368,24 +373,26 @@ static int run(Pool *pool, const Program *program, const uint64_t *arguments, co
     if (__builtin_mul_overflow(program->scratch_bytes, (uint64_t)threads, &all) || !has_memory(all)) return NO_MEMORY;
   }
   atomic_store_explicit(&pool->threads, threads, memory_order_relaxed);
-  pool->chunk = count / ((uint64_t)threads * 16);
+  pool->chunk = count < 32 ? 1 : count / ((uint64_t)threads * 16);
   pool->chunk = pool->chunk < 1 ? 1 : pool->chunk > 256 ? 256 : pool->chunk;
   pool->program = program, pool->arguments = arguments;
   memcpy(pool->grid, grid, sizeof pool->grid);
   pool->failure.raised[1] = NULL;
   atomic_store_explicit(&pool->status, OK, memory_order_relaxed);
-  atomic_store_explicit(&pool->next, first, memory_order_relaxed);
+  // The caller has its first programs before there is anybody whom it would have to keep from them.
+  uint64_t begun = first + (pool->chunk < count ? pool->chunk : count);
+  atomic_store_explicit(&pool->next, begun, memory_order_relaxed);
   uint32_t number = launch_begins(pool);
   begin_launch(pool);
-  enter_program(pool);
   int together = count > 1 && threads > 1;
+  enter_launch(pool, together);
   if (together) {
     atomic_store(&pool->state, OPEN);
     atomic_fetch_add(&pool->bell, 1);
     wake_one(pool);
   }
-  run_programs(pool->workers[0]);
-  leave_program(pool);
+  run_programs(pool->workers[0], first, begun);
+  leave_launch(pool, together);
   if (together) wait_for_threads(pool);
   end_launch(pool);
   launch_ends(pool, number);

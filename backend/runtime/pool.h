@@ -100,7 +100,7 @@ int grow_scratch(Worker *worker, uint64_t bytes);
 Worker *begin_work(Worker *worker);   // on this thread, until end_work with what it gives
 void end_work(Worker *worker, Worker *before);
 Worker *get_running(void);            // safe in a signal handler
-void run_programs(Worker *worker);    // until none is left
+void run_programs(Worker *worker, uint64_t first, uint64_t end);  // those, which it has already, and others until none is left
 int programs_left(Pool *pool);
 int record_failure(Pool *pool, int status, const Context *context, const char *message);  // unless there is one; whether this was the first
 int start_thread(pthread_t *thread, void *(*work)(void *), void *argument, size_t stack_bytes);
@@ -109,6 +109,8 @@ void for_each_busy(Pool *pool, void (*visit)(Worker *worker, int argument), int 
 // team.c
 void enter_program(Pool *pool);  // around every thread's programs: it counts among those that run
 void leave_program(Pool *pool);
+void enter_launch(Pool *pool, int together);  // around those of the launch's caller, who may be alone: not `together` with the pool's threads
+void leave_launch(Pool *pool, int together);
 void make_team(Pool *pool);
 void begin_launch(Pool *pool);
 void end_launch(Pool *pool);     // waits for threads of the team that run programs

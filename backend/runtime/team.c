@@ -112,6 +112,23 @@ void leave_program(Pool *pool) {
   }
 }
 
+// Where no other thread runs, and none was ever started for the team, nobody else counts: instructions with a lock would take as long as the rest.
+static int is_alone(Team *team, int together) { return !together && !atomic_load(&team->has_threads); }
+
+void enter_launch(Pool *pool, int together) {
+  if (is_alone(&pool->team, together))
+    atomic_store_explicit(&pool->team.running, 1, memory_order_relaxed);
+  else
+    enter_program(pool);
+}
+
+void leave_launch(Pool *pool, int together) {
+  if (is_alone(&pool->team, together))
+    atomic_store_explicit(&pool->team.running, 0, memory_order_relaxed);
+  else
+    leave_program(pool);
+}
+
 void make_team(Pool *pool) {
   Team *team = &pool->team;
   pthread_mutex_init(&team->lock, NULL);
@@ -257,7 +274,7 @@ static void *join_in(void *argument) {
         team->visitors++;
         summon(pool);
         pthread_mutex_unlock(&team->lock);
-        if (worker) run_programs(worker);
+        if (worker) run_programs(worker, 0, 0);
         pthread_mutex_lock(&team->lock);
         if (worker) give_back(worker);
         if (!--team->visitors) pthread_cond_broadcast(&team->idle_again);

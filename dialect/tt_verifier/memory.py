@@ -16,6 +16,11 @@ def addptr(op: ir.Operation) -> bool:
     )
 
 
+def getelementptr(op: ir.Operation) -> bool:
+    element = op.attributes["elem_type"].value
+    return isinstance(element, ir.IntegerType | ir.FloatType | ir.VectorType) or str(element).startswith("!llvm.")
+
+
 def bitcast(op: ir.Operation) -> bool:
     old, new = op.operands[0].type, op.results[0].type
     return shape_of(old) == shape_of(new) and (pointee_of(old) is None) == (pointee_of(new) is None)

@@ -41,8 +41,10 @@ def lower_parallel(low: Lowering, node: Node) -> None:
         b.create("scf.yield", [], [])
     scratch_bytes = storage.scratch_bytes
     storage.scratch, storage.scratch_bytes, storage.frame = outer
-    symbol, environment = _Outline(low, loop, private).run()
+    outline = _Outline(low, loop, private)
+    symbol = outline.run()
     private.close()
+    environment = outline.environment()
     loop.erase()
     function_type = ir.FunctionType.get([b.ptr, b.i64, b.ptr, b.ptr], [])
     function = b.create("func.constant", [function_type], [], {"value": ir.FlatSymbolRefAttr.get(symbol)}).results[0]
@@ -119,8 +121,8 @@ class _Outline:
         self.size = 0
         self.mapped: dict[ir.Value, ir.Value] = {}
 
-    def run(self) -> tuple[str, Emitted]:
-        """The function's name, and the struct that it gets."""
+    def run(self) -> str:
+        """The function's name."""
         name, end = self._declare()
         body = self.loop.regions[0].blocks[0]
         environment, index, context, scratch = self.block.arguments
@@ -143,7 +145,7 @@ class _Outline:
                     op.operands[number] = self._value(operand, environment)
         for view in list(body.operations)[:-1]:
             view.operation.move_before(end)
-        return name, self._environment()
+        return name
 
     def _declare(self) -> tuple[str, ir.Operation]:
         """Make the function, whose body is only its return yet; its name and that return."""
@@ -204,8 +206,8 @@ class _Outline:
         width = element.width if isinstance(element, ir.IntegerType | ir.FloatType) else 64
         return -(-lanes * width // 8)
 
-    def _environment(self) -> Emitted:
-        """Fill the struct, which lies on the stack, before the loop."""
+    def environment(self) -> Emitted:
+        """The struct that the function gets, which lies on the stack of the program: it is filled before the loop."""
         b = self.b
         attributes = {
             "elem_type": ir.TypeAttr.get(b.vector_type(b.i8, max(self.size, 1))),

@@ -49,6 +49,9 @@ def _may_be(low: Lowering, loop: Node) -> bool:
         return False
     if any(element_of(argument.type) == low.b.i1 for argument in blocks):
         return False
+    starts = zip(body.arguments[1:], loop.operands[3:], strict=True)
+    if not all(isinstance(low.values[start], Tensor) for argument, start in starts if argument in blocks):
+        return False  # blocks are no arguments of functions, and are refused where loops carry them
     if any(low.analysis.users.get(value) for argument, value in carried if argument not in blocks):
         return False  # the last turn's scalars would come from one of several loops
     (shape,) = shapes

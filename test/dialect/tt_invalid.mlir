@@ -376,3 +376,12 @@ func.func @invalid(%x: tensor<8xf32>, %i: tensor<8xi32>, %m: tensor<4x8xf32>, %b
   "tt.assert"(%i) {message = "m"} : (tensor<8xi32>) -> ()
   return
 }
+
+// -----
+
+// Upstream takes a step of any type.
+func.func @invalid(%p: !llvm.ptr, %i: i64) -> !llvm.ptr {
+  // expected-error@below {{'llvm.getelementptr' op needs a type of LLVM's in `elem_type`; it has}}
+  %q = llvm.getelementptr %p[%i] : (!llvm.ptr, i64) -> !llvm.ptr, tensor<4xf32>
+  return %q : !llvm.ptr
+}

@@ -43,3 +43,14 @@ module {
     return
   }
 }
+
+// -----
+
+func.func @carried(%start: tensor<32x32xf16>, %first: index, %last: index, %step: index) {
+  %sum = scf.for %i = %first to %last step %step iter_args(%old = %start) -> tensor<32x32xf16> {
+    %new = arith.addf %old, %old : tensor<32x32xf16>
+    // expected-error@below {{expected a scalar, got tensor<32x32xf16>}}
+    scf.yield %new : tensor<32x32xf16>
+  }
+  return
+}

@@ -146,3 +146,21 @@ func.func @block_cas(%y: !llvm.ptr, %z: !llvm.ptr) {
   "xsmt.descriptor_store"(%z, %o, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xi32>, i64, i64, i64) -> ()
   return
 }
+
+// -----
+
+// A body that needs nothing from around it gets a struct all the same.
+// CHECK-LABEL: func.func @nothing
+func.func @nothing(%i: i32) {
+  // CHECK: %[[STRUCT:.*]] = llvm.alloca
+  // CHECK: llvm.call %{{.*}}(%arg1, %{{.*}}, %[[STRUCT]],
+  "xsmt.parallel"(%i, %i, %i) ({
+  ^bb0(%j: i32):
+    "xsmt.yield"() : () -> ()
+  }) {bind_sub_block = false} : (i32, i32, i32) -> ()
+  "xsmt.parallel"(%i, %i, %i) ({
+  ^bb0(%j: i32):
+    "xsmt.yield"() : () -> ()
+  }) {bind_sub_block = false} : (i32, i32, i32) -> ()
+  return
+}

@@ -42,7 +42,8 @@ def imported(*arguments: str) -> set[str]:
     """The modules that a run of the tool has imported at its end."""
     code = f"""
 import sys
-from triton_spacemit.passes import opt
+from triton_spacemit.passes import isolation, opt
+isolation.each = lambda function, items: (function(item, lambda at: None) for item in items)  # in this process, to see what it imports
 try:
     opt.main({list(arguments)!r})
 except SystemExit:

@@ -46,6 +46,23 @@ def test_iterations_backwards(target):
 
 
 @triton.jit
+def alone_kernel(x, n):
+    """Iterations that use nothing from around them."""
+    for i in smt.parallel(0, n):
+        tl.device_assert(i < 4, "fewer than five")
+    tl.store(x, n)
+
+
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_iterations_that_need_nothing(target, n):
+    x = torch.zeros(1, dtype=torch.int32)
+    alone_kernel[(1,)](x, n, debug=True)
+    assert x.item() == n
+    with pytest.raises(RuntimeError, match="fewer than five"):
+        alone_kernel[(1,)](x, 5, debug=True)
+
+
+@triton.jit
 def scratch_kernel(x, out, n, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Each iteration keeps a block of its own in memory while it uses it twice."""
     for i in smt.parallel(0, n):
