@@ -2,6 +2,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#pragma GCC visibility push(default)  // also where these lie in a library that hides its own names
+
 static __bf16 from_bits(uint32_t bits) {
   uint16_t upper = (uint16_t)(bits >> 16);
   __bf16 value;

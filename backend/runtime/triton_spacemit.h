@@ -5,6 +5,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)  // what the runtime's library has besides is its own
 
 // What a function of a bundle returns.
 enum {
@@ -48,6 +49,7 @@ int ts_run(ts_launch *how, const ts_kernel *kernel, const uint64_t *slots, int64
 // Notes why a launch was not begun, and returns `result`.
 int ts_refuse(ts_launch *how, int result, const char *message);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -34,7 +34,7 @@ def build_runtime(folder: Path, chip: Chip) -> None:
         renamed = sorted(name for path in work.glob("*.o") for name in _defined(path) if not name.startswith(("ts_", "__")))
         prefixed = [f"-D{name}=ts_{name}" for name in renamed]
         for sources in groups:
-            zig("cc", *target(chip), *_FLAGS, *prefixed, "-c", *sources, work=work)
+            zig("cc", *target(chip), *_FLAGS, "-fvisibility=hidden", *prefixed, "-c", *sources, work=work)
         _archive_and_link(work, folder, RUNTIME, chip, ("-lpthread", "-lm"))
 
 

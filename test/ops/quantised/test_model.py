@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 from gguf_files import model as make_model
-from targets import EMULATED, cache, cache_folder
+from targets import EMULATED, cache, cache_folder, choose
 
-from triton_spacemit.backend import set_device
 from triton_spacemit.ops import quantised
 from triton_spacemit.ops.quantised.errors import FormatError
 from triton_spacemit.ops.quantised.model import Model
@@ -165,7 +164,7 @@ def test_windows_of_most_layers(tmp_path, host):
 
 @pytest.mark.parametrize("target", EMULATED)
 def test_it_writes_the_same_on_an_emulated_core(target, tmp_path):
-    set_device(*target)
+    choose(*target)
     check(make_model(tmp_path / "model.gguf", {"": "Q4_0", "output.weight": "Q8_0"}, layers=1), "the", 3)
 
 
