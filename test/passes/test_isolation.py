@@ -45,8 +45,9 @@ def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nobody_is_left_who_is_not_waited_for() -> None:
-    results = each(work, ["a", "b"])
-    next(results)
-    results.close()
+    processes = each(lambda item, begin: os.getpid(), [0, 1])
+    child = next(processes)
+    assert isinstance(child, int)
+    processes.close()  # type: ignore[attr-defined]
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(child, os.WNOHANG)
