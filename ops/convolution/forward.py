@@ -76,7 +76,7 @@ def arguments_of(
 ) -> Arguments | None:  # fmt: skip
     """None where PyTorch is to answer."""
     given = (image, weight) if bias is None else (image, weight, bias)
-    if not computed(FLOATS, *given) or any(tensor.dtype is not image.dtype for tensor in given):
+    if not computed(FLOATS, *given) or weight.dtype is not image.dtype or bias is not None and bias.dtype is not image.dtype:
         return None
     shapes = (image.shape, weight.shape, None if bias is None else bias.shape)
     found = _arguments(*shapes, tuple(stride), tuple(padding), tuple(dilation), transposed, tuple(output_padding), groups)
@@ -91,6 +91,8 @@ def result_format(image: torch.Tensor, weight: torch.Tensor) -> torch.memory_for
 
 def spread(tensor: torch.Tensor) -> torch.Tensor:
     """(N, C, ..) as (N, C, D, H, W)."""
+    if tensor.dim() == 4:
+        return tensor.unsqueeze(2)
     return tensor.reshape(*tensor.shape[:2], *(1,) * (5 - tensor.dim()), *tensor.shape[2:]) if tensor.dim() < 5 else tensor
 
 
@@ -194,7 +196,7 @@ def convolution(
         found = gradient_of_image(x, w, bias, groups, arguments.outputs, arguments.stride, arguments.padding, arguments.dilation)
     else:
         found = correlated(x, w, bias, groups, arguments.correlation)
-    return copies.contiguous(found.reshape(arguments.shape), layout)
+    return copies.contiguous(found.squeeze(2) if image.dim() == 4 else found.reshape(arguments.shape), layout)
 
 
 def slow_conv2d(

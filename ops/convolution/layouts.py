@@ -83,7 +83,7 @@ class Correlation:
     offsets: tuple[int, ...]
     plain: bool
 
-    @property
+    @functools.cached_property
     def dense(self) -> bool:
         """Whether the results lie without gaps."""
         _, rows, columns = self.outputs
@@ -157,10 +157,10 @@ def _fill(image: torch.Tensor, result: torch.Tensor, parts: torch.Tensor, pitch:
     """`result`, (N, C, elements), gets zeros and the pixels of `image`, (N, C, D, H, W), whose columns are neighbours in memory."""
     if not result.numel():
         return
-    n, c, _, height, width = image.shape
+    n, c, depth, height, width = image.shape
     image_n, image_c, image_d, image_h, _ = image.stride()
     programs, each = shares(n * c)
-    size = image[0, 0].numel()
+    size = depth * height * width
     own = None if stride == (1, 1, 1) else room("channels", image, programs * size)
     steps = image_n, image_c, image_d * stride[0], image_h * stride[1]
     _LAY_OUT(
