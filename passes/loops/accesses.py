@@ -113,7 +113,7 @@ def _store_held(low: Lowering, node: Node, block: LaneResult) -> None:
     low.values[value], low.values[op.base] = in_memory(low, block, node), base
     for bound in (*op.lower, *op.upper):  # LLVM would compute where rows end in front of the loop, for every tile
         if low.scalar(bound).constant is None:
-            low.values[bound] = low.b.freeze(low.scalar(bound))
+            low.values[bound] = low.b.pinned(low.scalar(bound))
     lower_store(low, node)
     low.values.update(known)
 

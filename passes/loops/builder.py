@@ -285,10 +285,17 @@ class Builder:
 
     def opaque(self, value: Emitted) -> Emitted:
         """The same number, which LLVM does not know where it is a constant: it stays in a register."""
-        attributes = {"asm_string": ir.StringAttr.get(""), "constraints": ir.StringAttr.get("=r,0")}
+        return self._through_assembly(value, value.depth, {})
+
+    def pinned(self, value: Emitted) -> Emitted:
+        """The same number, which LLVM knows nowhere but here: what is computed of it is computed behind this place."""
+        return self._through_assembly(value, self.depth, {"has_side_effects": ir.UnitAttr.get()})
+
+    def _through_assembly(self, value: Emitted, depth: int, attributes: dict[str, ir.Attribute]) -> Emitted:
+        attributes = {**attributes, "asm_string": ir.StringAttr.get(""), "constraints": ir.StringAttr.get("=r,0")}
         attributes["tail_call_kind"] = ir.Attribute.parse("#llvm.tailcallkind<none>")
-        result = self.create("llvm.inline_asm", [value.value.type], [value.value], attributes, depth=value.depth).results[0]
-        return Emitted(result, value.depth, value.width)
+        result = self.create("llvm.inline_asm", [value.value.type], [value.value], attributes, depth=depth).results[0]
+        return Emitted(result, depth, value.width)
 
     def shuffle(self, first: Emitted, second: Emitted, lanes: Sequence[int]) -> Emitted:
         """Lanes of two vectors of equal length, those of the second counted on behind the first's."""

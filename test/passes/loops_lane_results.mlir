@@ -48,7 +48,7 @@ func.func @straight(%x: !llvm.ptr {tt.divisibility = 16 : i32}, %y: !llvm.ptr {t
 // CHECK-NOT: scf.for
 // CHECK: else
 // CHECK-COUNT-4: llvm.call_intrinsic "llvm.riscv.vsuxei"
-// CHECK: llvm.freeze
+// CHECK: llvm.inline_asm has_side_effects
 // CHECK: scf.for
 // CHECK: return
 func.func @edge(%x: !llvm.ptr {tt.divisibility = 16 : i32}, %y: !llvm.ptr {tt.divisibility = 16 : i32}, %z: !llvm.ptr {tt.divisibility = 16 : i32}, %out: !llvm.ptr, %n: i64, %stride: i64, %rows: i64, %whole: i1) {
