@@ -283,9 +283,9 @@ class Builder:
         """The same value, which loop passes do not see as a function of a loop's variable."""
         return Emitted(self.create("llvm.freeze", [value.value.type], [value.value]).results[0], self.depth, value.width)
 
-    def opaque(self, value: Emitted) -> Emitted:
-        """The same number, which LLVM does not know where it is a constant: it stays in a register."""
-        return self._through_assembly(value, value.depth, {})
+    def opaque(self, value: Emitted, depth: int | None = None) -> Emitted:
+        """The same number, which LLVM does not know where it is a constant: it stays in a register from here, or scope `depth`, on."""
+        return self._through_assembly(value, self.depth if depth is None else depth, {})
 
     def pinned(self, value: Emitted) -> Emitted:
         """The same number, which LLVM knows nowhere but here: what is computed of it is computed behind this place."""

@@ -103,9 +103,9 @@ class Tables:
         data, known = b"".join(number.to_bytes(size, "little") for number in numbers), b.scopes[depth].known
         place = tables.setdefault(data, sum(map(len, tables)))
         if ("tables", 0) not in known:
-            known["tables", 0] = b.opaque(self.low.address_of(TABLES, depth))
+            known["tables", 0] = b.opaque(self.low.address_of(TABLES, depth), depth)
         if ("tables", place) not in known:
-            known["tables", place] = b.opaque(b.offset(known["tables", 0], b.constant(place), b.i8))
+            known["tables", place] = b.opaque(b.offset(known["tables", 0], b.constant(place), b.i8), depth)
         return known["tables", place]
 
 
