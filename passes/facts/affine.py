@@ -20,7 +20,7 @@ from triton_spacemit.passes.facts.ranges import Range, Ranges, signed
 
 _CONTROL = ("scf.for", "scf.if", "scf.while")
 _RULES = integers.RULES | pointers.RULES
-DESCRIBED = frozenset(_RULES) - {"arith.remsi"}  # ops whose results have forms
+DESCRIBED = frozenset(_RULES) - {"arith.divsi", "arith.remsi"}  # ops whose results have forms, whatever their operands are
 
 
 class Merge(Protocol):

@@ -1,5 +1,6 @@
 """Forms of integer tensors, one rule an op; and of what only rearranges elements, also pointers."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -67,9 +68,42 @@ def _multiply(d: "Describer", op: ir.Operation, value: ir.Value) -> Form | None:
     return replace(a, offset=d.nodes.mul(a.offset, factor, op), strides=strides, rest=rest, checks=merged(a.checks, b.checks))
 
 
+def _divided(d: "Describer", a: Form, b: Form, op: ir.Operation, value: ir.Value) -> tuple[Form, Form] | None:
+    """Quotient and remainder of a form by a constant, where the remainder is known not to begin anew within the block.
+
+    Strides that the divisor divides count in the quotient. What is left of the form is `offset + r`, and a power of two that divides both
+    offset and divisor also divides `offset % divisor`, which is therefore at least that power less than the divisor: if r stays below it,
+    `offset % divisor + r` is below the divisor. Nothing may be negative, as `divsi` and `remsi` round towards zero, nor wrap around.
+    """
+    divisor = b.offset.constant if b.uniform and not b.checks else None
+    if divisor is None or divisor <= 0 or a.rest is not None or not d.fits(a, d.bits(value)) or d.range_of(a).low < 0:
+        return None
+    strides = [stride.constant for stride in a.strides]
+    if any(stride is None or stride < 0 for stride in strides):
+        return None
+    left = [0 if stride % divisor == 0 else stride for stride in strides]
+    reach = sum(stride * (extent - 1) for stride, extent in zip(left, a.shape, strict=True))
+    if reach >= math.gcd(d.ranges.divisibility.of_node(a.offset), divisor):
+        return None
+    const = d.nodes.const
+    counted = tuple(const(stride // divisor if stride % divisor == 0 else 0) for stride in strides)
+    quotient = replace(a, offset=d.nodes.op("arith.divsi", [a.offset, b.offset], d.nodes.i64, op), strides=counted)
+    remainder = replace(a, offset=d.nodes.op("arith.remsi", [a.offset, b.offset], d.nodes.i64, op), strides=tuple(map(const, left)))
+    return quotient, remainder
+
+
+def _quotient(d: "Describer", op: ir.Operation, value: ir.Value) -> Form | None:
+    a, b = (d.describe(operand) for operand in op.operands)
+    known = _divided(d, a, b, op, value)
+    return known[0] if known else None
+
+
 def _remainder(d: "Describer", op: ir.Operation, value: ir.Value) -> Form | None:
     """`(start + i) % count` from `start % count` on, where it does not begin anew on the way."""
     a, b = (d.describe(operand) for operand in op.operands)
+    known = _divided(d, a, b, op, value)
+    if known is not None:
+        return known[1]
     varying = [stride.constant for stride in a.strides if stride.constant != 0]
     if not d.remainders or a.rest is not None or not b.uniform or varying != [1]:
         return None
@@ -163,6 +197,7 @@ RULES: dict[str, Rule] = {
     "arith.subi": _add,
     "arith.muli": _multiply,
     "arith.shli": _multiply,
+    "arith.divsi": _quotient,
     "arith.remsi": _remainder,
     "arith.extsi": _extend,
     "arith.extui": _extend_unsigned,

@@ -1,13 +1,14 @@
 """Loads stay lazy until something needs them; stores act where they stand."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch_mlir import ir
 
 from triton_spacemit.dialect.values import producer_of
-from triton_spacemit.passes.loops.aliasing import before_write
+from triton_spacemit.passes.loops.aliasing import before_write, overlaps
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.bounds import bounds_of
 from triton_spacemit.passes.loops.builder import Emitted
@@ -19,7 +20,8 @@ from triton_spacemit.passes.loops.next_program import bytes_to_next
 from triton_spacemit.passes.loops.shapes import ELEMENT
 from triton_spacemit.passes.loops.streams import streams
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Loaded, Tensor, Uniform, bits
-from triton_spacemit.passes.loops.together import stores_together
+from triton_spacemit.passes.loops.together import apart, stores_together
+from triton_spacemit.passes.loops.transposes import crossing_loads, crossing_of, store_transposed
 from triton_spacemit.passes.loops.versions import in_versions
 
 
@@ -144,7 +146,13 @@ def lower_store(low: Lowering, node: Node) -> None:
         bounds_of(low).check(each, access)
     if not at_once:
         chosen = low.storage.loop_shape(needed, shape, accesses)  # of what is in memory by now
+    crossing = crossing_of(low.evaluator, low.chip, values, accesses)
+    if crossing is not None:
+        store_transposed(low.evaluator, low.nests, crossing, values[0], accesses[0])
+        return
     dim, width = chosen.dim, chosen.lanes
+    if len(shape) > 1:
+        low.storage.materialise_all(crossing_loads(low.evaluator, low.chip, needed, dim))
 
     def emit(stores: Sequence[Access]) -> list[Emitted]:
         def body(at: Coordinates) -> None:
@@ -165,7 +173,11 @@ def lower_store(low: Lowering, node: Node) -> None:
         low.nests.nest(shape, dim, width, body, limit, past_caches, chosen.once, first, ends, first, seen)
         return []
 
-    in_versions(low.evaluator, chosen, needed, accesses, emit)
+    meet = _meet(low, group, accesses)
+    if meet is None:
+        in_versions(low.evaluator, chosen, needed, accesses, emit)
+    else:
+        low.b.choose(meet, lambda: _store_copies(low, values, accesses), lambda: _in_region(low, lambda: emit(accesses)))
     low.storage.settle()
 
 
@@ -177,6 +189,34 @@ def only_in_lanes(low: Lowering, needed: Sequence[Tensor], stores: Sequence[Acce
     blocks = [state for tensor in needed for _, state, _ in low.evaluator.cone(tensor)]
     accesses = [*stores, *(state.access for state in blocks if isinstance(state, Loaded))]
     return all(access.index is None for access in accesses)
+
+
+def _meet(low: Lowering, group: Sequence[Node], accesses: Sequence[Access]) -> Emitted | None:
+    """Whether some of the stores that share a loop may go to the same elements; None where they do not."""
+    found = None
+    for (first, access), (second, other) in itertools.combinations(zip(group, accesses, strict=True), 2):
+        if not apart(first, second):
+            both = overlaps(low.b, access, other)
+            found = both if found is None else low.b.op("arith.ori", low.b.i1, [found, both])
+    return found
+
+
+def _in_region(low: Lowering, body: Callable[[], object]) -> None:
+    with low.storage.region():
+        body()
+
+
+def _store_copies(low: Lowering, values: Sequence[Tensor], accesses: Sequence[Access]) -> None:
+    """Stores in their order, each in a loop of its own, of values that are computed before the first."""
+    with low.storage.region():
+        low.storage.materialise_all(values)
+        for value, access in zip(values, accesses, strict=True):
+            _store_copy(low, value, access)
+
+
+def _store_copy(low: Lowering, value: Tensor, access: Access) -> None:
+    dim, width = low.storage.vector_shape([value], value.shape, [access])
+    low.nests.nest(value.shape, dim, width, lambda at: low.memory.store(access, low.evaluate(value, at), at))
 
 
 def _end(low: Lowering, access: Access, dim: int, at: Coordinates, whole: bool) -> Emitted:

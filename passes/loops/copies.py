@@ -11,16 +11,17 @@ from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.panels import copy_panels
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Computed, Coordinate, Coordinates, Loaded, Tensor, bits, stored_type
+from triton_spacemit.passes.loops.transposes import crossing_of
 from triton_spacemit.passes.loops.views import View
 
 
 def copy_wanted(low: Lowering, tensor: Tensor, buffer: Buffer, wanted: list[Emitted], slack: int) -> None:
     """The `wanted` first elements of `tensor`, and zeros in `slack` rows behind them."""
-    if low.storage.crosses(tensor, buffer):
-        low.storage.write_all([(tensor, buffer)])
-        return
     b = low.b
     access = low.memory.buffer_access(buffer, tensor.origin)
+    if crossing_of(low.evaluator, low.chip, [tensor], [access]) is not None:
+        low.storage.write_all([(tensor, buffer)])
+        return
     dim, width = low.storage.vector_shape([tensor], tensor.shape, [access])
     if not low.chip.active_lengths:  # at least two vectors, so that full ones are read in a loop of their own, without a mask
         width = max(1, min(width, tensor.shape[dim] // 2))

@@ -9,6 +9,7 @@ from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.passes.intrinsics import intrinsic
 from triton_spacemit.passes.loops.addressing import Addressing
 from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.interleaved import interleaved_load, is_interleaved
 from triton_spacemit.passes.loops.tensors import LINE, Access, Buffer, Coordinates, Tensor, bits, stored_type
 
 
@@ -194,6 +195,8 @@ class Memory:
     ) -> Emitted:
         b = self.b
         if not self.chip.strided_accesses:
+            if is_interleaved(stride.constant, element, width):
+                return interleaved_load(self, pointer, stride.constant, element, width, mask, other, home)
             return self.gather(self.lane_pointers(pointer, stride, element, width), element, width, mask, other, home)
         size = b.mul(stride, b.constant(bits(element) // 8))
         all_lanes = b.broadcast(b.constant(1, b.i1), width) if mask is None else mask

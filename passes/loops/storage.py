@@ -20,7 +20,6 @@ from triton_spacemit.passes.loops.shapes import ELEMENT, LoopShape, loop_shape
 from triton_spacemit.passes.loops.tensors import (
     Access,
     Buffer,
-    Coordinate,
     Coordinates,
     Loaded,
     Stored,
@@ -30,6 +29,7 @@ from triton_spacemit.passes.loops.tensors import (
     row_major,
     stored_type,
 )
+from triton_spacemit.passes.loops.transposes import crossing_of, store_transposed
 from triton_spacemit.passes.loops.versions import in_versions
 
 ALIGNMENT = SCRATCH_ALIGNMENT  # of everything that the program allocates
@@ -216,11 +216,12 @@ class Storage:
     def write_all(self, pairs: Sequence[tuple[Tensor, Buffer]]) -> None:
         """Store tensors of one shape in one loop; at each place all values are computed before any is stored."""
         shape = pairs[0][0].shape
-        if len(pairs) == 1 and self.crosses(*pairs[0]):
-            self.write_transposed(*pairs[0])
-            return
         accesses = [self.memory.buffer_access(buffer, tensor.origin) for tensor, buffer in pairs]
         tensors = [t for t, _ in pairs]
+        crossing = crossing_of(self.evaluator, self.chip, tensors, accesses)
+        if crossing is not None:
+            store_transposed(self.evaluator, self.nests, crossing, tensors[0], accesses[0])
+            return
         chosen = self.loop_shape(tensors, shape, accesses) if shape else ELEMENT
 
         def body(at: Coordinates) -> None:
@@ -236,51 +237,6 @@ class Storage:
 
         in_versions(self.evaluator, chosen, tensors, [], emit)
         self.settle()
-
-    def crosses(self, tensor: Tensor, buffer: Buffer) -> bool:
-        """Whether `tensor` lies in memory contiguously down its columns, is to lie along its rows, and the chip has no strided accesses."""
-        if self.chip.strided_accesses or len(tensor.shape) != 2 or buffer.strides[1] != 1 or bits(buffer.stored) > 32:
-            return False
-        square = self.chip.lanes(32)
-        if any(n % square for n in tensor.shape):
-            return False
-        reads = list(self.evaluator.reads(tensor))
-        if len(reads) != 1:
-            return False
-        (read,) = reads
-        if read.access is not None and read.access.index is not None:
-            return False
-        strides = read.buffer.strides if read.access is None else [s.constant for s in read.access.strides]
-        return any(stride == 1 and dim == 0 for stride, dim in zip(strides, read.follows, strict=True))
-
-    def write_transposed(self, tensor: Tensor, buffer: Buffer) -> None:
-        """Square by square: read vectors down the columns, transpose them in registers, store them along the rows."""
-        b, size = self.b, self.chip.lanes(32)
-        target = self.memory.buffer_access(buffer, tensor.origin)
-
-        def square(i: Emitted, j: Emitted) -> None:
-            down = Coordinate(i, size)
-            lines = [self.evaluator.evaluate(tensor, (down, Coordinate(b.add(j, b.constant(u))))) for u in range(size)]
-            along = Coordinate(j, size)
-            for u, line in enumerate(self._transposed([b.broadcast(v, size) for v in lines])):
-                self.memory.store(target, line, (Coordinate(b.add(i, b.constant(u))), along))
-
-        def row(i: Emitted) -> None:
-            b.repeat(b.constant(0), b.constant(tensor.shape[1]), size, lambda j: square(i, j))
-
-        b.repeat(b.constant(0), b.constant(tensor.shape[0]), size, row)
-
-    def _transposed(self, lines: list[Emitted]) -> list[Emitted]:
-        """A square of vectors with rows and columns exchanged: blocks of 1, 2, 4, .. lanes off the diagonal change places."""
-        lines, size, block = list(lines), len(lines), 1
-        while block < size:
-            for i in range(size):
-                if not i & block:
-                    low, high = lines[i], lines[i + block]
-                    lines[i] = self.b.shuffle(low, high, [n if not n & block else size + n - block for n in range(size)])
-                    lines[i + block] = self.b.shuffle(low, high, [n + block if not n & block else size + n for n in range(size)])
-            block *= 2
-        return lines
 
     # Blocks that are stored by the loop that computes them
 

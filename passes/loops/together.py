@@ -1,9 +1,13 @@
 """Stores behind each other that share a loop: what both are computed from is then loaded once, as the halves that rotary embeddings turn.
 
-A store comes before the next one in whole. In one loop they alternate, place by place, which makes no difference for three facts, all of
-them proven from the IR: no element is stored by two of them (`_apart`), so that their order does not matter; no load stands between them,
-so that nothing reads what the first has stored; and what both read is made independent of what either stores (`aliasing.py`).
+A store comes before the next one in whole. In one loop they alternate, place by place, which makes no difference for three facts: no
+element is stored by two of them (`apart`), so that their order does not matter; no load stands between them, so that nothing reads what
+the first has stored; and what both read is made independent of what either stores (`aliasing.py`). All are proven from the IR, but that
+stores through different pointers go to different elements: those share a loop where their addresses are found apart at run time, on
+cores that need not count registers, and if they are computed from the same loads (`accesses.py`).
 """
+
+from collections.abc import Iterator
 
 from torch_mlir import ir
 
@@ -15,6 +19,8 @@ from triton_spacemit.passes.loops.lowering import Lowering
 _LOADS = ("xsmt.descriptor_load", "xsmt.gather", "tt.gather", "llvm.load")
 _SCALARS = ("llvm.getelementptr", "llvm.mlir.zero", "llvm.ptrtoint", "llvm.inttoptr")
 _MOST = 4096  # distances along a dimension that are looked at
+_MOST_VALUES = 256  # that are looked at for what two stores have in common
+_MOST_STORES = 4  # that are compared with each other at run time
 
 
 def stores_together(low: Lowering, first: Node) -> list[Node]:
@@ -24,7 +30,7 @@ def stores_together(low: Lowering, first: Node) -> list[Node]:
     if not _is_plain(first):
         return found
     for node in first.block.behind(first):
-        if _is_plain(node) and held(low, node) is None and all(_apart(other, node) for other in (first, *found)):
+        if _is_plain(node) and held(low, node) is None and _may_join(low, [first, *found], node):
             for ahead in between:
                 if ahead not in low.lowered:
                     low.lower_ahead(ahead)
@@ -38,6 +44,39 @@ def stores_together(low: Lowering, first: Node) -> list[Node]:
     return found
 
 
+def _may_join(low: Lowering, group: list[Node], node: Node) -> bool:
+    """Whether a store goes to other elements than those of a group, or may be compared with them at run time, and is worth it."""
+    if all(apart(other, node) for other in group):
+        return True
+    if low.chip.in_order or len(group) == _MOST_STORES or not all(_alike(other, node) for other in group):
+        return False
+    known = {result for other in group for result in _loads_of(other)}
+    return any(result in known for result in _loads_of(node))
+
+
+def _loads_of(store: Node) -> Iterator[ir.Value]:
+    """The blocks that are loaded to compute what is stored, as far as it is looked at."""
+    stack, seen = [store.op.opview.value], set()
+    while stack and len(seen) < _MOST_VALUES:
+        value = stack.pop()
+        if value in seen or not isinstance(value, ir.OpResult):
+            continue
+        seen.add(value)
+        op = value.owner.operation
+        if op.name in _LOADS:
+            yield value
+        elif not op.regions:
+            stack.extend(operand for operand in op.operands if isinstance(operand.type, ir.RankedTensorType))
+
+
+def _alike(first: Node, second: Node) -> bool:
+    """Whether two stores have the same bounds and the same constant strides."""
+    one, other = first.op.opview, second.op.opview
+    if list(one.value.type.shape) != list(other.value.type.shape) or any(constant_of(stride) is None for stride in one.strides):
+        return False
+    return all(list(getattr(one, name)) == list(getattr(other, name)) for name in ("strides", "lower", "upper"))
+
+
 def only_computes(node: Node) -> bool:
     """Whether an op may be lowered before one that it stands behind and does not need."""
     return node.is_lazy or node.name in _SCALARS
@@ -47,16 +86,15 @@ def _is_plain(node: Node) -> bool:
     return node.name == "xsmt.descriptor_store" and node.op.opview.mask is None and "streams" not in node.op.attributes
 
 
-def _apart(first: Node, second: Node) -> bool:
+def apart(first: Node, second: Node) -> bool:
     """Whether two stores with the same bounds and constant strides go to elements a constant distance apart that no lanes share."""
     one, other = first.op.opview, second.op.opview
-    alike = all(list(getattr(one, name)) == list(getattr(other, name)) for name in ("strides", "lower", "upper"))
-    if one.value.type != other.value.type or not alike:
+    if one.value.type != other.value.type or not _alike(first, second):
+        return False
+    distance = _distance(one.base, other.base)
+    if distance is None:
         return False
     strides = [constant_of(stride) for stride in one.strides]
-    distance = _distance(one.base, other.base)
-    if distance is None or any(stride is None for stride in strides):
-        return False
     steps = sorted(((abs(stride.value), extent) for stride, extent in zip(strides, one.value.type.shape, strict=True)), reverse=True)
     return not _reaches(distance, steps)
 

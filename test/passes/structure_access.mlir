@@ -182,3 +182,70 @@ tt.func public @streaming(%x: !tt.ptr<i32>) {
   tt.store %p, %i {cachePolicy = #tt.cache_policy<cache_modifier = wt, eviction_policy = evict_normal>} : tensor<16x!tt.ptr<i32>>
   tt.return
 }
+
+// Quotients and remainders of indices, `pid * 32 + i` by 96: 32 divides both, so no block begins anew, and all of it has one quotient.
+// CHECK-LABEL: func.func public @rows_of_a_flat_index
+tt.func public @rows_of_a_flat_index(%x: !tt.ptr<f32>) {
+  %c32 = arith.constant 32 : i32
+  %c96 = arith.constant dense<96> : tensor<32xi32>
+  %c100 = arith.constant dense<100> : tensor<32xi32>
+  %pid = tt.get_program_id x : i32
+  %small = arith.andi %pid, %c32 : i32
+  %start = arith.muli %small, %c32 : i32
+  %range = tt.make_range {end = 32 : i32, start = 0 : i32} : tensor<32xi32>
+  %s = tt.splat %start : i32 -> tensor<32xi32>
+  %flat = arith.addi %s, %range : tensor<32xi32>
+  %row = arith.divsi %flat, %c96 : tensor<32xi32>
+  %column = arith.remsi %flat, %c96 : tensor<32xi32>
+  %offset = arith.muli %row, %c100 : tensor<32xi32>
+  %place = arith.addi %offset, %column : tensor<32xi32>
+  %base = tt.splat %x : !tt.ptr<f32> -> tensor<32x!tt.ptr<f32>>
+  %p = tt.addptr %base, %place : tensor<32x!tt.ptr<f32>>, tensor<32xi32>
+  // CHECK-NOT: tensor<32xi32>
+  // CHECK-DAG: arith.divsi %{{.*}}, %c96_i64 : i64
+  // CHECK-DAG: arith.remsi %{{.*}}, %c96_i64 : i64
+  // CHECK: "xsmt.descriptor_store"
+  %v = arith.constant dense<0.0> : tensor<32xf32>
+  tt.store %p, %v : tensor<32x!tt.ptr<f32>>
+  tt.return
+}
+
+// By 80, which 32 does not divide: 64 + i begins anew at 80, within a block.
+// CHECK-LABEL: func.func public @begins_anew
+tt.func public @begins_anew(%x: !tt.ptr<f32>) {
+  %c32 = arith.constant 32 : i32
+  %c80 = arith.constant dense<80> : tensor<32xi32>
+  %pid = tt.get_program_id x : i32
+  %small = arith.andi %pid, %c32 : i32
+  %start = arith.muli %small, %c32 : i32
+  %range = tt.make_range {end = 32 : i32, start = 0 : i32} : tensor<32xi32>
+  %s = tt.splat %start : i32 -> tensor<32xi32>
+  %flat = arith.addi %s, %range : tensor<32xi32>
+  // CHECK: arith.remsi %{{.*}} : tensor<32xi32>
+  // CHECK: "xsmt.scatter"
+  %column = arith.remsi %flat, %c80 : tensor<32xi32>
+  %base = tt.splat %x : !tt.ptr<f32> -> tensor<32x!tt.ptr<f32>>
+  %p = tt.addptr %base, %column : tensor<32x!tt.ptr<f32>>, tensor<32xi32>
+  %v = arith.constant dense<0.0> : tensor<32xf32>
+  tt.store %p, %v : tensor<32x!tt.ptr<f32>>
+  tt.return
+}
+
+// By 32 of what may be negative: the machine rounds towards zero, so -1 / 32 is 0 and -33 / 32 is -1.
+// CHECK-LABEL: func.func public @may_be_negative
+tt.func public @may_be_negative(%x: !tt.ptr<f32>, %n: i32) {
+  %c32 = arith.constant 32 : i32
+  %d = arith.constant dense<32> : tensor<32xi32>
+  %start = arith.muli %n, %c32 : i32
+  %range = tt.make_range {end = 32 : i32, start = 0 : i32} : tensor<32xi32>
+  %s = tt.splat %start : i32 -> tensor<32xi32>
+  %flat = arith.addi %s, %range : tensor<32xi32>
+  // CHECK: arith.divsi %{{.*}} : tensor<32xi32>
+  // CHECK: "xsmt.scatter"
+  %row = arith.divsi %flat, %d : tensor<32xi32>
+  %base = tt.splat %x : !tt.ptr<f32> -> tensor<32x!tt.ptr<f32>>
+  %p = tt.addptr %base, %row : tensor<32x!tt.ptr<f32>>, tensor<32xi32>
+  %v = arith.constant dense<0.0> : tensor<32xf32>
+  tt.store %p, %v : tensor<32x!tt.ptr<f32>>
+  tt.return
+}
