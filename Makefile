@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 BENCH ?=
 
-.PHONY: demo test slow bench bench-ops lint types lit pytest docs qemu browser sshd clean
+.PHONY: demo test slow bench bench-ops bench-compile lint types lit pytest docs qemu browser sshd clean
 
 demo: qemu
 	$(BIN)/python test/demo.py
@@ -25,6 +25,10 @@ bench: qemu sshd
 # Operators of the library beside PyTorch's, one thread and two; options in BENCH, such as BENCH='--rows gelu --write'.
 bench-ops: $(VENV)/installed
 	PYTHONPATH=test $(BIN)/python -m perf.operators $(BENCH)
+
+# Models under torch.compile beside Inductor's C++ and eager PyTorch, one thread; options in BENCH, such as BENCH='--rows GPT'.
+bench-compile: $(VENV)/installed
+	PYTHONPATH=test $(BIN)/python -m perf.inductor $(BENCH)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

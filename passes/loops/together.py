@@ -56,7 +56,8 @@ def _may_join(low: Lowering, group: list[Node], node: Node) -> bool:
 
 def _loads_of(store: Node) -> Iterator[ir.Value]:
     """The blocks that are loaded to compute what is stored, as far as it is looked at."""
-    stack, seen = [store.op.opview.value], set()
+    stack: list[ir.Value] = [store.op.opview.value]
+    seen: set[ir.Value] = set()
     while stack and len(seen) < _MOST_VALUES:
         value = stack.pop()
         if value in seen or not isinstance(value, ir.OpResult):
