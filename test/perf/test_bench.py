@@ -78,7 +78,7 @@ def test_times_on_a_board(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     result = json.loads(bench(folder, "benched.py:ours", *arguments).stdout)
     assert result["device"] == "remote"
     assert 0 < result["ours_ms"]["minimum"] <= result["ours_ms"]["median"]
-    assert 5 < result["times_as_fast"] < 80
+    assert result["times_as_fast"] > 5  # what does the same twenty times; each of its launches may wait for other processes
 
 
 @pytest.mark.parametrize(("device", "what"), [("qemu", "cost on an emulated chip"), ("remote", "time on a board")])
