@@ -12,7 +12,8 @@ from triton_spacemit.passes.loops.elementwise import shape_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.register_loops import in_registers, lower_in_registers
 from triton_spacemit.passes.loops.resident import lower_resident
-from triton_spacemit.passes.loops.scaled_sums import lower_scaled_sums, scaled_sums
+from triton_spacemit.passes.loops.scaled_sums import scaled_sums
+from triton_spacemit.passes.loops.scaled_sums_code import lower_scaled_sums
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
 
 
