@@ -24,6 +24,7 @@ from triton_spacemit.passes.matrix_words import CARRIER
 
 _DOWN, _ACROSS = 2, 4  # units of the largest register tile
 PAIR = 2  # registers of a unit of sums
+_PART = 8  # bytes of a row of a unit that are loaded or stored at a time
 
 
 class ImeTiles(MicroTile):
@@ -129,7 +130,7 @@ class ImeTiles(MicroTile):
 
     def _places(self) -> Emitted:
         """Where the parts of a unit of sums lie in C, in bytes from the first one."""
-        return places_of_parts(self.registers, (self.m, self.n), self.target.strides[-2])
+        return places_of_parts(self.registers, (self.m, self.n), self.low.b.constant(self.target.strides[-2]))
 
     def _word(self, loaded: Emitted, number: int) -> Emitted:
         return self.registers.part(loaded, self.low.b.i8, number * self.bytes, self.bytes)
@@ -146,11 +147,19 @@ def multiply_add(registers: Registers, signs: Emitted, left: Emitted, right: Emi
     return registers.call(CARRIER, sums.value.type, [signs, sums, right, left, registers.b.constant(VLMAX)])
 
 
-def places_of_parts(registers: Registers, tile: tuple[int, int], stride: int) -> Emitted:
-    """Where the parts of 64 bits of a tile of elements of 32 bits lie in memory, in bytes, where rows are `stride` elements apart."""
-    rows, columns = tile
-    parts = columns // 2  # in a row
-    return registers.numbers([row * stride * 4 + part * 8 for row in range(rows) for part in range(parts)], registers.b.i32)
+def places_of_parts(registers: Registers, tile: tuple[int, int], stride: Emitted) -> Emitted:
+    """Where the parts of 64 bits of a unit of elements of 32 bits lie, in bytes, where rows are `stride` elements apart: part p, of so many
+    in a row, lies `8 p + p / parts * (4 stride - 8 parts)` bytes on."""
+    b, count = registers.b, registers.lanes(registers.b.i64, PAIR)
+    in_row = tile[1] * 4 // _PART
+    if stride.constant is not None:
+        return registers.numbers([p // in_row * stride.constant * 4 + p % in_row * _PART for p in range(count)], b.i32)
+    number, shift = registers.count(b.i64, count), registers.splat(_PART.bit_length() - 1, b.i64, count)
+    type_ = registers.vector(b.i64, count)
+    row = registers.op("arith.shrui", type_, [number, registers.splat(in_row.bit_length() - 1, b.i64, count)])
+    apart = b.sub(b.mul(stride, b.constant(4)), b.constant(_PART * in_row))
+    rows = registers.op("arith.muli", type_, [row, registers.broadcast(apart, b.i64, count)])
+    return registers.op("arith.addi", type_, [rows, registers.op("arith.shli", type_, [number, shift])])
 
 
 def largest(extent: int, most: int, size: int, count: int) -> int:

@@ -15,12 +15,10 @@ from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import shape_of
-from triton_spacemit.passes.loops.ime_tiles import PAIR
+from triton_spacemit.passes.loops.ime_tiles import PAIR, places_of_parts
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Tensor
-
-_PART = 8  # bytes of a row of a tile that are stored at a time
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,7 +90,7 @@ def load_lanes(low: Lowering, tile: ime.Tile, across: int, block: Buffer, row: i
     """A register tile of a block in memory, from this row and column on."""
     b, registers = low.b, Registers(low.b, low.chip.vlen)
     parts = registers.lanes(b.i64, PAIR)
-    places = places_of_parts(registers, tile, b.constant(block.strides[-2]))
+    places = places_of_parts(registers, (tile.m, tile.n), b.constant(block.strides[-2]))
     first = row * block.strides[-2] + column
     units = [b.offset(block.base, b.constant(first + unit * tile.n), block.stored) for unit in range(across)]
     loaded = [registers.load_indexed(pointer, places, b.i64, parts) for pointer in units]
@@ -103,25 +101,10 @@ def _store(low: Lowering, result: LaneResult, base: Emitted, stride: Emitted) ->
     """Store it to rows `stride` elements apart."""
     b, registers = low.b, Registers(low.b, low.chip.vlen)
     parts = registers.lanes(b.i64, PAIR)
-    places = places_of_parts(registers, result.tile, stride)
+    places = places_of_parts(registers, (result.tile.m, result.tile.n), stride)
     for row, column, lanes in result.lanes:
         whole = registers.cast(lanes, b.i64, parts * result.across)
         first = b.offset(base, b.mul(b.constant(row), stride), b.f32)
         for unit in range(result.across):
             pointer = b.offset(first, b.constant(column + unit * result.tile.n), b.f32)
             registers.store_indexed(pointer, places, registers.part(whole, b.i64, unit * parts, parts))
-
-
-def places_of_parts(registers: Registers, tile: ime.Tile, stride: Emitted) -> Emitted:
-    """Where the parts of 64 bits of a unit of elements of 32 bits lie, in bytes, where rows are `stride` elements apart: part p, of so many
-    in a row, lies `8 p + p / parts * (4 stride - 8 parts)` bytes on."""
-    b, count = registers.b, registers.lanes(registers.b.i64, PAIR)
-    in_row = tile.n * 4 // _PART
-    if stride.constant is not None:
-        return registers.numbers([p // in_row * stride.constant * 4 + p % in_row * _PART for p in range(count)], b.i32)
-    number, eight = registers.count(b.i64, count), registers.splat(_PART.bit_length() - 1, b.i64, count)
-    type_ = registers.vector(b.i64, count)
-    row = registers.op("arith.shrui", type_, [number, registers.splat(in_row.bit_length() - 1, b.i64, count)])
-    apart = b.sub(b.mul(stride, b.constant(4)), b.constant(_PART * in_row))
-    rows = registers.op("arith.muli", type_, [row, registers.broadcast(apart, b.i64, count)])
-    return registers.op("arith.addi", type_, [rows, registers.op("arith.shli", type_, [number, eight])])
