@@ -73,9 +73,10 @@ class Registers:
         operands = [old, value, self.b.immediate(_DYNAMIC_ROUNDING), self.b.constant(VLMAX)]
         return self.call("llvm.riscv.vfcvt.f.x.v", type_, operands)
 
-    def zeros(self, value: Emitted) -> Emitted:
-        """Zeros, in the registers of the integers `value`."""
-        return self.call("llvm.riscv.vxor", value.value.type, [value, value, value, self.b.constant(VLMAX)])
+    def zeros(self, value: Emitted, in_place: bool = True) -> Emitted:
+        """Zeros, made of the integers `value`: in their registers, or in others if LLVM likes them better."""
+        old = value if in_place else self.poison(value.value.type)
+        return self.call("llvm.riscv.vxor", value.value.type, [old, value, value, self.b.constant(VLMAX)])
 
     def part(self, value: Emitted, element: ir.Type, first: int, lanes: int) -> Emitted:
         """`lanes` lanes of a value from the lane `first` on: both whole registers or the whole value."""

@@ -103,7 +103,7 @@ class _Loop:
         """Zeros, in the registers of `lanes`, for sums that begin at zero. LLVM would keep zeros elsewhere and copy them, unit by unit."""
         if self.cleared is not None:
             i32, registers = self.low.b.i32, self.registers
-            self.cleared = registers.zeros(registers.cast(lanes, i32, self.recipe.lanes))
+            self.cleared = registers.zeros(registers.cast(lanes, i32, self.recipe.lanes), self.tables is not None)
 
     def _special(self, code: LaneCode, carried: Emitted, recipe: Recipe) -> Emitted:
         if isinstance(recipe, Carried):
