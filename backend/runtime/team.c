@@ -31,7 +31,8 @@ typedef struct Waiter {
   int32_t flag;
   int released;
   const Context *context;
-  const char *where;
+  const char *where;  // in the kernel's image
+  int where_bytes;
   pthread_cond_t wake;
   struct Waiter *link;
 } Waiter;
@@ -95,7 +96,8 @@ static void check(Pool *pool) {
   while (oldest->link) oldest = oldest->link;
   if (oldest->released) return;
   char message[FAILURE_BYTES];
-  snprintf(message, sizeof message, "deadlock: nobody is left to arrive at the barrier that is waited for at %s", oldest->where);
+  snprintf(message, sizeof message, "deadlock: nobody is left to arrive at the barrier that is waited for at %.*s", oldest->where_bytes,
+           oldest->where);
   record_failure(pool, FAILED, oldest->context, message);
   release_all(team);
 }
@@ -363,12 +365,14 @@ void expect_at(Context *context, Barrier *barrier, int32_t expected) {
 void wait_at(Context *context, Barrier *barrier, int32_t flag, const char *where) {
   flag = flag != 0;
   if (atomic_load(&barrier->phase) == flag) return;
+  // Now, as part of the program: on a board, memory that nobody has read yet comes when a program reads it.
+  int where_bytes = (int)strlen(where);
   Pool *pool = pool_of(context);
   Team *team = &pool->team;
   pthread_mutex_lock(&team->lock);
   team->blocked++;
   if (barrier->phase != flag && !has_failed(pool)) {
-    Waiter waiter = {barrier, flag, 0, context, where, PTHREAD_COND_INITIALIZER, team->waiters};
+    Waiter waiter = {barrier, flag, 0, context, where, where_bytes, PTHREAD_COND_INITIALIZER, team->waiters};
     team->waiters = &waiter;
     give_programs(team, (Worker *)context);
     team->running--;

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import triton
+import triton.language as tl
+import triton.language.extra.smt as smt
 from boards import FOREVER, NULL, check_it_still_works, increment, session_of, worker_of
 from kernels.handwritten import compiled, launch
 from targets import emulated_board, own_board
@@ -49,6 +52,23 @@ def test_an_endless_loop_is_stopped(remote: RemoteDevice, threads: int) -> None:
         launch(remote, compiled(remote, FOREVER), torch.zeros(1, dtype=torch.int32), grid=(3, 1, 1))
     assert time.monotonic() - start < 10
     check_it_still_works(remote)
+
+
+@triton.jit
+def waiting_kernel(out):
+    bar = smt.mbarrier(expect_count=2)
+    smt.barrier_wait(bar, flag=1)
+    tl.store(out, 1)
+
+
+def test_a_deadlock_is_told_by_who_finds_it(remote: RemoteDevice) -> None:
+    """Whichever thread does: the line that it names lies in memory of the kernel that no program has read."""
+    knobs.threads = 2
+    out = torch.zeros(1, dtype=torch.int32)
+    for _ in range(5):
+        with pytest.raises(DeviceError, match=r"deadlock: nobody is left to arrive at the barrier that is waited for at .*test_remote.py:\d+"):
+            waiting_kernel[(5,)](out)
+    assert out.item() == 0
 
 
 def test_an_interrupt_ends_the_launch_and_keeps_the_tensors(remote: RemoteDevice) -> None:
