@@ -66,7 +66,7 @@ def test_a_deadlock_is_told_by_who_finds_it(remote: RemoteDevice) -> None:
     knobs.threads = 2
     out = torch.zeros(1, dtype=torch.int32)
     for _ in range(5):
-        with pytest.raises(DeviceError, match=r"deadlock: nobody is left to arrive at the barrier that is waited for at .*test_remote.py:\d+"):
+        with pytest.raises(DeviceError, match=r"deadlock: nobody .* that is waited for at .*test_remote.py:\d+"):
             waiting_kernel[(5,)](out)
     assert out.item() == 0
 
