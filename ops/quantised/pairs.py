@@ -28,17 +28,12 @@ from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK, Activations, Order
 from triton_spacemit.ops.quantised.packings import Packing
+from triton_spacemit.ops.quantised.unpacking import address_as
 
 LINES = 4
 _SQUARE = 256  # bytes
 _PROGRAMS = 4  # for each thread, so that all end at about the same time
 _TURNS = 32  # of a program that fills panels
-
-
-@triton.jit
-def _as(pointer, TYPE: tl.constexpr):
-    """The same address as a pointer to another type."""
-    return pointer.to(tl.pointer_type(TYPE), bitcast=True)
 
 
 @triton.jit
@@ -65,8 +60,8 @@ def fill_pairs(
     turn = begin + tl.program_id(0) * TURNS + tl.arange(0, TURNS)
     inside = turn < end
     panel = turn.to(tl.int64) * PANEL
-    words = _as(panels, tl.int64) + panel // 8
-    begins, factors = _as(panels + tiles, tl.int32) + panel // 4, _as(panels + tiles, tl.float32) + panel // 4
+    words = address_as(panels, tl.int64) + panel // 8
+    begins, factors = address_as(panels + tiles, tl.int32) + panel // 4, address_as(panels + tiles, tl.float32) + panel // 4
     tl.store(words[:, None] + tl.arange(0, tiles // 8)[None, :], tl.zeros((TURNS, tiles // 8), tl.int64), inside[:, None])
     for line in tl.static_range(4):
         if ROWS:
@@ -77,7 +72,7 @@ def fill_pairs(
         total = tl.zeros((TURNS,), tl.int32)
         for step in tl.static_range(GROUP // 8):
             word = _word(0 if ROWS else line, step, GROUP, NIBBLES, TOGETHER)
-            a = tl.load(_as(values, tl.int64) + number * (GROUP // 8) + step, there, 0)
+            a = tl.load(address_as(values, tl.int64) + number * (GROUP // 8) + step, there, 0)
             tl.store(words + (word * 16 + line * 4), a, inside)
             tl.store(words + (word * 16 + line * 4 + 3), a, inside)
             if GROUP < 32:
@@ -145,18 +140,18 @@ def pair_product(
             for t in tl.static_range(TURN):
                 group = at + (t * AT_ONCE // GROUPS * SIZE + HEAD + t * AT_ONCE % GROUPS * GROUP_SIZE)
                 there = panel + t * PANEL
-                a = tl.load(_as(there, tl.int8) + i * 16 + (word * 128 + byte)[None, :])
+                a = tl.load(address_as(there, tl.int8) + i * 16 + (word * 128 + byte)[None, :])
                 w = tl.load(group + FACTORS * 16 + place[:, None] + c * 16)
                 if NIBBLES:
                     w = (w >> (upper * 4).to(tl.uint8)[:, None]) & 15
-                square = _as(there + WORDS * 128, tl.int32) + i * 8 + c
-                factors = _as(square, tl.float32)
+                square = address_as(there + WORDS * 128, tl.int32) + i * 8 + c
+                factors = address_as(square, tl.float32)
                 if OFFSET != 0:
                     sums = tl.dot(a, w.to(tl.int8, bitcast=True), tl.load(square), out_dtype=tl.int32)
                 else:
                     sums = tl.dot(a, w.to(tl.int8, bitcast=True), out_dtype=tl.int32)
-                head = _as(at + t * AT_ONCE // GROUPS * SIZE, tl.int32) + c
-                own = _as(group, tl.int16) + line * (APART // 2) + c
+                head = address_as(at + t * AT_ONCE // GROUPS * SIZE, tl.int32) + c
+                own = address_as(group, tl.int16) + line * (APART // 2) + c
                 if GROUPS == 1:
                     head += line * (SIZE // 4)
                 d = _pairs(head, odd)

@@ -19,6 +19,7 @@ from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK
 from triton_spacemit.ops.quantised.packings import Packing
 from triton_spacemit.ops.quantised.panels import begins_of, has_minima, offset_of
+from triton_spacemit.ops.quantised.unpacking import address_as, scales_of_group
 from triton_spacemit.ops.sizes import power_of_two
 
 ROWS = 8
@@ -28,25 +29,13 @@ _TURN = 4  # groups of steps, at most, in a turn of the loop
 
 
 @triton.jit
-def _as(pointer, TYPE: tl.constexpr):
-    """The same address as a pointer to another type."""
-    return pointer.to(tl.pointer_type(TYPE), bitcast=True)
-
-
-@triton.jit
 def _columns(head, at, place: tl.constexpr, FACTORS: tl.constexpr):
     """The scales (place 0) or minima (place 1) of 16 columns in a group of steps, [2, 8, 8]: each 8 of them eight times.
 
     `head`: of the packed block, `at`: of the group.
     """
     lane = tl.arange(0, 128)
-    j = place * 16 + lane // 64 * 8 + lane % 8
-    d = tl.load(_as(head, tl.float16) + j).to(tl.float32)
-    if FACTORS == 1:
-        d *= tl.load(_as(at, tl.int8) + j).to(tl.float32)
-    if FACTORS == 2:
-        d *= tl.load(at + j).to(tl.float32)
-    return d
+    return scales_of_group(head, at, lane // 64 * 8 + lane % 8, place, FACTORS)
 
 
 @triton.jit
@@ -58,14 +47,14 @@ def _unpack(
     byte = tl.arange(0, 256)
     column, k = byte // 16, byte % 16
     for part in tl.static_range(GROUP // 16):
-        to = _as(space, tl.int8) + (part * 512 + half * 256) + byte
+        to = address_as(space, tl.int8) + (part * 512 + half * 256) + byte
         if NIBBLES:
             pairs = tl.load(at + FACTORS * 16 + part * 128 + column * 8 + k % 8)
             tl.store(to, ((pairs >> (k // 8 * 4).to(tl.uint8)) & 15).to(tl.int8, bitcast=True) - OFFSET)
         else:
             words = tl.load(at + FACTORS * 16 + part * 256 + k // 8 * 128 + column * 8 + k % 8)
             tl.store(to, words.to(tl.int8, bitcast=True))
-    squares = _as(space + GROUP * 32, tl.float32) + half * 128 + tl.arange(0, 128)
+    squares = address_as(space + GROUP * 32, tl.float32) + half * 128 + tl.arange(0, 128)
     tl.store(squares, _columns(head, at, 0, FACTORS))
     if MINIMA:
         tl.store(squares + 256, _columns(head, at, 1, FACTORS))
@@ -75,10 +64,10 @@ def _unpack(
 def _add_group(acc, panel, unpacked, first: tl.constexpr, GROUP: tl.constexpr, MINIMA: tl.constexpr, BEGINS: tl.constexpr):
     """`acc` and the products of one group of steps, of which the activations are from step `first` on of a panel's block of 32."""
     i, j, k = tl.arange(0, 8)[:, None], tl.arange(0, 32)[None, :], tl.arange(0, GROUP)
-    a = tl.load(_as(panel, tl.int8) + first * 8 + i * 16 + (k // 16 * 128 + k % 16)[None, :])
-    w = tl.load(_as(unpacked, tl.int8) + (k // 16 * 512 + k % 16)[:, None] + j * 16)
-    squares = _as(unpacked + GROUP * 32, tl.float32) + j // 8 * 64 + i * 8 + j % 8
-    copies = _as(panel + 256, tl.float32) + i * 8 + j % 8
+    a = tl.load(address_as(panel, tl.int8) + first * 8 + i * 16 + (k // 16 * 128 + k % 16)[None, :])
+    w = tl.load(address_as(unpacked, tl.int8) + (k // 16 * 512 + k % 16)[:, None] + j * 16)
+    squares = address_as(unpacked + GROUP * 32, tl.float32) + j // 8 * 64 + i * 8 + j % 8
+    copies = address_as(panel + 256, tl.float32) + i * 8 + j % 8
     sums = tl.dot(a, w, out_dtype=tl.int32)
     scale = tl.load(copies + BEGINS * 64) * tl.load(squares)
     acc = tl.fma(sums.to(tl.float32), scale, acc)

@@ -25,28 +25,11 @@ from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK, Activations, Order
 from triton_spacemit.ops.quantised.packings import COLUMNS, Packing
+from triton_spacemit.ops.quantised.unpacking import scales_of_group
 
 _STEPS = 512  # of k that are unpacked at once, for 64 columns or more: 32 to 64 KiB
 _LARGEST = 127  # of a row's bytes
 _MOST = (1 << 15) - 1
-
-
-@triton.jit
-def _as(pointer, TYPE: tl.constexpr):
-    """The same address as a pointer to another type."""
-    return pointer.to(tl.pointer_type(TYPE), bitcast=True)
-
-
-@triton.jit
-def _factor(head, at, place: tl.constexpr, FACTORS: tl.constexpr):
-    """The scales (place 0) or minima (place 1) of 16 columns in a group of steps; `head`: of the packed block, `at`: of the group."""
-    column = tl.arange(0, 16)
-    d = tl.load(_as(head, tl.float16) + place * 16 + column).to(tl.float32)
-    if FACTORS == 1:
-        d *= tl.load(_as(at, tl.int8) + column).to(tl.float32)
-    if FACTORS == 2:
-        d *= tl.load(at + place * 16 + column).to(tl.float32)
-    return d
 
 
 @triton.jit
@@ -68,7 +51,7 @@ def _unpack(
             words = tl.load(at + (FACTORS * 16 + step // 8 * 128 + step % 8) + j * 8)
             tl.store(integers + step * STRIP + j, words.to(tl.int8, bitcast=True).to(tl.int16))
     for place in tl.static_range(2 if MINIMA else 1):
-        tl.store(factors + place * STRIP + tl.arange(0, 16), _factor(head, at, place, FACTORS))
+        tl.store(factors + place * STRIP + j, scales_of_group(head, at, j, place, FACTORS))
 
 
 @triton.jit
@@ -196,10 +179,10 @@ def widening_row(
                 t = tl.load(sums + place)
                 if NIBBLES and LESS != 0:
                     total -= (LESS * t).to(tl.int16)
-                d = _factor(here, at, 0, FACTORS)
+                d = scales_of_group(here, at, j, 0, FACTORS)
                 m = d
                 if SIGN != 0:
-                    m = _factor(here, at, 1, FACTORS)
+                    m = scales_of_group(here, at, j, 1, FACTORS)
                 acc = _add(acc, total, tl.load(scales + place * GROUP // 32), t, d, m, MORE, SIGN)
             here += SIZE
         left = columns - part * 16

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from quantised_weights import random_weights
+from quantised_weights import check_product, random_weights
 from targets import cache, cache_folder
 
 from triton_spacemit.backend import set_device
@@ -37,23 +37,12 @@ def product(activations: Activations, packed: Packed, bias: torch.Tensor | None 
     return out[:-1]
 
 
-def check(found: torch.Tensor, activations: Activations, packed: Packed, bias: torch.Tensor | None = None) -> None:
-    """Against what the quantised values stand for, in float64."""
-    a, weights = activations.dequantise(), packed.dequantise(torch.float64)
-    added = torch.zeros(packed.shape[0]) if bias is None else bias
-    magnitudes = a.abs() @ weights.abs().T + added.abs()
-    if packed.packing.minima:  # its parts are larger than the weights
-        magnitudes = 3 * magnitudes + 16 * a.abs().sum(1, keepdim=True)
-    groups = packed.shape[1] // packed.packing.group
-    assert ((found - (a @ weights.T + added)).abs() <= (groups + 5) * 2.0**-24 * magnitudes).all()
-
-
 @pytest.mark.parametrize(("rows", "columns", "steps"), [(1, 37, 512), (3, 33, 256)])
 @pytest.mark.parametrize("name", PACKINGS)
 def test_bound(name: str, rows: int, columns: int, steps: int) -> None:
     packed, activations = random_weights(name, columns, steps), quantised(rows, steps)
     bias = torch.linspace(-3, 3, columns) if columns > 1 else None
-    check(product(activations, packed, bias), activations, packed, bias)
+    check_product(product(activations, packed, bias), activations, packed, bias)
 
 
 @pytest.mark.parametrize("steps", [128, 160, 192, 1056 + 192])
@@ -62,7 +51,7 @@ def test_bound(name: str, rows: int, columns: int, steps: int) -> None:
 def test_any_number_of_groups(name: str, rows: int, steps: int) -> None:
     """Of one row those that the first two turns share are counted once."""
     packed, activations = random_weights(name, 20, steps), quantised(rows, steps, 1)
-    check(product(activations, packed), activations, packed)
+    check_product(product(activations, packed), activations, packed)
 
 
 def test_rows_are_what_they_are_alone() -> None:

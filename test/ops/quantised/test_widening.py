@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 import torch
-from quantised_weights import random_weights
+from quantised_weights import check_product, random_weights
 from targets import cache, cache_folder
 
 from triton_spacemit.backend import set_device
@@ -36,17 +36,6 @@ def product(x: torch.Tensor, packed: Packed, bias: torch.Tensor | None = None) -
     return out[:-1]
 
 
-def check(found: torch.Tensor, x: torch.Tensor, packed: Packed, bias: torch.Tensor | None = None) -> None:
-    """Against what the quantised values stand for, in float64."""
-    a, weights = quantise(x).dequantise(), packed.dequantise(torch.float64)
-    added = torch.zeros(packed.shape[0]) if bias is None else bias
-    magnitudes = a.abs() @ weights.abs().T + added.abs()
-    if packed.packing.minima:  # its parts are larger than the weights
-        magnitudes = 3 * magnitudes + 16 * a.abs().sum(1, keepdim=True)
-    groups = packed.shape[1] // packed.packing.group
-    assert ((found - (a @ weights.T + added)).abs() <= (groups + 5) * 2.0**-24 * magnitudes).all()
-
-
 @pytest.mark.parametrize(("rows", "columns", "steps"), [(1, 37, 256), (5, 130, 1280)])
 @pytest.mark.parametrize("name", PACKINGS)
 def test_bound(name: str, rows: int, columns: int, steps: int) -> None:
@@ -54,7 +43,7 @@ def test_bound(name: str, rows: int, columns: int, steps: int) -> None:
     x = torch.randn(rows, steps, generator=torch.Generator().manual_seed(rows))
     x[0, 32:64] = 0
     packed, bias = random_weights(name, columns, steps), torch.linspace(-3, 3, columns)
-    check(product(x, packed, bias), x, packed, bias)
+    check_product(product(x, packed, bias), quantise(x), packed, bias)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -100,7 +89,7 @@ def test_where_it_is_taken(unit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[int] = []
     monkeypatch.setattr(operators.widening, "multiply", lambda a, *rest: rows.append(a.rows) or multiply(a, *rest))
     x, packed = torch.randn(2, 64, generator=torch.Generator().manual_seed(0)), random_weights("Q8_0", 20, 64)
-    check(quantised.linear(x, packed), x, packed)
+    check_product(quantised.linear(x, packed), quantise(x), packed)
     assert rows == ([] if unit else [2])
     assert not widening.takes(get_packing("Q4_1", "q4_1x16"))
 
