@@ -100,7 +100,7 @@ class Overload:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         tensors: list[torch.Tensor] = []
-        given: list[Any] = [active_index()]
+        given: list[Any] = [active_index(), torch.get_default_dtype()]
         for argument in arguments:
             if isinstance(argument, _Tensor):
                 tensors.append(argument)

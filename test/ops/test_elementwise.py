@@ -317,6 +317,20 @@ class TestCallsAgain:
                 with pytest.raises(RuntimeError, match="ZeroDivisionError"):
                     call(x, torch.tensor([2, 0]))
 
+    def test_another_default_dtype(self, host):
+        x = torch.tensor([1, 4, 9])
+        calls = (torch.sqrt, torch.exp, lambda x: x + 1.5, lambda x: torch.div(x, 4))
+        default = torch.get_default_dtype()
+        with ops.enabled("sqrt", "exp", "add", "div"):
+            try:
+                for dtype in (torch.float32, torch.float64, torch.float32):
+                    torch.set_default_dtype(dtype)
+                    for _ in range(4):
+                        assert all(call(x).dtype is dtype for call in calls)
+                    torch.testing.assert_close(torch.sqrt(x), torch.tensor([1, 2, 3], dtype=dtype))
+            finally:
+                torch.set_default_dtype(default)
+
     def test_hooks_are_told_of_every_call(self, host, request):
         x = torch.ones(10)
         with ops.enabled("exp"):
