@@ -324,4 +324,4 @@ def multiply_row(activations: Activations, weights: torch.Tensor, packing: Packi
     if packing.steps == BLOCK:
         _BLOCKS(grid, *args, START=packing.nibbles and packing.form.least < 0, NIBBLES=packing.nibbles, HEAD=packing.head)
     else:
-        _SUPER_BLOCKS(grid, *args, GROUPS=packing.groups, NIBBLES=packing.nibbles, MINIMA=packing.minima == "float16")
+        _SUPER_BLOCKS(grid, *args, GROUPS=packing.groups, NIBBLES=packing.nibbles, MINIMA=packing.has_minima)

@@ -44,6 +44,21 @@ class Packing:
     exact: bool = True
 
     @property
+    def has_minima(self) -> bool:
+        """Whether minima are exact, as numbers in the head."""
+        return self.minima == "float16"
+
+    @property
+    def offset(self) -> int:
+        """How much larger the packed integers are than those that they stand for."""
+        return -self.form.least if self.nibbles else 0
+
+    @property
+    def sign(self) -> float:
+        """What minima are multiplied with before they are added: of super-blocks they are taken away. 0 where there are none."""
+        return 0.0 if not self.has_minima else -1.0 if self.factors else 1.0
+
+    @property
     def steps(self) -> int:
         """Steps of K of a packed block."""
         return self.groups * self.group
@@ -144,7 +159,7 @@ def unpack_rows(packing: Packing, packed: torch.Tensor) -> Parts:
     integers = _rows(_words(packing, groups)).flatten(-2).view(torch.int8)
     if packing.nibbles:
         integers = spread(integers.view(torch.uint8), 4, 8).view(torch.int8).add_(packing.form.least)
-    minimum = _rows(packed[..., 32:64].view(torch.float16)) if packing.minima == "float16" else None
+    minimum = _rows(packed[..., 32:64].view(torch.float16)) if packing.has_minima else None
     factors = [_rows(groups[..., place * COLUMNS : (place + 1) * COLUMNS]) for place in range(packing.factors)]
     scales, minima = (*factors, None, None)[:2]
     if scales is not None and packing.factors == 1:

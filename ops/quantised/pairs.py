@@ -200,14 +200,6 @@ def takes(packing: Packing, rows: int, steps: int) -> bool:
     return packing.minima != "zero point" and rows <= LINES and (rows > 1 or steps >= LINES * packing.group)
 
 
-def _offset(packing: Packing) -> int:
-    return -packing.form.least if packing.nibbles else 0
-
-
-def _sign(packing: Packing) -> float:
-    return 0.0 if packing.minima != "float16" else -1.0 if packing.factors else 1.0
-
-
 def _together(packing: Packing, rows: int) -> int:
     """How many groups are unpacked together: such as fill four registers of nibbles."""
     return 2 if rows == 1 and packing.group == BLOCK else 1
@@ -221,15 +213,15 @@ def panels_of(activations: Activations, packing: Packing) -> torch.Tensor:
     groups = activations.columns // group
     turns = groups if rows > 1 else -(-groups // LINES)
     words = (1 if rows > 1 else LINES) * group // 8
-    sign = _sign(packing)
-    panels = torch.empty(turns, words * 128 + (3 if sign else 2) * _SQUARE, dtype=torch.uint8)
+    panels = torch.empty(turns, words * 128 + (3 if packing.has_minima else 2) * _SQUARE, dtype=torch.uint8)
     shift = 0 if rows > 1 else LINES * turns - groups
     # Turns whose groups lie side by side: behind the first one, if the second one has some of its groups.
     for begin, end, back, least in ((0, 1, 0, 0), (1, turns, shift, LINES)) if shift else ((0, turns, 0, 0),):
         if begin < end:
             _FILL(
                 (-(-(end - begin) // _TURNS),), activations.values, activations.scales, activations.sums, panels, rows, groups, begin, end,
-                back, least, GROUP=group, NIBBLES=packing.nibbles, TOGETHER=_together(packing, rows), OFFSET=_offset(packing), SIGN=sign,
+                back, least, GROUP=group, NIBBLES=packing.nibbles, TOGETHER=_together(packing, rows),
+                OFFSET=packing.offset, SIGN=packing.sign,
                 PANEL=panels.shape[1], ROWS=rows > 1, TURNS=_TURNS,
             )  # fmt: skip
     return panels
@@ -256,6 +248,6 @@ def multiply(
     _PRODUCT(
         (-(-parts // per_program),), panels, weights, bias, out, rows, columns, per_program, turns, blocks, first_step,
         ROWS=rows > 1, SIZE=packing.size, HEAD=packing.head, GROUPS=packing.groups, GROUP=packing.group, GROUP_SIZE=packing.group_size,
-        NIBBLES=packing.nibbles, TOGETHER=_together(packing, rows), OFFSET=_offset(packing), MINIMA=packing.minima == "float16",
+        NIBBLES=packing.nibbles, TOGETHER=_together(packing, rows), OFFSET=packing.offset, MINIMA=packing.has_minima,
         FACTORS=packing.factors, PANEL=panels.shape[1], TURN=turn,
     )  # fmt: skip

@@ -28,18 +28,9 @@ _AT_ONCE = 16  # blocks that lie in the first cache between quantising and their
 _PART = 128  # blocks for a program
 
 
-def has_minima(packing: Packing) -> bool:
-    return packing.minima == "float16"
-
-
-def offset_of(packing: Packing) -> int:
-    """How much larger the integers of packed blocks are than those they stand for."""
-    return -packing.form.least if packing.nibbles else 0
-
-
 def begins_of(packing: Packing) -> int:
     """How many begins of sums a block of activations has."""
-    return BLOCK // packing.group if has_minima(packing) else int(offset_of(packing) != 0)
+    return BLOCK // packing.group if packing.has_minima else int(packing.offset != 0)
 
 
 def panel_size(rows: int, begins: int) -> int:
@@ -145,11 +136,10 @@ def make_panels(activations: Activations, packing: Packing, rows: int) -> torch.
     blocks, tiles = activations.columns // BLOCK, activations.values.shape[0]
     count, begins = -(-tiles * 4 // rows), begins_of(packing)
     panels = torch.empty(count, blocks, panel_size(rows, begins), dtype=torch.uint8)
-    sign = 0.0 if not has_minima(packing) else (-1.0 if packing.factors else 1.0)
     taken = min(triton.next_power_of_2(blocks), 32)
     _PANELS(
         (-(-blocks // taken), count), activations.values, activations.scales, activations.sums, panels, blocks, tiles,
-        OFFSET=-offset_of(packing), SIGN=sign, BEGINS=begins, ROWS=rows, BLOCKS=taken,
+        OFFSET=-packing.offset, SIGN=packing.sign, BEGINS=begins, ROWS=rows, BLOCKS=taken,
     )  # fmt: skip
     return panels
 
@@ -163,7 +153,6 @@ def panels_of(x: torch.Tensor, packing: Packing, rows: int) -> torch.Tensor:
         x = x.contiguous()
     blocks, count = x.shape[1] // BLOCK, -(-x.shape[0] // _ROWS)
     panels = torch.empty(count, blocks, panel_size(rows, begins), dtype=torch.uint8)
-    sign = 0.0 if not has_minima(packing) else (-1.0 if packing.factors else 1.0)
     grid = (-(-blocks // _PART), count)
-    _QUANTISE(grid, x, panels, x.shape[0], blocks, x.stride(0), OFFSET=-offset_of(packing), SIGN=sign, BEGINS=begins)
+    _QUANTISE(grid, x, panels, x.shape[0], blocks, x.stride(0), OFFSET=-packing.offset, SIGN=packing.sign, BEGINS=begins)
     return panels

@@ -18,7 +18,7 @@ import triton.language.extra.smt as smt
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK
 from triton_spacemit.ops.quantised.packings import Packing
-from triton_spacemit.ops.quantised.panels import begins_of, has_minima, offset_of, squares_of
+from triton_spacemit.ops.quantised.panels import begins_of, squares_of
 from triton_spacemit.ops.quantised.unpacking import (
     address_as,
     depth_of,
@@ -193,6 +193,6 @@ def multiply(
     _PRODUCT(
         grid, panels, weights, bias, out, m, n, out.stride(0), blocks, *counts,
         ROWS=rows, SIZE=packing.size, HEAD=packing.head, GROUPS=packing.groups, GROUP=packing.group, GROUP_SIZE=packing.group_size,
-        NIBBLES=packing.nibbles, OFFSET=offset_of(packing), MINIMA=has_minima(packing), FACTORS=packing.factors,
+        NIBBLES=packing.nibbles, OFFSET=packing.offset, MINIMA=packing.has_minima, FACTORS=packing.factors,
         BEGINS=begins_of(packing), TURN=max(fits, default=1), UNPACK=unpack, SQUARES=squares, PARTS=0 < unpack < blocks,
     )  # fmt: skip

@@ -179,4 +179,4 @@ def multiply_rows(activations: Activations, weights: torch.Tensor, packing: Pack
     if packing.steps == BLOCK:
         _BLOCKS(grid, *args, HEAD=packing.head, **constants)
     else:
-        _SUPER_BLOCKS(grid, *args, GROUPS=packing.groups, MINIMA=packing.minima == "float16", **constants)
+        _SUPER_BLOCKS(grid, *args, GROUPS=packing.groups, MINIMA=packing.has_minima, **constants)

@@ -18,7 +18,7 @@ import triton.language.extra.smt as smt
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK
 from triton_spacemit.ops.quantised.packings import Packing
-from triton_spacemit.ops.quantised.panels import begins_of, has_minima, offset_of
+from triton_spacemit.ops.quantised.panels import begins_of
 from triton_spacemit.ops.quantised.unpacking import address_as, scales_of_group
 from triton_spacemit.ops.sizes import power_of_two
 
@@ -139,7 +139,7 @@ def multiply(
     panels: of `ROWS` rows each (`panels.make_panels`). weights: the bytes of packed weights (N, K).
     """
     m, n = out.shape
-    blocks, minima = weights.shape[1], has_minima(packing)
+    blocks, minima = weights.shape[1], packing.has_minima
     room = packing.groups * (packing.group * 32 + (2 if minima else 1) * 1024)
     unpack = min(power_of_two(_UNPACKED // room + 1) // 2, power_of_two(blocks))
     turn = next(count for count in (_TURN, 2, 1) if all(number * packing.groups % count == 0 for number in (blocks, unpack)))
@@ -149,6 +149,6 @@ def multiply(
     _PRODUCT(
         grid, panels, weights, bias, out, m, n, out.stride(0), blocks, *counts,
         SIZE=packing.size, HEAD=packing.head, GROUPS=packing.groups, GROUP=packing.group, GROUP_SIZE=packing.group_size,
-        NIBBLES=packing.nibbles, OFFSET=offset_of(packing), MINIMA=minima, FACTORS=packing.factors, BEGINS=begins_of(packing), TURN=turn,
+        NIBBLES=packing.nibbles, OFFSET=packing.offset, MINIMA=minima, FACTORS=packing.factors, BEGINS=begins_of(packing), TURN=turn,
         UNPACK=unpack, PARTS=unpack < blocks,
     )  # fmt: skip

@@ -214,12 +214,10 @@ def multiply(activations: Activations, weights: torch.Tensor, packing: Packing, 
     sums = activations.sums
     if sums is None or packing.group != BLOCK:
         sums = activations.values.view(rows, -1, packing.group).sum(-1, dtype=torch.int32)
-    least = packing.form.least if packing.nibbles else 0
-    more = 8 if packing.nibbles and not least and 15 * _LARGEST * packing.group > _MOST else 0
-    sign = 0.0 if packing.minima != "float16" else -1.0 if packing.factors else 1.0
+    more = 8 if packing.nibbles and not packing.offset and 15 * _LARGEST * packing.group > _MOST else 0
     layout = {
         "SIZE": packing.size, "HEAD": packing.head, "GROUPS": packing.groups, "GROUP": packing.group, "GROUP_SIZE": packing.group_size,
-        "NIBBLES": packing.nibbles, "LESS": more - least, "MORE": more, "SIGN": sign, "FACTORS": packing.factors,
+        "NIBBLES": packing.nibbles, "LESS": more + packing.offset, "MORE": more, "SIGN": packing.sign, "FACTORS": packing.factors,
     }  # fmt: skip
     args = (activations.values, activations.scales, sums, weights, bias, out)
     if rows == 1:
@@ -232,5 +230,5 @@ def multiply(activations: Activations, weights: torch.Tensor, packing: Packing, 
     per_program = -(-strips // min(knobs.num_threads, strips))
     _PRODUCT(
         (-(-strips // per_program),), *args, rows, columns, weights.shape[1], per_program,
-        STRIP=strip, UNPACK=_STEPS // packing.steps, TWO=not sign, **layout,
+        STRIP=strip, UNPACK=_STEPS // packing.steps, TWO=not packing.has_minima, **layout,
     )  # fmt: skip
