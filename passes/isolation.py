@@ -51,7 +51,7 @@ def each(function: Callable[[Item, Callable[[str], None]], Result], items: Seque
         if not child:
             _serve(function, items[position:], sender)
         sender.close()
-        at = "start"
+        at = "the start"
         try:
             while position < len(items):
                 kind, value = receiver.recv()

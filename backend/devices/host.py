@@ -138,7 +138,14 @@ class HostDevice:
             _libc().munmap(kernel.address, kernel.size)
             kernel.address = 0
 
-    def launch(self, kernel: HostKernel, grid: tuple[int, int, int], slots: bytes, pointers: Sequence[Any], signature: Signature) -> None:
+    def launch(
+        self,
+        kernel: HostKernel,
+        grid: tuple[int, int, int],
+        slots: bytes,
+        pointers: Sequence[Any] = (),
+        signature: Signature | None = None,
+    ) -> None:
         if grid == (1, 1, 1) and not kernel.concurrent:
             status = self._run_one(kernel.reference, slots)
         else:
@@ -147,18 +154,8 @@ class HostDevice:
             self._raise(kernel, status)
 
     def starter(self, kernel: HostKernel) -> Callable[[tuple[int, int, int], bytes], None]:
-        """`launch` of this kernel, without what is the same at every launch."""
-        run, run_one, reference, alone = self._run, self._run_one, kernel.reference, not kernel.concurrent
-
-        def start(grid: tuple[int, int, int], slots: bytes) -> None:
-            if alone and grid == (1, 1, 1):
-                status = run_one(reference, slots)
-            else:
-                status = run(reference, slots, *grid, knobs.num_threads)
-            if status:
-                self._raise(kernel, status)
-
-        return start
+        """`launch` of this kernel, for which packed slots say all."""
+        return functools.partial(self.launch, kernel)
 
     def _raise(self, kernel: HostKernel, status: int) -> None:
         if status == abi.STATUS["NO_MEMORY"]:

@@ -2,13 +2,13 @@
 
 import copy
 import functools
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from perf.inductor_models import Transformer
 from torch import nn
 from torch._inductor import config
 from torch._inductor.utils import fresh_cache, run_and_get_code
@@ -22,26 +22,6 @@ def _inductor(host: None) -> Iterator[None]:
     with fresh_cache(), config.patch(cpu_backend="triton", compile_threads=1):
         yield
     torch._dynamo.reset()
-
-
-class Attention(nn.Module):
-    """A block of a transformer, causal, with the product of queries and keys written out."""
-
-    def __init__(self, width: int = 32, heads: int = 4) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.inputs, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        batch, length, width = x.shape
-        head = width // self.heads
-        q, k, v = self.inputs(self.before(x)).view(batch, length, 3, self.heads, head).permute(2, 0, 3, 1, 4)
-        future = torch.ones(length, length, dtype=torch.bool).triu(1)
-        weights = (q @ k.transpose(-1, -2) / math.sqrt(head)).masked_fill(future, -math.inf).softmax(-1)
-        x = x + self.output((weights @ v).transpose(1, 2).reshape(batch, length, width))
-        return x + self.mlp(self.between(x))
 
 
 def mlp() -> nn.Module:
@@ -94,7 +74,7 @@ def test_fusions(function, dtype):
 
 @pytest.mark.parametrize(
     ("model", "shape"),
-    [(mlp, (16, 32)), (Attention, (2, 16, 32)), (lambda: conv_net().eval(), (2, 3, 16, 16))],
+    [(mlp, (16, 32)), (lambda: Transformer(32, 4), (2, 16, 32)), (lambda: conv_net().eval(), (2, 3, 16, 16))],
     ids=["mlp", "transformer_block", "conv_net"],
 )
 def test_models(model, shape):
@@ -159,7 +139,7 @@ def test_integers_and_booleans():
 def test_worker_processes_compile():
     """Kernels that workers compiled come back pickled."""
     with config.patch(compile_threads=2, worker_start_method="subprocess"):
-        _compile_and_check(Attention(), torch.randn(2, 16, 32))
+        _compile_and_check(Transformer(32, 4), torch.randn(2, 16, 32))
 
 
 @pytest.mark.slow
@@ -174,7 +154,7 @@ def test_sort():
 @pytest.mark.parametrize(
     ("model", "x", "classes"),
     [
-        (lambda: nn.Sequential(nn.Embedding(50, 32), Attention(), nn.Linear(32, 50)), torch.randint(0, 50, (2, 16)), (32,)),
+        (lambda: nn.Sequential(nn.Embedding(50, 32), Transformer(32, 4), nn.Linear(32, 50)), torch.randint(0, 50, (2, 16)), (32,)),
         (conv_net, torch.randn(4, 3, 16, 16), (4,)),
     ],
     ids=["transformer", "conv_net"],
