@@ -166,8 +166,8 @@ class Runs:
         b = self.low.b
         if not self.joins:
             return []
-        anywhere = self.product.target.base  # no operand ends at address 0
-        return [b.constant(0), b.constant(0), anywhere, anywhere, *[b.constant(0)] * 6]
+        anywhere, nowhere = self.product.target.base, b.constant(-1)  # an operand that is never read may begin at address 0
+        return [b.constant(0), b.constant(0), anywhere, anywhere, nowhere, nowhere, *[b.constant(0)] * 4]
 
     def keep(self, turn: Emitted, state: list[Emitted], steps: Emitted, left: Operand, right: Operand) -> list[Emitted]:
         """Note a turn; gives what `start` began."""
