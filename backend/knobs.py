@@ -15,7 +15,7 @@ from triton_spacemit.dialect.abi import MAX_THREADS
 _PREFIX = "TRITON_SPACEMIT_"
 
 
-class env_seconds(env_base[float, float]):  # noqa: N801, named as Triton's own
+class env_seconds(env_base[float, float]):  # named as Triton's own
     """A duration in the environment; 0 for none."""
 
     def __init__(self, key: str, default: float) -> None:
@@ -36,7 +36,7 @@ class env_seconds(env_base[float, float]):  # noqa: N801, named as Triton's own
         return seconds
 
 
-class env_choice(env_base[str, str]):  # noqa: N801, named as Triton's own
+class env_choice(env_base[str, str]):  # named as Triton's own
     """One of some words in the environment."""
 
     def __init__(self, key: str, default: str, choices: tuple[str, ...]) -> None:
@@ -53,7 +53,7 @@ class env_choice(env_base[str, str]):  # noqa: N801, named as Triton's own
         return value
 
 
-class env_switch(env_base[bool | None, bool | None]):  # noqa: N801
+class env_switch(env_base[bool | None, bool | None]):
     """On or off in the environment. Triton's own switches take any other word for off, which is not safe to do here."""
 
     _WORDS: ClassVar[dict[str, bool]] = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
@@ -74,7 +74,7 @@ class env_switch(env_base[bool | None, bool | None]):  # noqa: N801
         return self._WORDS[str(value).lower()]
 
 
-class spacemit_knobs(base_knobs):  # noqa: N801
+class spacemit_knobs(base_knobs):
     """device: where kernels run. chip: what they are compiled for (None: the device's default). threads: size of the pool a grid is
     spread over (0: every core that this process may use, shared with the other processes here). local_processes: how many torchrun started
     on this machine. qemu: path of qemu-riscv64 (None: found). timeout: seconds after which

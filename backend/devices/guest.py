@@ -65,7 +65,7 @@ class Guest:
         self._rows = ctypes.sizeof(_Control)
         self._event_seen = 0
         self.deadline: float | None = None  # of what is done between launches, by time.monotonic; else that has a minute
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as the guest
+        self._errors = tempfile.TemporaryFile()  # lives as long as the guest
         sandbox = Sandbox(command) if sandboxed else None
         if sandbox is not None:
             command, pass_fds = sandbox.command, (*pass_fds, *sandbox.pass_fds)

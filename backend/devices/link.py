@@ -230,7 +230,7 @@ _FROM_AGENT = frozenset(frame for frame in Frame if frame >= Frame.INFO)
 
 def over_process(name: str, command: Sequence[str]) -> Link:
     """A link to the agent at the standard input and output of a command."""
-    errors = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as the link
+    errors = tempfile.TemporaryFile()  # lives as long as the link
     try:
         process = subprocess.Popen(
             command,

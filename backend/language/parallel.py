@@ -12,7 +12,7 @@ _LOOPS = "triton.language.extra.smt.loops"
 def visit_for(original: Callable[..., Any]) -> Callable[..., Any]:
     """What stands for `CodeGenerator.visit_For`."""
 
-    def visit_For(self: Any, node: Any) -> Any:  # noqa: N802, named as Triton's own
+    def visit_For(self: Any, node: Any) -> Any:  # named as Triton's own
         loops = sys.modules.get(_LOOPS)
         if loops is None or not is_ours(self.builder):
             return original(self, node)

@@ -37,7 +37,7 @@ class Packed(torch.Tensor):
     bytes: torch.Tensor
 
     @staticmethod
-    def __new__(cls, bytes: torch.Tensor, packing: Packing, shape: Sequence[int]) -> "Packed":  # noqa: A002, as the attribute is called
+    def __new__(cls, bytes: torch.Tensor, packing: Packing, shape: Sequence[int]) -> "Packed":  # as the attribute is called
         """Raises FormatError where `bytes` are not those of packed weights of that shape."""
         expected = packed_shape(packing, shape)
         if bytes.dtype is not torch.uint8 or tuple(bytes.shape) != expected or not bytes.is_cpu or not bytes.is_contiguous():
@@ -167,7 +167,7 @@ class Packed(torch.Tensor):
         return Packed(tensors["bytes"], *description)
 
 
-def restored(bytes: torch.Tensor, format_name: str, packing: str, shape: tuple[int, ...]) -> Packed:  # noqa: A002
+def restored(bytes: torch.Tensor, format_name: str, packing: str, shape: tuple[int, ...]) -> Packed:
     """Packed weights out of a file: what `torch.load` calls. Raises FormatError where its parts do not fit each other."""
     return Packed(bytes, get_packing(format_name, packing), shape)
 

@@ -123,7 +123,7 @@ def _group_norm_is_valid(x: torch.Tensor, batch: int, channels: int, pixels: int
     return fit and groups > 0 and channels % groups == 0 and x.numel() == batch * channels * pixels
 
 
-def group_norm(x: torch.Tensor, weight: Parameter, bias: Parameter, N: int, C: int, HxW: int, group: int, eps: float) -> Any:  # noqa: N803
+def group_norm(x: torch.Tensor, weight: Parameter, bias: Parameter, N: int, C: int, HxW: int, group: int, eps: float) -> Any:
     """Each of `group` groups of neighbouring channels of x[N, C, ..] with mean 0 and variance 1, times weight plus bias of the channel;
     mean and 1 / standard deviation, [N, group].
     """
@@ -148,9 +148,9 @@ def group_norm_backward(
     mean: torch.Tensor,
     rstd: torch.Tensor,
     weight: Parameter,
-    N: int,  # noqa: N803
-    C: int,  # noqa: N803
-    HxW: int,  # noqa: N803
+    N: int,
+    C: int,
+    HxW: int,
     group: int,
     output_mask: Sequence[bool],
 ) -> Any:

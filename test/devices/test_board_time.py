@@ -45,7 +45,7 @@ def count_kernel(x):
 
 
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch, cache: None) -> Iterator[RemoteDevice]:  # noqa: F811, the fixture above
+def device(monkeypatch: pytest.MonkeyPatch, cache: None) -> Iterator[RemoteDevice]:
     """This machine as a board behind a link that is slow to send."""
     send = Link.send
 

@@ -12,7 +12,7 @@ __all__ = ["cache", "cache_folder", "emulated", "host", "target"]
 
 
 @pytest.fixture(params=TARGETS)
-def target(request: pytest.FixtureRequest, cache: None) -> Iterator[str]:  # noqa: F811, the fixture above
+def target(request: pytest.FixtureRequest, cache: None) -> Iterator[str]:
     """Selects a device and its chip; the value is the device's name."""
     device, chip = request.param
     with knobs.scope():
@@ -21,14 +21,14 @@ def target(request: pytest.FixtureRequest, cache: None) -> Iterator[str]:  # noq
 
 
 @pytest.fixture
-def host(cache: None) -> Iterator[None]:  # noqa: F811, the fixture above
+def host(cache: None) -> Iterator[None]:
     with knobs.scope():
         set_device("host")
         yield
 
 
 @pytest.fixture(params=EMULATED)
-def emulated(request: pytest.FixtureRequest, cache: None) -> Iterator[None]:  # noqa: F811, the fixture above
+def emulated(request: pytest.FixtureRequest, cache: None) -> Iterator[None]:
     with knobs.scope():
         choose(*request.param)
         yield

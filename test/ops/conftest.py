@@ -33,14 +33,14 @@ def launches() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def host(cache: None) -> Iterator[None]:  # noqa: F811, the fixture above
+def host(cache: None) -> Iterator[None]:
     with knobs.scope():
         set_device("host")
         yield
 
 
 @pytest.fixture
-def x60(cache: None) -> Iterator[None]:  # noqa: F811, the fixture above
+def x60(cache: None) -> Iterator[None]:
     with knobs.scope():
         set_device("qemu", "x60")
         yield

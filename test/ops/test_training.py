@@ -16,8 +16,8 @@ from triton import knobs as triton_knobs
 from triton_spacemit import ops
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-from resnet import ResNet, pictures  # noqa: E402
-from transformer import Config, Transformer, loss_of, texts  # noqa: E402
+from resnet import ResNet, pictures
+from transformer import Config, Transformer, loss_of, texts
 
 STEPS = 20
 

@@ -126,7 +126,7 @@ def outcome(text: str, arguments: list[str]) -> str:
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = opt.main(arguments)
-    except BaseException as error:  # noqa: BLE001, of whatever kind it is
+    except BaseException as error:  # of whatever kind it is
         return f"DEFECT {type(error).__name__}: {error}".splitlines()[0]
     finally:
         sys.stdin = standard

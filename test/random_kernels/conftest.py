@@ -12,7 +12,7 @@ __all__ = ["cache", "cache_folder"]
 
 
 @pytest.fixture(autouse=True)
-def host(cache: None) -> Iterator[None]:  # noqa: F811, the fixture above
+def host(cache: None) -> Iterator[None]:
     with knobs.scope():
         set_device("host")
         yield

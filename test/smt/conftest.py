@@ -11,7 +11,7 @@ __all__ = ["cache", "cache_folder", "target"]
 
 
 @pytest.fixture(params=TARGETS)
-def target(request: pytest.FixtureRequest, cache: None) -> Iterator[str]:  # noqa: F811, the fixture above
+def target(request: pytest.FixtureRequest, cache: None) -> Iterator[str]:
     """Selects a device and its chip; the value is the device's name. At least four threads, more than many machines' cores."""
     with knobs.scope():
         knobs.threads = 4

@@ -51,7 +51,7 @@ class OutOfTime(BaseException):
 
 
 class _Translator(cuda_names.Translator):
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         called = ast.unparse(node.func)
         if called.endswith("torch_device_fn.current_device") or called == "torch.cuda.current_device":
             return ast.copy_location(ast.Constant("cpu"), node)
@@ -155,7 +155,7 @@ def spread(items: list[pytest.Item], count: int) -> list[pytest.Item]:
 
 class Plugin:
     def __init__(self) -> None:
-        self.report = open(SETTINGS["report"], "a", buffering=1)  # noqa: SIM115, open as long as the process
+        self.report = open(SETTINGS["report"], "a", buffering=1)  # open as long as the process
         self.done = set(SETTINGS["done"])
         self.launches = 0
         triton.knobs.runtime.launch_enter_hook.add(self._launched)

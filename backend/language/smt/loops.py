@@ -10,7 +10,7 @@ from triton.language import core
 from triton.language.extra.smt.calls import call
 
 
-class parallel(core.range):  # noqa: N801, named as Triton's `range`
+class parallel(core.range):  # named as Triton's `range`
     """`for i in smt.parallel(start, end, step)`: independent iterations, run concurrently; `bind_sub_block` binds each to a thread."""
 
     def __init__(self, arg1, arg2=None, step=None, bind_sub_block=True, **kwargs):

@@ -29,7 +29,7 @@ def translate(source: bytes | str, path: str) -> ast.Module:
 
 
 class Translator(ast.NodeTransformer):
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
         if node.attr == "is_cuda" and isinstance(node.ctx, ast.Load):
             device = ast.Attribute(ast.Attribute(node.value, "device", ast.Load()), "type", ast.Load())
@@ -38,14 +38,14 @@ class Translator(ast.NodeTransformer):
             node.attr = "cpu"
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         called: Any = node.func
         if isinstance(called, ast.Attribute) and called.attr in ("cuda", "pin_memory") and not node.args and not node.keywords:
             return called.value
         return node
 
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, str) and re.fullmatch(r"cuda(:\d*)?", node.value):
             return ast.copy_location(ast.Constant(node.value.replace("cuda", "cpu")), node)
         return node
