@@ -131,9 +131,18 @@ def _assign(draft: Draft) -> None:
         if made is None and draft.chance(0.3):
             return
     made.used += 1
-    draft.body.append(Line(f"{target.name} = {made.name}"))
+    draft.body.append(Line(f"{target.name} = {_again(made) if made.replaceable else made.name}"))
     if view and draft.chance(0.8):
         memory_ops.store(draft, view)
+
+
+def _again(value: Value) -> str:
+    """The same values by an operation that folds.
+
+    Triton's code generator tells names that a loop changes by their values: of two names for one value, `v = m; m = x` in the loop leaves
+    v as it was, on every backend (3.9). Behind the frontend it is one value with two names again.
+    """
+    return f"{value.name} * 1.0" if value.is_float else f"{value.name} | {value.name}"
 
 
 def _view(draft: Draft, value: Value) -> Value | None:
@@ -212,7 +221,7 @@ def _carry(draft: Draft) -> list[Value]:
         if value.shape and draft.chance(0.4):
             value = _view(draft, value) or value
         elif draft.chance(0.4):
-            text = value.name if draft.chance(0.5) or value.dtype == "int1" else f"{value.name} + {'0.0' if value.is_float else '0'}"
+            text = _again(value) if draft.chance(0.5) or value.dtype == "int1" else f"{value.name} + {'0.0' if value.is_float else '0'}"
             value = draft.emit(text, value.shape, value.dtype, bound=value.bound, special=value.special)
         if value.is_float:
             value = draft.fit(value, CARRIED[value.dtype])
