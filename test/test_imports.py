@@ -26,7 +26,10 @@ ROWS = {
         ("errors", "folders", "devices"),  # `devices/__init__.py` is the protocol of all devices
         ("knobs",),
         ("options",),
-        ("elf", "loader", "native", "processors", "protocol", "wire", "estimate.protocol", "repeats"),
+        ("elf", "native", "processors", "protocol", "wire", "estimate.protocol", "repeats"),
+        ("relocations",),
+        ("line_table",),
+        ("loader",),
         tuple(f"estimate.{name}" for name in ("compressed", "instructions", "blocks", "tracing")),
         ("estimate", "estimate.session", "devices.*"),
         ("language*", "frontend*", "assembly", "cache", "overrides", "launch_path", "launcher", "benchmarks", "board"),
