@@ -75,6 +75,26 @@ def test_functions(function, shapes):
     assert "fixed_config" in code
 
 
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (lambda x: F.max_pool3d(x, 3, 2, ceil_mode=True, return_indices=True)[0], (2, 2, 3, 6, 5)),
+        (lambda x: x[:, ::2, ::2, ::2].amax((1, 2, 3)), (5, 8, 10, 6)),
+        (lambda x: (x[:, ::2, ::2, ::2].sum((1, 2, 3))[:, None, None, None] + x).permute(2, 0, 3, 1).contiguous(), (5, 8, 10, 6)),
+    ],
+    ids="pool amax beside_pointwise".split(),
+)
+def test_reductions_over_three_dimensions(function, shape):
+    """Of a reduction's dimensions Inductor names two."""
+    code = _code_of(function, torch.randn(shape))
+    assert "ZBLOCK" not in code
+
+
+def test_a_reduction_over_two_dimensions_leaves_three_to_other_kernels():
+    function = lambda x: (x[:, ::2, ::2, 0].sum((1, 2))[:, None, None, None] + x).permute(2, 0, 3, 1).contiguous()  # noqa: E731
+    assert "ZBLOCK" in _code_of(function, torch.randn(5, 8, 10, 6))
+
+
 def test_products_are_ours_and_what_is_not_of_their_kind_is_left():
     code = _code_of(nn.Sequential(nn.Linear(20, 30), nn.GELU(), nn.Linear(30, 5)), torch.randn(7, 20))
     assert code.count("= torch.ops.triton_spacemit.addmm.default(") == 2
