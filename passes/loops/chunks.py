@@ -55,8 +55,7 @@ class Accumulation:
         self.first, last, self.step = (low.scalar(v) for v in loop.operands[:3])
         start = loop.operands[3 + index]
         target, begin = result_buffer(low, loop, start, [])
-        if begin.at_zero:
-            low.storage.write_all([(low.tensor(start), target)])
+        self.at_zero = begin.at_zero
         self.scalars = [low.scalar(v) for v in self._others(loop.operands[3:])]
         left, right = (Tensor(shape=shape_of(v), element=element_of(v.type)) for v in dot.operands[:2])
         self.product = make_product(low, dot, left, right, target, wanted(low, loop, loop.results[index]))
@@ -68,6 +67,8 @@ class Accumulation:
         distance = b.sub(b.cast_index(last, b.i64), b.cast_index(self.first, b.i64))
         rounded = b.add(distance, b.constant(self.step.constant - 1))
         self.turns = b.maximum(b.op("arith.divsi", b.i64, [rounded, b.constant(self.step.constant)]), b.constant(0))
+        # where tiles begin at zero, one chunk of no turns stores the zeros of a loop without turns
+        self.end = b.maximum(self.turns, b.constant(1)) if self.at_zero else self.turns
 
     def _others(self, values: list) -> list:
         """What the loop carries besides the accumulated block."""
@@ -75,7 +76,7 @@ class Accumulation:
 
     def run(self) -> list[Value]:
         low = self.low
-        results, _ = low.b.for_loop(low.b.constant(0), self.turns, self.per_chunk, self.scalars, self._chunk)
+        results, _ = low.b.for_loop(low.b.constant(0), self.end, self.per_chunk, self.scalars, self._chunk)
         made: list[Value] = list(results)
         made.insert(self.index, low.storage.from_buffer(self.product.target, self.loop.op))
         return made
@@ -95,7 +96,8 @@ class Accumulation:
 
         values, _ = b.for_loop(b.constant(0), count, 1, [*scalars, *runs.start()], find)
         scalars, state = values[: len(scalars)], values[len(scalars) :]
-        Tiles(low, self.product, runs.turns(count, state)).run()
+        begin = Begin(self.at_zero and b.compare("eq", start, b.constant(0)))
+        Tiles(low, self.product, runs.turns(count, state, begin)).run()
         return scalars
 
     def _enter(self, turn: Emitted, scalars: list[Emitted]) -> None:
@@ -218,7 +220,7 @@ class Runs:
 
         return load
 
-    def turns(self, count: Emitted, state: list[Emitted]) -> Turns:
+    def turns(self, count: Emitted, state: list[Emitted], begin: Begin) -> Turns:
         """What the tiles add up, of a chunk of `count` turns."""
         left, right = self.operands
 
@@ -226,4 +228,4 @@ class Runs:
             steps, base_a, base_b, *distances = [get(number) for get in self.getters]
             return View(base_a, distances[:2], left.view.element), View(base_b, distances[2:], right.view.element), steps
 
-        return Turns(state[0] if self.joins else count, run, Begin(False), left.padded, right.padded, self.most, right.strips)
+        return Turns(state[0] if self.joins else count, run, begin, left.padded, right.padded, self.most, right.strips)

@@ -20,9 +20,9 @@ from triton_spacemit.passes.loops.views import View
 
 @dataclass(frozen=True, eq=False)
 class Begin:
-    """What sums start at: zero, or what C is in memory, times a number for each row where there is a `factor`."""
+    """What sums start at: zero, which may be known at run time only, or what C is in memory, times a number a row where there is a `factor`."""
 
-    at_zero: bool
+    at_zero: bool | Emitted
     factor: Callable[[Emitted], Emitted] | None = None
 
 
@@ -191,8 +191,29 @@ def first_sums(
     low: Lowering, product: Product, place: Place, begin: Begin, unit: MicroTile, rows_c: list[list[list[Emitted]]]
 ) -> list[list[Emitted]]:
     """The sums of each row of units before the first step."""
-    if begin.at_zero:
+
+    def zeros() -> list[list[Emitted]]:
         return [[unit.zero() for _ in row] for row in rows_c]
+
+    def loaded() -> list[list[Emitted]]:
+        return sums_in_memory(low, product, place, begin, unit, rows_c)
+
+    if isinstance(begin.at_zero, bool):
+        return zeros() if begin.at_zero else loaded()
+
+    def flat(sums: list[list[Emitted]]) -> list[Emitted]:
+        return [value for row in sums for value in unit.joined(row)]
+
+    types = [(low.b.element(value), value.width) for value in flat(zeros())]
+    values = low.b.if_else(begin.at_zero, types, lambda: flat(zeros()), lambda: flat(loaded()))
+    each = len(values) // len(rows_c)
+    return [unit.separated(values[r * each : (r + 1) * each]) for r in range(len(rows_c))]
+
+
+def sums_in_memory(
+    low: Lowering, product: Product, place: Place, begin: Begin, unit: MicroTile, rows_c: list[list[list[Emitted]]]
+) -> list[list[Emitted]]:
+    """The sums of each row of units that C holds."""
     sums = [[unit.load_sums(pointers) for pointers in row] for row in rows_c]
     if begin.factor is None:
         return sums

@@ -50,7 +50,7 @@ def test_turns(target: str, next_a: int, next_b: int, bend: int, stride_b: int, 
     stride_a = 704
     a, b = _numbers(64 * (stride_a + bend * 10), seed=0), _numbers(512, stride_b, seed=1)
     first = 320 if next_a < 0 else 0
-    out = torch.empty(32, 64)
+    out = torch.full((32, 64), torch.nan)
     wide = torch.zeros(512 * stride_b + 64)
     wide[: b.numel()] = b.flatten()
     turns_kernel[(1,)](a[first:], wide, out, k, stride_a, stride_b, next_a, next_b, bend, M=32, N=64, BLOCK=block)

@@ -318,7 +318,10 @@ func.func @accumulating(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64, %r
   // CHECK: %[[COLUMNS:.*]] = arith.minsi %arg5, %c64_i64
   // CHECK: %[[C:.*]] = arith.maxsi %[[COLUMNS]], %c0_i64
   // CHECK: arith.divsi %{{.*}}, %c32_i64
-  // CHECK: scf.for {{.*}} = %c0_i64 to %{{.*}} step %c4_i64
+  // The result is not stored before the tiles run: those of the first chunk begin at zero, so that one without turns is there where the loop has none.
+  // CHECK: %[[END:.*]] = arith.maxsi %{{.*}}, %c1_i64
+  // CHECK-NOT: llvm.store
+  // CHECK: scf.for %[[CHUNK:.*]] = %c0_i64 to %[[END]] step %c4_i64
   // Before the first turn, no operand ends anywhere: not at 0, where tensors without elements begin.
   // CHECK: %[[RUNS:.*]]:{{.*}} = scf.for %[[TURN:.*]] = %c0_i64 to %{{.*}} step %c1_i64 iter_args(%[[NUMBER:[a-z0-9]*]] = %c0_i64, %[[STEPS:[a-z0-9]*]] = %c0_i64, {{.*}} = %c-1_i64, {{.*}} = %c-1_i64,
   // CHECK: %[[SAME_A:.*]] = arith.cmpi eq
@@ -330,9 +333,14 @@ func.func @accumulating(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64, %r
   // CHECK: %[[TOTAL:.*]] = arith.addi %[[STEPS]], %c32_i64
   // CHECK: arith.select %[[ON]], %[[TOTAL]], %c32_i64
   // CHECK: llvm.store %{{.*}} !llvm.ptr, !llvm.ptr
+  // CHECK: %[[FIRST:.*]] = arith.cmpi eq, %[[CHUNK]], %c0_i64
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[C]] step
   // CHECK: scf.for {{.*}} = %c0_i64 to %[[MOST:.*]] step %c6_i64
-  // CHECK: scf.for {{.*}} = %c0_i64 to %[[RUNS]]#0 step %c1_i64 iter_args
+  // CHECK: %[[SUMS:.*]]:6 = scf.if %[[FIRST]]
+  // CHECK-NOT: vle
+  // CHECK: else
+  // CHECK: "llvm.riscv.vle"
+  // CHECK: scf.for {{.*}} = %c0_i64 to %[[RUNS]]#0 step %c1_i64 iter_args({{.*}} = %[[SUMS]]#0
   // CHECK: llvm.load {{.*}} -> !llvm.ptr
   // CHECK: "llvm.riscv.vfmacc"
   // CHECK: scf.for {{.*}} to %[[R]] step %c6_i64
@@ -348,6 +356,31 @@ func.func @accumulating(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64, %r
     scf.yield %d : tensor<64x64xf32>
   }
   "xsmt.descriptor_store"(%z, %r, %c64, %c1, %c0, %c0, %rows, %columns) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Where the start is not zero, all tiles begin with what is in memory.
+// CHECK-LABEL: func.func @accumulating_on
+func.func @accumulating_on(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c32 = arith.constant 32 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: llvm.store
+  // CHECK: scf.for %[[CHUNK:.*]] = %c0_i64 to %{{.*}} step %c4_i64
+  // CHECK-NOT: arith.cmpi eq, %[[CHUNK]]
+  // CHECK: "llvm.riscv.vfmacc"
+  %one = arith.constant dense<1.0> : tensor<64x64xf32>
+  %r = scf.for %k = %c0 to %n step %c32 iter_args(%acc = %one) -> (tensor<64x64xf32>) : i64 {
+    %p = llvm.getelementptr %x[%k] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+    %a = "xsmt.descriptor_load"(%p, %n, %c1, %c0, %c0, %c64, %c32) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x32xf32>
+    %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c32, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<32x64xf32>
+    %d = "tt.dot"(%a, %b, %acc) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x32xf32>, tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+    scf.yield %d : tensor<64x64xf32>
+  }
+  "xsmt.descriptor_store"(%z, %r, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
   return
 }
 
