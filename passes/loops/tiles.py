@@ -20,7 +20,7 @@ from triton_spacemit.passes.loops.views import View
 
 @dataclass(frozen=True, eq=False)
 class Begin:
-    """What sums start at: zero, which may be known at run time only, or what C is in memory, times a number a row where there is a `factor`."""
+    """What sums start at: zero, which may be known at run time only, or what C is in memory, times a number for each row (`factor`)."""
 
     at_zero: bool | Emitted
     factor: Callable[[Emitted], Emitted] | None = None
