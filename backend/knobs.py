@@ -4,13 +4,14 @@ import math
 import os
 import warnings
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from triton._C.libtriton import getenv
 from triton.knobs import base_knobs, env_base, env_int, env_opt_str, env_str
 
 from triton_spacemit.backend.devices import resolve
 from triton_spacemit.dialect.abi import MAX_THREADS
+from triton_spacemit.dialect.chips import Chip, get_chip
 
 _PREFIX = "TRITON_SPACEMIT_"
 
@@ -80,9 +81,9 @@ class spacemit_knobs(base_knobs):
     on this machine. qemu: path of qemu-riscv64 (None: found). timeout: seconds after which
     a launch is stopped (0: never). emulate: how matrix instructions run under QEMU, which has none: `trap` runs the kernel's own
     code and its illegal instructions, `call` puts calls in their place, which takes less than half the time. sanitize: kernels that
-    are compiled check each access against the storages of their arguments. sandbox: the guest under QEMU can open no files, sockets or
-    processes (None: where the system has what that takes). board: where the device `remote` finds a board: `ssh://HOST`, `unix:PATH` or
-    `exec:COMMAND`.
+    are compiled check each access against the storages of their arguments. allow_ime: kernels may use the matrix unit of a chip that has
+    one, and operators are chosen for it. sandbox: the guest under QEMU can open no files, sockets or processes (None: where the system
+    has what that takes). board: where the device `remote` finds a board: `ssh://HOST`, `unix:PATH` or `exec:COMMAND`.
     """
 
     device: env_str = env_str("TRITON_SPACEMIT_DEVICE", "host")
@@ -93,6 +94,7 @@ class spacemit_knobs(base_knobs):
     timeout: env_seconds = env_seconds("TRITON_SPACEMIT_TIMEOUT", 300.0)
     emulate: env_choice = env_choice("TRITON_SPACEMIT_EMULATE", "trap", ("trap", "call"))
     sanitize: env_switch = env_switch("TRITON_SPACEMIT_SANITIZE", False)
+    allow_ime: env_switch = env_switch("TRITON_SPACEMIT_ALLOW_IME", True)
     sandbox: env_switch = env_switch("TRITON_SPACEMIT_SANDBOX", None)
     board: env_opt_str = env_opt_str("TRITON_SPACEMIT_BOARD")
 
@@ -121,25 +123,26 @@ def warn_of_unknown(names: Iterable[str]) -> None:
 
 warn_of_unknown(os.environ)
 
-_targets: list[tuple[str, str]] = []
-_indices: dict[tuple[str | None, ...], int] = {}
+_targets: list[tuple[str, str, bool]] = []  # device, chip, and whether its matrix unit is used, if it has one
+_indices: dict[tuple[Any, ...], int] = {}
 
 
 def active_index() -> int:
-    """The number of the active (device, chip) in this process: Triton keeps its compiled kernels per such number.
+    """The number of the active (device, chip) in this process, with or without a matrix unit: Triton keeps its compiled kernels per
+    such number.
 
-    Every launch asks, so knobs are read here by hand and a pair is resolved once. Raises ValueError where the pair cannot be.
+    Every launch asks, so knobs are read here by hand and what they say is resolved once. Raises ValueError where the pair cannot be.
     """
     own = knobs.__dict__
-    key: tuple[str | None, ...] = (
-        own["device"] if "device" in own else getenv("TRITON_SPACEMIT_DEVICE"),
-        own["chip"] if "chip" in own else getenv("TRITON_SPACEMIT_CHIP"),
-    )
-    if key[0] == "remote" and not key[1]:
+    device = own["device"] if "device" in own else getenv("TRITON_SPACEMIT_DEVICE")
+    chip = own["chip"] if "chip" in own else getenv("TRITON_SPACEMIT_CHIP")
+    key: tuple[Any, ...] = device, chip, own["allow_ime"] if "allow_ime" in own else getenv("TRITON_SPACEMIT_ALLOW_IME")
+    if device == "remote" and not chip:
         key = (*key, knobs.board)  # which says what its chip is
     index = _indices.get(key)
     if index is None:
-        target = resolve(key[0] or "host", key[1] or None)
+        device, chip = resolve(device or "host", chip or None)
+        target = device, chip, bool(knobs.allow_ime) or not get_chip(chip).ime
         if target not in _targets:
             _targets.append(target)
         index = _indices[key] = _targets.index(target)
@@ -148,7 +151,13 @@ def active_index() -> int:
 
 def active_target(index: int | None = None) -> tuple[str, str]:
     """The (device, chip) with the number `index`, or the active one."""
-    return _targets[active_index() if index is None else index]
+    return _targets[active_index() if index is None else index][:2]
+
+
+def active_chip() -> Chip:
+    """The chip that operators are chosen for: the active one, without its matrix unit where that is not allowed."""
+    _, name, allow_ime = _targets[active_index()]
+    return get_chip(name) if allow_ime else get_chip(name).without_ime()
 
 
 def target_count() -> int:

@@ -16,7 +16,7 @@ from triton_spacemit.dialect.chips import get_chip
 class Options:
     """What `kernel[grid](..., option=value)` takes. Those that only steer a GPU's occupancy are accepted and change nothing.
 
-    allow_ime: whether products may use the chip's matrix instructions, where it has them.
+    allow_ime: whether products may use the chip's matrix instructions, where it has them and the setting of this name allows it.
     sanitize_overflow: whether Triton's frontend writes a check behind each addition, subtraction and product of integers. It drops the
     assertion where `debug` is off, but not what the assertion would look at, so by default it is on just where `debug` is.
     """
@@ -73,6 +73,7 @@ def make_options(requested: dict[str, Any], chip: str) -> Options:
     # Kernels that are debugged check their accesses too.
     values.setdefault("sanitize", bool(values.get("debug")) or spacemit_knobs.sanitize)
     values.setdefault("sanitize_overflow", bool(values.get("debug")))
+    values["allow_ime"] = bool(values.get("allow_ime", True) and spacemit_knobs.allow_ime)
     values["extern_libs"] = tuple(sorted(dict(values.get("extern_libs", ())).items()))
     for name in ("supported_fp8_dtypes", "deprecated_fp8_dot_operand_dtypes", "allowed_dot_input_precisions"):
         if name in values:

@@ -33,9 +33,8 @@ import torch
 import triton
 import triton.language as tl
 
-from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.backend.knobs import active_chip, knobs
 from triton_spacemit.dialect import ime
-from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK, Activations, Order
 from triton_spacemit.ops.quantised.packings import Packing
@@ -262,7 +261,7 @@ _BLOCKS, _SUPER_BLOCKS = Kernel(decode_blocks), Kernel(decode_super_blocks)
 
 def takes(packing: Packing, steps: int) -> bool:
     """Whether rows of so many `steps` are multiplied here on the active chip: at least four groups, with tiles of four rows."""
-    chip = get_chip(active_target()[1])
+    chip = active_chip()
     tile = ime.TILES.get((chip.vlen, 8)) if chip.ime else None
     return tile is not None and tile.m == _GROUPS and steps >= _GROUPS * packing.group
 

@@ -10,9 +10,8 @@ so have cores with larger tiles (`pairs.py`, `wide.py`), vectors without a matri
 import torch
 from torch.library import Library, register_fake
 
-from triton_spacemit.backend.knobs import active_target, knobs
+from triton_spacemit.backend.knobs import active_chip, knobs
 from triton_spacemit.dialect import ime
-from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.ops.quantised import pairs, wide, widening
 from triton_spacemit.ops.quantised.activations import DTYPES, Order, quantise
 from triton_spacemit.ops.quantised.decode import multiply_row, takes
@@ -27,7 +26,7 @@ _CACHED = 1 << 17  # bytes of activations that stay in a core's caches while col
 
 def tile_rows() -> int:
     """The rows of a tile on the active chip."""
-    chip = get_chip(active_target()[1])
+    chip = active_chip()
     tile = ime.TILES.get((chip.vlen, 8)) if chip.ime else None
     return tile.m if tile is not None else 4
 

@@ -14,8 +14,7 @@ import triton
 import triton.language as tl
 import triton.language.extra.smt as smt
 
-from triton_spacemit.backend.knobs import active_target, knobs
-from triton_spacemit.dialect.chips import get_chip
+from triton_spacemit.backend.knobs import active_chip, knobs
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK, Activations, Order
 from triton_spacemit.ops.quantised.decode import integers_of
@@ -131,7 +130,7 @@ _BLOCKS, _SUPER_BLOCKS = Kernel(multiply_blocks), Kernel(multiply_super_blocks)
 
 def has_vectors() -> bool:
     """Whether the active chip has the instruction."""
-    return any(row.form == _FORM for row in get_chip(active_target()[1]).matrix)
+    return any(row.form == _FORM for row in active_chip().matrix)
 
 
 def zero_of(packing: Packing) -> int:

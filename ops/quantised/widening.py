@@ -20,8 +20,7 @@ import triton
 import triton.language as tl
 import triton.language.extra.smt as smt
 
-from triton_spacemit.backend.knobs import active_target, knobs
-from triton_spacemit.dialect.chips import get_chip
+from triton_spacemit.backend.knobs import active_chip, knobs
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.quantised.activations import BLOCK, Activations, Order
 from triton_spacemit.ops.quantised.packings import COLUMNS, Packing
@@ -196,7 +195,7 @@ _PRODUCT, _ROW = Kernel(widening_product, allow_ime=False), Kernel(widening_row,
 
 def takes(packing: Packing) -> bool:
     """Whether the active chip has vectors of RISC-V and no matrix unit, and the packing is an exact one."""
-    chip = get_chip(active_target()[1])
+    chip = active_chip()
     return chip.is_riscv and not chip.ime and packing.minima != "zero point"
 
 
@@ -225,7 +224,7 @@ def multiply(activations: Activations, weights: torch.Tensor, packing: Packing, 
         per_program = -(-parts // min(knobs.num_threads, parts))
         _ROW((-(-parts // per_program),), *args, columns, weights.shape[1], per_program, **layout)
         return
-    strip = max(4 * COLUMNS, get_chip(active_target()[1]).vlen // 8)
+    strip = max(4 * COLUMNS, active_chip().vlen // 8)
     strips = -(-columns // strip)
     per_program = -(-strips // min(knobs.num_threads, strips))
     _PRODUCT(
