@@ -13,6 +13,7 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.facts import Place
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.ops import CHEAP_SYMBOLS, DIVISIONS, OPS
+from triton_spacemit.passes.loops.recomputing import is_worth_storing
 from triton_spacemit.passes.loops.services import check_divisor
 from triton_spacemit.passes.loops.tensors import MOST_COST, Computed, Coordinate, Coordinates, Loaded, Tensor, Uniform, identity
 
@@ -52,6 +53,8 @@ def placed(low: Lowering, node: Node, result: ir.Value, tensor: Tensor) -> Tenso
         if widened_often(low, node, result):
             low.storage.store_when_computed(tensor)
         elif tensor.cost >= costs.reuse and own_cost(low, node) >= costs.division or tensor.cost >= costs.chain:
+            low.storage.store_when_computed(tensor)
+        elif is_worth_storing(low, node, result, tensor):
             low.storage.store_when_computed(tensor)
     return tensor
 

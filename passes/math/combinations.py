@@ -8,8 +8,8 @@ from triton_spacemit.dialect.exactness import Exactness
 from triton_spacemit.dialect.module import NONPOSITIVE
 from triton_spacemit.dialect.values import producer_of
 from triton_spacemit.passes.math.builder import Builder, Lanes
-from triton_spacemit.passes.math.error import one_plus_erf_f32
-from triton_spacemit.passes.math.exponential import exp2_nonpositive_f32, exp_nonpositive_f32, sigmoid_f32
+from triton_spacemit.passes.math.error import one_plus_erf_f32, times_one_plus_erf_f32
+from triton_spacemit.passes.math.exponential import exp2_nonpositive_f32, exp_nonpositive_f32, one_plus_exp_f32, sigmoid_f32
 from triton_spacemit.passes.math.hyperbolic import one_plus_tanh_f32
 from triton_spacemit.passes.math.scalable import repeated_number
 
@@ -45,11 +45,29 @@ def _sum_with_one(b: Builder, op: ir.Operation, function: str) -> Lanes | None:
         return None
     user, other = found
     x = b.lanes(op.operands[0])
-    user.operands[other] = x.like(-0.0).value
     if one_plus is one_plus_erf_f32:
         scaled, factor = _scaled(op.operands[0])
+        times = _times_one_plus_erf(b, user, scaled, factor) if b.types.riscv else None
+        if times is not None:
+            return times
+        user.operands[other] = x.like(-0.0).value
         return one_plus_erf_f32(b, b.lanes(scaled), factor)
+    user.operands[other] = x.like(-0.0).value
     return one_plus(b, x)
+
+
+def _times_one_plus_erf(b: Builder, total: ir.Operation, x: ir.Value, factor: float) -> Lanes | None:
+    """The sum 1 + erf(factor x) that is only multiplied, by a multiple of x as in gelu: the product becomes the result, times 1."""
+    uses = list(total.results[0].uses)
+    product = uses[0].owner
+    if len(uses) != 1 or product.name != "arith.mulf":
+        return None
+    y, multiple = _scaled(product.operands[1 - uses[0].operand_number])
+    if y != x:
+        return None
+    result = times_one_plus_erf_f32(b, b.lanes(x) * multiple, factor / multiple)
+    product.operands[0], product.operands[1] = result.value, result.like(1.0).value
+    return result
 
 
 def _square(b: Builder, op: ir.Operation, function: str) -> Lanes | None:
@@ -79,7 +97,10 @@ def _exp_of_nonpositive(b: Builder, op: ir.Operation, function: str) -> Lanes | 
 
 
 def _sigmoid(b: Builder, op: ir.Operation, function: str) -> Lanes | None:
-    """1 / (1 + exp(x)) at once: the quotient becomes the result itself, divided by 1."""
+    """1 / (1 + exp(x)) at once: the quotient becomes the result itself, divided by 1.
+
+    Where it is only a factor, the other factor is divided instead: the product becomes this quotient, times 1.
+    """
     if function != "exp" or not b.types.riscv or b.types.describe(op.result.type)[0] != "f32":
         return None
     found = _only_sum_with_one(op)
@@ -91,7 +112,15 @@ def _sigmoid(b: Builder, op: ir.Operation, function: str) -> Lanes | None:
         return None
     value, factor = _multiple(op.operands[0])
     x = b.lanes(value)
-    result = sigmoid_f32(b, x if factor == 1.0 else 0.0 - x if factor == -1.0 else x * factor)
+    x = x if factor == 1.0 else 0.0 - x if factor == -1.0 else x * factor
+    uses = list(quotient.result.uses)
+    product = uses[0].owner
+    if len(uses) == 1 and product.name == "arith.mulf" and product.operation.block == op.operation.block:
+        divisor, other = one_plus_exp_f32(b, x), product.operands[1 - uses[0].operand_number]
+        divided = Builder(b.types, b.entry, b.constants, product).lanes(other) / divisor
+        product.operands[0], product.operands[1] = divided.value, x.like(1.0).value
+        return divisor
+    result = sigmoid_f32(b, x)
     quotient.operands[0], quotient.operands[1] = result.value, x.like(1.0).value
     return result
 

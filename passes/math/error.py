@@ -73,15 +73,33 @@ def one_plus_erf_f32(b: Builder, x: Lanes, factor: float = 1.0) -> Lanes:
 
     From 1 - erf(|x|) = 2^n (1 + ..): 25 operations on RISC-V, where erf and the sum take 34. `factor` is positive.
     """
-    per_size = [c * factor ** (k + 1) for k, c in enumerate(_COMPLEMENT_F32)]
     complement = _complement_f32 if b.types.riscv else _complement_of_nan_f32
-    found = complement(b, x.abs(), per_size, _COMPLEMENT_END / factor)
+    found = complement(b, x.abs(), _per_size(factor), _COMPLEMENT_END / factor)
     return b.select(x < 0.0, found, 2.0 - found)
+
+
+def times_one_plus_erf_f32(b: Builder, y: Lanes, factor: float) -> Lanes:
+    """y (1 + erf(factor y)) on RISC-V, errors in y as those of the sum: y + |y|, which is 2 y or 0, less |y| (1 - erf(factor |y|)).
+
+    22 operations, where the sum and a product take 26. Beyond the end of the polynomial the complement is subnormal; so it never meets an
+    infinite |y|, and -inf is NaN as the product is.
+    """
+    size = y.abs()
+    near = b.minimum(size, _COMPLEMENT_END * (1 - 2.0**-19) / factor)
+    exponent = near * b.polynomial(near, _per_size(factor))
+    return b.fma(-near, _power_of_two(b, exponent), y + size)
+
+
+def _per_size(factor: float) -> list[float]:
+    return [c * factor ** (k + 1) for k, c in enumerate(_COMPLEMENT_F32)]
 
 
 def _complement_f32(b: Builder, size: Lanes, per_size: list[float], _: float) -> Lanes:
     """1 - erf on RISC-V: the exponent that is never less than -127 is added to, where it is that to 1.0, which gives zero."""
-    exponent = not_below(b, size * b.polynomial(size, per_size), -127.0)
+    return _power_of_two(b, not_below(b, size * b.polynomial(size, per_size), -127.0))
+
+
+def _power_of_two(b: Builder, exponent: Lanes) -> Lanes:
     rounded = exponent + ROUND_F32
     return with_power(b, b.polynomial(exponent - (rounded - ROUND_F32), (1.0, *_EXP2_F32)), rounded)
 

@@ -12,6 +12,8 @@ from triton_spacemit.passes.math.scalable import is_computed, scalable
 
 # (exp(x) - 1 - x) / x^2 on +-ln 2 / 2; relative error of exp 2^-27
 _EXP_F32 = (0.5, 0.16666577756404877, 0.04166663810610771, 0.008363209664821625, 0.0013916509924456477)
+# (exp(x) - 1) / x on +-ln 2 / 2; relative error of exp 2^-23.4
+_SHORT_EXP_F32 = (0.9999997019767761, 0.4999915063381195, 0.16667649149894714, 0.04189782217144966, 0.00828957837074995)
 # (2^x - 1) / x on +-1/2; relative error of 2^x 2^-27
 _EXP2_F32 = (
     0.6931471824645996, 0.24022650718688965, 0.05550365149974823, 0.009618045762181282, 0.001338950707577169, 0.00015498267021030188,
@@ -71,7 +73,7 @@ def _at_most_one(b: Builder, lifted: Lanes, asked: Exactness) -> Lanes:
 
 
 def exp_nonpositive_f32(b: Builder, x: Lanes, asked: Exactness) -> Lanes:
-    """exp(x) of x that is not above 0, or NaN: at most 1 ulp. 15 operations, 14 where the result may be scaled, 13 of a term.
+    """exp(x) of x that is not above 0, or NaN: at most 1 ulp. 15 operations, 14 where the result may be scaled, 12 of a term.
 
     The exponent of a number that is never subnormal is added to, and one product rounds the result, which may be. Of a term the n ln 2 that
     is taken off is that of float32: the smaller the term, the less its error of n 2^-29 counts.
@@ -84,7 +86,7 @@ def exp_nonpositive_f32(b: Builder, x: Lanes, asked: Exactness) -> Lanes:
     r = b.fma(n, -0.6931471824645996, x)
     if not is_term:
         r = b.fma(n, 1.904654256e-09, r)
-    result = with_power(b, b.polynomial(r, (1.0, 1.0, *_EXP_F32)), rounded)
+    result = with_power(b, b.polynomial(r, (1.0, *_SHORT_EXP_F32) if is_term else (1.0, 1.0, *_EXP_F32)), rounded)
     return result if is_term else _at_most_one(b, result, asked)
 
 
@@ -110,6 +112,19 @@ def sigmoid_f32(b: Builder, x: Lanes) -> Lanes:
     r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
     half_of_power = (rounded.bits() << 23).floats()
     return 0.5 / b.fma(b.polynomial(r, (1.0, 1.0, *_EXP_F32)), half_of_power, 0.5)
+
+
+def one_plus_exp_f32(b: Builder, x: Lanes) -> Lanes:
+    """1 + exp(x), by which something is divided: at most 3 ulp up to 2^127, from there on at most 2^-15, and infinite where exp(x) is. 15 operations.
+
+    The power is at most 2^127. Of greater x more than ln 2 / 2 is left to the polynomial, which makes the product infinite in time.
+    """
+    x = not_below(b, x, -87.0)
+    shift = ROUND_F32 + 127
+    rounded = b.minimum(x * LOG2E + shift, shift + 127)
+    n = rounded - shift
+    r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
+    return b.fma(b.polynomial(r, (1.0, *_SHORT_EXP_F32)), (rounded.bits() << 23).floats(), 1.0)
 
 
 def exp_f32(b: Builder, x: Lanes) -> Lanes:

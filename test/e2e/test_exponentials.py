@@ -140,6 +140,59 @@ def test_one_plus_erf(target):
 
 
 @triton.jit
+def gelu_kernel(x_ptr, y_ptr, out_ptr, MULTIPLE: tl.constexpr, FACTOR: tl.constexpr, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + place)
+    tl.store(out_ptr + place, MULTIPLE * tl.load(y_ptr + place) * (1 + tl.erf(x * FACTOR)))
+
+
+@pytest.mark.parametrize(("multiple", "factor"), [(0.5, 0.7071067811865476), (3.0, 1.0)])
+@pytest.mark.parametrize("same", [True, False], ids=["of itself", "of another"])
+def test_product_with_one_plus_erf(target, same, multiple, factor):
+    """The sum's errors, and half an ulp of the product; only zeros have another sign."""
+    x = torch.linspace(-12, 12, ROWS * COLUMNS * 16)
+    x[:9] = torch.tensor([INFINITE, -INFINITE, NAN, -NAN, 0.0, -0.0, 1e30, -1e30, -1e-40])
+    y = x if same else torch.linspace(-3, 1, x.numel())
+    out = torch.empty_like(x)
+    gelu_kernel[(ROWS * 16,)](x, y, out, MULTIPLE=multiple, FACTOR=factor, BLOCK=COLUMNS)
+    left, argument = (multiple * y).double(), (x * factor).double()
+    expected = left * torch.erfc(-argument)
+    if same:
+        assert out[0] == INFINITE and out[1:4].isnan().all() and (out[4:6] == 0).all()
+    upper = ~(argument < -0.5)
+    upper[:6] = False
+    assert ulps(out[upper], expected[upper]) <= 3
+    lower = argument < -0.5
+    lower[:6] = False
+    error = (out[lower].double() - expected[lower]).abs()
+    assert (error <= left[lower].abs() * 2.0**-23.5 + expected[lower].abs() * 2.0**-24 + 2.0**-126).all()
+
+
+@triton.jit
+def scaled_sigmoid_kernel(x_ptr, y_ptr, out_ptr, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out_ptr + place, tl.load(y_ptr + place) * tl.sigmoid(tl.load(x_ptr + place)))
+
+
+@pytest.mark.parametrize("scale", [1.0, -(2.0**100)])
+def test_product_with_a_sigmoid(target, scale):
+    """The sigmoid's error and half an ulp until it is subnormal; there 2^-15 of it, up to where exp(-x) is infinite."""
+    x = torch.linspace(-90, 90, ROWS * COLUMNS)
+    x[:8] = torch.tensor([INFINITE, -INFINITE, NAN, -NAN, 0.0, -0.0, 1e30, -1e30])
+    y = torch.linspace(0.5, 2, x.numel()) * scale
+    y[:2] = INFINITE
+    out = torch.empty_like(x)
+    scaled_sigmoid_kernel[(ROWS,)](x, y, out, BLOCK=COLUMNS)
+    expected = y.double() * torch.sigmoid(x.double())
+    infinite = x < -88.7229
+    assert (out[infinite][1:] == 0).all() and out[1].isnan()  # infinity times 0
+    usual = ~(x < -88)
+    assert ulps(out[usual], expected[usual]) <= 4
+    rest = ~(usual | infinite)
+    assert (out[rest].double() - expected[rest]).abs().max() <= expected[rest].abs().max() * 2.0**-15 + 2.0**-149
+
+
+@triton.jit
 def softmax_kernel(x_ptr, out_ptr, sum_ptr, columns, INVERSE: tl.constexpr, BLOCK: tl.constexpr):
     i = tl.arange(0, BLOCK)
     x = tl.load(x_ptr + i, i < columns, other=-float("inf"))
