@@ -115,9 +115,10 @@ def sigmoid_f32(b: Builder, x: Lanes) -> Lanes:
 
 
 def one_plus_exp_f32(b: Builder, x: Lanes) -> Lanes:
-    """1 + exp(x), by which something is divided: at most 3 ulp up to 2^127, from there on at most 2^-15, and infinite where exp(x) is. 15 operations.
+    """1 + exp(x), by which something is divided: at most 3 ulp up to 2^127, and infinite where exp(x) is. 15 operations.
 
-    The power is at most 2^127. Of greater x more than ln 2 / 2 is left to the polynomial, which makes the product infinite in time.
+    The power is at most 2^127. Of greater x more than ln 2 / 2 is left to the polynomial, whose error is then up to 2^-15, and which makes
+    the product infinite in time.
     """
     x = not_below(b, x, -87.0)
     shift = ROUND_F32 + 127
