@@ -192,20 +192,27 @@ def _attributes(function: llvm.ValueRef) -> dict[str, str]:
 _FEW_PASSES = ("simplify_cfg instruction_combine loop_simplify loop_rotate simplify_cfg new_gvn instruction_combine aggressive_dce").split()
 
 
+# Accesses of a block of code that LLVM's schedulers compare with each other. Beyond, some keep their order unasked: their number squared is
+# the time that code unrolled in Python would take.
+_COMPARED = 100
+
+
 class _Compiler:
     """LLVM's machinery for one chip, made once: what llvmlite's pass managers allocate is not all freed with them."""
 
     def __init__(self, chip: Chip) -> None:
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
+        llvm.set_option("", f"-dag-maps-huge-region={_COMPARED}")
         target = llvm.Target.from_triple(chip.triple)
         abi = {"abiname": chip.abi} if chip.abi else {}
         model = "medium" if chip.abi else "small"
         features = f"{chip.features},+{matrix_words.FEATURE}" if chip.ime else chip.features
         self.machine = target.create_target_machine(cpu=chip.cpu, features=features, opt=3, reloc="pic", codemodel=model, **abi)
         self.triple, self.layout = chip.triple, str(self.machine.target_data)
-        # The function pipeline only: the loops are vectors already, and the one call in a module is inlined first.
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        # The function pipeline only: the loops are vectors already, and the one call in a module is inlined first. Level 3 would add
+        # copies of loops for each side of a condition in them: code and time for branches that cost next to nothing.
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
         options.loop_unrolling = False
         self.builder = llvm.create_pass_builder(self.machine, options)
         self.functions = self.builder.getFunctionPassManager()

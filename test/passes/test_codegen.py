@@ -4,6 +4,7 @@ import ctypes
 import random
 import re
 import struct
+import time
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -301,6 +302,23 @@ def test_nested_loops_and_long_code_are_optimised_in_full(inner: str, after: str
 def test_of_hundreds_of_loops_few_passes_are_run(loops: int) -> None:
     text = lowered(NESTS.format(inner=LOOP, after=LONG + "\n".join([LOOP] * loops)))
     assert ('"xsmt-simple"' in entry(text)) == (loops == 300)
+
+
+def test_unrolled_code_compiles_in_time_as_long_as_it_is() -> None:
+    """Accesses that may meet, for all that LLVM knows: were each compared with all, four times as many would take 16 times as long."""
+
+    def seconds(accesses: int) -> float:
+        copies = "".join(f"  %p{i} = load ptr, ptr %p\n  %v{i} = load i32, ptr %q\n  store i32 %v{i}, ptr %p{i}\n" for i in range(accesses))
+        text = f"define void @f(ptr %p, ptr %q) {{\n{copies}  ret void\n}}"
+
+        def once() -> float:
+            start = time.process_time()
+            codegen.compile_object(text, host_chip())
+            return time.process_time() - start
+
+        return min(once() for _ in range(3))
+
+    assert seconds(800) < 8 * seconds(200)
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
