@@ -70,9 +70,11 @@ def make_options(requested: dict[str, Any], chip: str) -> Options:
     """Options for `chip` from what Triton passes on; names that are no options are the caller's to refuse."""
     values = {name: value for name, value in requested.items() if name in _NAMES and value is not None}
     values.setdefault("arch", chip)
-    # Kernels that are debugged check their accesses too.
-    values.setdefault("sanitize", bool(values.get("debug")) or spacemit_knobs.sanitize)
-    values.setdefault("sanitize_overflow", bool(values.get("debug")))
+    debug = bool(values.get("debug"))
+    values.setdefault("sanitize_overflow", debug)
+    # A kernel that is debugged checks its accesses too. One that asks for assertions and expressly for no other checks gets no others,
+    # as all of Inductor's do.
+    values.setdefault("sanitize", (debug and values["sanitize_overflow"]) or spacemit_knobs.sanitize)
     values["allow_ime"] = bool(values.get("allow_ime", True) and spacemit_knobs.allow_ime)
     values["extern_libs"] = tuple(sorted(dict(values.get("extern_libs", ())).items()))
     for name in ("supported_fp8_dtypes", "deprecated_fp8_dot_operand_dtypes", "allowed_dot_input_precisions"):

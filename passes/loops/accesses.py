@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch_mlir import ir
 
 from triton_spacemit.dialect.values import producer_of
-from triton_spacemit.passes.loops.aliasing import before_write, overlaps
+from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.bounds import bounds_of
 from triton_spacemit.passes.loops.builder import Emitted
@@ -17,6 +17,7 @@ from triton_spacemit.passes.loops.lane_results import LaneResult, frozen_base, h
 from triton_spacemit.passes.loops.lane_stores import store_in_lanes, stored_in_lanes
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.next_program import bytes_to_next
+from triton_spacemit.passes.loops.overlap import overlaps
 from triton_spacemit.passes.loops.shapes import ELEMENT
 from triton_spacemit.passes.loops.streams import streams
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Loaded, Tensor, Uniform, bits
@@ -208,7 +209,7 @@ def _in_region(low: Lowering, body: Callable[[], object]) -> None:
 
 def _store_copies(low: Lowering, values: Sequence[Tensor], accesses: Sequence[Access]) -> None:
     """Stores in their order, each in a loop of its own, of values that are computed before the first."""
-    with low.storage.region():
+    with low.storage.region(), low.evaluator.rarely():
         low.storage.materialise_all(values)
         for value, access in zip(values, accesses, strict=True):
             _store_copy(low, value, access)

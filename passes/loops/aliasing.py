@@ -20,6 +20,7 @@ from triton_spacemit.passes.loops.addressing import from_start, within
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.overlap import address_of, ends, overlaps
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Loaded, Tensor, bits, identity
 
 MOST_GAPS = 4  # times the elements of a block that its copy may be long
@@ -197,16 +198,10 @@ def magnitude(b: Builder, stride: Emitted) -> Emitted:
     return b.maximum(stride, b.sub(b.constant(0), stride)) if stride.constant is None else b.constant(abs(stride.constant))
 
 
-def ends(b: Builder, access: Access, d: int) -> tuple[Emitted, Emitted]:
-    """The first and the last index along dimension `d` that the bounds leave."""
-    first = b.maximum(access.lower[d], b.constant(0))
-    return first, b.sub(b.minimum(access.upper[d], b.constant(access.shape[d])), b.constant(1))
-
-
 def redirect(low: Lowering, tensor: Tensor, load: Loaded, store: Access, harmless: Condition) -> None:
     """Where the two overlap at run time, copy the loaded block first and read the copy; else read in place.
 
-    Both are strided, so one comparison of address ranges decides; where `harmless` holds, an overlap does not count.
+    Both are strided, so a comparison of their addresses decides; where `harmless` holds, an overlap does not count.
     """
     b, access = low.b, load.access
     overlap = overlaps(b, access, store)
@@ -268,28 +263,3 @@ def copy_elements(low: Lowering, load: Loaded, buffer: Buffer) -> None:
         b.repeat(first, b.add(last, b.constant(1)), 1, lambda i: run((*at, Coordinate(i))))
 
     run(())
-
-
-def overlaps(b: Builder, first: Access, second: Access) -> Emitted:
-    """i1: whether the address ranges of two strided accesses meet."""
-    low, high = address_range(b, first)
-    other_low, other_high = address_range(b, second)
-    return b.both(b.compare("ult", low, other_high), b.compare("ult", other_low, high))
-
-
-def address_range(b: Builder, access: Access) -> tuple[Emitted, Emitted]:
-    """First and last-plus-one byte address that a strided access can touch, as i64."""
-    size = b.constant(bits(access.element) // 8)
-    low = high = address_of(b, access)
-    for d, stride in enumerate(access.strides):
-        step = b.mul(stride, size)
-        places = [b.mul(step, end) for end in ends(b, access, d)]
-        if stride.constant is not None and stride.constant >= 0:
-            low, high = b.add(low, places[0]), b.add(high, places[1])
-        else:
-            low, high = b.add(low, b.minimum(*places)), b.add(high, b.maximum(*places))
-    return low, b.add(high, size)
-
-
-def address_of(b: Builder, access: Access) -> Emitted:
-    return b.op("llvm.ptrtoint", b.i64, [access.base])

@@ -84,6 +84,15 @@ class Evaluator:
                     self._now[tensor] = state
             self._undo = outer
 
+    @contextlib.contextmanager
+    def rarely(self) -> Iterator[None]:
+        """Code that hardly ever runs: loops behind it are not the second to load what is loaded in it."""
+        outer, self._loops = self._loops, {}
+        try:
+            yield
+        finally:
+            self._loops = outer
+
     # Lanes
 
     def evaluate(self, tensor: Tensor, at: Coordinates) -> Emitted:

@@ -5,11 +5,11 @@ import math
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.loops.aliasing import address_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.evaluation import Read
 from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.overlap import address_of
 from triton_spacemit.passes.loops.services import field
 from triton_spacemit.passes.loops.tensors import LINE, Access, Tensor, bits, identity
 

@@ -28,7 +28,14 @@ def test_what_triton_and_torch_compile_pass_is_accepted():
         maxnreg=None,
     )
     assert (options.num_warps, options.num_stages, options.debug, options.sanitize_overflow) == (32, 7, True, False)
+    assert not options.sanitize
     assert parse(**dataclasses.asdict(options)) == options
+
+
+def test_debugging_checks_all_that_can_be_checked():
+    options = parse(debug=True)
+    assert (options.sanitize, options.sanitize_overflow) == (True, True)
+    assert parse(debug=True, sanitize_overflow=False, sanitize=True).sanitize
 
 
 def test_no_options_are_the_defaults():

@@ -49,6 +49,15 @@ def second_axis_kernel(x_ptr, out_ptr, stride, columns, BLOCK: tl.constexpr):
     tl.store(out_ptr + row + offsets, x - tl.sum(x, 0) / columns, mask)
 
 
+@triton.jit
+def sum_and_difference_kernel(x_ptr, y_ptr, first_ptr, second_ptr, BLOCK: tl.constexpr):
+    """Two stores that share a loop, but where their addresses meet: then they have loops of their own."""
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x, y = tl.load(x_ptr + offsets), tl.load(y_ptr + offsets)
+    tl.store(first_ptr + offsets, x + y)
+    tl.store(second_ptr + offsets, x - y)
+
+
 @pytest.fixture(autouse=True)
 def _host() -> None:
     if not get_chip("host").asks_ahead:
@@ -76,6 +85,14 @@ def test_rows_that_are_read_once() -> None:
     what, x, out = asked(doubled_row_kernel)
     assert what == set()
     assert torch.equal(out, 2 * x)
+
+
+def test_loops_that_hardly_ever_run_do_not_count() -> None:
+    x, y, first, second = random(4 * BLOCK), random(4 * BLOCK), torch.zeros(4 * BLOCK), torch.zeros(4 * BLOCK)
+    compiled = sum_and_difference_kernel[(4,)](x, y, first, second, BLOCK=BLOCK)
+    assert "llvm.prefetch" not in compiled.asm["llir"]
+    assert torch.equal(first, x + y)
+    assert torch.equal(second, x - y)
 
 
 @pytest.mark.parametrize("kernel", [same_row_kernel, second_axis_kernel])

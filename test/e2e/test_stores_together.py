@@ -69,3 +69,28 @@ def test_to_the_argument(target, n):
     i = torch.arange(n, dtype=torch.int32)
     assert torch.equal(out, torch.cat([i + 3, i + 2, torch.zeros(2048 - 2 * n, dtype=torch.int32)]))
     assert torch.equal(other, torch.cat([i + 4, torch.zeros(1024 - n, dtype=torch.int32)]))
+
+
+@triton.jit
+def two_pointers_kernel(x_ptr, first_ptr, second_ptr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STRIDE: tl.constexpr):
+    """The halves of a row turned by each other, as rotary embeddings do, each stored through a pointer of its own."""
+    i, j = tl.arange(0, ROWS)[:, None], tl.arange(0, COLUMNS)[None, :]
+    place = i * STRIDE + j
+    first, second = tl.load(x_ptr + place), tl.load(x_ptr + place + COLUMNS)
+    tl.store(first_ptr + place, first - second)
+    tl.store(second_ptr + place, first + second)
+
+
+@pytest.mark.parametrize("stride", [64, 96, 80])  # a period that is a power of two, one that is none, and one with no room for a third row
+@pytest.mark.parametrize("shift", [0, 1, 31, 32, 33, 47, 48, 49, 63, 64, 65, 96, 128, 1000, 4000])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_two_pointers(target, stride, shift, sign):
+    """Rows of one lie between the rows of the other, or meet them: the second store comes behind the first in whole."""
+    x, out = torch.randn(ROWS * stride), torch.zeros(12000)
+    places = (torch.arange(ROWS)[:, None] * stride + torch.arange(COLUMNS)).flatten()
+    start, other = 5000, 5000 + sign * shift
+    expected = out.clone()
+    expected[start + places] = x[places] - x[places + COLUMNS]
+    expected[other + places] = x[places] + x[places + COLUMNS]
+    two_pointers_kernel[(1,)](x, out[start:], out[other:], ROWS=ROWS, COLUMNS=COLUMNS, STRIDE=stride)
+    torch.testing.assert_close(out, expected, rtol=0, atol=0)

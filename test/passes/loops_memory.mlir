@@ -110,6 +110,52 @@ func.func @may_overlap(%x: !llvm.ptr, %y: !llvm.ptr) {
 
 // -----
 
+// Nor is it copied where its rows, 128 of 384 bytes, lie between those of the store: their distance decides, modulo 384.
+// CHECK-LABEL: func.func @between
+func.func @between(%x: !llvm.ptr, %y: !llvm.ptr) {
+  // CHECK-DAG: %[[X:.*]] = llvm.ptrtoint %arg0
+  // CHECK-DAG: %[[Y:.*]] = llvm.ptrtoint %arg1
+  // CHECK: %[[MEET:.*]] = arith.andi %{{.*}}, %{{.*}} : i1
+  // CHECK: %[[DISTANCE:.*]] = arith.subi %[[Y]], %[[X]]
+  // CHECK: %[[REST:.*]] = arith.remsi %[[DISTANCE]], %c384
+  // CHECK: %[[BELOW:.*]] = arith.cmpi slt, %[[REST]], %c0
+  // CHECK: %[[MORE:.*]] = arith.addi %[[REST]], %c384
+  // CHECK: %[[PLACE:.*]] = arith.select %[[BELOW]], %[[MORE]], %[[REST]]
+  // CHECK-DAG: %[[BEFORE:.*]] = arith.cmpi slt, %[[PLACE]], %c128
+  // CHECK-DAG: %[[BEHIND:.*]] = arith.cmpi sgt, %[[PLACE]], %c256
+  // CHECK: %[[INSIDE:.*]] = arith.ori %[[BEFORE]], %[[BEHIND]]
+  // CHECK: arith.andi %[[MEET]], %[[INSIDE]]
+  // CHECK: scf.if
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c16 = arith.constant 16 : i64
+  %columns = arith.constant 32 : i64
+  %c96 = arith.constant 96 : i64
+  %a = "xsmt.descriptor_load"(%x, %c96, %c1, %c0, %c0, %c16, %columns) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x32xf32>
+  "xsmt.descriptor_store"(%y, %a, %c96, %c1, %c0, %c0, %c16, %columns) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x32xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// Rows of 256 of 384 bytes have no room for each other.
+// CHECK-LABEL: func.func @no_room_between
+func.func @no_room_between(%x: !llvm.ptr, %y: !llvm.ptr) {
+  // CHECK-NOT: arith.remsi
+  // CHECK: scf.if
+  // CHECK: return
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c16 = arith.constant 16 : i64
+  %columns = arith.constant 64 : i64
+  %c96 = arith.constant 96 : i64
+  %a = "xsmt.descriptor_load"(%x, %c96, %c1, %c0, %c0, %c16, %columns) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<16x64xf32>
+  "xsmt.descriptor_store"(%y, %a, %c96, %c1, %c0, %c0, %c16, %columns) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x64xf32>, i64, i64, i64, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
 // A block that is stored transposed over itself is read as a whole before any of it is written.
 // CHECK-LABEL: func.func @transposed_in_place
 func.func @transposed_in_place(%x: !llvm.ptr) {
