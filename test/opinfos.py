@@ -82,9 +82,13 @@ def dtypes(operator: Operator, info: OpInfo) -> list[torch.dtype]:
     return [dtype for dtype in (getattr(torch, name) for name in operator.dtypes) if dtype in supported]
 
 
+#: Reference samples of a subject: all of nearly every operator; of max_pool2d's 1,440, each of which is a kernel to compile, every fifth.
+_REFERENCES = 360
+
+
 @dataclass(frozen=True)
 class Subject:
-    """What a test is about: an operator, one of its OpInfos, a dtype, and how many samples (None: all, those of reference tests too)."""
+    """What a test is about: an operator, one of its OpInfos, a dtype, and how many samples (None: reference samples too)."""
 
     operator: Operator
     info: OpInfo
@@ -97,12 +101,11 @@ class Subject:
         return name if self.most else f"{name}-all"
 
     def samples(self, requires_grad: bool = False) -> list[SampleInput]:
-        """Samples of one seed; where they are not all, spread over the simple ones."""
+        """Samples of one seed, spread over the simple ones; where `most` is None over PyTorch's reference samples too, up to _REFERENCES."""
         torch.manual_seed(0)
-        if self.most is None:
-            return list(self.info.reference_inputs("cpu", self.dtype, requires_grad=requires_grad))
-        simple = list(self.info.sample_inputs("cpu", self.dtype, requires_grad=requires_grad))
-        return simple[:: max(1, -(-len(simple) // self.most))]
+        described = self.info.reference_inputs if self.most is None else self.info.sample_inputs
+        samples = list(described("cpu", self.dtype, requires_grad=requires_grad))
+        return samples[:: max(1, -(-len(samples) // (self.most or _REFERENCES)))]
 
 
 def _usual(operator: Operator) -> torch.dtype:

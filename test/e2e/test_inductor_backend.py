@@ -132,6 +132,19 @@ def test_a_step_of_training():
         _check(*each)
 
 
+def test_gradients_of_numbers():
+    """What the forward pass keeps for the backward pass may be written to, but what has no dimensions comes as a number."""
+
+    def gradient(call: Callable[..., Tensor], x: Tensor, y: Tensor) -> Tensor:
+        y = y.detach().requires_grad_()
+        return torch.autograd.grad(call(x, y), y)[0]
+
+    x, y = torch.tensor(7.5), torch.tensor(-1.25)
+    found, codes = run_and_get_code(lambda: gradient(torch.compile(torch.fmod, backend="spacemit"), x, y))
+    assert len(codes) == 2
+    _check(found, gradient(torch.fmod, x, y), gradient(torch.fmod, x.double(), y.double()))
+
+
 def test_shapes_may_change():
     def function(x: Tensor) -> Tensor:
         return F.softmax(x * 2, -1).sum(0) + x.t().contiguous().mean()

@@ -2,9 +2,9 @@
 
 Installing the package makes the name known (entry point `torch_dynamo_backends`); nothing has to be imported, and nothing in PyTorch is
 replaced. Inductor's code generation for Triton on the CPU is called with settings of its own for this one compilation, backward passes that
-are compiled later included: which kernels there are and how large their blocks (`choices`, `blocks`), how many dimensions they have
-(`tilings`), and which products are this project's (`graphs`, `products`). What other backends compile in the same process comes out as
-without it.
+are compiled later included: which kernels there are and how large their blocks (`choices`, `blocks`), and which products are
+this project's (`graphs`, `products`). What the generator cannot do is kept from it (`schedules`). What other backends compile in the same
+process comes out as without it.
 """
 
 import functools
@@ -18,20 +18,20 @@ from torch import fx
 def _settings() -> dict[str, Any]:
     """Of `torch._inductor.config`, for a compilation here."""
     from triton_spacemit.integrations.inductor.graphs import LastPass
-    from triton_spacemit.integrations.inductor.tilings import MOST, LimitTilings
+    from triton_spacemit.integrations.inductor.schedules import TILED, SchedulePass
 
-    limit = LimitTilings()
+    schedule = SchedulePass()
     return {
         "cpu_backend": "triton",
         # A dimension of the grid for each of the loops that a C++ compiler would be given: indices without divisions.
-        "triton.max_tiles": MOST,
+        "triton.max_tiles": TILED,
         "triton.prefer_nd_tiling": True,
         "triton.tile_reductions": True,
         # A second pass over a row costs less than the three numbers of Welford's method for each lane.
         "cpp.use_two_step_variance_threshold": 1 << 30,
         "post_grad_custom_post_pass": LastPass(),
-        "_pre_fusion_custom_pass": limit,
-        "_post_fusion_custom_pass": limit,
+        "_pre_fusion_custom_pass": schedule,
+        "_post_fusion_custom_pass": schedule,
     }
 
 
