@@ -101,7 +101,7 @@ class Subject:
         return name if self.most else f"{name}-all"
 
     def samples(self, requires_grad: bool = False) -> list[SampleInput]:
-        """Samples of one seed, spread over the simple ones; where `most` is None over PyTorch's reference samples too, up to _REFERENCES."""
+        """Samples of one seed, spread over the simple ones; where `most` is None, over _REFERENCES of PyTorch's reference samples too."""
         torch.manual_seed(0)
         described = self.info.reference_inputs if self.most is None else self.info.sample_inputs
         samples = list(described("cpu", self.dtype, requires_grad=requires_grad))
