@@ -7,6 +7,7 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects import ext
 
+from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.dialect.xsmt.checks import READS, UPDATES, WRITES, XSMT, attribute, element_of, fail, shape_of, verify_word
 
 # The operands of each op in order: 1 is one value, * any number, ? none or one.
@@ -80,6 +81,12 @@ def _verify_unit(op: ir.OpView) -> bool:
     if not isinstance(unit, ir.IntegerAttr) or unit.value < 1:
         return fail(op, f"unit must be a positive integer of bytes, got {unit}")
     return True
+
+
+def neighbours(load: ir.Operation) -> int | None:
+    """The dimension along which the elements of a `descriptor_load` are known to be neighbours in memory."""
+    strides = [constant_of(stride) for stride in load.operands[1 : 1 + load.results[0].type.rank]]
+    return next((dim for dim, stride in enumerate(strides) if stride is not None and stride.value == 1), None)
 
 
 class DescriptorLoadOp(XSMT.Operation, name="descriptor_load", traits=[READS]):

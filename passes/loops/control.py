@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.xsmt.accesses import neighbours
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Emitted
@@ -31,13 +32,26 @@ def carry(low: Lowering, node: Node, operands: list[ir.Value]) -> list[Buffer | 
             continue
         buffer = low.storage.buffer_of(tensor)
         if buffer is None or not low.storage.is_free(buffer, node, last=value):
-            buffer = low.storage.allocate(tensor.shape, tensor.element)
+            buffer = low.storage.allocate(tensor.shape, tensor.element, _neighbours(node, tensor.shape))
             low.storage.write_all([(tensor, buffer)])
         buffers.append(buffer)
     for buffer in buffers:
         if buffer is not None:
             low.storage.hand_over(buffer)
     return buffers
+
+
+def _neighbours(loop: Node, shape: tuple[int, ...]) -> int | None:
+    """The dimension along which what a loop loads for its carried blocks of `shape` are neighbours in memory, where that is not the last.
+
+    A buffer of another order would be loaded or stored across it in every turn. Products take sums by rows.
+    """
+    nodes = [node for region in loop.regions for node in region.nodes]
+    if len(shape) < 2 or any(node.name.startswith("tt.dot") for node in nodes):
+        return None
+    loads = [node.op for node in nodes if node.name == "xsmt.descriptor_load" and shape_of(node.results[0]) == shape]
+    along = {dim for load in loads if (dim := neighbours(load)) is not None}
+    return along.pop() if len(along) == 1 else None
 
 
 def bind(low: Lowering, node: Node, values: list[ir.Value], buffers: list[Buffer | None], scalars: list[Emitted]) -> None:

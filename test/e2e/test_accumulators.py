@@ -1,5 +1,6 @@
 """Blocks that a loop carries and a reduction reads."""
 
+import pytest
 import torch
 import triton
 import triton.language as tl
@@ -68,3 +69,47 @@ def test_matrix(target: str) -> None:
     assert columns.tolist() == x.sum(0).tolist()
     padded = torch.cat([x, torch.zeros(42, 64, dtype=torch.int32)]).view(3, 64, 64)
     assert rows.tolist() == padded.amax((0, 2)).tolist()
+
+
+@triton.jit
+def columns_kernel(x_ptr, sums_ptr, largest_ptr, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ACROSS: tl.constexpr):
+    """Sums and largest elements of columns as generated code takes them: blocks of columns by rows, which a mask leaves as they are.
+
+    ACROSS: columns are rows in memory.
+    """
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[:, None]
+    total = tl.full([COLUMNS, ROWS], 0, tl.float32)
+    largest = tl.full([COLUMNS, ROWS], float("-inf"), tl.float32)
+    for start in range(0, rows, ROWS):
+        row = start + tl.arange(0, ROWS)[None, :]
+        mask = (row < rows) & (column < columns)
+        offsets = row * columns + column if ACROSS else column * rows + row
+        x = tl.broadcast_to(tl.load(x_ptr + offsets, mask, other=0.0), [COLUMNS, ROWS])
+        total = tl.where(mask, total + x, total)
+        largest = tl.where(mask & ((x > largest) | (x != x)), x, largest)
+    place = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    tl.store(sums_ptr + place, tl.sum(total, 1), place < columns)
+    tl.store(largest_ptr + place, tl.max(largest, 1), place < columns)
+
+
+@pytest.mark.parametrize("across", [True, False], ids=["across memory", "along memory"])
+@pytest.mark.parametrize("block", [(16, 64), (16, 16), (64, 64), (128, 8)], ids=str)
+@pytest.mark.parametrize("shape", [(50, 70), (128, 64), (3, 130), (0, 5)], ids=str)
+def test_columns(target: str, shape: tuple[int, int], block: tuple[int, int], across: bool) -> None:
+    (rows, columns), (in_turns, at_once) = shape, block
+    x = torch.randint(-9, 10, shape, generator=torch.Generator().manual_seed(2)).float()  # sums are exact
+    sums, largest = torch.empty(columns), torch.empty(columns)
+    held = x.contiguous() if across else x.T.contiguous()
+    columns_kernel[(triton.cdiv(columns, at_once),)](held, sums, largest, rows, columns, in_turns, at_once, across)
+    assert sums.tolist() == x.sum(0).tolist()
+    assert largest.tolist() == (x.amax(0) if rows else torch.full((columns,), float("-inf"))).tolist()
+
+
+def test_nothing_added_to_nan_and_negative_zeros(target: str) -> None:
+    """A masked element adds nothing, so that infinities and NaN behind the mask do not matter, and those before it are kept."""
+    x = torch.full((20, 16), -0.0)
+    x[3, 1], x[4, 2], x[5, 3] = float("inf"), float("nan"), -2.5
+    sums, largest = torch.empty(16), torch.empty(16)
+    columns_kernel[(1,)](x, sums, largest, 20, 16, 16, 16, True)
+    assert sums.isnan().nonzero().flatten().tolist() == [2]
+    assert sums[[0, 1, 3]].tolist() == [0.0, float("inf"), -2.5]

@@ -200,3 +200,105 @@ func.func @short(%x: tensor<32xf32>, %first: index, %last: index, %step: index) 
   }) {axis = 0 : i32} : (tensor<32xf32>) -> f32
   return %result : f32
 }
+
+// -----
+
+// What a mask leaves as it is gets nothing added: the number that changes no sum, not even one of negative zeros.
+// CHECK-LABEL: func.func @masked
+func.func @masked(%x: tensor<128xf32>, %mask: tensor<128xi1>, %first: index, %last: index, %step: index) -> f32 {
+  // CHECK: %[[TOTAL:.*]] = scf.for {{.*}} iter_args(%[[OLD:.*]] = %{{.*}}) -> (f32)
+  // CHECK: %[[NOTHING:.*]] = arith.constant dense<-0.000000e+00> : tensor<128xf32>
+  // CHECK: %[[TERM:.*]] = arith.select %arg1, %arg0, %[[NOTHING]]
+  // CHECK: %[[PART:.*]] = "tt.reduce"(%[[TERM]])
+  // CHECK: %[[NEW:.*]] = arith.addf %[[OLD]], %[[PART]] : f32
+  // CHECK-NEXT: scf.yield %[[NEW]] : f32
+  %start = arith.constant dense<0.0> : tensor<128xf32>
+  %total = scf.for %i = %first to %last step %step iter_args(%old = %start) -> tensor<128xf32> {
+    %sum = arith.addf %old, %x : tensor<128xf32>
+    %new = arith.select %mask, %sum, %old : tensor<128xi1>, tensor<128xf32>
+    scf.yield %new : tensor<128xf32>
+  }
+  %result = "tt.reduce"(%total) ({
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.addf %a, %b : f32
+    "tt.reduce.return"(%0) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<128xf32>) -> f32
+  return %result : f32
+}
+
+// -----
+
+// The mask's other side: what it does not name is lost.
+// CHECK-LABEL: func.func @masked_away
+func.func @masked_away(%x: tensor<128xf32>, %mask: tensor<128xi1>, %first: index, %last: index, %step: index) -> f32 {
+  // CHECK: scf.for {{.*}} -> (tensor<128xf32>)
+  %start = arith.constant dense<0.0> : tensor<128xf32>
+  %total = scf.for %i = %first to %last step %step iter_args(%old = %start) -> tensor<128xf32> {
+    %sum = arith.addf %old, %x : tensor<128xf32>
+    %new = arith.select %mask, %old, %sum : tensor<128xi1>, tensor<128xf32>
+    %other = arith.select %mask, %new, %x : tensor<128xi1>, tensor<128xf32>
+    scf.yield %other : tensor<128xf32>
+  }
+  %result = "tt.reduce"(%total) ({
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.addf %a, %b : f32
+    "tt.reduce.return"(%0) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<128xf32>) -> f32
+  return %result : f32
+}
+
+// -----
+
+// No number is known that changes no maximum, of NaN either.
+// CHECK-LABEL: func.func @masked_maximum
+func.func @masked_maximum(%x: tensor<128xf32>, %mask: tensor<128xi1>, %first: index, %last: index, %step: index) -> f32 {
+  // CHECK: scf.for {{.*}} -> (tensor<128xf32>)
+  %start = arith.constant dense<0.0> : tensor<128xf32>
+  %total = scf.for %i = %first to %last step %step iter_args(%old = %start) -> tensor<128xf32> {
+    %most = arith.maxnumf %old, %x : tensor<128xf32>
+    %new = arith.select %mask, %most, %old : tensor<128xi1>, tensor<128xf32>
+    scf.yield %new : tensor<128xf32>
+  }
+  %result = "tt.reduce"(%total) ({
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.maxnumf %a, %b : f32
+    "tt.reduce.return"(%0) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<128xf32>) -> f32
+  return %result : f32
+}
+
+// -----
+
+// Rows across memory: the lanes of vectors are its neighbours, along the first dimension, and are not combined. The same along it stays.
+// CHECK-LABEL: func.func @across
+func.func @across(%x: !llvm.ptr, %zero: i64, %one: i64, %far: i64, %first: index, %last: index, %step: index) -> (tensor<64xf32>, tensor<64xf32>) {
+  // CHECK: scf.for {{.*}} -> (tensor<64xf32>)
+  // CHECK: scf.for {{.*}} -> (tensor<64x16xf32>)
+  %start = arith.constant dense<0.0> : tensor<64x16xf32>
+  %c1 = arith.constant 1 : i64
+  %rows = arith.constant 64 : i64
+  %columns = arith.constant 16 : i64
+  %total = scf.for %i = %first to %last step %step iter_args(%old = %start) -> tensor<64x16xf32> {
+    %block = "xsmt.descriptor_load"(%x, %c1, %far, %zero, %zero, %rows, %columns)
+             {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x16xf32>
+    %new = arith.addf %old, %block : tensor<64x16xf32>
+    scf.yield %new : tensor<64x16xf32>
+  }
+  %sums = "tt.reduce"(%total) ({
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.addf %a, %b : f32
+    "tt.reduce.return"(%0) : (f32) -> ()
+  }) {axis = 1 : i32} : (tensor<64x16xf32>) -> tensor<64xf32>
+  %along = scf.for %i = %first to %last step %step iter_args(%old = %start) -> tensor<64x16xf32> {
+    %block = "xsmt.descriptor_load"(%x, %far, %c1, %zero, %zero, %rows, %columns)
+             {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x16xf32>
+    %new = arith.addf %old, %block : tensor<64x16xf32>
+    scf.yield %new : tensor<64x16xf32>
+  }
+  %result = "tt.reduce"(%along) ({
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.addf %a, %b : f32
+    "tt.reduce.return"(%0) : (f32) -> ()
+  }) {axis = 1 : i32} : (tensor<64x16xf32>) -> tensor<64xf32>
+  return %sums, %result : tensor<64xf32>, tensor<64xf32>
+}
