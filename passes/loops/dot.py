@@ -10,7 +10,7 @@ from triton_spacemit.passes.loops.elementwise import element_of, shape_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.operands import inner_limit, locate, operand_buffer, tile_steps
 from triton_spacemit.passes.loops.product import make_product
-from triton_spacemit.passes.loops.tensors import Buffer, Coordinate, Renamed, Tensor, Uniform
+from triton_spacemit.passes.loops.tensors import Buffer, Coordinate, Renamed, Tensor, Uniform, row_major
 from triton_spacemit.passes.loops.tiles import Begin, Tiles, Turns
 from triton_spacemit.passes.loops.wanted import wanted
 
@@ -88,7 +88,7 @@ def result_buffer(low: Lowering, node: Node, value: ir.Value, operands: list[Ten
     """
     start, storage = low.tensor(value), low.storage
     own = storage.buffer_of(start)
-    if own is not None and storage.is_free(own, node, last=value) and not reads_any(low, operands, own):
+    if own is not None and by_rows(own) and storage.is_free(own, node, last=value) and not reads_any(low, operands, own):
         storage.hand_over(own)
         return own, Begin(False)
     buffer = destination(low, node, operands)
@@ -98,6 +98,11 @@ def result_buffer(low: Lowering, node: Node, value: ir.Value, operands: list[Ten
         return buffer, Begin(True)
     storage.write_all([(start, buffer)])
     return buffer, Begin(False)
+
+
+def by_rows(buffer: Buffer) -> bool:
+    """Whether the columns of a row are neighbours in memory, as register tiles store them."""
+    return buffer.strides == row_major(buffer.shape)
 
 
 def reads_any(low: Lowering, operands: list[Tensor], buffer: Buffer) -> bool:
@@ -123,5 +128,7 @@ def destination(low: Lowering, node: Node, operands: list[Tensor]) -> Buffer | N
             return None
         carried = low.values.get(user.block.arguments[1 + user.operands.index(value)])
         buffer = low.storage.buffer_of(carried) if isinstance(carried, Tensor) else None
-        return buffer if buffer is not None and low.storage.is_free(buffer, node) and not reads_any(low, operands, buffer) else None
+        if buffer is None or not by_rows(buffer) or not low.storage.is_free(buffer, node) or reads_any(low, operands, buffer):
+            return None
+        return buffer
     return None

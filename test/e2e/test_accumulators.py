@@ -113,3 +113,20 @@ def test_nothing_added_to_nan_and_negative_zeros(target: str) -> None:
     columns_kernel[(1,)](x, sums, largest, 20, 16, 16, 16, True)
     assert sums.isnan().nonzero().flatten().tolist() == [2]
     assert sums[[0, 1, 3]].tolist() == [0.0, float("inf"), -2.5]
+
+
+@triton.jit
+def product_kernel(x_ptr, out_ptr, turns, SIZE: tl.constexpr):
+    """Sums of matrices that lie by columns, and what a product adds to them."""
+    i, j = tl.arange(0, SIZE)[:, None], tl.arange(0, SIZE)[None, :]
+    total = tl.zeros([SIZE, SIZE], tl.float32)
+    for turn in range(turns):
+        total += tl.load(x_ptr + turn * SIZE * SIZE + j * SIZE + i)
+    left = tl.load(x_ptr + i * SIZE + j)
+    tl.store(out_ptr + i * SIZE + j, tl.dot(left, left, total))
+
+
+def test_product_that_adds_to_columns(target: str) -> None:
+    x, out = torch.randint(-9, 10, (3, 32, 32), generator=torch.Generator().manual_seed(3)).float(), torch.empty(32, 32)
+    product_kernel[(1,)](x, out, 3, 32)
+    assert torch.equal(out, x.transpose(1, 2).sum(0) + x[0] @ x[0])
