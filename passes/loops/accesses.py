@@ -24,6 +24,8 @@ from triton_spacemit.passes.loops.tensors import Access, Coordinates, Loaded, Te
 from triton_spacemit.passes.loops.together import apart, stores_together
 from triton_spacemit.passes.loops.transposes import crossing_loads, crossing_of, store_transposed
 from triton_spacemit.passes.loops.versions import in_versions
+from triton_spacemit.passes.loops.window_loops import store_windows
+from triton_spacemit.passes.loops.windows import windows_of
 
 
 def resolve(low: Lowering, node: Node, block: ir.Type) -> Access:
@@ -139,12 +141,26 @@ def lower_store(low: Lowering, node: Node) -> None:
         for each, access in zip(group, accesses, strict=True):
             access.next_program = bytes_to_next(low, each.op.opview.base, access)
     needed = [t for value, access in zip(values, accesses, strict=True) for t in (value, access.index, access.mask) if t is not None]
-    shape = values[0].shape
+    for each, access in zip(group, accesses, strict=True):
+        bounds_of(low).check(each, access)
+    windows = windows_of(low, values[0], accesses[0], node) if len(group) == 1 else None
+    if windows is None:
+        _store(low, group, values, accesses, needed)
+        return
+    pending, low.pending = low.pending, [(result, tensor) for result, tensor in low.pending if tensor not in windows.taps]
+    before_write(low, node, accesses[0], needed)
+    others, low.pending = low.pending, [(result, tensor) for result, tensor in pending if tensor in windows.taps]
+    store_windows(low, windows, values[0], accesses[0], lambda: _store(low, group, values, accesses, needed))
+    low.pending = others
+
+
+def _store(low: Lowering, group: Sequence[Node], values: Sequence[Tensor], accesses: Sequence[Access], needed: Sequence[Tensor]) -> None:
+    """The loop of a store and of those that share it, behind what has to be loaded before it."""
+    node, shape = group[0], values[0].shape
     chosen = low.storage.loop_shape(needed, shape, accesses) if shape else ELEMENT
     at_once = math.prod(shape) <= max(chosen.lanes, 1)
-    for each, access in zip(group, accesses, strict=True):
+    for access in accesses:
         before_write(low, node, access, needed, at_once, group[-1])
-        bounds_of(low).check(each, access)
     if not at_once:
         chosen = low.storage.loop_shape(needed, shape, accesses)  # of what is in memory by now
     crossing = crossing_of(low.evaluator, low.chip, values, accesses)
