@@ -11,7 +11,7 @@ import torch
 
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops import copies
-from triton_spacemit.ops.convolution import depthwise, layouts
+from triton_spacemit.ops.convolution import depthwise, layouts, pixels
 from triton_spacemit.ops.convolution.blocks import gradient_blocks
 from triton_spacemit.ops.convolution.depthwise import is_depthwise
 from triton_spacemit.ops.convolution.forward import (
@@ -23,6 +23,7 @@ from triton_spacemit.ops.convolution.forward import (
     spread,
 )
 from triton_spacemit.ops.convolution.kernels import channels_weight_gradient, weight_gradient
+from triton_spacemit.ops.convolution.layouts import count_of
 from triton_spacemit.ops.dtypes import sum_type
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.reductions.sums import sum_
@@ -30,9 +31,19 @@ from triton_spacemit.ops.reductions.sums import sum_
 _WEIGHTS, _CHANNELS_WEIGHTS = Kernel(weight_gradient), Kernel(channels_weight_gradient)
 
 
-def gradient_of_weight(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tensor, arguments: Any, groups: int) -> torch.Tensor:
-    """Of a convolution of `image` (N, C, D, H, W) whose outputs have the gradient `dy`; in the weights' shape, with D, H and W."""
-    correlation = layouts.forward(tuple(image.shape[2:]), weight.shape[2:], arguments.stride, arguments.padding, arguments.dilation)
+def gradient_of_weight(
+    dy: torch.Tensor, image: torch.Tensor, weight: torch.Tensor, arguments: Arguments, groups: int, last: bool
+) -> torch.Tensor:
+    """Of a convolution of `image` (N, C, D, H, W) whose outputs have the gradient `dy`; in the weights' shape, with D, H and W.
+
+    last: the channels of both are last.
+    """
+    sizes, kernel = tuple(image.shape[2:]), tuple(weight.shape[2:])
+    distances = arguments.stride, arguments.padding, arguments.dilation
+    if groups == 1 and pixels.is_worth(image.shape[0] * count_of(sizes), weight.shape[0], weight.shape[1], count_of(kernel), last):
+        found = pixels.gradient_of_weight(dy, image, pixels.forward(sizes, kernel, *distances))
+        return found.view(weight.shape[0], *kernel, weight.shape[1]).permute(0, 4, 1, 2, 3)
+    correlation = layouts.forward(sizes, kernel, *distances)
     if is_depthwise(image, weight, groups, correlation):
         return depthwise.weight_gradient(dy, image, weight, correlation)
     y, x = correlation.apart(dy), correlation.lay_out(image)
@@ -52,13 +63,18 @@ def gradient_of_weight(dy: torch.Tensor, image: torch.Tensor, weight: torch.Tens
     return out
 
 
-def _image_gradient(dy: torch.Tensor, weight: torch.Tensor, arguments: Arguments, groups: int) -> torch.Tensor:
+def _image_gradient(dy: torch.Tensor, weight: torch.Tensor, arguments: Arguments, groups: int, last: bool) -> torch.Tensor:
     """By the image, (N, C, D, H, W)."""
-    stride, padding, dilation, sizes = arguments.stride, arguments.padding, arguments.dilation, arguments.sizes
-    if arguments.transposed:
-        correlation = layouts.forward(arguments.outputs, arguments.kernel, stride, padding, dilation)
-        return correlated(dy, weight, None, groups, correlation)
-    return gradient_of_image(dy, weight, None, groups, sizes, stride, padding, dilation)
+    distances = arguments.stride, arguments.padding, arguments.dilation
+    if arguments.transposed:  # of what is beyond the image, nothing was made
+        return correlated(dy, weight, None, groups, *distances, last)[(..., *(slice(size) for size in arguments.sizes))]
+    return gradient_of_image(dy, weight, None, groups, arguments.sizes, *distances, last)
+
+
+def _with_beyond(image: torch.Tensor, arguments: Arguments) -> torch.Tensor:
+    """The image of a transposed convolution, and behind it zeros, which are what outputs padded by whole strides are of."""
+    beyond = [extra // step for extra, step in zip(arguments.extra, arguments.stride, strict=True)]
+    return torch.nn.functional.pad(image, [n for size in reversed(beyond) for n in (0, size)]) if any(beyond) else image
 
 
 def convolution_backward(
@@ -72,15 +88,17 @@ def convolution_backward(
     layout = result_format(image, weight)
     by_image, by_weight, by_bias = (None if not wanted else True for wanted in output_mask)
     y, x, w = spread(dy), spread(image), spread(weight)
+    last = layout is not torch.contiguous_format
     found: list[torch.Tensor | None] = [None, None, None]
     if by_image:
-        dx = _image_gradient(y, w, arguments, groups) if dy.numel() else torch.zeros_like(x)
+        dx = _image_gradient(y, w, arguments, groups, last) if dy.numel() else torch.zeros_like(x)
         found[0] = copies.contiguous(dx.reshape(image.shape), layout)
     if by_weight:
         if dy.numel() == 0:
             dw = torch.zeros_like(w)
         else:
-            dw = gradient_of_weight(x, y, w, arguments, groups) if transposed else gradient_of_weight(y, x, w, arguments, groups)
+            outputs, inputs = (_with_beyond(x, arguments), y) if transposed else (y, x)
+            dw = gradient_of_weight(outputs, inputs, w, arguments, groups, last)
         found[1] = copies.contiguous(dw.reshape(weight.shape), layout)
     if by_bias:
         found[2] = sum_(dy, (0, *range(2, dy.dim())))

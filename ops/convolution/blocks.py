@@ -43,6 +43,27 @@ def gradient_blocks(images: int, m: int, k: int, count: int, threads: int) -> Co
 
 
 @functools.lru_cache(4096)
+def pixel_blocks(images: int, m: int, length: int, count: int, threads: int) -> Config:
+    """For `correlate_pixels`: images, channels of the output, elements of a run, pixels."""
+    pixels, columns = min(power_of_two(count), 512), min(power_of_two(m), 32)
+    while images * -(-count // pixels) * -(-m // columns) < 4 * threads and pixels > 128:
+        pixels //= 2
+    return {"BLOCK_M": pixels, "BLOCK_N": columns, "BLOCK_K": min(power_of_two(length), 128)}
+
+
+@functools.lru_cache(4096)
+def pixels_gradient_blocks(m: int, runs: int, length: int, columns: int, threads: int) -> Config:
+    """For `pixels_weight_gradient`: channels of the output, runs and their elements, outputs in a row."""
+    rows, across = min(power_of_two(m), 256), min(power_of_two(length), 256)
+    while -(-m // rows) * runs * -(-length // across) < 2 * threads and max(rows, across) > 32:
+        if rows > across:
+            rows //= 2
+        else:
+            across //= 2
+    return {"BLOCK_M": rows, "BLOCK_N": across, "BLOCK_K": min(power_of_two(columns), 128)}
+
+
+@functools.lru_cache(4096)
 def image_blocks(chip: str, rows: int, columns: int) -> dict[str, int]:
     """Rows and columns of outputs in a block of one channel: about 16 vectors of float32."""
     width = min(power_of_two(columns), 256)

@@ -7,11 +7,11 @@ import torch
 
 from triton_spacemit.backend.knobs import active_target, knobs
 from triton_spacemit.ops import copies
-from triton_spacemit.ops.convolution import depthwise, layouts
+from triton_spacemit.ops.convolution import depthwise, layouts, pixels
 from triton_spacemit.ops.convolution.blocks import correlation_blocks
 from triton_spacemit.ops.convolution.depthwise import is_depthwise
 from triton_spacemit.ops.convolution.kernels import correlate, correlate_channels
-from triton_spacemit.ops.convolution.layouts import Correlation, Sizes, three
+from triton_spacemit.ops.convolution.layouts import Correlation, Sizes, count_of, three
 from triton_spacemit.ops.dtypes import FLOATS, sum_type
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.operands import computed, memory_format
@@ -58,11 +58,6 @@ class Arguments:
         fits &= c > 0 and self.channels > 0
         self.shape = (n, self.channels, *self.outputs[3 - dims :])
         self.mistake = not fits or min(self.outputs) <= 0
-
-    @functools.cached_property
-    def correlation(self) -> Correlation:
-        """Of a convolution that is not transposed."""
-        return layouts.forward(self.sizes, self.kernel, self.stride, self.padding, self.dilation)
 
 
 @functools.lru_cache(1024)
@@ -128,8 +123,15 @@ def add_up(
     _CORRELATE(grid, *arguments, BIAS=bias is not None, SUM=sums, **blocks)
 
 
-def correlated(image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, groups: int, correlation: Correlation) -> torch.Tensor:
-    """The convolution of (N, C, D, H, W) by weights (channels, C / groups, D, H, W)."""
+def correlated(
+    image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, groups: int, stride: Sizes, padding: Sizes, dilation: Sizes,
+    last: bool,
+) -> torch.Tensor:  # fmt: skip
+    """The convolution of (N, C, D, H, W) by weights (channels, C / groups, D, H, W). last: its channels are better last."""
+    sizes, kernel = tuple(image.shape[2:]), tuple(weight.shape[2:])
+    if groups == 1 and pixels.is_worth(image.shape[0] * count_of(sizes), image.shape[1], weight.shape[0], count_of(kernel), last):
+        return pixels.correlated(image, weight, bias, pixels.forward(sizes, kernel, stride, padding, dilation), last)
+    correlation = layouts.forward(sizes, kernel, stride, padding, dilation)
     if groups > 1 and is_depthwise(image, weight, groups, correlation):
         return depthwise.correlated(image, weight, bias, correlation)
     result = correlation.result(image, image.shape[0], weight.shape[0])
@@ -147,10 +149,16 @@ def gradient_of_image(
     stride: Sizes,
     padding: Sizes,
     dilation: Sizes,
+    last: bool,
 ) -> torch.Tensor:
-    """Of a convolution with an image of the given sizes, from that of its outputs (N, channels, D, H, W); `bias` is added."""
+    """Of a convolution with an image of the given sizes, from that of its outputs (N, channels, D, H, W); `bias` is added.
+
+    last: its channels are better last.
+    """
     kernel: Sizes = tuple(weight.shape[2:])
     n, m = dy.shape[0], weight.shape[1]
+    if groups == 1 and pixels.is_worth(n * count_of(sizes), dy.shape[1], m, count_of(kernel), last):
+        return pixels.gradient_of_image(dy, weight, bias, sizes, stride, padding, dilation, last)
     around = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
     if stride == (1, 1, 1) and min(around) >= 0 and m == 1 and groups == weight.shape[0]:
         correlation = layouts.forward(tuple(dy.shape[2:]), kernel, stride, around, dilation)
@@ -191,11 +199,12 @@ def convolution(
     layout = result_format(image, weight)
     if 0 in arguments.shape:
         return image.new_empty(arguments.shape).contiguous(memory_format=layout)
-    x, w = spread(image), spread(weight)
+    x, w, last = spread(image), spread(weight), layout is not torch.contiguous_format
+    distances = arguments.stride, arguments.padding, arguments.dilation
     if transposed:
-        found = gradient_of_image(x, w, bias, groups, arguments.outputs, arguments.stride, arguments.padding, arguments.dilation)
+        found = gradient_of_image(x, w, bias, groups, arguments.outputs, *distances, last)
     else:
-        found = correlated(x, w, bias, groups, arguments.correlation)
+        found = correlated(x, w, bias, groups, *distances, last)
     return copies.contiguous(found.squeeze(2) if image.dim() == 4 else found.reshape(arguments.shape), layout)
 
 

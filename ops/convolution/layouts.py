@@ -61,6 +61,10 @@ def output_sizes(sizes: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dil
     return tuple((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in each)  # type: ignore[return-value]
 
 
+def count_of(sizes: Sizes) -> int:
+    return sizes[0] * sizes[1] * sizes[2]
+
+
 @dataclass(frozen=True, eq=False)
 class Correlation:
     """Sums of taps over images in this layout.

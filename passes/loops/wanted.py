@@ -35,7 +35,7 @@ def only_store(low: Lowering, node: Node, value: ir.Value) -> Node | None:
     if len(orders) != 1:
         return None
     store = low.analysis.nodes[next(iter(orders))]
-    if store.name != "xsmt.descriptor_store" or store.block is not node.block:
+    if store.name not in ("xsmt.descriptor_store", "xsmt.scatter") or store.block is not node.block:
         return None
     stack, seen = [value], {value}
     while stack:

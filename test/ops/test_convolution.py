@@ -9,7 +9,7 @@ import torch
 from opinfos import Outcome
 
 from triton_spacemit import ops
-from triton_spacemit.ops.convolution import layouts
+from triton_spacemit.ops.convolution import layouts, pixels
 
 ATEN = torch.ops.aten
 
@@ -42,6 +42,7 @@ CASES: list[tuple[tuple[int, ...], int, int, tuple[int, ...], dict[str, Any]]] =
     ((9, 8), 4, 6, (3, 3), {"stride": 2, "padding": 1, "output_padding": 1, "transposed": True}),
     ((9, 8), 4, 6, (3, 3), {"stride": 3, "padding": 2, "dilation": 2, "groups": 2, "transposed": True, "output_padding": (1, 2)}),
     ((9,), 3, 4, (2,), {"stride": 4, "transposed": True}),
+    ((5, 4), 4, 6, (3, 2), {"stride": 2, "padding": (3, 2), "dilation": 4, "transposed": True, "output_padding": (2, 3)}),
     ((4, 5, 6), 2, 3, (2, 3, 3), {"stride": 2, "padding": 1, "transposed": True}),
 ]
 
@@ -105,6 +106,96 @@ def test_channels_last(number):
         result = torch.convolution(image, weight, bias, *rest)
     assert result.is_contiguous(memory_format=torch.channels_last)
     check(result, expected, weight.numel())
+
+
+@pytest.fixture
+def through_pixels(monkeypatch):
+    """Convolutions of all sizes by products of pixels; how many there were."""
+    monkeypatch.setattr(pixels, "_LEAST_PIXELS", 0)
+    monkeypatch.setattr(pixels, "_LEAST_PIXELS_LAST", 0)
+    monkeypatch.setattr(pixels, "_LEAST_CHANNELS", 1)
+    counts = dict.fromkeys(("correlated", "gradient_of_image", "gradient_of_weight"), 0)
+
+    def counted(name: str) -> Any:
+        function = getattr(pixels, name)
+
+        def call(*arguments: Any) -> Any:
+            counts[name] += 1
+            return function(*arguments)
+
+        return call
+
+    for name in counts:
+        monkeypatch.setattr(pixels, name, counted(name))
+    return counts
+
+
+@pytest.mark.parametrize("last", [(True, True), (True, False), (False, True), (False, False)], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if case[4].get("groups", 1) == 1], ids=str)
+def test_products_of_pixels(case, last, through_pixels):
+    """Image and weights with their channels last, or first."""
+    image, weight, bias, *rest = arguments(case, torch.float64)
+    form = {3: torch.contiguous_format, 4: torch.channels_last, 5: torch.channels_last_3d}[image.dim()]
+    image, weight = (t.contiguous(memory_format=form) if is_last else t for t, is_last in zip((image, weight), last, strict=True))
+    expected = torch.convolution(image, weight, bias, *rest)
+    dy = torch.randn_like(expected)
+    gradients = ATEN.convolution_backward(dy, image, weight, list(bias.shape), *rest, [True, True, True])
+    with ops.enabled("convolution"):
+        result = torch.convolution(image, weight, bias, *rest)
+        ours = ATEN.convolution_backward(dy, image, weight, list(bias.shape), *rest, [True, True, True])
+    check(result, expected, weight.numel())
+    for our, their in zip(ours, gradients, strict=True):
+        check(our, their, dy.numel())
+    if last[0]:
+        assert all(t.is_contiguous(memory_format=form) for t in (result, ours[0]))
+    if last[0] or weight[0, 0].numel() > 1:
+        one, other = ("gradient_of_image", "correlated") if case[4].get("transposed") else ("correlated", "gradient_of_image")
+        assert through_pixels == {one: 1, other: 1, "gradient_of_weight": 1}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("number", [0, 1, 14])
+def test_types_of_pixels(dtype, number, through_pixels):
+    image, weight, bias, *rest = arguments(CASES[number], dtype, channels_last=True)
+    expected = torch.convolution(image.double(), weight.double(), bias.double(), *rest)
+    dy = torch.randn_like(expected).to(dtype)
+    gradients = ATEN.convolution_backward(dy.double(), image.double(), weight.double(), None, *rest, [True, True, False])
+    with ops.enabled("convolution"):
+        result = torch.convolution(image, weight, bias, *rest)
+        ours = ATEN.convolution_backward(dy, image, weight, None, *rest, [True, True, False])
+    check(result, expected, weight.numel() * 8)
+    for our, their in zip(ours[:2], gradients[:2], strict=True):
+        check(our, their, dy.numel() * 8)
+    assert sum(through_pixels.values()) == 3
+
+
+@pytest.mark.parametrize("last", [True, False], ids=str)
+@pytest.mark.parametrize("stride", [1, 2], ids=str)
+def test_blocks_of_pixels(last, stride):
+    """Several blocks of pixels, channels and results, none of them whole."""
+    image, weight, bias = torch.randn(2, 150, 27, 25), torch.randn(70, 150, 3, 3), torch.randn(70)
+    if last:
+        image = image.contiguous(memory_format=torch.channels_last)
+    rest = [stride] * 2, [1] * 2, [1] * 2, False, [0] * 2, 1
+    expected = torch.convolution(image.double(), weight.double(), bias.double(), *rest)
+    dy = torch.randn(expected.shape).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    gradients = ATEN.convolution_backward(dy.double(), image.double(), weight.double(), None, *rest, [True, True, False])
+    with ops.enabled("convolution"):
+        check(torch.convolution(image, weight, bias, *rest), expected, 150 * 9)
+        ours = ATEN.convolution_backward(dy, image, weight, None, *rest, [True, True, False])
+    for our, their, terms in zip(ours[:2], gradients[:2], (70 * 9, dy[:, 0].numel()), strict=True):
+        check(our, their, terms)
+
+
+def test_what_is_not_a_number_stays_in_its_pixels(through_pixels):
+    image, weight = torch.zeros(2, 16, 6, 6).contiguous(memory_format=torch.channels_last), torch.ones(16, 16, 3, 3)
+    image[0, 3, 2, 5] = float("nan")
+    expected = torch.nn.functional.conv2d(image, weight, padding=1)
+    with ops.enabled("convolution"):
+        result = torch.nn.functional.conv2d(image, weight, padding=1)
+    assert through_pixels["correlated"] == 1
+    assert torch.equal(result.isnan(), expected.isnan())
+    assert int(result.isnan().sum()) == 6 * 16
 
 
 def test_what_is_not_a_number_stays_where_it_is():

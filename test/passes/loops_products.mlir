@@ -386,6 +386,56 @@ func.func @accumulating_on(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %n: i64)
 
 // -----
 
+// A store at an index wants what is below its bounds, too.
+// CHECK-LABEL: func.func @scattered
+func.func @scattered(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %p: !llvm.ptr, %rows: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK: %[[ROWS:.*]] = arith.minsi %arg4, %c64_i64
+  // CHECK: %[[R:.*]] = arith.maxsi %[[ROWS]], %c0_i64
+  // CHECK: scf.for {{.*}} step %c6_i64
+  // CHECK: "llvm.riscv.vfmacc"
+  // CHECK: scf.for {{.*}} to %[[R]] step %c6_i64
+  // CHECK: "llvm.riscv.vfmacc"
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
+  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x64xf32>, tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  %row = "xsmt.descriptor_load"(%p, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xi64>
+  %column = "tt.expand_dims"(%row) {axis = 1 : i32} : (tensor<64xi64>) -> tensor<64x1xi64>
+  %places = "tt.broadcast"(%column) : (tensor<64x1xi64>) -> tensor<64x64xi64>
+  %none = arith.constant dense<0> : tensor<64x64xi64>
+  %mask = arith.cmpi sge, %places, %none : tensor<64x64xi64>
+  "xsmt.scatter"(%z, %places, %d, %c0, %c1, %c0, %c0, %rows, %c64, %mask) {operandSegmentSizes = array<i32: 1, 1, 1, 2, 2, 2, 1>, unit = 4 : i64} : (!llvm.ptr, tensor<64x64xi64>, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64, tensor<64x64xi1>) -> ()
+  return
+}
+
+// -----
+
+// Where the result itself decides what is stored, it goes to more than the value of one store: all of it is computed.
+// CHECK-LABEL: func.func @decides
+func.func @decides(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr, %p: !llvm.ptr, %rows: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  // CHECK-NOT: arith.minsi %arg4
+  // CHECK: scf.for {{.*}} to %c{{[0-9]+}}_i64 step %c6_i64
+  // CHECK: "llvm.riscv.vfmacc"
+  %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+  %a = "xsmt.descriptor_load"(%x, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
+  %b = "xsmt.descriptor_load"(%y, %c64, %c1, %c0, %c0, %c64, %c64) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<64x64xf32>
+  %d = "tt.dot"(%a, %b, %zero) {inputPrecision = 2 : i32, maxNumImpreciseAcc = 0 : i32} : (tensor<64x64xf32>, tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+  %row = "xsmt.descriptor_load"(%p, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<64xi64>
+  %column = "tt.expand_dims"(%row) {axis = 1 : i32} : (tensor<64xi64>) -> tensor<64x1xi64>
+  %places = "tt.broadcast"(%column) : (tensor<64x1xi64>) -> tensor<64x64xi64>
+  %mask = arith.cmpf ogt, %d, %zero : tensor<64x64xf32>
+  "xsmt.scatter"(%z, %places, %d, %c0, %c1, %c0, %c0, %rows, %c64, %mask) {operandSegmentSizes = array<i32: 1, 1, 1, 2, 2, 2, 1>, unit = 4 : i64} : (!llvm.ptr, tensor<64x64xi64>, tensor<64x64xf32>, i64, i64, i64, i64, i64, i64, tensor<64x64xi1>) -> ()
+  return
+}
+
+// -----
+
 // Microscaling formats become float32 blocks: e2m1 elements by their bits, a scale as the exponent of a power of two, for each group along k.
 // CHECK-LABEL: func.func @scaled
 func.func @scaled(%x: !llvm.ptr, %y: !llvm.ptr, %s: !llvm.ptr, %z: !llvm.ptr) {
