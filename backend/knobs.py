@@ -97,10 +97,12 @@ class spacemit_knobs(base_knobs):
     allow_ime: env_switch = env_switch("TRITON_SPACEMIT_ALLOW_IME", True)
     sandbox: env_switch = env_switch("TRITON_SPACEMIT_SANDBOX", None)
     board: env_opt_str = env_opt_str("TRITON_SPACEMIT_BOARD")
+    threads_asked: ClassVar[int] = 0  # how often the number of threads has been asked for
 
     @property
     def num_threads(self) -> int:
         """`threads`, resolved. Raises RuntimeError where there cannot be so many."""
+        type(self).threads_asked += 1
         threads = self.threads
         if not 0 <= threads <= MAX_THREADS:
             raise RuntimeError(f"Unable to use TRITON_SPACEMIT_THREADS={threads}: expected 0 to {MAX_THREADS}")

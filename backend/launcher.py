@@ -18,7 +18,7 @@ from triton_spacemit.backend.devices import Signature, get_device
 from triton_spacemit.backend.devices.mirror import storage_of
 from triton_spacemit.backend.errors import ArgumentError, DeviceError
 from triton_spacemit.backend.knobs import active_target, knobs
-from triton_spacemit.backend.repeats import Repeat, repeat
+from triton_spacemit.backend.repeats import Description, Repeat, repeat
 from triton_spacemit.dialect.abi import MAX_THREADS
 
 # Format of each type in its 8-byte slot. bfloat16 is packed as the upper half of a float32.
@@ -299,11 +299,18 @@ def make_launcher(src: Any, metadata: Any) -> Callable[..., None]:
                 launch_metadata.data["nanoseconds"] = device.nanoseconds
             exit_hook(launch_metadata)
 
+    is_plain = not metadata.sanitize and not metadata.launch_cooperative_grid  # slots say all
+    starter, describe = (getattr(device, name, None) if is_plain else None for name in ("starter", "describe"))
+
     def repeated(function: Any, values: tuple[Any, ...]) -> Repeat | None:
         """A function for launches with these numbers that tells no hooks; None where a launch here takes more than slots."""
-        if function is None or metadata.sanitize or metadata.launch_cooperative_grid or not hasattr(device, "starter"):
-            return None
-        return repeat(signature, pack(values)[0], device.starter(function))
+        return None if function is None or starter is None else repeat(signature, pack(values)[0], starter(function))
 
-    launch.repeated = repeated  # type: ignore[attr-defined]  # an attribute of what Triton keeps as the kernel's `run`
+    def described(function: Any, values: tuple[Any, ...]) -> Description | None:
+        """What a launch with these values comes to; None where it takes more than slots."""
+        return None if function is None or describe is None else describe(function, *pack(values), signature)
+
+    # Attributes of what Triton keeps as the kernel's `run`.
+    launch.repeated = repeated  # type: ignore[attr-defined]
+    launch.described = described  # type: ignore[attr-defined]
     return launch

@@ -77,6 +77,13 @@ def host_library() -> Path:
 
 
 @functools.cache
+def calls_library() -> Path:
+    """The shared library that calls operators again (`runtime/calls.c`). It takes functions of the Python that loads it."""
+    target = host_target("the library of calls")
+    return _build("calls.so", ("calls.c", "call_key.c", "call_plan.c"), ("-target", target, "-shared", "-fPIC"))
+
+
+@functools.cache
 def guest_program() -> Path:
     """The static riscv64 program that runs kernels under QEMU."""
     sources = ("guest_main.c", "guest.c", "vectors.c", "ime.c", "ime_call.c", "trace.c", *_SHARED)

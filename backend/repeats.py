@@ -7,6 +7,7 @@ the addresses between the bytes of the other slots and starts the kernel.
 import functools
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -18,6 +19,22 @@ _SLOT = 8  # bytes
 Start = Callable[[tuple[int, int, int], bytes], None]
 #: Launches on three extents with so many addresses, which are those of tensors in this process's memory.
 Repeat = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A launch in this process, but for its grid, as the runtime takes it (`runtime/runtime.h`).
+
+    program: the address of the kernel's. concurrent: whether one program uses several threads. places: the slots of the pointers, which
+    are of the values `pointers`. fail: raises, in the thread that launched, what the launch that ended with this status has failed of.
+    """
+
+    program: int
+    concurrent: bool
+    slots: bytes
+    places: tuple[int, ...]
+    pointers: tuple[Any, ...]
+    fail: Callable[[int], None]
 
 
 def repeat(signature: Signature, slots: bytes, start: Start) -> Repeat:

@@ -14,6 +14,7 @@ from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
 from triton_spacemit.ops.elementwise import layout
 from triton_spacemit.ops.elementwise.kernels import Compiled
 from triton_spacemit.ops.elementwise.types import TRITON
+from triton_spacemit.ops.launching import is_noting
 
 _SHARED = 32768  # elements that PyTorch's threads share (at::internal::GRAIN_SIZE)
 _VALUES = FLOATS | INTEGERS
@@ -29,7 +30,11 @@ _kernels: dict[tuple[torch.dtype, torch.dtype], Compiled] = {}
 
 
 def _is_ours(out: torch.Tensor, source: torch.Tensor) -> bool:
-    """Whether a copy is for a kernel of ours: PyTorch would share it among threads, or only one of the two has rows of neighbours."""
+    """Whether a copy is for a kernel of ours: PyTorch would share it among threads, or only one of the two has rows of neighbours. So are
+    those of a call that is noted down, which are to be repeated.
+    """
+    if is_noting():
+        return True
     if source.numel() < _SHARED:
         return False
     return torch.get_num_threads() > 1 or _is_across(source) is not _is_across(out)
@@ -61,14 +66,14 @@ def contiguous(tensor: torch.Tensor, memory_format: Any = torch.contiguous_forma
     """`tensor.contiguous(memory_format=memory_format)`."""
     if tensor.is_contiguous(memory_format=memory_format):
         return tensor
-    if tensor.numel() < _SHARED:
+    if tensor.numel() < _SHARED and not is_noting():
         return tensor.contiguous(memory_format=memory_format)
     return copy(torch.empty(tensor.shape, dtype=tensor.dtype, memory_format=memory_format), tensor)
 
 
 def clone(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
     """A new contiguous tensor with the same values, in another dtype if one is given."""
-    if tensor.numel() < _SHARED and (dtype is None or dtype is tensor.dtype):
+    if tensor.numel() < _SHARED and (dtype is None or dtype is tensor.dtype) and not is_noting():
         return tensor.clone(memory_format=torch.contiguous_format)
     return copy(torch.empty(tensor.shape, dtype=dtype or tensor.dtype), tensor)
 

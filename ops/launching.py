@@ -5,6 +5,10 @@ its own, which tells apart at least what Triton's does: dtypes, whether addresse
 and how wide they are. A launch with the same numbers as one before packs nothing but addresses.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,9 +41,66 @@ def exact(value: Any) -> Any:
     return type(value), value if value and value == value else str(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A launch: the compiled kernel, three extents, all runtime arguments."""
+
+    kernel: Any
+    grid: tuple[int, ...]
+    args: tuple[Any, ...]
+
+    def described(self) -> Any:
+        """What says all of it (`repeats.Description`); None where the device has no such description."""
+        return self.kernel.run.described(self.kernel.function, self.args)
+
+
+def constant(tensor: torch.Tensor) -> torch.Tensor:
+    """`tensor`, to which nobody writes any more: what launches with it may be repeated with it."""
+    tensor.is_constant = True
+    return tensor
+
+
+def is_constant(value: Any) -> bool:
+    """Whether it is such a tensor."""
+    return getattr(value, "is_constant", False)
+
+
+class _ThisThread(threading.local):
+    launches: list[Launched] | None = None
+
+
+_this_thread = _ThisThread()
+
+
+@contextmanager
+def noted() -> Iterator[list[Launched]]:
+    """A list of all launches of this thread inside the `with` block."""
+    before = _this_thread.launches
+    launches = _this_thread.launches = []
+    try:
+        yield launches
+    finally:
+        _this_thread.launches = before
+
+
+def is_noting() -> bool:
+    """Whether launches are noted down."""
+    return _this_thread.launches is not None
+
+
+def first_launch(function: Any, grid: tuple[int, ...], args: tuple[Any, ...], constants: dict[str, Any]) -> Any:
+    """Launch a function, and the kernel that it is compiled to."""
+    kernel = function[grid](*args, **constants)
+    if _this_thread.launches is not None:
+        _this_thread.launches.append(Launched(kernel, (*grid, 1, 1)[:3], args))
+    return kernel
+
+
 def launch(kernel: Any, grid: tuple[int, ...], args: tuple[Any, ...]) -> None:
     """Launch a kernel that `function[grid](...)` returned, on three extents, with all runtime arguments."""
     x, y, z = grid
+    if _this_thread.launches is not None:
+        _this_thread.launches.append(Launched(kernel, grid, args))
     kernel.run(
         x,
         y,
@@ -103,7 +164,7 @@ class Kernel:
         if not is_settled:  # the second of such launches: many numbers never come again
             run = repeated(kernel, args)
             self._known[key] = kernel, run, True
-        if run is None or not 0 < grid[0] * grid[1] * grid[2] < _LARGEST_GRID or is_watched():
+        if run is None or not 0 < grid[0] * grid[1] * grid[2] < _LARGEST_GRID or is_watched() or is_noting():
             launch(kernel, grid, args)
         else:
             run(grid, *addresses)
@@ -113,7 +174,7 @@ class Kernel:
         key = (active_index(), *map(_kind, args), *constants, *constants.values())
         kernel = self._compiled.get(key)
         if kernel is None:
-            kernel = self._compiled[key] = self.function[grid](*args, **self.constants, **constants)
+            kernel = self._compiled[key] = first_launch(self.function, grid, args, self.constants | constants)
         else:
             launch(kernel, grid, args)
         return kernel

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.library import Library, get_kernel
 
+from triton_spacemit.ops.plans import planned
 from triton_spacemit.ops.registry import by_name
 
 _CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
@@ -37,17 +38,14 @@ def _with_pytorch_behind(overload: str, implementation: Callable[..., Any]) -> C
         kernel = get_kernel(f"aten::{overload}", "CPU")
     except RuntimeError:
         # The backward of what PyTorch composes of other operators on the CPU: only ours is ever called.
-        return implementation
+        return planned(implementation, lambda *args, **kwargs: NotImplemented)
     call_pytorch = functools.partial(kernel.call_boxed, _CPU)
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        result = implementation(*args, **kwargs)
-        if result is NotImplemented:
-            _left[overload] += 1
-            return call_pytorch(*_numbers_as_tensors(overload, args), **kwargs)
-        return result
+    def leave(*args: Any, **kwargs: Any) -> Any:
+        _left[overload] += 1
+        return call_pytorch(*_numbers_as_tensors(overload, args), **kwargs)
 
-    return call
+    return planned(implementation, leave)
 
 
 def _numbers_as_tensors(overload: str, args: Sequence[Any]) -> list[Any]:

@@ -19,6 +19,7 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject, host_machine
 from triton_spacemit.backend.native import host_library
+from triton_spacemit.backend.repeats import Description
 from triton_spacemit.dialect import abi
 from triton_spacemit.dialect.artifact import Artifact
 from triton_spacemit.dialect.chips import Chip
@@ -156,6 +157,11 @@ class HostDevice:
     def starter(self, kernel: HostKernel) -> Callable[[tuple[int, int, int], bytes], None]:
         """`launch` of this kernel, for which packed slots say all."""
         return functools.partial(self.launch, kernel)
+
+    def describe(self, kernel: HostKernel, slots: bytes, pointers: Sequence[Any], signature: Signature) -> Description:
+        """A launch of this kernel, as `launch` is given it."""
+        fail = functools.partial(self._raise, kernel)
+        return Description(kernel.reference, kernel.concurrent, slots, signature.pointers, tuple(pointers), fail)
 
     def _raise(self, kernel: HostKernel, status: int) -> None:
         if status == abi.STATUS["NO_MEMORY"]:

@@ -18,7 +18,7 @@ import torch
 from triton_spacemit.ops import copies
 from triton_spacemit.ops.convolution.blocks import ROOM_BLOCK, room_blocks, shares
 from triton_spacemit.ops.convolution.kernels import lay_out
-from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.launching import Kernel, constant, is_noting
 
 _LAY_OUT = Kernel(lay_out, BLOCK=ROOM_BLOCK)
 
@@ -37,9 +37,9 @@ _MOST_KEPT = 1 << 24  # elements
 def room(purpose: str, like: torch.Tensor, elements: int) -> torch.Tensor:
     """Memory for so many elements, which this thread keeps for its next convolution: fresh memory takes the system as long as filling it.
 
-    What was there for the same purpose is overwritten.
+    What was there for the same purpose is overwritten. A plan has memory of its own.
     """
-    if elements > _MOST_KEPT:
+    if elements > _MOST_KEPT or is_noting():
         return like.new_empty(elements)
     kept = _rooms.kept.get((purpose, like.dtype))
     if kept is None or kept.numel() < elements:
@@ -149,12 +149,12 @@ def _parts(correlation: Correlation, strides: tuple[int, int]) -> torch.Tensor:
         counts = [max(0, -(-(size - start) // step)) for start, (size, _, _, step, _) in zip(first, each, strict=True)]
         source = sum(start * distance for start, distance in zip(first, (*strides, 1), strict=True))
         found.append([source, number * correlation.plane + to, *counts])
-    return torch.tensor(found, dtype=torch.int64)
+    return constant(torch.tensor(found, dtype=torch.int64))
 
 
 @functools.lru_cache(1024)
 def _whole(sizes: Sizes) -> torch.Tensor:
-    return torch.tensor([[0, 0, *sizes]], dtype=torch.int64)
+    return constant(torch.tensor([[0, 0, *sizes]], dtype=torch.int64))
 
 
 def _fill(image: torch.Tensor, result: torch.Tensor, parts: torch.Tensor, pitch: Sizes, stride: Sizes) -> None:
@@ -200,8 +200,8 @@ def forward(sizes: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation
 def starts(correlation: Correlation, channels: int, taps_first: bool = False) -> torch.Tensor:
     """Where the pixels of each channel and tap begin in an image that is laid out: (channels, taps), or (taps, channels), in one row."""
     offsets = torch.tensor(correlation.offsets, dtype=torch.int64)
-    places = torch.arange(channels).mul_(correlation.channel)[:, None] + offsets
-    return (places.T if taps_first else places).reshape(-1)
+    places = torch.arange(channels, dtype=torch.int64).mul_(correlation.channel)[:, None] + offsets
+    return constant((places.T if taps_first else places).reshape(-1))
 
 
 @dataclass(frozen=True, eq=False)

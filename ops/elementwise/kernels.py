@@ -17,7 +17,7 @@ import triton.language as tl
 
 from triton_spacemit.backend.knobs import active_index
 from triton_spacemit.ops.elementwise.layout import RANK, Layout
-from triton_spacemit.ops.launching import launch, repeated
+from triton_spacemit.ops.launching import first_launch, launch
 
 #: Elements of a program by the least number of elements: few programs where they have much to do, several for each thread where not.
 _FLAT_BLOCKS = ((1 << 19, 65536), (0, 8192))
@@ -280,33 +280,17 @@ class Compiled:
         if len(layout.sizes) > RANK:
             self._slices(layout, out, tensors, reals, whole)
             return
-        grid, key, arguments = self._arguments(layout, out, tensors, reals, whole)
+        grid = layout.grid
+        if grid is None:
+            grid = layout.grid = _divide(layout)
+        key, arguments = (active_index(), grid.key), (out, *tensors, *_ABSENT[len(tensors)], *reals, *whole, *grid.numbers)
         compiled = self.kernels.get(key)
         if compiled is not None:
             launch(compiled, (grid.programs, 1, 1), arguments)
             return
         constants = {"FUNCTION": self.function, "SLOTS": self.slots, "RAW": (*self.raw, False, False, False)[:3]}
         constants |= {"COMMON": self.common, "MATH": self.math} | grid.constants
-        self.kernels[key] = grid.kernel[(grid.programs,)](*arguments, **constants)
-
-    def _arguments(
-        self, layout: Layout, out: torch.Tensor, tensors: Sequence[torch.Tensor], reals: Sequence[float], whole: Sequence[int]
-    ) -> tuple[Grid, Any, tuple[Any, ...]]:
-        """How the layout is divided, the key of the kernel, and its arguments."""
-        grid = layout.grid
-        if grid is None:
-            grid = layout.grid = _divide(layout)
-        return grid, (active_index(), grid.key), (out, *tensors, *_ABSENT[len(tensors)], *reals, *whole, *grid.numbers)
-
-    def repeated(
-        self, layout: Layout, out: torch.Tensor, tensors: Sequence[torch.Tensor], reals: Sequence[float], whole: Sequence[int]
-    ) -> tuple[Any, tuple[int, int, int]] | None:
-        """After a launch: `run(grid, *addresses)` for others of result and tensors, and that grid; None where there is no such way."""
-        if not layout.elements or len(layout.sizes) > RANK:
-            return None
-        grid, key, arguments = self._arguments(layout, out, tensors, reals, whole)
-        run = repeated(self.kernels[key], arguments)
-        return None if run is None else (run, (grid.programs, 1, 1))
+        self.kernels[key] = first_launch(grid.kernel, (grid.programs,), arguments, constants)
 
     def _slices(
         self, layout: Layout, out: torch.Tensor, tensors: Sequence[torch.Tensor], reals: Sequence[float], whole: Sequence[int]

@@ -10,25 +10,21 @@ import functools
 import importlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import triton.language as tl
 from triton.runtime.jit import JITFunction
 
-from triton_spacemit.backend.knobs import active_index
 from triton_spacemit.ops.elementwise import choices, layout
 from triton_spacemit.ops.elementwise.kernels import Compiled
 from triton_spacemit.ops.elementwise.table import ROWS, Row
 from triton_spacemit.ops.elementwise.types import TRITON, common_dtype, computed_in
-from triton_spacemit.ops.launching import exact, is_watched
 
 _NUMBERS = ("number", "Optional[number]", "float", "Optional[float]")
 #: What rounds to a number of the dtype.
 _LARGEST = {tl.float16: 65519.99, tl.bfloat16: 3.3961e38, tl.float32: 3.4028235677973366e38, tl.float64: math.inf}
 _NONE = ((0, 0, 0), (0, 0, 0))
-_Tensor = torch.Tensor
 _MODULES = ("activations", "gradients", "arithmetic", "distances", "functions", "predicates")
 
 
@@ -47,27 +43,6 @@ def _functions() -> dict[str, Any]:
     """The functions of all operators by name."""
     modules = [importlib.import_module(f"triton_spacemit.ops.elementwise.{module}") for module in _MODULES]
     return {name: value for module in modules for name, value in vars(module).items() if isinstance(value, JITFunction)}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A call that is like one before but for what its tensors hold and where they lie.
-
-    run, grid: the launch. shape, strides, dtype: of a new result. dense: as a `Layout` has it.
-    """
-
-    run: Any
-    grid: tuple[int, int, int]
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    dtype: torch.dtype
-    dense: tuple[bool, ...]
-
-
-_KEPT = 1 << 14
-#: Choices that look at what integer tensors hold.
-_BY_ELEMENTS = ("division", "rounded_division")
-_new = torch._C._dynamo.guards._empty_strided_cpu  # a third of `torch.empty_strided`'s time
 
 
 class Overload:
@@ -95,38 +70,9 @@ class Overload:
         self.dtypes = frozenset(getattr(torch, name) for name in row.dtypes)
         self.choose: Callable[..., Any] | None = getattr(choices, row.choose) if row.choose else None
         self.kernels: dict[Any, tuple[Compiled, torch.dtype, tuple[bool, ...]] | None] = {}
-        #: By what a call is given, but for elements and addresses; None where that came once.
-        self.plans: dict[Any, Plan | None] = {}
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        tensors: list[torch.Tensor] = []
-        given: list[Any] = [active_index(), torch.get_default_dtype()]
-        for argument in arguments:
-            if isinstance(argument, _Tensor):
-                tensors.append(argument)
-                given += (argument.dtype, argument.shape, argument.stride())
-            else:
-                given.append(exact(argument))
         out = arguments[0] if self.in_place else named.pop(self.out) if self.out else None
-        if out is not None:
-            given += (out.dtype, out.shape, out.stride())
-        if named:
-            given += [*named, *map(exact, named.values())]
-        key = tuple(given)
-        plan = self.plans.get(key)
-        if plan is None or is_watched():
-            return self._find(key, tensors, arguments, named, out)
-        if out is None:
-            out = _new(plan.shape, plan.strides, plan.dtype)
-        elif _overlaps(out, tensors, plan.dense):
-            return NotImplemented
-        plan.run(plan.grid, out.data_ptr(), *[tensor.data_ptr() for tensor in tensors])
-        return out
-
-    def _find(
-        self, key: Any, tensors: list[torch.Tensor], arguments: tuple[Any, ...], named: dict[str, Any], out: torch.Tensor | None
-    ) -> Any:
-        """The result of a call without a plan. tensors: those among the arguments."""
         if len(arguments) < self.count:
             missing = zip(self.names[len(arguments) :], self.defaults[len(arguments) :], strict=True)
             arguments += tuple([named.get(name, default) for name, default in missing])
@@ -138,21 +84,10 @@ class Overload:
             name, operands = chosen
         for place in self.modes:
             name = f"{name}_{arguments[place]}".lower()
-        return self._compute(name, arguments, operands, out, key, tensors)
+        return self._compute(name, arguments, operands, out)
 
-    def _compute(
-        self,
-        name: str,
-        arguments: Sequence[Any],
-        operands: Sequence[Any],
-        out: torch.Tensor | None,
-        key: Any,
-        given: list[torch.Tensor],
-    ) -> Any:
-        """The function `name` of operands, which are the arguments without those (None) that only count for the dtype.
-
-        key, given: of the call, and the tensors that it was given.
-        """
+    def _compute(self, name: str, arguments: Sequence[Any], operands: Sequence[Any], out: torch.Tensor | None) -> Any:
+        """The function `name` of operands, which are the arguments without those (None) that only count for the dtype."""
         tensors, numbers, stand_ins = [], [], False
         kinds: list[Any] = [name]
         places: list[Any] = []
@@ -205,21 +140,7 @@ class Overload:
         elif place.overlaps_itself or _overlaps(out, tensors, place.dense):
             return NotImplemented
         kernel.launch(place, out, tensors, reals, whole)
-        if key in self.plans:
-            again = kernel.repeated(place, out, tensors, reals, whole)
-            if again is not None:
-                self.plans[key] = Plan(*again, place.shape, out.stride(), out.dtype, place.dense)
-        elif self._depends_on_addresses_only(name, tensors, given):
-            if len(self.plans) >= _KEPT:
-                self.plans.clear()
-            self.plans[key] = None
         return out
-
-    def _depends_on_addresses_only(self, name: str, tensors: list[torch.Tensor], given: list[torch.Tensor]) -> bool:
-        """Whether a launch with `tensors` for a call with those `given` is what all such calls come to."""
-        if len(tensors) != len(given) or any(one is not other for one, other in zip(tensors, given, strict=True)):
-            return False
-        return self.row.choose not in _BY_ELEMENTS or any(tensor.dtype.is_floating_point for tensor in given)
 
     def _common(self, arguments: Sequence[Any]) -> torch.dtype:
         """The dtype that operands are converted to."""
