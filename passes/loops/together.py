@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from torch_mlir import ir
 
 from triton_spacemit.dialect.values import constant_of, producer_of
+from triton_spacemit.passes.facts.steps import from_root, step_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.lane_results import held
 from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.tensors import bits
 
 _LOADS = ("xsmt.descriptor_load", "xsmt.gather", "tt.gather", "llvm.load")
 _SCALARS = ("llvm.getelementptr", "llvm.mlir.zero", "llvm.ptrtoint", "llvm.inttoptr")
@@ -92,7 +94,7 @@ def apart(first: Node, second: Node) -> bool:
     one, other = first.op.opview, second.op.opview
     if one.value.type != other.value.type or not _alike(first, second):
         return False
-    distance = _distance(one.base, other.base)
+    distance = _distance(one.base, other.base, bits(one.value.type.element_type) // 8)
     if distance is None:
         return False
     strides = [constant_of(stride) for stride in one.strides]
@@ -115,22 +117,21 @@ def _reaches(distance: int, steps: list[tuple[int, int]]) -> bool:
     return any(_reaches(distance - count * stride, inner) for count in range(least, most + 1))
 
 
-def _distance(first: ir.Value, second: ir.Value) -> int | None:
-    """The constant number of elements from one pointer to another of the same elements, where it is known."""
-    places: list[tuple[ir.Value, ir.Value | None, int, str]] = []
-    for pointer in (first, second):
-        op = producer_of(pointer, "llvm.getelementptr")
-        if op is None or len(op.operands) != 2:
-            places.append((pointer, None, 0, ""))
-            continue
-        index, number = op.operands[1], 0
-        total = producer_of(index, "arith.addi")
-        if total is not None and (added := constant_of(total.operands[1])) is not None:
-            index, number = total.operands[0], added.value
-        places.append((op.operands[0], index, number, str(op.attributes["elem_type"])))
-    (base, index, number, element), (other_base, other_index, other_number, other_element) = places
-    if base != other_base or (index is None) != (other_index is None):
-        return None
-    if index is None or other_index is None:
-        return 0
-    return other_number - number if index == other_index and element == other_element else None
+def _distance(first: ir.Value, second: ir.Value, size: int) -> int | None:
+    """The constant number of elements of `size` bytes from one pointer to another, where it is known."""
+    (place, number), (other_place, other_number) = _place(first), _place(second)
+    distance = other_number - number
+    return distance // size if place == other_place and distance % size == 0 else None
+
+
+def _place(pointer: ir.Value) -> tuple[tuple[ir.Value, ir.Value | None, int], int]:
+    """A pointer as a constant number of bytes behind another one, or behind that and an index, which counts so many bytes."""
+    root, number = from_root(pointer)
+    step = step_of(root)
+    if step is None or step.index is None:
+        return (root, None, 0), number
+    index = step.index
+    total = producer_of(index, "arith.addi")
+    if total is not None and (added := constant_of(total.operands[1])) is not None:
+        index, number = total.operands[0], number + added.value * step.size
+    return (step.pointer, index, step.size), number

@@ -138,3 +138,77 @@ func.func @strides(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64, %s: i64) {
   "xsmt.descriptor_store"(%q, %b, %s, %c1, %c0, %c0, %c16, %c32) {operandSegmentSizes = array<i32: 1, 1, 2, 2, 2, 0>} : (!llvm.ptr, tensor<16x32xf32>, i64, i64, i64, i64, i64, i64) -> ()
   return
 }
+
+// -----
+
+// Pointers that are known steps from one another: a block of 256 ends where the next one begins.
+// CHECK-LABEL: func.func @constant_steps
+func.func @constant_steps(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
+  // CHECK: scf.for
+  // CHECK: %[[B:.*]] = arith.mulf
+  // CHECK: llvm.store
+  // CHECK: llvm.store %[[B]]
+  // CHECK-NOT: scf.for
+  // CHECK: return
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c256 = arith.constant 256 : i64
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<256xf32>
+  %b = arith.mulf %a, %a : tensor<256xf32>
+  %p = llvm.getelementptr %y[%n] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+  %q = llvm.getelementptr %p[256] : (!llvm.ptr) -> !llvm.ptr, f32
+  %r = llvm.getelementptr %q[512] : (!llvm.ptr) -> !llvm.ptr, i16
+  "xsmt.descriptor_store"(%q, %a, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  "xsmt.descriptor_store"(%r, %b, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// One element is in both blocks.
+// CHECK-LABEL: func.func @one_shared
+func.func @one_shared(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
+  // CHECK: scf.for
+  // CHECK-NOT: arith.mulf
+  // CHECK: llvm.store
+  // CHECK: scf.for
+  // CHECK: arith.mulf
+  // CHECK: llvm.store
+  // CHECK: return
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c256 = arith.constant 256 : i64
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<256xf32>
+  %b = arith.mulf %a, %a : tensor<256xf32>
+  %p = llvm.getelementptr %y[%n] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+  %q = llvm.getelementptr %p[256] : (!llvm.ptr) -> !llvm.ptr, f32
+  %r = llvm.getelementptr %q[510] : (!llvm.ptr) -> !llvm.ptr, i16
+  "xsmt.descriptor_store"(%q, %a, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  "xsmt.descriptor_store"(%r, %b, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// No whole number of elements lies between the blocks.
+// CHECK-LABEL: func.func @between_elements
+func.func @between_elements(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
+  // CHECK: scf.for
+  // CHECK-NOT: arith.mulf
+  // CHECK: llvm.store
+  // CHECK: scf.for
+  // CHECK: arith.mulf
+  // CHECK: llvm.store
+  // CHECK: return
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c256 = arith.constant 256 : i64
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<256xf32>
+  %b = arith.mulf %a, %a : tensor<256xf32>
+  %p = llvm.getelementptr %y[%n] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+  %q = llvm.getelementptr %p[256] : (!llvm.ptr) -> !llvm.ptr, f32
+  %r = llvm.getelementptr %q[511] : (!llvm.ptr) -> !llvm.ptr, i16
+  "xsmt.descriptor_store"(%q, %a, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  "xsmt.descriptor_store"(%r, %b, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
+  return
+}
