@@ -124,14 +124,14 @@ def _distance(first: ir.Value, second: ir.Value, size: int) -> int | None:
     return distance // size if place == other_place and distance % size == 0 else None
 
 
-def _place(pointer: ir.Value) -> tuple[tuple[ir.Value, ir.Value | None, int], int]:
+def _place(pointer: ir.Value) -> tuple[tuple[ir.Value, int, tuple[ir.Value, ...]], int]:
     """A pointer as a constant number of bytes behind another one, or behind that and an index, which counts so many bytes."""
     root, number = from_root(pointer)
     step = step_of(root)
     if step is None or step.index is None:
-        return (root, None, 0), number
+        return (root, 0, ()), number
     index = step.index
     total = producer_of(index, "arith.addi")
     if total is not None and (added := constant_of(total.operands[1])) is not None:
         index, number = total.operands[0], number + added.value * step.size
-    return (step.pointer, index, step.size), number
+    return (step.pointer, step.size, (index,)), number
