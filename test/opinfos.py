@@ -100,9 +100,9 @@ class Subject:
         name = f"{self.operator.name}-{self.info.name}{variant}-{str(self.dtype).removeprefix('torch.')}"
         return name if self.most else f"{name}-all"
 
-    def samples(self, requires_grad: bool = False) -> list[SampleInput]:
+    def samples(self, requires_grad: bool = False, seed: int = 0) -> list[SampleInput]:
         """Samples of one seed, spread over the simple ones; where `most` is None, over _REFERENCES of PyTorch's reference samples too."""
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         described = self.info.reference_inputs if self.most is None else self.info.sample_inputs
         samples = list(described("cpu", self.dtype, requires_grad=requires_grad))
         return samples[:: max(1, -(-len(samples) // (self.most or _REFERENCES)))]

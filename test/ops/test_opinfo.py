@@ -47,6 +47,18 @@ def test_forward(subject, host, launches):
     assert launches or all(tensor.numel() == 0 for sample in samples for tensor in tensors(sample.input)), "no kernel was launched"
 
 
+@pytest.mark.parametrize("subject", subjects(2))
+def test_calls_like_two_before(subject, host):
+    """With other elements in other memory, which a plan of the two may not have kept."""
+    for sample, other in zip(subject.samples(), subject.samples(seed=1), strict=True):
+        for each in (sample, sample, other):
+            arguments = tuple(_clone((each.input, *each.args)))
+            eager = Outcome.of(subject.info.op, *arguments, **each.kwargs)
+            ours = run_here(subject.operator, subject.info.op, *arguments, **each.kwargs)
+        exact = lambda a=arguments, k=other.kwargs: Outcome.of(subject.info.op, *in_float64(a), **in_float64(k))  # noqa: E731
+        assert_same(subject.operator, ours, eager, exact)
+
+
 @pytest.mark.parametrize("subject", subjects(_FEW, which=lambda info, dtype: info.inplace_variant is not None))
 def test_in_place(subject, host):
     for sample in subject.samples():
