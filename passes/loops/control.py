@@ -5,15 +5,18 @@ from collections.abc import Callable
 from torch_mlir import ir
 
 from triton_spacemit.dialect.xsmt.accesses import neighbours
+from triton_spacemit.passes import remarks
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.chunks import accumulating, lower_accumulating
 from triton_spacemit.passes.loops.elementwise import shape_of
+from triton_spacemit.passes.loops.fixed_registers import BYTES
 from triton_spacemit.passes.loops.lowering import Lowering, Value
-from triton_spacemit.passes.loops.register_loops import in_registers, lower_in_registers
+from triton_spacemit.passes.loops.register_blocks import lower_register_blocks, register_blocks
+from triton_spacemit.passes.loops.register_loops import NotInRegisters, check
 from triton_spacemit.passes.loops.resident import lower_resident
-from triton_spacemit.passes.loops.scaled_sums import scaled_sums
+from triton_spacemit.passes.loops.scaled_sums import ScaledSums, scaled_sums
 from triton_spacemit.passes.loops.scaled_sums_code import lower_scaled_sums
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor
 
@@ -102,17 +105,30 @@ def update(low: Lowering, operands: list[ir.Value], buffers: list[Buffer | None]
     return scalars
 
 
+def lower_in_registers(low: Lowering, loop: Node) -> list[Value] | None:
+    """A loop over products of bytes whose blocks live in registers (`register_loops.py`), by the first way that takes it; else None."""
+    multiplies = any(node.name == "tt.dot" for node in loop.regions[0].nodes)
+    if loop.writes or not multiplies or not (low.chip.ime or any(row.form == BYTES for row in low.chip.matrix)):
+        return None
+    try:
+        check(low, loop)
+        plan = scaled_sums(low, loop) or register_blocks(low, loop)
+    except NotInRegisters as reason:
+        text = str(reason)
+        remarks.emit(loop.op.location, lambda: f"loop not in registers: {text}")
+        return None
+    remarks.emit(loop.op.location, lambda: "loop in registers")
+    return lower_scaled_sums(low, plan) if isinstance(plan, ScaledSums) else lower_register_blocks(low, loop, plan)
+
+
 def lower_for(low: Lowering, node: Node) -> list[Value]:
     b = low.b
     accumulated = accumulating(low, node)
     if accumulated is not None:
         return lower_accumulating(low, node, *accumulated)
-    scaled = scaled_sums(low, node)
-    if scaled is not None:
-        return lower_scaled_sums(low, scaled)
-    held = in_registers(low, node)
+    held = lower_in_registers(low, node)
     if held is not None:
-        return lower_in_registers(low, node, held)
+        return held
     resident = lower_resident(low, node)
     if resident is not None:
         return resident

@@ -16,10 +16,10 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.narrow import factor_name
+from triton_spacemit.passes.loops.register_loops import NotInRegisters
 from triton_spacemit.passes.loops.register_values import RegisterValues, Units
 from triton_spacemit.passes.loops.register_views import (
     LoadedLanes,
-    NotInRegisters,
     Piece,
     ProductLanes,
     Source,

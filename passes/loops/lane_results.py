@@ -17,6 +17,7 @@ from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import shape_of
 from triton_spacemit.passes.loops.ime_tiles import PAIR, places_of_parts
 from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.register_loops import cut_short
 from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Tensor
 
@@ -53,14 +54,9 @@ def held(low: Lowering, node: Node) -> LaneResult | None:
 
 def is_whole(node: Node) -> bool:
     """Whether a store writes every element of its block, rows of neighbours."""
-    op, extents = node.op.opview, shape_of(node.op.opview.value)
-    bounds = [constant_of(bound) for bound in (*op.lower, *op.upper)]
-    if op.mask is not None or any(bound is None for bound in bounds):
-        return False
-    lower, upper = ([bound.value for bound in part if bound is not None] for part in (bounds[: len(extents)], bounds[len(extents) :]))
+    op = node.op.opview
     stride = constant_of(op.strides[-1])
-    inside = all(low <= 0 for low in lower) and all(high >= extent for high, extent in zip(upper, extents, strict=True))
-    return inside and stride is not None and stride.value == 1
+    return not cut_short(node.op, shape_of(op.value)) and stride is not None and stride.value == 1
 
 
 def frozen_base(low: Lowering, result: LaneResult, base: Emitted) -> Emitted:

@@ -11,16 +11,15 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.builder import Emitted
-from triton_spacemit.passes.loops.elementwise import attributes_of, element_of
+from triton_spacemit.passes.loops.elementwise import element_of
 from triton_spacemit.passes.loops.lowering import TABLES, Lowering
 from triton_spacemit.passes.loops.recipes import Applied, Carried, Indexed, Known, Read, Recipe, Same, index_bits, parts_of
+from triton_spacemit.passes.loops.register_loops import GROUP, as_on_lanes
 from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import bits
 
-_CONTRACTED = ("arith.addf", "arith.subf", "arith.mulf")
 _FROM_BYTES = {"arith.uitofp": "arith.extui", "arith.sitofp": "arith.extsi"}
 _STEP = 1 << 11  # an instruction adds less than this to an address
-_LARGEST_GROUP = 8  # registers
 _GAP = 2  # registers that a load may bring for nothing
 
 
@@ -73,7 +72,7 @@ def together_of(recipes: Iterable[Recipe], vlen: int) -> list[tuple[Indexed, ...
                 alike[part.base, part.element, part.run].append(part)
     found = []
     for loads in alike.values():
-        most = _LARGEST_GROUP * vlen // (bits(loads[0].element) * loads[0].lanes)
+        most = GROUP * vlen // (bits(loads[0].element) * loads[0].lanes)
         for first in range(0, len(loads), max(most, 1)):
             some = tuple(loads[first : first + most])
             same = {load.lanes for load in some}
@@ -257,10 +256,7 @@ class LaneCode:
 
     def _apply(self, recipe: Applied, operands: list[Emitted], lanes: int) -> Emitted:
         """The op on so many lanes (0: on scalars)."""
-        name, attributes = recipe.op.name, attributes_of(recipe.op)
-        if self.low.fuses and name in _CONTRACTED:
-            attributes = {**attributes, "fastmath": ir.Attribute.parse("#arith.fastmath<contract>")}
-        name = "arith.bitcast" if name == "tt.bitcast" else name
+        name, attributes = as_on_lanes(self.low, recipe.op)
         if not lanes:
             return self.low.b.op(name, recipe.element, operands, attributes)
         values = [

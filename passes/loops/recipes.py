@@ -19,15 +19,10 @@ from triton_spacemit.passes.facts.steps import from_root
 from triton_spacemit.passes.loops.analysis import Analysis, Block, Node
 from triton_spacemit.passes.loops.elementwise import element_of
 from triton_spacemit.passes.loops.numbers import Lanes, numbers_of, source_lanes
+from triton_spacemit.passes.loops.register_loops import ELEMENTWISE, GROUP, NotInRegisters, fits, strides_of
 from triton_spacemit.passes.loops.tensors import bits
 
-_ELEMENTWISE = frozenset(
-    [f"arith.{name}" for name in "addi subi muli andi ori xori shli shrui shrsi extsi extui trunci sitofp uitofp extf".split()]
-    + [f"arith.{name}" for name in "addf subf mulf negf".split()]
-    + ["math.fma", "tt.bitcast"]
-)
 _PART = 8  # bytes of the widest element that a load by an index takes
-_LARGEST_GROUP = 8  # registers
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +123,7 @@ class Planner:
         if found is not None:
             return found
         op, constant = producer_of(value), constant_of(value)
-        if op is None or not _fits(element):
+        if op is None or not fits(element):
             return None
         if constant is not None:
             return Same(0, element, value)
@@ -145,7 +140,7 @@ class Planner:
             return None
         if op.name in ("xsmt.descriptor_load", "xsmt.gather"):
             return self._load(node, lanes, parts)
-        if op.name not in _ELEMENTWISE:
+        if op.name not in ELEMENTWISE:
             return None
         operands = [self.plan(operand, lanes, parts) for operand in op.operands]
         if any(operand is None for operand in operands):
@@ -174,7 +169,7 @@ class Planner:
         while run > 1 and any(place % (run * size) for place in places[::run]):
             run //= 2  # a part of an element of memory, aligned to its size, begins there
         distances = tuple(place - first for place in places[::run])
-        if len(distances) * index_bits(distances) > _LARGEST_GROUP * self.chip.vlen:
+        if len(distances) * index_bits(distances) > GROUP * self.chip.vlen:
             return None
         return Indexed(len(places), element, base, first, distances, run)
 
@@ -208,11 +203,6 @@ def in_words(recipe: Recipe | None) -> bool:
     return recipe is not None
 
 
-def _fits(element: ir.Type) -> bool:
-    """Whether lanes of registers can have such elements."""
-    return isinstance(element, ir.F32Type | ir.F16Type) or (isinstance(element, ir.IntegerType) and element.width in (8, 16, 32))
-
-
 def _period(places: tuple[int, ...], parts: int) -> tuple[int, ...]:
     """What places repeat in so many equal parts, or in half as many and so on."""
     while parts > 1:
@@ -238,11 +228,9 @@ def places_of(op: ir.Operation, block: ir.Type, lanes: Lanes) -> tuple[int, ...]
     """Where an access of a block is, in bytes from its base: None where that is not known, or a bound or a mask may keep it from memory."""
     view = op.opview
     shape, size = block.shape, bits(element_of(block)) // 8
-    known = [_numbers(values) for values in (view.strides, view.lower, view.upper)]
-    if view.mask is not None or any(numbers is None for numbers in known):
-        return None
-    strides, lower, upper = (numbers or [] for numbers in known)
-    if any(low > 0 for low in lower) or any(high < extent for high, extent in zip(upper, shape, strict=True)):
+    try:
+        strides = strides_of(op, shape)
+    except NotInRegisters:
         return None
     index = getattr(view, "index", None)
     rest, unit = (0,) * len(lanes[0]), 0
@@ -255,9 +243,3 @@ def places_of(op: ir.Operation, block: ir.Type, lanes: Lanes) -> tuple[int, ...]
         size * sum(stride * place for stride, place in zip(strides, element, strict=True)) + unit * number
         for *element, number in zip(*lanes, rest, strict=True)
     )
-
-
-def _numbers(values: Sequence[ir.Value]) -> list[int] | None:
-    """Integers that are all constants."""
-    found = [constant_of(value) for value in values]
-    return [number.value for number in found if number is not None] if all(number is not None for number in found) else None

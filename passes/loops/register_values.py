@@ -10,9 +10,9 @@ from torch_mlir import ir
 from triton_spacemit.passes.loops.accesses import resolve
 from triton_spacemit.passes.loops.bounds import bounds_of
 from triton_spacemit.passes.loops.builder import Emitted, is_zero
-from triton_spacemit.passes.loops.elementwise import attributes_of
 from triton_spacemit.passes.loops.ime_tiles import ImeTiles
 from triton_spacemit.passes.loops.lowering import Lowering
+from triton_spacemit.passes.loops.register_loops import as_on_lanes
 from triton_spacemit.passes.loops.register_views import (
     CarriedLanes,
     ComputedLanes,
@@ -29,7 +29,6 @@ from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.selection import Candidate
 from triton_spacemit.passes.loops.tensors import Buffer, bits
 
-_FUSED = ("arith.addf", "arith.subf", "arith.mulf")
 _TOGETHER = 16  # registers of a product's right operand that may be computed before they are multiplied
 _INDEX = 16  # bits of an index of an indexed load
 Units = list[list[Emitted]]  # the units of a product's sums, row by row
@@ -119,14 +118,9 @@ class RegisterValues:
         return uniform
 
     def _computed(self, source: ComputedLanes) -> Emitted:
-        node, operands = source.node, [self.vector(view) for view in source.operands]
-        type_ = self.registers.vector(source.element, source.count)
-        if node.name == "tt.bitcast":
-            return self.registers.op("arith.bitcast", type_, operands)
-        attributes = attributes_of(node.op)
-        if self.low.fuses and node.name in _FUSED:
-            attributes = {**attributes, "fastmath": ir.Attribute.parse("#arith.fastmath<contract>")}
-        return self.registers.op(node.name, type_, operands, attributes)
+        name, attributes = as_on_lanes(self.low, source.node.op)
+        operands = [self.vector(view) for view in source.operands]
+        return self.registers.op(name, self.registers.vector(source.element, source.count), operands, attributes)
 
     # Products
 

@@ -14,13 +14,8 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.register_loops import GROUP, NotInRegisters
 from triton_spacemit.passes.loops.tensors import bits, row_major
-
-GROUP = 8  #: registers that one value may fill
-
-
-class NotInRegisters(Exception):
-    """Why a block cannot be held in registers."""
 
 
 @dataclass(frozen=True, eq=False)

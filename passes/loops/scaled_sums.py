@@ -1,12 +1,10 @@
 """Loops that add up scaled products of bytes: `for ..: acc = dot(a, b).to(float32) * scale + acc`, as weights quantised in blocks take it.
 
-The sums of bytes of a turn, and what the loop carries, stay in registers: the sums lie there as the matrix instruction leaves them, tile
-behind tile, and all else that meets them (scales of rows and of columns, minima) is brought into the same lanes. A turn reads no memory
-but what the kernel loads and writes none.
+One of the two ways in which blocks live in registers (`register_loops.py`): the sums of bytes of a turn lie there as the matrix instruction
+leaves them, tile behind tile, and all else that meets them (scales of rows and of columns, minima) is brought into the same lanes.
 
-What makes that legal is asked of every value that a turn computes: the loop writes no memory and carries one block, of float32, which is
-needed only element by element; all between is computed element by element of loads of the same turn that no mask or bound cuts short, and
-of numbers that are known (`recipes.py`). Anything else is left to the general way, a product in memory and a loop behind it.
+Besides the facts that both ways stand on, the loop carries one block, of float32, which is needed only element by element, and all that
+meets it is computed of loads of the same turn and of numbers that are known (`recipes.py`).
 """
 
 import itertools
@@ -24,8 +22,8 @@ from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.narrow import factor_name
 from triton_spacemit.passes.loops.numbers import Lanes
 from triton_spacemit.passes.loops.recipes import Carried, Planner, Recipe, in_words, whole_registers
+from triton_spacemit.passes.loops.register_loops import GROUP
 
-GROUP = 8  # registers of the largest group
 _TILES = 4  # register tiles for which the loop is made: a block of more takes the general way
 
 
@@ -58,14 +56,11 @@ class ScaledSums:
 def scaled_sums(low: Lowering, loop: Node) -> ScaledSums | None:
     """The loop as one of these, if it is one."""
     blocks = [i for i, v in enumerate(loop.operands[3:]) if isinstance(v.type, ir.RankedTensorType)]
-    if not low.chip.ime or len(blocks) != 1 or loop.writes or storages_of(low.module):
+    if not low.chip.ime or len(blocks) != 1 or storages_of(low.module):
         return None
     (index,) = blocks
-    body, type_ = loop.regions[0], loop.operands[3 + index].type
-    if type_.rank != 2 or not isinstance(type_.element_type, ir.F32Type) or not any(node.name == "tt.dot" for node in body.nodes):
-        return None
-    scalars = [node for node in body.nodes[:-1] if not node.is_tensor]
-    if any(node.regions or not (node.is_lazy or node.name.startswith("llvm.")) for node in scalars):
+    type_ = loop.operands[3 + index].type
+    if type_.rank != 2 or not isinstance(type_.element_type, ir.F32Type):
         return None
     tile = ime.TILES.get((low.chip.vlen, 8))
     rows, columns = type_.shape

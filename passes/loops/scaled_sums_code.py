@@ -5,7 +5,6 @@ import itertools
 from torch_mlir import ir
 
 from triton_spacemit.dialect import ime
-from triton_spacemit.dialect.module import SCHEDULED
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.ime_tiles import PAIR, multiply_add, signs_of
@@ -13,27 +12,26 @@ from triton_spacemit.passes.loops.lane_results import LaneResult, in_memory, loa
 from triton_spacemit.passes.loops.lanes import LaneCode, Tables, groups_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.recipes import Carried, Known, Read, Recipe, Same, parts_of
+from triton_spacemit.passes.loops.register_loops import GROUP, in_order, run
 from triton_spacemit.passes.loops.registers import Registers
-from triton_spacemit.passes.loops.scaled_sums import GROUP, Product, ScaledSums
+from triton_spacemit.passes.loops.scaled_sums import Product, ScaledSums
 from triton_spacemit.passes.loops.tensors import Buffer, Uniform
 
 
 def lower_scaled_sums(low: Lowering, found: ScaledSums) -> list[Value]:
     """The whole loop, once for each register tile."""
-    low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()
     start = low.tensor(found.loop.operands[3 + found.carried])
     begin = start.value if isinstance(start, Uniform) else low.storage.contiguous(start)
-    lanes, others = [], []
+    lanes: list[tuple[int, int, Emitted]] = []
+    scalars: list[Emitted] = []
     for row, column, recipe in found.plans:
-        result, *others = _Loop(low, found, begin, row, column, recipe).run()
+        result, scalars = _Loop(low, found, begin, row, column, recipe).run()
         lanes.append((row, column, result))
     tile = ime.TILES[low.chip.vlen, 8]
     across = found.columns // tile.n
     block = LaneResult(shape=start.shape, element=start.element, origin=found.loop.op, tile=tile, across=across, lanes=tuple(lanes))
     value = found.loop.results[found.carried]
-    made: list[Value] = list(others)
-    made.insert(found.carried, block if only_stored(low, found.loop, value) else in_memory(low, block, found.loop))
-    return made
+    return in_order(found.loop, [block if only_stored(low, found.loop, value) else in_memory(low, block, found.loop)], scalars)
 
 
 class _Loop:
@@ -50,43 +48,20 @@ class _Loop:
         self.tables = Tables(low, self.registers) if full else None
         self.cleared: Emitted | None = None  # zeros of all sums
 
-    def run(self) -> list[Emitted]:
-        low, b, loop = self.low, self.low.b, self.found.loop
-        lower, upper, step = (low.scalar(v) for v in loop.operands[:3])
-        begin = self._begin()
-        clear = self._clear() if any(_begins_at_zero(part) for part in parts_of(self.recipe)) else []
-        scalars = [low.scalar(v) for v in self._others(loop.operands[3:])]
-        types = [value.value.type for value in (begin, *clear, *scalars)]
-        attributes = {"unsignedCmp": loop.op.attributes["unsignedCmp"]} if "unsignedCmp" in loop.op.attributes else None
-        operands = [value.value for value in (lower, upper, step, begin, *clear, *scalars)]
-        made = b.create("scf.for", types, operands, attributes, regions=1)
-        block = made.regions[0].blocks.append(lower.value.type, *types, arg_locs=[b.location] * (1 + len(types)))
-        body = loop.regions[0]
-        with b.inside(made, block) as depth, low.storage.region():
-            number, carried, *others = (Emitted(argument, depth, 0) for argument in block.arguments)
-            if clear:
-                self.cleared, *others = others
-            low.bind_value(body.arguments[0], number)
-            for argument, value in zip(self._others(body.arguments[1:]), others, strict=True):
-                low.bind_value(argument, value)
-            for node in body.nodes[:-1]:
-                if not node.is_tensor:
-                    b.location = node.op.location
-                    low.lower(node)
-            b.location = loop.op.location
-            groups = groups_of(_of_rows(self.recipe), low.chip.vlen)
-            code = LaneCode(
-                low, self.registers, lambda recipe: self._special(code, carried, recipe), Product, groups, self.tables, self._reuse
-            )
-            result = code.make(self.recipe)
-            ends = [low.scalar(v) for v in self._others(body.nodes[-1].operands)]
-            b.create("scf.yield", [], [value.value for value in (result, *([self.cleared] if self.cleared else []), *ends)])
-        result, *scalars = (Emitted(value, b.depth, 0) for value in made.results)
-        return [result, *scalars[len(clear) :]]
+    def run(self) -> tuple[Emitted, list[Emitted]]:
+        """The tile's last sums, and the loop's scalars."""
+        zeros = self._clear() if any(_begins_at_zero(part) for part in parts_of(self.recipe)) else []
+        (result, *_), scalars = run(self.low, self.found.loop, [self._begin(), *zeros], self._turn)
+        return result, scalars
 
-    def _others(self, values: list) -> list:
-        """What the loop carries besides the block."""
-        return [value for i, value in enumerate(values) if i != self.found.carried]
+    def _turn(self, values: list[Emitted]) -> list[Emitted]:
+        carried, *zeros = values
+        self.cleared = zeros[0] if zeros else None
+        groups = groups_of(_of_rows(self.recipe), self.low.chip.vlen)
+        code = LaneCode(
+            self.low, self.registers, lambda recipe: self._special(code, carried, recipe), Product, groups, self.tables, self._reuse
+        )
+        return [code.make(self.recipe), *([self.cleared] if self.cleared is not None else [])]
 
     def _begin(self) -> Emitted:
         """The block at the start, in lanes."""

@@ -13,7 +13,7 @@ from triton import knobs as triton_knobs
 from triton_spacemit.backend import set_device
 from triton_spacemit.ops.quantised.vectors import has_vectors
 from triton_spacemit.passes import remarks
-from triton_spacemit.passes.loops import register_loops
+from triton_spacemit.passes.loops import register_blocks
 
 HOST = pytest.param("host", id="host")
 CHIPS = [pytest.param(name, marks=pytest.mark.qemu) for name in ("x60", "a100")]
@@ -227,7 +227,7 @@ def test_long_turns(chip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     m, n, k = SIZES[chip]
     steps = 3
     for most, held in ((48, True), (11, False)):
-        monkeypatch.setattr(register_loops, "_MULTIPLICATIONS", most)
+        monkeypatch.setattr(register_blocks, "_MULTIPLICATIONS", most)
         a, b, out = bytes_(9, 2, steps, m, k), bytes_(10, 2, steps, n, k), torch.zeros(m, n)
         starts, scales = torch.zeros(2, m, dtype=torch.int32), torch.ones(2, m)
         triton_knobs.cache.dir = str(tmp_path / str(most))
