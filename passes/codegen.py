@@ -170,8 +170,8 @@ class _Module:
         self.module.link_in(llvm.parse_assembly(_NOTE.format(size=len(note), data=data, section=NOTE_SECTION)))
 
     def optimised(self) -> llvm.ModuleRef:
-        """The module after LLVM's own passes."""
-        return self.compiler.optimise(self.module, self.options.few_passes)
+        """The module after LLVM's own passes. Loops of the matrix unit fill the register file: in copies, fewer whole groups are moved."""
+        return self.compiler.optimise(self.module, self.options.few_passes, self.has_matrix_words)
 
 
 # Nothing refers to the note: the list keeps it.
@@ -210,12 +210,7 @@ class _Compiler:
         features = f"{chip.features},+{matrix_words.FEATURE}" if chip.ime else chip.features
         self.machine = target.create_target_machine(cpu=chip.cpu, features=features, opt=3, reloc="pic", codemodel=model, **abi)
         self.triple, self.layout = chip.triple, str(self.machine.target_data)
-        # The function pipeline only: the loops are vectors already, and the one call in a module is inlined first. Level 3 would add
-        # copies of loops for each side of a condition in them: code and time for branches that cost next to nothing.
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_unrolling = False
-        self.builder = llvm.create_pass_builder(self.machine, options)
-        self.functions = self.builder.getFunctionPassManager()
+        self.pipelines: dict[bool, tuple[llvm.PassBuilder, llvm.FunctionPassManager]] = {}  # by whether loops may be copied
         self.few_functions = llvm.create_new_function_pass_manager()
         for name in _FEW_PASSES:
             getattr(self.few_functions, f"add_{name}_pass")()
@@ -223,13 +218,27 @@ class _Compiler:
         self.modules.add_always_inliner_pass()
         self.modules.add_global_dead_code_eliminate_pass()
 
-    def optimise(self, module: llvm.ModuleRef, few_passes: bool) -> llvm.ModuleRef:
+    def pipeline(self, copies: bool) -> tuple[llvm.PassBuilder, llvm.FunctionPassManager]:
+        """LLVM's passes on functions, and what they are run with.
+
+        Those on modules are left out: the loops are vectors already, and the one call in a module is inlined first. copies: LLVM's third
+        level, which adds copies of loops for either side of a condition in them: code and time for branches that cost next to nothing.
+        """
+        if copies not in self.pipelines:
+            options = llvm.create_pipeline_tuning_options(speed_level=3 if copies else 2)
+            options.loop_unrolling = False
+            builder = llvm.create_pass_builder(self.machine, options)
+            self.pipelines[copies] = builder, builder.getFunctionPassManager()
+        return self.pipelines[copies]
+
+    def optimise(self, module: llvm.ModuleRef, few_passes: bool, copies: bool) -> llvm.ModuleRef:
+        """Run LLVM's passes on the module; `copies` as in `pipeline`."""
         module.triple, module.data_layout = self.triple, self.layout
-        self.modules.run(module, self.builder)
-        functions = self.few_functions if few_passes else self.functions
+        builder, functions = self.pipeline(copies)
+        self.modules.run(module, builder)
         for function in module.functions:
             if not function.is_declaration:
-                functions.run(function, self.builder)
+                (self.few_functions if few_passes else functions).run(function, builder)
         return module
 
 
