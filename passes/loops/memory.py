@@ -187,7 +187,7 @@ class Memory:
         b = self.b
         attributes = {name: ir.IntegerAttr.get(b.i32, value) for name, value in (("rw", int(to_write)), ("hint", 3), ("cache", 1))}
         line = LINE * 8 // bits(element)
-        for part in (*range(0, width, line), width - 1):
+        for part in dict.fromkeys((*range(0, width, line), width - 1)):
             b.create("llvm.intr.prefetch", [], [b.offset(pointer, b.constant(part), element).value], attributes)
 
     def strided_load(

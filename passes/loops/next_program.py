@@ -6,9 +6,11 @@ times memory waits for it.
 
 import functools
 import math
+from collections.abc import Callable
 
 from torch_mlir import ir
 
+from triton_spacemit.dialect.values import producer_of
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, bits
@@ -25,24 +27,31 @@ def bytes_to_next(low: Lowering, base: ir.Value, access: Access) -> Emitted | No
         return None
     if access.strides[-1].constant != 1 or math.prod(access.shape) * bits(access.element) // 8 > _MOST_BYTES:
         return None
-    return _step(low, base)
+    return growth(low, base, _is_program)
 
 
-def _step(low: Lowering, value: ir.Value, depth: int = _DEPTH) -> Emitted | None:
-    """By how much a pointer (in bytes), or an integer, grows from one program to the next; None where it does not, or that is not known.
+def _is_program(value: ir.Value) -> bool:
+    """Whether a number is the program's on the grid's first axis."""
+    op = producer_of(value, "tt.get_program_id")
+    return op is not None and ir.IntegerAttr(op.attributes["axis"]).value == 0
+
+
+def growth(low: Lowering, value: ir.Value, counts: Callable[[ir.Value], bool], depth: int = _DEPTH) -> Emitted | None:
+    """By how much a pointer (in bytes), or an integer, grows where a number that `counts` grows by 1; None where it does not, or that is
+    not known.
 
     It need not be exact: nothing but the time depends on it. depth: of the chain of operations that is looked at.
     """
     b = low.b
+    if counts(value):
+        return b.constant(1)
     if not isinstance(value, ir.OpResult) or not depth:
         return None
     op = value.owner.operation
-    if op.name == "tt.get_program_id":
-        return b.constant(1) if ir.IntegerAttr(op.attributes["axis"]).value == 0 else None
     if op.name not in _FOLLOWED:
         return None
     operands = list(op.operands)
-    steps = [_step(low, operand, depth - 1) for operand in operands]
+    steps = [growth(low, operand, counts, depth - 1) for operand in operands]
     if op.name == "arith.muli":
         left, right = steps
         if (left is None) == (right is None):

@@ -25,6 +25,7 @@ from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import attributes_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
+from triton_spacemit.passes.loops.next_turn import ahead_of, ask
 from triton_spacemit.passes.loops.tensors import bits
 
 GROUP = 8  #: registers that one value may fill
@@ -104,6 +105,7 @@ def run(
     lower, upper, step = (low.scalar(value) for value in loop.operands[:3])
     carried = [*blocks, *(low.scalar(value) for value in _scalars(loop.operands[3:]))]
     moves = {value: distance for value in end.operands if holds_moves and (distance := _move(low, body, value)) is not None}
+    ahead = ahead_of(low, loop)
     types = [value.value.type for value in carried]
     attributes = {"unsignedCmp": loop.op.attributes["unsignedCmp"]} if "unsignedCmp" in loop.op.attributes else None
     op = b.create("scf.for", types, [value.value for value in (lower, upper, step, *carried)], attributes, regions=1)
@@ -113,6 +115,7 @@ def run(
         low.bind_value(body.arguments[0], number)
         for argument, value in zip(_scalars(body.arguments[1:]), values[len(blocks) :], strict=True):
             low.bind_value(argument, value)
+        ask(low, ahead, loop, number)
         scalars = [node for node in body.nodes[:-1] if not node.is_tensor]
         last = [node for node in scalars if all(low.analysis.users.get(value, ()) == [end] for value in node.results)]
         _lower(low, [node for node in scalars if node not in last])

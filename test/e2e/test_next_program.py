@@ -7,6 +7,7 @@ import pytest
 import torch
 import triton
 import triton.language as tl
+import triton.language.extra.smt as smt
 from kernels.case import error_ratio, random
 
 from triton_spacemit.backend import set_device
@@ -98,3 +99,36 @@ def test_loops_that_hardly_ever_run_do_not_count() -> None:
 @pytest.mark.parametrize("kernel", [same_row_kernel, second_axis_kernel])
 def test_programs_that_follow_each_other_on_one_row(kernel: Any) -> None:
     assert asked(kernel)[0] == set()
+
+
+@triton.jit(do_not_specialize=["strips", "panels", "blocks"])
+def strips_kernel(a_ptr, b_ptr, out_ptr, strips, panels, blocks, ANEW: tl.constexpr):
+    """Products of panels of 4 rows with strips of 16 columns, 32 steps a block; with ANEW each panel has a strip of its own."""
+    row, column, k = tl.arange(0, 4), tl.arange(0, 16), tl.arange(0, 32)
+    for strip in range(0, strips):
+        for panel in range(0, panels):
+            number = strip * panels + panel if ANEW else strip
+            a, b = a_ptr + panel * blocks * 128, b_ptr + number * blocks * 512
+            total = tl.zeros((4, 16), tl.int32)
+            for _ in range(0, blocks):
+                words = tl.load(b + tl.arange(0, 512)).reshape(8, 16, 4).trans(0, 2, 1).reshape(32, 16)
+                total = smt.dot(tl.load(a + row[:, None] * 32 + k[None, :]), words, total)
+                a += 128
+                b += 512
+            tl.store(out_ptr + ((strip * panels + panel) * 4 + row[:, None]) * 16 + column[None, :], total)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize(("strips", "panels", "blocks"), [(3, 5, 7), (1, 1, 1), (2, 1, 4), (4, 70, 2), (0, 2, 2)])
+def test_strips_that_all_panels_read(anew: bool, strips: int, panels: int, blocks: int) -> None:
+    """The next strip is asked for, where it does not change from panel to panel."""
+    if not any(row.form == "unsigned-grouped-vectors" for row in get_chip("host").matrix):
+        pytest.skip("this machine's chip multiplies no bytes")
+    a = torch.randint(-128, 128, (panels, blocks, 4, 32), dtype=torch.int8)
+    b = torch.randint(0, 256, (strips * panels if anew else strips, blocks, 8, 16, 4), dtype=torch.uint8)
+    out = torch.zeros(strips, panels, 4, 16, dtype=torch.int32)
+    compiled = strips_kernel[(1,)](a, b, out, strips, panels, blocks, ANEW=anew)
+    assert len(re.findall(r"call void @llvm\.prefetch", compiled.asm["llir"])) == (0 if anew else 1)
+    columns = b.transpose(-1, -2).flatten(2, 3).double().view(strips, panels if anew else 1, blocks, 32, 16)
+    expected = torch.einsum("pbrk,spbkc->sprc", a.double(), columns.expand(strips, panels, blocks, 32, 16))
+    assert torch.equal(out.double(), expected)
