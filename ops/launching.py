@@ -5,6 +5,7 @@ its own, which tells apart at least what Triton's does: dtypes, whether addresse
 and how wide they are. A launch with the same numbers as one before packs nothing but addresses.
 """
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,18 +66,29 @@ def is_constant(value: Any) -> bool:
     return getattr(value, "is_constant", False)
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A look at a flag that the launch before it may have raised."""
+
+    flag: torch.Tensor
+
+
 class _ThisThread(threading.local):
-    launches: list[Launched] | None = None
+    launches: list[Launched | Checked] | None = None
+
+    def __init__(self) -> None:
+        self.flags: list[torch.Tensor] = []  # that nobody has
 
 
 _this_thread = _ThisThread()
 
 
 @contextmanager
-def noted() -> Iterator[list[Launched]]:
+def noted() -> Iterator[list[Launched | Checked]]:
     """A list of all launches of this thread inside the `with` block."""
     before = _this_thread.launches
-    launches = _this_thread.launches = []
+    launches: list[Launched | Checked] = []
+    _this_thread.launches = launches
     try:
         yield launches
     finally:
@@ -86,6 +98,25 @@ def noted() -> Iterator[list[Launched]]:
 def is_noting() -> bool:
     """Whether launches are noted down."""
     return _this_thread.launches is not None
+
+
+def flag() -> torch.Tensor:
+    """A 0 that a kernel makes another number where its call is a mistake; `raised` reads it and keeps it for this thread's next kernel."""
+    own = _this_thread
+    return own.flags.pop() if own.flags and own.launches is None else torch.zeros(1, dtype=torch.int32)
+
+
+def raised(flag: torch.Tensor) -> bool:
+    """Whether the kernel that was launched last has made it that."""
+    wrong = ctypes.c_int32.from_address(flag.data_ptr()).value != 0
+    if wrong:
+        flag.zero_()
+    own = _this_thread
+    if own.launches is None:
+        own.flags.append(flag)
+    else:
+        own.launches.append(Checked(flag))
+    return wrong
 
 
 def first_launch(function: Any, grid: tuple[int, ...], args: tuple[Any, ...], constants: dict[str, Any]) -> Any:

@@ -11,7 +11,8 @@ A plan is legal where the key tells everything that the implementation has read:
 - all settings, and how many processors there are where the implementation has asked for the number of threads.
 
 Elements of tensors, random numbers, kernels of PyTorch's: what else a call may read or do, it does through PyTorch. So the recording
-watches every operator that PyTorch is asked for, and there is no plan where one is not a view or a new tensor without values. Each
+watches every operator that PyTorch is asked for, and there is no plan where one is not a view or a new tensor, without values or of
+zeros. Of what kernels write a call may read flags (`launching.raised`): where one is raised, the implementation answers after all. Each
 pointer of a launch has to lead into one tensor that is known: an argument, a new one, or a constant of this process
 (`launching.constant`). What a new tensor that is not a result holds lies in memory that each thread keeps.
 
@@ -20,6 +21,7 @@ Where a hook is told of launches there are no plans, nor on devices other than `
 
 import ctypes
 import functools
+import itertools
 import os
 import struct
 import sysconfig
@@ -33,7 +35,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.native import calls_library, host_library
-from triton_spacemit.ops.launching import Launched, is_constant, is_watched, noted
+from triton_spacemit.backend.repeats import Description
+from triton_spacemit.ops.launching import Checked, Launched, is_constant, is_watched, noted
 
 _EXCHANGE = b"dlpack_exchange_api"
 _MAJOR = 1  # of the version of DLPack's table
@@ -49,11 +52,15 @@ _MAKES = {
     getattr(torch.ops.aten, name)
     for name in ("empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided", "empty_permuted")
 }  # fmt: skip
+_MAKES_ZEROS = {getattr(torch.ops.aten, name) for name in ("zeros", "zeros_like", "new_zeros")}
 _OF_DTYPES = {getattr(torch.ops.aten, name) for name in ("promote_types", "result_type", "can_cast")}
 
 
 class _Watch(TorchDispatchMode):
-    """What PyTorch is asked for. made: new tensors, which are kept so that each has an address of its own. other: what is neither.
+    """What PyTorch is asked for.
+
+    made: new tensors, which are kept so that each has an address of its own. zeros: those that begin so. other: what makes
+    neither a new one nor a view.
 
     What PyTorch calls a view may be a copy: that is a tensor which no launch of a plan may have.
     """
@@ -61,12 +68,16 @@ class _Watch(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.made: list[torch.Tensor] = []
+        self.zeros: list[torch.Tensor] = []
         self.other: Any = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if func.overloadpacket in _MAKES and not func._schema.is_mutable:
             self.made.append(result)
+        elif func.overloadpacket in _MAKES_ZEROS and not func._schema.is_mutable:
+            self.made.append(result)
+            self.zeros.append(result)
         elif func.overloadpacket not in _OF_DTYPES and not func.is_view:
             self.other = func
         return result
@@ -150,7 +161,27 @@ def _result_words(results: Sequence[Any], arguments: Sequence[torch.Tensor], mad
     return words, new
 
 
-def _plan(result: Any, arguments: Sequence[torch.Tensor], watch: _Watch, launches: Sequence[Launched], asked: bool) -> Any:
+def _launch_words(launched: Launched, check: int, storages: _Storages, kept: list[Any]) -> tuple[bytes, Description] | None:
+    """The words of a launch. check: where a flag lies that is looked at behind it, or -1. None where it is not for a plan."""
+    described = launched.described()
+    if described is None or len(described.slots) > 8 * _MOST_SLOTS:
+        return None
+    patches: list[int] = []
+    for slot, pointer in zip(described.places, described.pointers, strict=True):
+        if pointer is None or is_constant(pointer):
+            kept.append(pointer)
+            continue
+        patch = storages.find(pointer) if isinstance(pointer, torch.Tensor) else None
+        if patch is None:
+            return None
+        patches += (slot, *patch)
+    is_grid = launched.grid != (1, 1, 1) or described.concurrent
+    kept.append(launched.kernel)
+    head = (described.program, is_grid, *launched.grid, check, len(described.slots) // 8, len(patches) // 4)
+    return _words(head) + described.slots + _words(patches), described
+
+
+def _plan(result: Any, arguments: Sequence[torch.Tensor], watch: _Watch, launches: Sequence[Launched | Checked], asked: bool) -> Any:
     """Words and objects of a plan, as calls.c takes them; None where there can be none."""
     results = result if isinstance(result, tuple) else (result,)
     found = _result_words(results, arguments, watch.made)
@@ -158,32 +189,38 @@ def _plan(result: Any, arguments: Sequence[torch.Tensor], watch: _Watch, launche
         return None
     own, new = found
     storages = _Storages(arguments, watch.made, new)
-    body, raising, kept, shared = b"", [], [], False
-    for launched in launches:
-        described = launched.described()
-        if described is None or len(described.slots) > 8 * _MOST_SLOTS:
-            return None
-        patches: list[int] = []
-        for slot, pointer in zip(described.places, described.pointers, strict=True):
-            if pointer is None or is_constant(pointer):
-                kept.append(pointer)
-                continue
-            patch = storages.find(pointer) if isinstance(pointer, torch.Tensor) else None
-            if patch is None:
+    body, raising, shared = b"", [], False
+    kept: list[Any] = []
+    for launched, behind in itertools.pairwise([*launches, None]):
+        if isinstance(launched, Checked):
+            # One flag for a launch, and nothing given that is written to before it is looked at.
+            if isinstance(behind, Checked) or any(each is argument for each in results for argument in arguments):
                 return None
-            patches += (slot, *patch)
-        is_grid = launched.grid != (1, 1, 1) or described.concurrent
-        shared |= is_grid
-        body += _words((described.program, is_grid, *launched.grid, len(described.slots) // 8, len(patches) // 4))
-        body += described.slots + _words(patches)
-        raising.append(described.fail)
-        kept.append(launched.kernel)
+            continue
+        assert launched is not None
+        check = -1
+        if isinstance(behind, Checked):
+            kind, _, check = storages.find(behind.flag) or (_NONE, 0, 0)
+            if kind != _TEMPORARY:
+                return None
+        words = _launch_words(launched, check, storages, kept)
+        if words is None:
+            return None
+        body += words[0]
+        shared |= launched.grid != (1, 1, 1) or words[1].concurrent
+        raising.append(words[1].fail)
+    clears: list[int] = []
+    for tensor in watch.zeros:
+        place = storages.find(tensor)
+        assert place is not None  # as it is one of those that were made
+        clears += (*place, tensor.untyped_storage().nbytes())
     if storages.room > _MOST_ROOM:
         return None
     processors = len(os.sched_getaffinity(0)) if (asked or shared) and not knobs.threads else 0
-    head = (storages.room, processors, knobs.num_threads if shared else 1, len(new), len(results), isinstance(result, tuple), len(raising))
+    threads = knobs.num_threads if shared else 1
+    head = (storages.room, processors, threads, len(new), len(results), isinstance(result, tuple), len(watch.zeros), len(raising))
     makes = tuple((tuple(tensor.shape), tensor.stride(), tensor.dtype) for tensor in new)
-    return _words((*head, *own)) + body, (makes, tuple(raising), kept)
+    return _words((*head, *own, *clears)) + body, (makes, tuple(raising), kept)
 
 
 def _recorder(implementation: Callable[..., Any], left: Callable[..., Any]) -> Callable[..., Any]:

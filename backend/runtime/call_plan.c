@@ -27,14 +27,22 @@ typedef struct Patch {
   int64_t slot, kind, number, offset;
 } Patch;
 
+// check: where in the room a flag lies that the kernel raises if the implementation is to answer after all; -1 for none.
 typedef struct Launch {
   const Program *program;
-  int64_t is_grid, x, y, z, num_slots, num_patches;
+  int64_t is_grid, x, y, z, check, num_slots, num_patches;
 } Launch;
 
+// A new or temporary tensor that begins as zeros.
+typedef struct Clear {
+  int64_t kind, number, offset, bytes;
+} Clear;
+
 typedef struct Head {
-  int64_t room_bytes, processors, threads, num_new, num_results, is_tuple, num_launches;
+  int64_t room_bytes, processors, threads, num_new, num_results, is_tuple, num_clears, num_launches;
 } Head;
+
+enum { RAISED = -1 };  // in place of a status
 
 void drop_plan(Plan *plan) {
   if (!plan || --plan->references) return;
@@ -70,6 +78,10 @@ static int launch(const Plan *plan, const int64_t *words, const Call *call, char
   }
   int status = head->room_bytes && !memory ? NO_MEMORY : OK;
   Object *thread = PyEval_SaveThread();
+  const Clear *clears = (const Clear *)words;
+  for (int64_t i = 0; !status && i < head->num_clears; i++)
+    memset((clears[i].kind == NEW ? made[clears[i].number] : memory) + clears[i].offset, 0, (size_t)clears[i].bytes);
+  words = (const int64_t *)(clears + head->num_clears);
   for (*failed = 0; !status && *failed < head->num_launches; ++*failed) {
     const Launch *own = (const Launch *)words;
     uint64_t slots[MAX_SLOTS];
@@ -89,6 +101,7 @@ static int launch(const Plan *plan, const int64_t *words, const Call *call, char
       status = setup.run_grid(own->program, slots, (int32_t)own->x, (int32_t)own->y, (int32_t)own->z, (int32_t)head->threads);
     else
       status = setup.run_one(own->program, slots);
+    if (!status && own->check >= 0 && *(const int32_t *)(memory + own->check)) status = RAISED;
     if (status) break;
   }
   PyEval_RestoreThread(thread);
@@ -99,12 +112,13 @@ static int launch(const Plan *plan, const int64_t *words, const Call *call, char
   return status;
 }
 
-Object *run_plan(Plan *plan, const Call *call) {
+Object *run_plan(Plan *plan, const Call *call, int *is_refused) {
   const Head *head = (const Head *)plan->words;
   const int64_t *results = plan->words + sizeof *head / sizeof *plan->words;
   Object *made[MAX_NEW] = {NULL}, *result = NULL;
   char *addresses[MAX_NEW];
   int64_t failed;
+  *is_refused = 0;
   plan->references++;
   for (int64_t i = 0; i < head->num_new; i++) {
     Tensor tensor;
@@ -113,6 +127,8 @@ Object *run_plan(Plan *plan, const Call *call) {
     addresses[i] = tensor.data + tensor.offset;
   }
   int status = launch(plan, results + 2 * head->num_results, call, addresses, &failed);
+  *is_refused = status == RAISED;
+  if (*is_refused) goto end;
   if (status) {
     Object *raised = PyObject_CallFunction(PyTuple_GetItem(PyTuple_GetItem(plan->objects, 1), failed), "i", status);
     if (raised) Py_DecRef(raised);

@@ -135,7 +135,11 @@ static Object *call_overload(Object *self, Object *const *arguments, ssize_t cou
   Entry *entry = overload->used ? find(overload->entries, overload->capacity, hash, call.key.words, call.key.count) : NULL;
   if (!entry || !entry->state) return miss(overload, &call, hash, 0, arguments, count, names);
   if (entry->state == NEVER) return PyObject_Vectorcall(overload->implementation, arguments, (size_t)count, names);
-  if (entry->state == PLANNED && is_for_us(entry->plan)) return run_plan(entry->plan, &call);
+  if (entry->state == PLANNED && is_for_us(entry->plan)) {
+    int is_refused;
+    Object *result = run_plan(entry->plan, &call, &is_refused);
+    return is_refused ? PyObject_Vectorcall(overload->implementation, arguments, (size_t)count, names) : result;
+  }
   return miss(overload, &call, hash, 1, arguments, count, names);
 }
 

@@ -55,11 +55,11 @@ void make_key(Call *call, Object *const *arguments, ssize_t count, Object *names
 typedef struct Plan {
   int64_t references;
   Object *objects;  // the arguments that make each new tensor, what raises the failure of each launch, and what is to be kept
-  int64_t words[];  // a Head, two for each result, the launches
+  int64_t words[];  // a Head, two for each result, Clears, Launches with their slots and Patches
 } Plan;
 
 // call_plan.c
 Plan *read_plan(Object *words, Object *objects);  // NULL without memory
 void drop_plan(Plan *plan);                       // may be NULL
 int is_for_us(const Plan *plan);                  // whether there are as many processors as when it was made, where that counts
-Object *run_plan(Plan *plan, const Call *call);   // NULL with an exception
+Object *run_plan(Plan *plan, const Call *call, int *is_refused);  // NULL with an exception, or where the implementation is to answer

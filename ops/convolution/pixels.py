@@ -19,7 +19,7 @@ from triton_spacemit.ops.convolution.blocks import pixel_blocks, pixels_gradient
 from triton_spacemit.ops.convolution.layouts import Sizes, count_of
 from triton_spacemit.ops.convolution.pixel_kernels import correlate_pixels, lay_out_rows, pixels_weight_gradient
 from triton_spacemit.ops.dtypes import sum_type
-from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.launching import Kernel, constant
 from triton_spacemit.ops.sizes import power_of_four, power_of_two
 
 _LAY_OUT, _CORRELATE, _WEIGHTS = Kernel(lay_out_rows), Kernel(correlate_pixels), Kernel(pixels_weight_gradient)
@@ -98,7 +98,7 @@ class Rows:
 
     @functools.cached_property
     def _first(self) -> torch.Tensor:
-        return torch.tensor(self.phases, dtype=torch.int32)
+        return constant(torch.tensor(self.phases, dtype=torch.int32))
 
 
 @functools.lru_cache(1024)
@@ -130,7 +130,7 @@ def _backward(residue: layouts.Residue) -> Rows:
 def _starts(rows: Rows, channels: int, across: int, numbers: tuple[int, ...], apart: int) -> torch.Tensor:
     """Where the pixels and the weights of each run of `across` taps begin. numbers: of the taps, whose weights lie `apart`."""
     pairs = [[rows.taps[i] * channels, numbers[i] * apart] for i in range(0, len(numbers), across)]
-    return torch.tensor(pairs or [[0, 0]], dtype=torch.int64)
+    return constant(torch.tensor(pairs or [[0, 0]], dtype=torch.int64))
 
 
 _WHOLE: tuple[Sizes, Sizes, Sizes] = (0, 0, 0), (1, 1, 1), (0, 0, 0)
@@ -142,13 +142,13 @@ def _places(rows: Rows, first: Sizes, step: Sizes, skipped: Sizes, sizes: Sizes)
     if rows.dense and rows.outputs == sizes and (first, step, skipped) == _WHOLE:
         return None
     each = zip(rows.outputs, first, step, skipped, sizes, strict=True)
-    at = [(torch.arange(out) - skip) * s + start for out, start, s, skip, _ in each]
+    at = [(torch.arange(out, dtype=torch.int64) - skip) * s + start for out, start, s, skip, _ in each]
     d, h, w = (place.where((place >= start) & (place < size), -1) for place, start, size in zip(at, first, sizes, strict=True))
     d, h, w = torch.meshgrid(d, h, w, indexing="ij")
     pixels = ((d * sizes[1] + h) * sizes[2] + w).where((d >= 0) & (h >= 0) & (w >= 0), -1)
     found = torch.full((rows.outputs[0] * rows.distances[0],), -1, dtype=torch.int64)
     found.as_strided(rows.outputs, rows.distances).copy_(pixels)
-    return found[: rows.count].clone()
+    return constant(found[: rows.count].clone())
 
 
 def _correlate(

@@ -18,8 +18,8 @@ from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS, NARROW
 from triton_spacemit.ops.elementwise.layout import broadcast, contiguous, expand, new_strides
-from triton_spacemit.ops.indexing.operands import INDICES, flag, overlap, raised
-from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.indexing.operands import INDICES, overlap
+from triton_spacemit.ops.launching import Kernel, flag, raised
 from triton_spacemit.ops.operands import computed, out_form
 from triton_spacemit.ops.sizes import power_of_two
 

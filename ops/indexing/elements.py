@@ -11,8 +11,8 @@ import triton.language as tl
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import NARROW
-from triton_spacemit.ops.indexing.operands import INDICES, VALUES, around, dimension, flag, overlap, raised, refuse
-from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.indexing.operands import INDICES, VALUES, around, dimension, overlap, refuse
+from triton_spacemit.ops.launching import Kernel, flag, raised
 from triton_spacemit.ops.operands import computed, into
 
 _LEAST = 2048  # elements of a program

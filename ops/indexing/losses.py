@@ -7,8 +7,8 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.ops.dtypes import FLOATS, sum_dtype, sum_type
-from triton_spacemit.ops.indexing.operands import around, flag, raised
-from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.indexing.operands import around
+from triton_spacemit.ops.launching import Kernel, flag, raised
 from triton_spacemit.ops.operands import computed, into, out_form
 
 _CLASSES = frozenset({torch.int64, torch.uint8})

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -48,28 +47,6 @@ def _extent(tensor: torch.Tensor) -> tuple[int, int]:
 def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
     """How many elements lie from the first of a tensor to its last one; 0 where it has none."""
     return 0 if 0 in shape else 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-
-
-class _Flags(threading.local):
-    def __init__(self) -> None:
-        self.unused: list[torch.Tensor] = []
-
-
-_flags = _Flags()
-
-
-def flag() -> torch.Tensor:
-    """A 0 that a kernel makes 1 where an index is wrong; `raised` reads it and keeps it for this thread's next kernel."""
-    return _flags.unused.pop() if _flags.unused else torch.zeros(1, dtype=torch.int32)
-
-
-def raised(flag: torch.Tensor) -> bool:
-    """Whether a kernel made it 1."""
-    wrong = flag.item() != 0
-    if wrong:
-        flag.zero_()
-    _flags.unused.append(flag)
-    return wrong
 
 
 def all_within(index: torch.Tensor, size: int) -> bool:

@@ -10,8 +10,8 @@ from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import NARROW
 from triton_spacemit.ops.indexing.elements import gather_blocks
-from triton_spacemit.ops.indexing.operands import INDICES, VALUES, all_within, around, dimension, flag, overlap, raised, refuse
-from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.indexing.operands import INDICES, VALUES, all_within, around, dimension, overlap, refuse
+from triton_spacemit.ops.launching import Kernel, flag, raised
 from triton_spacemit.ops.operands import computed, into
 from triton_spacemit.ops.sizes import power_of_two
 

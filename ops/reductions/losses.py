@@ -9,7 +9,7 @@ from triton.language.extra import libdevice
 
 from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import FLOATS, sum_type
-from triton_spacemit.ops.launching import Kernel
+from triton_spacemit.ops.launching import Kernel, flag, raised
 from triton_spacemit.ops.operands import computed, out_form
 from triton_spacemit.ops.reductions.kernel import reduce
 from triton_spacemit.ops.reductions.kinds import MEAN, SUM
@@ -19,8 +19,8 @@ _BLOCK = 4096
 
 
 @triton.jit
-def _forward(x, target, weight, losses, mistakes, n, WIDE: tl.constexpr, BLOCK: tl.constexpr):
-    """A block of losses, and how many elements are no probabilities."""
+def _forward(x, target, weight, losses, bad, n, WIDE: tl.constexpr, BLOCK: tl.constexpr):
+    """A block of losses. bad: a flag for elements that are no probabilities."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     p = tl.load(x + i, i < n, 0).to(WIDE)
     t = tl.load(target + i, i < n, 0).to(WIDE)
@@ -29,7 +29,7 @@ def _forward(x, target, weight, losses, mistakes, n, WIDE: tl.constexpr, BLOCK: 
     if weight is not None:
         loss *= tl.load(weight + i, i < n, 0).to(WIDE)
     tl.store(losses + i, loss, i < n)
-    tl.store(mistakes + tl.program_id(0), tl.sum(1 - ((p >= 0) & (p <= 1)).to(tl.int32), 0))
+    tl.store(bad, 1, tl.max(1 - ((p >= 0) & (p <= 1)).to(tl.int32), 0) > 0)
 
 
 @triton.jit
@@ -68,10 +68,9 @@ def binary_cross_entropy(x: torch.Tensor, target: torch.Tensor, weight: torch.Te
         return NotImplemented
     losses = torch.empty(x.shape, dtype=x.dtype)
     if x.numel():
-        programs = triton.cdiv(x.numel(), _BLOCK)
-        mistakes = torch.empty(programs, dtype=torch.int32)
-        _FORWARD((programs,), *operands, losses, mistakes, x.numel(), WIDE=sum_type(x.dtype))
-        if torch.count_nonzero(mistakes):
+        bad = flag()
+        _FORWARD((triton.cdiv(x.numel(), _BLOCK),), *operands, losses, bad, x.numel(), WIDE=sum_type(x.dtype))
+        if raised(bad):
             return NotImplemented
     if reduction == _NONE:
         return losses

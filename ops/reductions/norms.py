@@ -83,8 +83,9 @@ def rms_norm(x: torch.Tensor, normalized_shape: Sequence[int], weight: Parameter
     if dtype is None or not _fits(x, normalized_shape, weight):
         return NotImplemented
     wide = sum_dtype(x.dtype)
-    rstd = x.new_full(_statistics_shape(x, normalized_shape), math.nan, dtype=wide)
+    rstd = x.new_empty(_statistics_shape(x, normalized_shape), dtype=wide)
     if not x.numel():
+        rstd.fill_(math.nan)
         out = x * rstd.to(x.dtype)
         return out if weight is None else out * weight, rstd
     x = copies.contiguous(x)

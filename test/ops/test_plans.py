@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
 
@@ -21,7 +22,7 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops import plans
 from triton_spacemit.ops.elementwise import overloads
-from triton_spacemit.ops.launching import Kernel, constant
+from triton_spacemit.ops.launching import Kernel, constant, flag, raised
 
 
 @triton.jit
@@ -36,6 +37,19 @@ def _at(x, place, out):
 
 
 @triton.jit
+def _add(out, x, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + i, tl.load(out + i, i < n) + tl.load(x + i, i < n), i < n)
+
+
+@triton.jit
+def _negative(x, bad, n, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    if tl.min(tl.load(x + i, i < n, 0), 0) < 0:
+        tl.store(bad, 1)
+
+
+@triton.jit
 def _slow(x, copied, out, turns, BLOCK: tl.constexpr):
     """A copy of `x`, and then for a while something else."""
     i = tl.arange(0, BLOCK)
@@ -47,6 +61,7 @@ def _slow(x, copied, out, turns, BLOCK: tl.constexpr):
 
 
 _AXPY, _AT, _SLOW = Kernel(_axpy, BLOCK=64), Kernel(_at), Kernel(_slow, BLOCK=64)
+_ADD, _NEGATIVE = Kernel(_add, BLOCK=64), Kernel(_negative, BLOCK=128)
 _TURNS = 5_000_000
 
 
@@ -237,7 +252,8 @@ NONE = {
     "a decision by elements": lambda x, y: axpy(x, y) if y.any() else x,
     "a random number": lambda x, y: axpy(x, torch.rand(100)),
     "a kernel of PyTorch's": lambda x, y: axpy(x, y * 1),
-    "a new tensor with values": lambda x, y: axpy(x, torch.zeros(100)),
+    "a new tensor with values": lambda x, y: axpy(x, torch.ones(100)),
+    "a flag, and an argument that is written to": lambda x, y: _checked(x, y, y),
     "a view that copies": _copying_view,
     "another tensor": lambda x, y: axpy(x, _OTHER),
     "a view of an argument as the result": lambda x, y: x[:5],
@@ -254,7 +270,28 @@ def test_what_is_not_in_the_key_has_no_plan(host, implementation):
     assert not Counted(implementation).is_planned(torch.randn(100), torch.randn(100))
 
 
+def _from_zeros(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    own, out = torch.zeros_like(x), x.new_zeros(100, dtype=torch.float32)
+    _ADD((2,), own, x, 100)
+    _ADD((2,), out, own, 100)
+    _ADD((2,), out, y, 100)
+    return out
+
+
+def _checked(x: torch.Tensor, y: torch.Tensor, out: torch.Tensor | None = None) -> Any:
+    """`x + y`, unless an element of `x` is negative."""
+    bad, out = flag(), torch.zeros_like(x) if out is None else out
+    _NEGATIVE((1,), x, bad, 100)
+    if raised(bad):
+        return NotImplemented
+    _ADD((2,), out, x, 100)
+    _ADD((2,), out, y, 100)
+    return out
+
+
 PLANNED = {
+    "tensors that begin as zeros": _from_zeros,
+    "a flag": _checked,
     "a constant": lambda x, y: axpy(x, _CONSTANT),
     "views of an argument": lambda x, y: axpy(x.view(10, 10)[2], y.view(10, 10)[7]),
     "a temporary tensor": lambda x, y: axpy(axpy(axpy(x, y), x), y),
@@ -267,9 +304,9 @@ PLANNED = {
 @pytest.mark.parametrize("implementation", PLANNED.values(), ids=PLANNED)
 def test_what_has_plans(host, implementation):
     counted = Counted(implementation)
-    assert counted.is_planned(torch.randn(100), torch.randn(100))
+    assert counted.is_planned(torch.rand(100), torch.randn(100))
     before = counted.entered
-    x, y = torch.randn(2, 100)
+    x, y = torch.rand(2, 100)
     y = y.clone()
     other = y.clone()
     result, expected = counted.call(x, y), implementation(x, other)
@@ -278,6 +315,41 @@ def test_what_has_plans(host, implementation):
     pairs = zip(result, expected, strict=True) if isinstance(expected, tuple) else [(result, expected)]
     for mine, theirs in pairs:
         assert mine is None and theirs is None or mine.stride() == theirs.stride() and torch.equal(mine, theirs)
+
+
+def test_a_flag_that_is_raised(host):
+    counted = Counted(_checked)
+    x, y = torch.rand(100), torch.rand(100)
+    assert counted.is_planned(x, y)
+    before = counted.entered
+    assert counted.call(x - 2, y) == "left"
+    assert (counted.entered, counted.left) == (before + 1, 1)
+    assert torch.equal(counted.call(x, y), x + y)
+    assert counted.entered == before + 1
+
+
+_ROWS, _LAST = torch.randn(4, 200), torch.tensor([0, 3, 1])
+CHECKING = {
+    "index_select": (lambda at: _ROWS.index_select(0, at), 4),
+    "embedding": (lambda at: F.embedding(at, _ROWS), 4),
+    "gather": (lambda at: _ROWS.gather(1, at.expand(4, 3)), 200),
+    "index": (lambda at: _ROWS[at], 4),
+    "scatter_add": (lambda at: _ROWS.scatter_add(1, at.expand(4, 3), _ROWS), 200),
+    "nll_loss": (lambda at: F.nll_loss(_ROWS[:3], at), 200),
+}
+
+
+@pytest.mark.parametrize("operator", CHECKING)
+def test_wrong_indices_behind_plans(host, operator):
+    call, size = CHECKING[operator]
+    expected = call(_LAST)
+    with ops.enabled(operator):
+        for _ in range(4):
+            torch.testing.assert_close(call(_LAST), expected)
+        for _ in range(2):
+            with pytest.raises((IndexError, RuntimeError), match="out of (range|bounds)"):
+                call(torch.tensor([0, size, 1]))
+            torch.testing.assert_close(call(_LAST), expected)
 
 
 def test_calls_that_are_left(host):
