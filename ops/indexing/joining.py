@@ -19,7 +19,7 @@ from triton_spacemit.ops.sizes import power_of_four
 _VALUES = FLOATS | INTEGERS | {torch.bool}
 _TOGETHER = 4  # tensors of one launch
 _LARGEST_BLOCK = 4096
-_STREAMED = 1 << 22  # bytes of a result that nobody would find in the second cache
+_STREAMED = 1 << 23  # bytes of a result of which the caches would keep little
 _WORTH_A_PROGRAM = 1 << 15  # elements
 
 
@@ -28,8 +28,8 @@ def _copy(source, length, place, part, parts, STREAM: tl.constexpr, BLOCK: tl.co
     """A part of the elements of a row. STREAM: past the caches."""
     each = tl.cdiv(tl.cdiv(length, parts), BLOCK) * BLOCK
     for start in range(part * each, tl.minimum(part * each + each, length), BLOCK):
-        j = start + tl.arange(0, BLOCK)
-        tl.store(place + j, tl.load(source + j, j < length), j < length, cache_modifier=STREAM)
+        j, left = tl.arange(0, BLOCK), length - start  # `start` plus a block might wrap around, for which there would be a mask
+        tl.store(place + start + j, tl.load(source + start + j, j < left), j < left, cache_modifier=STREAM)
 
 
 @triton.jit(do_not_specialize=["rows", "rows_each", "a_length", "b_length", "c_length", "d_length", "row_length", "first"])
