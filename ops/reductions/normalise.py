@@ -17,9 +17,10 @@ import triton.language as tl
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.dtypes import FLOATS, NARROW, sum_dtype, sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.reductions import rows
+from triton_spacemit.ops.reductions import columns, rows
 from triton_spacemit.ops.reductions.kernel import reduce
 from triton_spacemit.ops.reductions.kinds import SUM
+from triton_spacemit.ops.reductions.moments import moments
 from triton_spacemit.ops.sizes import power_of_four, power_of_four_within
 
 
@@ -46,6 +47,11 @@ class Layout:
         """The elements of a group."""
         return self.outer * self.inner
 
+    @property
+    def is_columns(self) -> bool:
+        """Whether groups are the columns of one matrix."""
+        return self.group_stride == 1 and self.inner_stride == self.groups and self.outer_groups == self.outer == 1
+
     @functools.lru_cache(4096)  # noqa: B019, layouts are few and kept
     def blocks(self, threads: int) -> dict[str, Any]:
         """How many groups are a block, of how many elements each, along which axis: neighbours in memory lie along the last."""
@@ -71,38 +77,8 @@ def _weights(weight, group, groups, i, outer, j, inner, WEIGHT: tl.constexpr, AX
 
 
 @triton.jit
-def _moments(
-    x, start, group, groups, outer, inner, outer_stride, inner_stride,
-    RMS: tl.constexpr, WIDE: tl.constexpr, AXIS: tl.constexpr, GROUPS: tl.constexpr, INNER: tl.constexpr,
-):  # fmt: skip
-    """Mean and variance of each group, float64; RMS: 0 and the mean square."""
-    seen = tl.zeros((GROUPS,), tl.float64)
-    mean = tl.zeros((GROUPS,), tl.float64)
-    squares = tl.zeros((GROUPS,), tl.float64)
-    for i in range(outer):
-        for first in range(0, inner, INNER):
-            j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
-            valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
-            place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
-            block = tl.load(x + place, valid, 0).to(WIDE)
-            count = tl.minimum(inner - first, INNER)
-            if RMS:
-                squares += tl.sum(block * block, AXIS).to(tl.float64)
-            else:
-                block_mean = tl.sum(block, AXIS) / count.to(WIDE)
-                distance = tl.where(valid, block - tl.expand_dims(block_mean, AXIS), 0)
-                block_squares = tl.sum(distance * distance, AXIS)
-                share = count / (seen + count)
-                between = block_mean.to(tl.float64) - mean
-                squares += block_squares.to(tl.float64) + between * between * seen * share
-                mean += between * share
-                seen += count
-    return mean, squares / (tl.cast(outer, tl.int64) * inner)
-
-
-@triton.jit
 def _forward(
-    x, out, weight, bias, mean, rstd, running_mean, running_var, momentum,
+    x, out, weight, bias, mean, rstd, running_mean, running_var, momentum: tl.float64,
     groups, outer, inner, outer_group_stride, group_stride, outer_stride, inner_stride, moments_outer, moments_inner,
     EPS: tl.constexpr, RMS: tl.constexpr, GIVEN: tl.constexpr, WEIGHT: tl.constexpr, WIDE: tl.constexpr,
     AXIS: tl.constexpr, GROUPS: tl.constexpr, INNER: tl.constexpr,
@@ -115,7 +91,7 @@ def _forward(
         shift = tl.load(running_mean + group, group < groups, 0).to(WIDE)
         scale = 1 / tl.sqrt(tl.load(running_var + group, group < groups, 0).to(WIDE) + EPS)
     else:
-        shift, variance = _moments(
+        shift, variance = moments(
             x, start, group, groups, moments_outer, moments_inner, outer_stride, inner_stride, RMS, WIDE, AXIS, GROUPS, INNER
         )
         scale = 1 / tl.sqrt(variance + EPS)
@@ -220,6 +196,8 @@ def _backward(
                 tl.store(out + place, g * tl.expand_dims(factor, AXIS), valid)
 
 
+_SHARED_ROWS = 1024  # that are worth a second kernel
+
 _FORWARD, _BACKWARD = Kernel(_forward), Kernel(_backward)
 
 
@@ -262,7 +240,10 @@ def normalise(
         own_weight, own_bias = contiguous(weight, bias)
         rows.forward(x, out, own_weight, own_bias, mean, rstd, groups, inner, eps, rms)
         return
-    blocks = layout.blocks(knobs.num_threads)
+    blocks, threads = layout.blocks(knobs.num_threads), knobs.num_threads
+    if threads > 1 and layout.is_columns and inner >= _SHARED_ROWS and not given:
+        columns.normalise(x, out, (*contiguous(weight, bias), mean, rstd, *running, float(momentum)), groups, inner, eps, threads)
+        return
     one_row = layout.outer_stride == inner * layout.inner_stride and blocks["AXIS"] == 1
     _FORWARD(
         (-(-groups // blocks["GROUPS"]), layout.outer_groups),

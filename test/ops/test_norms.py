@@ -89,6 +89,29 @@ def test_running_statistics(dtype):
 
 
 @pytest.mark.usefixtures("left")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("shape", [(3, 70, 20, 19), (5, 9, 15, 15), (1100, 6)], ids=str)
+@pytest.mark.parametrize("affine", [True, False], ids=str)
+def test_rows_shared_by_threads(dtype, shape, affine):
+    """Batch norm of channels that lie last: several programs, the last one with fewer rows."""
+    x = (torch.randn(shape) * 2 + 3).to(dtype)
+    x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+    parameters = [torch.randn(shape[1]).to(dtype) for _ in range(2)] if affine else [None, None]
+    running = [torch.randn(shape[1]).to(dtype), torch.rand(shape[1]).to(dtype)] if affine else [None, None]
+    wide = [None if one is None else one.double().clone() for one in (*parameters, *running)]
+    expected = [*aten.native_batch_norm(x.double(), *wide, True, 0.2, 1e-5), *wide[2:]]
+    with knobs.scope(), ops.enabled("batch_norm"):
+        knobs.threads = 3
+        ours = [*aten.native_batch_norm(x, *parameters, *running, True, 0.2, 1e-5), *running]
+    assert ours[0].stride() == x.stride()
+    tolerance = (4 if dtype is torch.bfloat16 else 64) * torch.finfo(dtype).eps  # sums of 128 elements, half a unit each
+    for our, their in zip(ours, expected, strict=True):
+        if our is not None:
+            scale = their.abs().max().clamp_min(1)
+            torch.testing.assert_close(our.double() / scale, their / scale, rtol=0, atol=tolerance)
+
+
+@pytest.mark.usefixtures("left")
 @pytest.mark.parametrize("groups", [1, 2, 6])
 @pytest.mark.parametrize("shape", [(2, 6, 4, 5), (3, 6), (4, 6, 1000)])
 def test_group_norm(shape, groups):
