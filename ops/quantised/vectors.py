@@ -27,11 +27,12 @@ _FORM = "unsigned-grouped-vectors"  # of the instruction, in a chip's table
 
 @triton.jit
 def sums_of(panel, starts, weights, ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, START: tl.constexpr):
-    """The products of a group, [ROWS, 16], of which rows begin at `starts`. A row of a panel's block has 32 bytes."""
+    """The products of a group, [ROWS, 16], of which rows begin at twice `starts`. A row of a panel's block has 32 bytes."""
     row, step = tl.arange(0, ROWS), tl.arange(0, GROUP)
     sums = tl.zeros((ROWS, 16), tl.int32)
     if START:
-        sums = tl.broadcast_to(tl.load(starts + row)[:, None], (ROWS, 16))
+        half = tl.broadcast_to(tl.load(starts + row)[:, None], (ROWS, 16))
+        sums = half + half  # which two lanes, whose sum it is, begin with
     integers = integers_of(weights, 0, 1, GROUP, NIBBLES)
     unsigned = (integers if NIBBLES else integers ^ -128).to(tl.uint8, bitcast=True)
     return smt.dot(tl.load(panel + row[:, None] * 32 + step[None, :]), unsigned, sums)
@@ -139,7 +140,7 @@ def zero_of(packing: Packing) -> int:
 
 
 def panels_of(activations: Activations, rows: int, packing: Packing) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Panels of `rows` rows, filled up with zeros: bytes; where sums begin; scales; scales times sums. Bytes and scales are
+    """Panels of `rows` rows, filled up with zeros: bytes; half of where sums begin; scales; scales times sums. Bytes and scales are
     [panels, blocks of 32, rows], the others [panels, groups of the packing, rows]. What the packing does not take is something else."""
     values, scales, sums = activations.values, activations.scales, activations.sums
     if sums is None or packing.group != BLOCK:
@@ -147,7 +148,7 @@ def panels_of(activations: Activations, rows: int, packing: Packing) -> tuple[to
     missing = -activations.rows % rows
     if missing:
         values, scales, sums = (torch.cat([part, part.new_zeros(missing, part.shape[1])]) for part in (values, scales, sums))
-    starts = sums * -zero_of(packing) if zero_of(packing) else sums
+    starts = sums * -(zero_of(packing) // 2) if zero_of(packing) else sums
     products = scales
     if packing.minima:
         products = (scales.unsqueeze(-1) * sums.view(*scales.shape, -1)).flatten(1)

@@ -19,6 +19,7 @@ from triton_spacemit.passes.loops.narrow import factor_name
 from triton_spacemit.passes.loops.register_loops import NotInRegisters
 from triton_spacemit.passes.loops.register_values import RegisterValues, Units
 from triton_spacemit.passes.loops.register_views import (
+    ComputedLanes,
     LoadedLanes,
     Piece,
     ProductLanes,
@@ -142,16 +143,35 @@ class FixedRegisterValues(RegisterValues):
         if source in self._units:
             return self._units[source]
         tile, signed = self.tiles[source.node.results[0]].row, signs_of(source.node)
-        starts = self._starts(source, source.left.shape[0], source.right.shape[1] // tile.n, tile.n)
         # where two steps of half as many columns lie together, a word of A is two steps as well, and its load serves two products
         depth = 2 * tile.k if self._lies(source.right, tile.n // 2, 2 * tile.k) else tile.k
-        sums = self._sums(source, tile, depth, signed)
-        units = []
-        for row, begin in zip(sums, starts, strict=True):
-            whole = row if depth == tile.k else [self._pairs_added(*pair) for pair in zip(row[::2], row[1::2], strict=True)]
-            units.append([self.b.op("arith.addi", source.element, pair) for pair in zip(whole, begin, strict=True)])
+        halves = self._halves(source, tile.n) if depth > tile.k else None
+        units = self._sums(source, tile, depth, signed, halves)
+        if depth > tile.k:
+            units = [[self._pairs_added(*pair) for pair in zip(row[::2], row[1::2], strict=True)] for row in units]
+        if halves is None:
+            starts = self._starts(source, source.left.shape[0], source.right.shape[1] // tile.n, tile.n)
+            both = zip(units, starts, strict=True)
+            units = [[self.b.op("arith.addi", source.element, pair) for pair in zip(*row, strict=True)] for row in both]
         self._units[source] = units
         return units
+
+    def _halves(self, source: ProductLanes, columns: int) -> list[Emitted] | None:
+        """For each row, what both lanes that are added up to a sum can begin with: half of its start, where that is the sum of a block and
+        itself, the same for all columns of a row. So no addition of starts follows."""
+        start, count, found = source.start, source.right.shape[1], []
+        for row in range(source.left.shape[0]):
+            places = [start.located(lane) for lane in start.only(range(row * count, (row + 1) * count)).lanes]
+            sums = places[0][0]
+            if not isinstance(sums, ComputedLanes) or any(place[0] is not sums for place in places):
+                return None
+            if sums.node.name != "arith.addi" or sums.node.operands[0] != sums.node.operands[1]:
+                return None
+            half = sums.operands[0].only([lane for _, lane in places][:columns])
+            if len({sums.operands[0].lanes[lane] for _, lane in places}) > 1:
+                return None
+            found.append(self.vector(half))
+        return found
 
     def _lies(self, right: View, columns: int, depth: int) -> bool:
         """Whether so many columns by so many steps are whole registers throughout B."""
@@ -165,12 +185,16 @@ class FixedRegisterValues(RegisterValues):
         even, odd = (b.shuffle(first, second, range(start, 2 * width, 2)) for start in (0, 1))
         return b.op("arith.addi", b.i32, [even, odd])
 
-    def _sums(self, source: ProductLanes, tile: MatrixTile, depth: int, signed: tuple[bool, bool]) -> Units:
-        """For each row a register of sums for so many columns that `depth` steps of them fill one."""
+    def _sums(
+        self, source: ProductLanes, tile: MatrixTile, depth: int, signed: tuple[bool, bool], begin: Sequence[Emitted] | None
+    ) -> Units:
+        """For each row a register of sums for so many columns that `depth` steps of them fill one. begin: what a row's begin with, if not
+        with zero."""
         b, (rows, inner), columns = self.b, source.left.shape, source.right.shape[1]
         across = tile.n * tile.k // depth
         zero = self.registers.splat(0, source.element, tile.n)
-        sums, above = [[zero] * (columns // across) for _ in range(rows)], [zero] * (columns // across)
+        sums = [[first] * (columns // across) for first in (begin or [zero] * rows)]
+        above = [zero] * (columns // across)
         signs = b.broadcast(b.constant(signs_in(tile.k), b.i32), tile.n)
         for step in range(0, inner, depth):
             words = [word_of(source.left.only(range(r * inner + step, r * inner + step + depth))) for r in range(rows)]

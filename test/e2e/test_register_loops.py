@@ -236,3 +236,40 @@ def test_long_turns(chip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert np.array_equal(out.numpy(), np.concatenate([sums[m // 2 :], sums[: m // 2]]) + 1.5)
         if chip != "host" or has_vectors():
             assert said == (["loop in registers"] if held else [f"loop not in registers: a turn has more than {most} multiplications"])
+
+
+@triton.jit
+def doubled_starts(a_ptr, b_ptr, starts_ptr, out_ptr, turns, WAY: tl.constexpr):
+    """Products of 4 x 32 and 32 x 16, whose columns' bytes lie by eights, with starts added up of two blocks."""
+    row, column, k = tl.arange(0, 4), tl.arange(0, 16), tl.arange(0, 32)
+    total = tl.zeros((4, 16), tl.float32)
+    for _ in range(0, turns):
+        first = tl.broadcast_to(tl.load(starts_ptr + row)[:, None], (4, 16))
+        second = first
+        if WAY == "others":
+            second = tl.broadcast_to(tl.load(starts_ptr + 4 + row)[:, None], (4, 16))
+        if WAY == "columns":
+            first = tl.broadcast_to(tl.load(starts_ptr + column)[None, :], (4, 16))
+            second = first
+        b = tl.load(b_ptr + tl.arange(0, 512)).reshape(4, 16, 8).trans(0, 2, 1).reshape(32, 16)
+        total += smt.dot(tl.load(a_ptr + row[:, None] * 32 + k[None, :]), b, first + second).to(tl.float32)
+        a_ptr += 128
+        b_ptr += 512
+        starts_ptr += 16
+    tl.store(out_ptr + row[:, None] * 16 + column[None, :], total)
+
+
+@pytest.mark.parametrize("way", ["same", "others", "columns"])
+def test_doubled_starts(way: str) -> None:
+    """What a sum begins with, where it is added up of two lanes: a half in each, if it is twice the same for all columns of a row."""
+    set_device("host")
+    a, b = bytes_(11, 5, 4, 32), bytes_(12, 5, 4, 16, 8).view(torch.uint8)
+    starts, out = torch.from_numpy(np.random.default_rng(13).integers(-9999, 9999, (5, 16), dtype=np.int32)), torch.zeros(4, 16)
+    said, assembly = run(doubled_starts, a, b, starts, out, 5, WAY=way)
+    columns = b.transpose(2, 3).reshape(5, 32, 16)
+    first, second = starts[:, :4, None], starts[:, 4:8, None]
+    begin = {"same": 2 * first, "others": first + second, "columns": 2 * starts[:, None, :]}[way]
+    assert torch.equal(out.double(), (a.double() @ columns.double() + begin).sum(0))
+    if has_vectors():
+        assert said == ["loop in registers"]
+        assert (assembly.count("vpaddd") == 4) == (way == "same")  # one for each row, of the two lanes
