@@ -19,7 +19,7 @@ from triton_spacemit.ops.sizes import power_of_four
 _VALUES = FLOATS | INTEGERS | {torch.bool}
 _TOGETHER = 4  # tensors of one launch
 _LARGEST_BLOCK = 4096
-_STREAMED = 1 << 23  # bytes of a result of which the caches would keep little
+_STREAMED = 1 << 24  # bytes of a result that, with what it is made of, no cache would keep
 _WORTH_A_PROGRAM = 1 << 15  # elements
 
 

@@ -13,7 +13,7 @@ from triton_spacemit.ops.dtypes import sum_type
 from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.reductions.moments import merged, moments
 
-_BLOCK = {"GROUPS": 64, "INNER": 128}  # which the first cache holds
+_BLOCK = {"GROUPS": 64, "INNER": 64}  # which the first cache holds
 _LEAST_ROWS = 256  # of a program
 
 

@@ -58,7 +58,7 @@ class Layout:
         if self.group_stride < self.inner_stride and self.groups > 1:
             return {
                 "GROUPS": min(triton.next_power_of_2(-(-self.groups // threads)), 64),
-                "INNER": min(power_of_four(self.inner), 256),
+                "INNER": min(power_of_four(self.inner), 64),  # twice through the first cache
                 "AXIS": 0,
             }
         inner = min(power_of_four(self.inner), 4096)
