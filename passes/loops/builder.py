@@ -1,6 +1,7 @@
 """Emission of scalar and vector code into nested scopes, with values placed at the outermost scope they allow."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 from torch_mlir import ir
@@ -69,6 +70,7 @@ class Builder:
             self.no_flags = ir.Attribute.parse("#arith.overflow<none>")
             self.nsw = ir.Attribute.parse("#arith.overflow<nsw>")
         self._vectors: dict = {}
+        self._limits: dict[ir.Value, float] = {}  # that numbers are not above
 
     # Types
 
@@ -191,10 +193,21 @@ class Builder:
         return self._folded("arith.muli", a, b, {"overflowFlags": self.nsw})
 
     def minimum(self, a: Emitted, b: Emitted) -> Emitted:
-        return self._folded("arith.minsi", a, b)
+        for one, other in ((a, b), (b, a)):
+            if one.constant is not None and self._most(other) <= one.constant:
+                return other
+        result = self._folded("arith.minsi", a, b)
+        self._limits[result.value] = min(self._most(a), self._most(b))
+        return result
 
     def maximum(self, a: Emitted, b: Emitted) -> Emitted:
-        return self._folded("arith.maxsi", a, b)
+        result = self._folded("arith.maxsi", a, b)
+        self._limits[result.value] = max(self._most(a), self._most(b))
+        return result
+
+    def _most(self, number: Emitted) -> float:
+        """What a number is known not to be above, as a minimum with a constant."""
+        return self._limits.get(number.value, math.inf) if number.constant is None else number.constant
 
     def _known(self, name: str, a: Emitted, b: Emitted, attributes: dict | None = None) -> Emitted:
         depth = max(a.depth, b.depth)
@@ -292,7 +305,8 @@ class Builder:
         return self._through_assembly(value, self.depth, {"has_side_effects": ir.UnitAttr.get()})
 
     def _through_assembly(self, value: Emitted, depth: int, attributes: dict[str, ir.Attribute]) -> Emitted:
-        attributes = {**attributes, "asm_string": ir.StringAttr.get(""), "constraints": ir.StringAttr.get("=r,0")}
+        constraints = "=f,0" if isinstance(value.value.type, ir.FloatType) else "=r,0"
+        attributes = {**attributes, "asm_string": ir.StringAttr.get(""), "constraints": ir.StringAttr.get(constraints)}
         attributes["tail_call_kind"] = ir.Attribute.parse("#llvm.tailcallkind<none>")
         result = self.create("llvm.inline_asm", [value.value.type], [value.value], attributes, depth=depth).results[0]
         return Emitted(result, depth, value.width)

@@ -68,19 +68,20 @@ class Combiner:
         index = b.op("arith.addi", element, [position, offset])
         return [*results[: self.index], index, *results[self.index + 1 :]]
 
-    def lanes_together(self, low: Lowering, values: list[Emitted], lanes: int) -> list[Emitted]:
-        """Combine the lanes of vectors to scalars: one instruction where the target has it, else halves with halves."""
+    def lanes_together(self, low: Lowering, values: list[Emitted], lanes: int, behind: Emitted | None = None) -> list[Emitted]:
+        """Combine the lanes of vectors to scalars, and with the scalar `behind`: one instruction where the target has it, else halves."""
         b = low.b
         element = b.element(values[0])
         native = not isinstance(element, ir.FloatType) or isinstance(element, (ir.F32Type, ir.F64Type, ir.F16Type))
         if self.kind is not None and native and bits(element) >= 8 and element != b.i1:
-            return [reduced(low, self.kind, values[0])]
+            return [reduced(low, self.kind, values[0], start=behind)]
         while lanes > 1:
             lanes //= 2
             low_half = [b.shuffle(v, v, range(lanes)) for v in values]
             high_half = [b.shuffle(v, v, range(lanes, 2 * lanes)) for v in values]
             values = self.combine(low, low_half, high_half)
-        return [low.memory.extract(v, b.constant(0)) for v in values]
+        results = [low.memory.extract(v, b.constant(0)) for v in values]
+        return results if behind is None else self.combine(low, results, [behind])
 
     def chosen_lane(self, low: Lowering, values: list[Emitted], lanes: int) -> list[Emitted]:
         """Of lanes without NaN the value and index that are chosen, and nothing else: the least index of those with the best value."""

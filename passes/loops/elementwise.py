@@ -1,6 +1,7 @@
 """Element-wise ops, and blocks that are the same everywhere or count their coordinates."""
 
 import math
+from collections.abc import Sequence
 
 from torch_mlir import ir
 
@@ -18,6 +19,7 @@ from triton_spacemit.passes.loops.services import check_divisor
 from triton_spacemit.passes.loops.tensors import MOST_COST, Computed, Coordinate, Coordinates, Loaded, Tensor, Uniform, identity
 
 _EXPONENTIALS = ("math.exp", "math.exp2")
+_MANY = 8  # vectors of a row, of which one holds a place
 
 
 def shape_of(value: ir.Value) -> tuple[int, ...]:
@@ -91,6 +93,7 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
     compares = node.name == "arith.cmpi" and bool(shape)
     prefix = low.facts.prefix(node.results[0]) if compares else None
     place = low.facts.place(node.op) if compares and prefix is None and low.chip.active_lengths else None
+    chosen = low.places.get(operands[0]) if node.name == "arith.select" and isinstance(operands[0], Tensor) else None
     asked = exactness(node.op) if node.name in _EXPONENTIALS else None
     if asked is not None:
         attributes[NONPOSITIVE] = ir.StringAttr.get(asked)
@@ -100,6 +103,8 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
             return low.b.constant(1, low.b.i1)
         if place is not None and at[place.dim].width:
             return lanes_at(low, place, at[place.dim])
+        if chosen is not None and 0 < _MANY * at[chosen.dim].width <= shape[chosen.dim]:
+            return select_at(low, chosen, operands[1:], at)
         return apply(low, node.name, element, [low.evaluate(o, at) if isinstance(o, Tensor) else o for o in operands], attributes)
 
     if all(isinstance(t, Uniform) for t in tensors):
@@ -114,8 +119,10 @@ def lower_elementwise(low: Lowering, node: Node) -> list[Value]:
         sources=sources,
         cost=cost,
         compute=compute,
-        always=prefix is None and place is None,
+        always=prefix is None and place is None and chosen is None,
     )
+    if place is not None:
+        low.places[tensor] = place
     return [placed(low, node, node.results[0], tensor)]
 
 
@@ -132,7 +139,7 @@ def assume(low: Lowering, mask: Prefix, coordinate: Coordinate) -> bool:
     return True
 
 
-def lanes_at(low: Lowering, place: Place, coordinate: Coordinate) -> Emitted:
+def lanes_at(low: Lowering, place: Place, coordinate: Coordinate, distance: Emitted | None = None) -> Emitted:
     """The mask's lanes: their numbers, in 8 or 16 bits, are compared with the place's distance, or with one that no lane has.
 
     Distances of 64 bits that wrap around are those of no lane, as the numbers that are counted do not.
@@ -140,11 +147,35 @@ def lanes_at(low: Lowering, place: Place, coordinate: Coordinate) -> Emitted:
     b = low.b
     width = coordinate.width
     type_ = b.i8 if width <= 128 else ir.IntegerType.get_signless(16)
-    first, number = b.cast_index(low.facts.emit(place.first), b.i64), b.cast_index(place.number, b.i64)
-    plain = {"overflowFlags": b.no_flags}
-    distance = b.op("arith.subi", b.i64, [b.op("arith.subi", b.i64, [number, first], plain), coordinate.start], plain)
-    distance = b.op("arith.minui", b.i64, [distance, b.constant(width)])
+    distance = b.op("arith.minui", b.i64, [distance or distance_to(low, place, coordinate), b.constant(width)])
     return b.compare("eq" if place.inside else "ne", b.iota(width, type_), b.broadcast(b.cast_index(distance, type_), width))
+
+
+def distance_to(low: Lowering, place: Place, coordinate: Coordinate) -> Emitted:
+    """How many lanes behind the first one the place lies."""
+    b, plain = low.b, {"overflowFlags": low.b.no_flags}
+    first, number = b.cast_index(low.facts.emit(place.first), b.i64), b.cast_index(place.number, b.i64)
+    return b.op("arith.subi", b.i64, [b.op("arith.subi", b.i64, [number, first], plain), coordinate.start], plain)
+
+
+def select_at(low: Lowering, place: Place, values: Sequence[Tensor | Emitted], at: Coordinates) -> Emitted:
+    """Lanes that are another value in one place: most vectors do not hold it, and branch around it."""
+    b, coordinate = low.b, at[place.dim]
+    distance = distance_to(low, place, coordinate)
+
+    def lanes(value: Tensor | Emitted) -> Emitted:
+        return b.broadcast(low.evaluate(value, at) if isinstance(value, Tensor) else value, coordinate.width)
+
+    elsewhere = lanes(values[1 if place.inside else 0])
+
+    def with_place() -> list[Emitted]:
+        there = lanes(values[0 if place.inside else 1])
+        pair = (there, elsewhere) if place.inside else (elsewhere, there)
+        mask = lanes_at(low, place, coordinate, b.pinned(distance))  # else LLVM computes both
+        return [b.select(mask, *pair)]
+
+    holds = b.compare("ult", distance, b.constant(coordinate.width))
+    return b.if_else(holds, [(b.element(elsewhere), coordinate.width)], with_place, lambda: [elsewhere])[0]
 
 
 def apply(low: Lowering, name: str, element: ir.Type, operands: list[Emitted], attributes: dict[str, ir.Attribute]) -> Emitted:

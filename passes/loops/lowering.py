@@ -10,7 +10,7 @@ from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCRATCH, chip_of, fu
 from triton_spacemit.passes.loops.analysis import Analysis, Block, Node
 from triton_spacemit.passes.loops.builder import Builder, Emitted, Scope
 from triton_spacemit.passes.loops.evaluation import Evaluator
-from triton_spacemit.passes.loops.facts import Facts
+from triton_spacemit.passes.loops.facts import Facts, Place
 from triton_spacemit.passes.loops.nests import Nests
 from triton_spacemit.passes.loops.storage import Storage
 from triton_spacemit.passes.loops.tensors import Coordinates, Loaded, Tensor
@@ -45,6 +45,7 @@ class Lowering:
         self.values: dict[ir.Value, Value] = dict(zip(old, new, strict=True))
         self.pending: list[tuple[ir.Value, Loaded]] = []  # loads that may not have been carried out yet
         self.redirected: dict[Tensor, int] = {}  # with how many later stores a load was compared at run time
+        self.places: dict[Tensor, Place] = {}  # masks that hold, or not, in one place of each row
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
         self.facts = Facts(self.b, self.scalar, self.repeated)
         self.strings: dict[str, str] = {}  # constant texts, with the names of their globals

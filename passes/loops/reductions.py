@@ -132,19 +132,22 @@ class RowReduction:
         lanes = max(c.width for c in at)
         return [self.b.broadcast(v, lanes) for v in values]
 
-    def starts(self, lanes: int, limit: Emitted | None = None, ordered: bool = False) -> list[Emitted]:
-        """Where the loop ends at a limit, the number behind it counts if there is room for it: a maximum of nothing is -inf, not NaN."""
+    def starts(self, lanes: int, limit: Emitted | None = None) -> list[Emitted]:
+        """Where the loop ends at a limit, the number behind it counts as well (`behind`)."""
+        starts = [[self.behind(r, limit) or r.start[0]] if r.choice is None else r.start for r in self.group]
+        return [self.b.broadcast(start, lanes) for each in starts for start in each]
+
+    def starts_along(self, lanes: int) -> list[Emitted]:
+        """Of lanes that are combined behind the loop, then with what is behind the limit: constants."""
+        starts = [[self.b.constant(r.absorbed, r.sources[0].element)] if r.numbers else r.start for r in self.group]
+        return [self.b.broadcast(start, lanes) for each in starts for start in each]
+
+    def behind(self, r: Combiner, limit: Emitted | None) -> Emitted | None:
+        """The number behind a limit if there is room for it, else one that changes nothing: a maximum of nothing is -inf, not NaN."""
+        if limit is None or r.choice is not None:
+            return None
         b = self.b
-
-        def start_of(r: Combiner) -> list[Emitted]:
-            if r.choice is not None or limit is None and not (r.numbers and ordered):
-                return r.start
-            absorbed = b.constant(r.absorbed, r.sources[0].element)
-            if r.numbers and ordered:
-                return [absorbed]
-            return [b.select(b.compare("slt", limit, b.constant(self.extent)), absorbed, r.start[0])]
-
-        return [b.broadcast(start, lanes) for r in self.group for start in start_of(r)]
+        return b.select(b.compare("slt", limit, b.constant(self.extent)), b.constant(r.absorbed, r.sources[0].element), r.start[0])
 
     # One row
 
@@ -179,7 +182,7 @@ class RowReduction:
         end = self.end(outer) if from_start and self.extent > lanes else None
         limit, filled = (None, []) if end is None else end
         if from_start:
-            first, begin = self.starts(lanes, limit, True), 0
+            first, begin = self.starts_along(lanes), 0
         else:
             first, begin = self.values_at(outer, Coordinate(self.b.constant(0), lanes)), lanes
 
@@ -190,13 +193,15 @@ class RowReduction:
         for tensor, number in filled:
             self.fill(outer, tensor, number, limit, lanes)
         together = ((r, r.indices(self.low, values, lanes)) for r, values in self.parts(results))
-        return [v for r, values in together for v in self.together(outer, r, values, lanes, from_start)]
+        return [v for r, values in together for v in self.together(outer, r, values, lanes, from_start, limit)]
 
-    def together(self, outer: Coordinates, r: Combiner, values: list[Emitted], lanes: int, from_start: bool) -> list[Emitted]:
+    def together(
+        self, outer: Coordinates, r: Combiner, values: list[Emitted], lanes: int, from_start: bool, limit: Emitted | None
+    ) -> list[Emitted]:
         """The lanes' results as one. Nothing but NaN and the start's own value leaves the start: then element by element."""
         low, b = self.low, self.b
         if not from_start or r.choice is None and not r.numbers:
-            return r.lanes_together(low, values, lanes)
+            return r.lanes_together(low, values, lanes, self.behind(r, limit))
         if r.numbers:
             found, kept, start = [reduced(low, r.kind, values[0], numbers=True)], 0, b.constant(r.absorbed, r.sources[0].element)
         else:

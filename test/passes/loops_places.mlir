@@ -57,3 +57,55 @@ func.func @steps(%x: !llvm.ptr, %target: i32) {
   "xsmt.descriptor_store"(%x, %hit, %c1, %c0, %c256) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xi1>, i64, i64, i64) -> ()
   return
 }
+
+// -----
+
+// Where a row has many vectors, those that do not hold the place branch around what is there alone.
+// CHECK-LABEL: func.func @other_value_in_a_place
+func.func @other_value_in_a_place(%x: !llvm.ptr, %z: !llvm.ptr, %target: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c1024 = arith.constant 1024 : i64
+  // CHECK: scf.for {{.*}} step %c64_i64
+  // CHECK: %[[X:.*]] = llvm.load {{.*}} -> vector<64xf32>
+  // CHECK: %[[HOLDS:.*]] = arith.cmpi ult
+  // CHECK: %[[Y:.*]] = scf.if %[[HOLDS]] -> (vector<64xf32>) {
+  // CHECK: arith.select
+  // CHECK: } else {
+  // CHECK-NEXT: scf.yield %[[X]]
+  // CHECK: llvm.store %[[Y]]
+  %i = "tt.make_range"() {end = 1024 : i32, start = 0 : i32} : () -> tensor<1024xi32>
+  %wide = arith.extsi %i : tensor<1024xi32> to tensor<1024xi64>
+  %t = "tt.splat"(%target) : (i64) -> tensor<1024xi64>
+  %hit = arith.cmpi eq, %wide, %t : tensor<1024xi64>
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
+  %one = arith.constant dense<1.0> : tensor<1024xf32>
+  %b = arith.subf %a, %one : tensor<1024xf32>
+  %y = arith.select %hit, %b, %a : tensor<1024xi1>, tensor<1024xf32>
+  "xsmt.descriptor_store"(%z, %y, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<1024xf32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// A block of two vectors: each second one holds the place.
+// CHECK-LABEL: func.func @other_value_in_a_short_row
+func.func @other_value_in_a_short_row(%x: !llvm.ptr, %z: !llvm.ptr, %target: i64) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c128 = arith.constant 128 : i64
+  // CHECK: scf.for {{.*}} step %c64_i64
+  // CHECK-NOT: scf.if
+  // CHECK: arith.select
+  // CHECK: return
+  %i = "tt.make_range"() {end = 128 : i32, start = 0 : i32} : () -> tensor<128xi32>
+  %wide = arith.extsi %i : tensor<128xi32> to tensor<128xi64>
+  %t = "tt.splat"(%target) : (i64) -> tensor<128xi64>
+  %hit = arith.cmpi eq, %wide, %t : tensor<128xi64>
+  %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c128) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<128xf32>
+  %one = arith.constant dense<1.0> : tensor<128xf32>
+  %b = arith.subf %a, %one : tensor<128xf32>
+  %y = arith.select %hit, %b, %a : tensor<128xi1>, tensor<128xf32>
+  "xsmt.descriptor_store"(%z, %y, %c1, %c0, %c128) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<128xf32>, i64, i64, i64) -> ()
+  return
+}

@@ -1,6 +1,7 @@
 // RUN: triton-spacemit-opt %s --chip x60 --split-input-file --loops --canonicalize --cse | filecheck %s
 
-// Reductions over one block share its loop, each with one vector accumulator; lanes are combined once, behind the loop.
+// Reductions over one block share its loop, each with one vector accumulator; lanes are combined once, behind the loop: those of eight
+// registers by halves, down to one.
 // CHECK-LABEL: func.func @sums
 func.func @sums(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
   %c0 = arith.constant 0 : i64
@@ -15,10 +16,14 @@ func.func @sums(%x: !llvm.ptr, %y: !llvm.ptr, %z: !llvm.ptr) {
   // CHECK-NOT: vector.reduction
   // CHECK: scf.yield
   // CHECK-NOT: scf.for
-  // CHECK-DAG: %[[S:.*]] = vector.reduction <add>, %[[R]]#0
-  // CHECK-DAG: %[[T:.*]] = vector.reduction <add>, %[[R]]#1
-  // CHECK-DAG: llvm.store %[[S]], %arg1
-  // CHECK-DAG: llvm.store %[[T]], %arg2
+  // CHECK: vector.shuffle %[[R]]#0
+  // CHECK: %[[S:.*]] = vector.reduction <add>, {{.*}} : vector<8xf32>
+  // CHECK-NEXT: %[[SS:.*]] = llvm.inline_asm {{.*}} %[[S]]
+  // CHECK: vector.shuffle %[[R]]#1
+  // CHECK: %[[T:.*]] = vector.reduction <add>, {{.*}} : vector<8xf32>
+  // CHECK-NEXT: %[[TS:.*]] = llvm.inline_asm {{.*}} %[[T]]
+  // CHECK-DAG: llvm.store %[[SS]], %arg1
+  // CHECK-DAG: llvm.store %[[TS]], %arg2
   %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf32>
   %s = "tt.reduce"(%a) ({
   ^bb0(%l: f32, %r: f32):
@@ -259,8 +264,10 @@ func.func @rows(%x: !llvm.ptr, %y: !llvm.ptr) {
   // CHECK: scf.for {{.*}} = %c0_i64 to %c256_i64 step %c1_i64
   // CHECK: %[[V:.*]] = scf.for {{.*}} = %c0_i64 to %c128_i64 {{.*}} -> (vector<{{.*}}xi32>)
   // CHECK: arith.addi %{{.*}}, %{{.*}} : vector
-  // CHECK: %[[S:.*]] = vector.reduction <add>, %[[V]]
-  // CHECK: llvm.store %[[S]]
+  // CHECK: vector.shuffle %[[V]]
+  // CHECK: %[[S:.*]] = vector.reduction <add>
+  // CHECK-NEXT: %[[SS:.*]] = llvm.inline_asm {{.*}} %[[S]]
+  // CHECK: llvm.store %[[SS]]
   %a = "xsmt.descriptor_load"(%x, %c128, %c1, %c0, %c0, %c256, %c128) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<256x128xi32>
   %s = "tt.reduce"(%a) ({
   ^bb0(%l: i32, %r: i32):
@@ -284,7 +291,8 @@ func.func @narrow(%x: !llvm.ptr, %y: !llvm.ptr) {
   // CHECK-NOT: arith.truncf
   // CHECK: arith.addf {{.*}}xf32>
   // CHECK: %[[S:.*]] = vector.reduction <add>
-  // CHECK: %[[H:.*]] = arith.truncf %[[S]] : f32 to f16
+  // CHECK-NEXT: %[[SS:.*]] = llvm.inline_asm {{.*}} %[[S]]
+  // CHECK: %[[H:.*]] = arith.truncf %[[SS]] : f32 to f16
   // CHECK: llvm.store %[[H]], %arg1
   %a = "xsmt.descriptor_load"(%x, %c1, %c0, %c1024) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>} : (!llvm.ptr, i64, i64, i64) -> tensor<1024xf16>
   %s = "tt.reduce"(%a) ({
@@ -309,7 +317,8 @@ func.func @bounded(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
   // CHECK: scf.yield
   // CHECK: %[[B:.*]] = scf.for {{.*}} = %[[MAIN]] to %{{.*}} iter_args(%{{.*}} = %[[A]])
   // CHECK: llvm.intr.masked.load
-  // CHECK: vector.reduction <add>, %[[B]]
+  // CHECK: vector.shuffle %[[B]]
+  // CHECK: vector.reduction <add>
   %zero = arith.constant 0.0 : f32
   %a = "xsmt.descriptor_load"(%x, %c1, %c0, %n, %zero) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1>} : (!llvm.ptr, i64, i64, i64, f32) -> tensor<1024xf32>
   %s = "tt.reduce"(%a) ({
