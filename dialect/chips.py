@@ -246,7 +246,7 @@ _X60 = replace(
     ime=1,
     ime_cores=(0, 1, 2, 3),
     cache_way_bytes=2048,
-    costs=replace(RISCV.costs, copied_uses=128, copied_uses_of_b=64, chunk_bytes=16 << 10, block_bytes=512 << 10),
+    costs=replace(RISCV.costs, copied_uses=128, copied_uses_of_b=64, chunk_steps=512, chunk_bytes=16 << 10, block_bytes=512 << 10),
     scheduling_model=True,
     timing=timings.X60,
 )
