@@ -160,8 +160,10 @@ class RowReduction:
     def across(self, outers: Sequence[Coordinates]) -> list[list[Emitted]]:
         """Reduce with one accumulator for each lane of the outer coordinates; the results at each of `outers`."""
         lanes = max((c.width for c in outers[0]), default=0)
-        limit = self.end_of_all(outers[0]) if self.have_start else None
-        first, begin = (self.starts(lanes, limit), 0) if self.have_start else (None, 1)
+        # of two rows the second is added to the first, which takes no loop
+        from_start = self.have_start and (self.extent > 2 or any(r.choice is not None for r in self.group))
+        limit = self.end_of_all(outers[0]) if from_start else None
+        first, begin = (self.starts(lanes, limit), 0) if from_start else (None, 1)
         firsts = [first or self.values_at(outer, self.low.zero) for outer in outers]
 
         def step(coordinate: Coordinate, accumulators: list[Emitted]) -> list[Emitted]:

@@ -541,3 +541,37 @@ func.func @differences(%x: !llvm.ptr, %y: !llvm.ptr, %n: i64) {
   llvm.store %t, %y : f32, !llvm.ptr
   return
 }
+
+// -----
+
+// Of two rows the second is added to the first. Of three a loop adds each to its start.
+// CHECK-LABEL: func.func @two_rows
+func.func @two_rows(%x: !llvm.ptr, %y: !llvm.ptr) {
+  // CHECK: %[[FIRST:.*]] = llvm.load %arg0
+  // CHECK: %[[SECOND:.*]] = llvm.load
+  // CHECK-NEXT: %[[SUM:.*]] = arith.addf %[[FIRST]], %[[SECOND]]
+  // CHECK-NOT: scf.for
+  // CHECK: llvm.store %[[SUM]]
+  // CHECK: scf.for %{{.*}} = %{{.*}} to %c3_i64
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c2 = arith.constant 2 : i64
+  %c3 = arith.constant 3 : i64
+  %c16 = arith.constant 16 : i64
+  %two = "xsmt.descriptor_load"(%x, %c16, %c1, %c0, %c0, %c2, %c16) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<2x16xf32>
+  %three = "xsmt.descriptor_load"(%x, %c16, %c1, %c0, %c0, %c3, %c16) {operandSegmentSizes = array<i32: 1, 2, 2, 2, 0, 0>} : (!llvm.ptr, i64, i64, i64, i64, i64, i64) -> tensor<3x16xf32>
+  %a = "tt.reduce"(%two) ({
+  ^bb0(%l: f32, %r: f32):
+    %s = arith.addf %l, %r : f32
+    "tt.reduce.return"(%s) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<2x16xf32>) -> tensor<16xf32>
+  %b = "tt.reduce"(%three) ({
+  ^bb0(%l: f32, %r: f32):
+    %s = arith.addf %l, %r : f32
+    "tt.reduce.return"(%s) : (f32) -> ()
+  }) {axis = 0 : i32} : (tensor<3x16xf32>) -> tensor<16xf32>
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c16) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<16xf32>, i64, i64, i64) -> ()
+  %p = llvm.getelementptr %y[16] : (!llvm.ptr) -> !llvm.ptr, f32
+  "xsmt.descriptor_store"(%p, %b, %c1, %c0, %c16) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<16xf32>, i64, i64, i64) -> ()
+  return
+}
