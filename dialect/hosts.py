@@ -48,7 +48,7 @@ def _x86_chip() -> Chip:
         asks_ahead=True,
         half_registers=llvm.get_host_cpu_name() == "znver4",
         cache_way_bytes=4096,
-        last_cache_bytes=_last_cache_bytes(),
+        last_cache_bytes=_last_cache_bytes() // 2,  # other cores' programs live there, too
         costs=Costs(tile_group=2, tile_unroll=4, tile_unroll_long=4, strip_rows=32),
     )
 
