@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -75,6 +76,15 @@ class env_switch(env_base[bool | None, bool | None]):
         return self._WORDS[str(value).lower()]
 
 
+class _Asked(threading.local):
+    """times: how often a thread has asked for the number of threads."""
+
+    times = 0
+
+
+asked = _Asked()
+
+
 class spacemit_knobs(base_knobs):
     """device: where kernels run. chip: what they are compiled for (None: the device's default). threads: size of the pool a grid is
     spread over (0: every core that this process may use, shared with the other processes here). local_processes: how many torchrun started
@@ -97,12 +107,11 @@ class spacemit_knobs(base_knobs):
     allow_ime: env_switch = env_switch("TRITON_SPACEMIT_ALLOW_IME", True)
     sandbox: env_switch = env_switch("TRITON_SPACEMIT_SANDBOX", None)
     board: env_opt_str = env_opt_str("TRITON_SPACEMIT_BOARD")
-    threads_asked: ClassVar[int] = 0  # how often the number of threads has been asked for
 
     @property
     def num_threads(self) -> int:
         """`threads`, resolved. Raises RuntimeError where there cannot be so many."""
-        type(self).threads_asked += 1
+        asked.times += 1
         threads = self.threads
         if not 0 <= threads <= MAX_THREADS:
             raise RuntimeError(f"Unable to use TRITON_SPACEMIT_THREADS={threads}: expected 0 to {MAX_THREADS}")

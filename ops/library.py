@@ -22,6 +22,7 @@ from triton_spacemit.ops.registry import by_name
 _CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 
 _registered: dict[str, dict[str, Library]] = {}  # operator to the registrations of its overloads
+_kernels: dict[str, Any] = {}  # of the overloads that were enabled, as they are without us
 _left: Counter[str] = Counter()
 _lock = threading.RLock()
 
@@ -32,20 +33,29 @@ def implementation_of(place: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(f"triton_spacemit.ops.{module}"), function)
 
 
-def _with_pytorch_behind(overload: str, implementation: Callable[..., Any]) -> Callable[..., Any]:
-    """`implementation`, and PyTorch's own kernel where that answers `NotImplemented`."""
-    try:
-        kernel = get_kernel(f"aten::{overload}", "CPU")
-    except RuntimeError:
-        # The backward of what PyTorch composes of other operators on the CPU: only ours is ever called.
-        return planned(implementation, lambda *args, **kwargs: NotImplemented)
-    call_pytorch = functools.partial(kernel.call_boxed, _CPU)
+@functools.cache
+def _function(overload: str, place: str) -> Callable[..., Any]:
+    """What PyTorch calls for an overload: the implementation, and PyTorch's own kernel where that answers `NotImplemented`.
+
+    It is made once, so that it keeps its plans while the operator is disabled.
+    """
 
     def leave(*args: Any, **kwargs: Any) -> Any:
+        kernel = _kernels[overload]
+        if kernel is None:
+            return NotImplemented
         _left[overload] += 1
-        return call_pytorch(*_numbers_as_tensors(overload, args), **kwargs)
+        return kernel.call_boxed(_CPU, *_numbers_as_tensors(overload, args), **kwargs)
 
-    return planned(implementation, leave)
+    return planned(implementation_of(place), leave)
+
+
+def _kernel_of(overload: str) -> Any:
+    """PyTorch's own kernel; None where PyTorch composes the operator of others, so that only the backward of ours asks for it."""
+    try:
+        return get_kernel(f"aten::{overload}", "CPU")
+    except RuntimeError:
+        return None
 
 
 def _numbers_as_tensors(overload: str, args: Sequence[Any]) -> list[Any]:
@@ -88,14 +98,15 @@ def enable(*names: str) -> None:
         for name in chosen:
             if name in _registered:
                 continue
-            overloads = {overload: implementation_of(place) for overload, place in operators[name].overloads.items()}
+            functions = {overload: _function(overload, place) for overload, place in operators[name].overloads.items()}
             libraries = _registered[name] = {}
             with warnings.catch_warnings():
                 # PyTorch says once a process that a kernel of its own is replaced, which is what was asked for.
                 warnings.filterwarnings("ignore", "Warning only once for all operators", UserWarning)
-                for overload, implementation in overloads.items():
+                for overload, function in functions.items():
+                    _kernels[overload] = _kernel_of(overload)
                     library = libraries[overload] = Library("aten", "IMPL")
-                    library.impl(overload, _with_pytorch_behind(overload, implementation), "CPU", allow_override=True)
+                    library.impl(overload, function, "CPU", allow_override=True)
 
 
 def disable(*names: str) -> None:

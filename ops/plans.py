@@ -33,7 +33,7 @@ import triton
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from triton_spacemit.backend.errors import DeviceError
-from triton_spacemit.backend.knobs import knobs
+from triton_spacemit.backend.knobs import asked, knobs
 from triton_spacemit.backend.native import calls_library, host_library
 from triton_spacemit.backend.repeats import Description
 from triton_spacemit.ops.launching import Checked, Launched, is_constant, is_watched, noted
@@ -181,8 +181,8 @@ def _launch_words(launched: Launched, check: int, storages: _Storages, kept: lis
     return _words(head) + described.slots + _words(patches), described
 
 
-def _plan(result: Any, arguments: Sequence[torch.Tensor], watch: _Watch, launches: Sequence[Launched | Checked], asked: bool) -> Any:
-    """Words and objects of a plan, as calls.c takes them; None where there can be none."""
+def _plan(result: Any, arguments: Sequence[torch.Tensor], watch: _Watch, launches: Sequence[Launched | Checked], counts: bool) -> Any:
+    """Words and objects of a plan, as calls.c takes them; None where there can be none. counts: whether the number of threads does."""
     results = result if isinstance(result, tuple) else (result,)
     found = _result_words(results, arguments, watch.made)
     if watch.other is not None or found is None or len(found[1]) > _MOST_NEW:
@@ -216,7 +216,7 @@ def _plan(result: Any, arguments: Sequence[torch.Tensor], watch: _Watch, launche
         clears += (*place, tensor.untyped_storage().nbytes())
     if storages.room > _MOST_ROOM:
         return None
-    processors = len(os.sched_getaffinity(0)) if (asked or shared) and not knobs.threads else 0
+    processors = len(os.sched_getaffinity(0)) if (counts or shared) and not knobs.threads else 0
     threads = knobs.num_threads if shared else 1
     head = (storages.room, processors, threads, len(new), len(results), isinstance(result, tuple), len(watch.zeros), len(raising))
     makes = tuple((tuple(tensor.shape), tensor.stride(), tensor.dtype) for tensor in new)
@@ -227,12 +227,12 @@ def _recorder(implementation: Callable[..., Any], left: Callable[..., Any]) -> C
     """`implementation`, with the words and the objects of a plan behind its result."""
 
     def record(*args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
-        asked = knobs.threads_asked
+        before = asked.times
         with _Watch() as watch, noted() as launches:
             result = implementation(*args, **kwargs)
         if result is NotImplemented:
             return left(*args, **kwargs), None, None
-        plan = _plan(result, _tensors((*args, *kwargs.values())), watch, launches, knobs.threads_asked != asked)
+        plan = _plan(result, _tensors((*args, *kwargs.values())), watch, launches, asked.times != before)
         return (result, *(plan or (None, None)))
 
     return record

@@ -1,5 +1,5 @@
-// What calls.c takes of CPython: functions of its stable interface, and that an object's type follows its reference count, as in all
-// extensions that are built for that interface. No headers of Python's are needed to build it.
+// What calls.c takes of CPython: public functions of its interface for C, and that an object's type follows its reference count, as in all
+// extensions that are built for its stable ABI. No headers of Python's are needed to build it.
 #pragma once
 #include <stddef.h>
 #include <sys/types.h>

@@ -20,7 +20,7 @@ import triton.language as tl
 from triton_spacemit import ops
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.ops import plans
+from triton_spacemit.ops import library, plans
 from triton_spacemit.ops.elementwise import overloads
 from triton_spacemit.ops.launching import Kernel, constant, flag, raised
 
@@ -486,6 +486,7 @@ def test_a_handler_of_a_signal_may_call_the_same(host):
 
 def test_without_what_plans_take(host, monkeypatch):
     monkeypatch.setattr(plans, "_library", lambda: "another PyTorch")
+    monkeypatch.setattr(library, "_function", library._function.__wrapped__)  # made without that
     assert plans.missing() == "another PyTorch"
     counted = Counted(axpy)
     assert not counted.is_planned(torch.randn(100), torch.randn(100))
@@ -495,6 +496,15 @@ def test_without_what_plans_take(host, monkeypatch):
 
 
 # Through PyTorch
+
+
+def test_plans_are_kept_while_an_operator_is_disabled(host, monkeypatch):
+    x, recorded, plan = torch.randn(37, 3), [], plans._plan
+    monkeypatch.setattr(plans, "_plan", lambda *args: recorded.append(1) or plan(*args))
+    for _ in range(5):
+        with ops.enabled("abs"):
+            assert torch.equal(x.abs(), x.abs())
+    assert len(recorded) == 1
 
 
 def test_results_given_that_overlap(host):

@@ -15,6 +15,7 @@ import torch
 from triton import cdiv
 
 from triton_spacemit.ops.library import implementation_of
+from triton_spacemit.ops.plans import planned
 from triton_spacemit.ops.registry import OPERATORS
 
 #: Own operators that are no faster than FlagGems', on one thread of the host.
@@ -45,9 +46,8 @@ def _own_before(place: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal own
-        own = own or implementation_of(place)
-        result = own(*args, **kwargs)
-        return function(*args, **kwargs) if result is NotImplemented else result
+        own = own or planned(implementation_of(place), function)
+        return own(*args, **kwargs)
 
     return call
 
