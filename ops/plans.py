@@ -19,35 +19,26 @@ pointer of a launch has to lead into one tensor that is known: an argument, a ne
 Where a hook is told of launches there are no plans, nor on devices other than `host`, nor without what `missing` asks for.
 """
 
-import ctypes
-import functools
 import itertools
 import os
 import struct
-import sysconfig
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import triton
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import asked, knobs
-from triton_spacemit.backend.native import calls_library, host_library
 from triton_spacemit.backend.repeats import Description
-from triton_spacemit.ops.launching import Checked, Launched, is_constant, is_watched, noted
+from triton_spacemit.ops.calls import library
+from triton_spacemit.ops.launching import Checked, Launched, is_constant, noted
 
-_EXCHANGE = b"dlpack_exchange_api"
-_MAJOR = 1  # of the version of DLPack's table
-_DESCRIBE = 40  # where it has the function that describes a tensor: behind version, older table and three functions
 _LINE = 64  # bytes
 # As in calls.c
 _MOST_SLOTS, _MOST_NEW = 128, 8
 _NEW, _ARGUMENT, _TEMPORARY, _NONE = range(4)
 _MOST_ROOM = 1 << 26  # bytes of temporary tensors of a plan
 
-_new = torch._C._dynamo.guards._empty_strided_cpu  # a third of `torch.empty_strided`'s time
 _MAKES = {
     getattr(torch.ops.aten, name)
     for name in ("empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided", "empty_permuted")
@@ -238,67 +229,10 @@ def _recorder(implementation: Callable[..., Any], left: Callable[..., Any]) -> C
     return record
 
 
-class _Setup(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("describe", "run_one", "run_grid")),
-        ("types", 2 * ctypes.py_object),
-        ("singletons", 3 * ctypes.py_object),
-        *((name, ctypes.py_object) for name in ("new_tensor", "default_dtype", "settings", "hooks")),
-        ("chains", 2 * ctypes.py_object),
-        *((name, ctypes.py_object) for name in ("calls", "is_watched")),
-    )
-
-
-def _describe() -> int | None:
-    """The address of PyTorch's function that describes a tensor; None where there is none that calls.c knows."""
-    capsule = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
-    if capsule is None:
-        return None
-    get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
-    table = get_pointer(capsule, _EXCHANGE)
-    while table and ctypes.c_uint32.from_address(table).value != _MAJOR:
-        table = ctypes.c_void_p.from_address(table + 8).value
-    return ctypes.c_void_p.from_address(table + _DESCRIBE).value if table else None
-
-
-@functools.cache
-def _library() -> Any:
-    """The functions of calls.c; where they cannot be, what is missing, as a word."""
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return "a Python with a global lock"
-    describe = _describe()
-    if describe is None:
-        return f"a PyTorch whose tensors have version {_MAJOR} of DLPack's `__dlpack_c_exchange_api__`"
-    try:
-        library: Any = ctypes.PyDLL(str(calls_library()))
-        host = ctypes.CDLL(str(host_library()))
-    except (DeviceError, OSError) as error:
-        return str(error)
-    hooks = triton.knobs.runtime
-    chains = (type(hooks).launch_enter_hook, type(hooks).launch_exit_hook)
-    setup = library.setup = _Setup(
-        describe,
-        *(ctypes.cast(function, ctypes.c_void_p) for function in (host.run_one, host.run_grid)),
-        (torch.Tensor, torch.nn.Parameter),
-        (torch.dtype, torch.memory_format, torch.layout),
-        _new,
-        torch.get_default_dtype,
-        vars(knobs),
-        vars(hooks),
-        tuple(map(vars, chains)),
-        "calls",
-        is_watched,
-    )
-    library.set_up(ctypes.byref(setup))
-    library.new_overload.restype = ctypes.py_object
-    library.new_overload.argtypes = (ctypes.py_object, ctypes.py_object)
-    return library
-
-
 def missing() -> str:
     """What this process lacks for calls to have plans, which then cost what the first ones do; empty where they have them."""
-    library = _library()
-    return library if isinstance(library, str) else ""
+    found = library()
+    return found if isinstance(found, str) else ""
 
 
 def planned(implementation: Callable[..., Any], left: Callable[..., Any]) -> Callable[..., Any]:
@@ -308,5 +242,5 @@ def planned(implementation: Callable[..., Any], left: Callable[..., Any]) -> Cal
         result = implementation(*args, **kwargs)
         return left(*args, **kwargs) if result is NotImplemented else result
 
-    library = _library()
-    return call if isinstance(library, str) else library.new_overload(call, _recorder(implementation, left))
+    found = library()
+    return call if isinstance(found, str) else found.new_overload(call, _recorder(implementation, left))

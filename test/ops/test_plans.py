@@ -485,7 +485,7 @@ def test_a_handler_of_a_signal_may_call_the_same(host):
 
 
 def test_without_what_plans_take(host, monkeypatch):
-    monkeypatch.setattr(plans, "_library", lambda: "another PyTorch")
+    monkeypatch.setattr(plans, "library", lambda: "another PyTorch")
     monkeypatch.setattr(library, "_function", library._function.__wrapped__)  # made without that
     assert plans.missing() == "another PyTorch"
     counted = Counted(axpy)
