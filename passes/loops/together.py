@@ -4,7 +4,7 @@ A store comes before the next one in whole. In one loop they alternate, place by
 element is stored by two of them (`apart`), so that their order does not matter; no load stands between them, so that nothing reads what
 the first has stored; and what both read is made independent of what either stores (`aliasing.py`). All are proven from the IR, but that
 stores through different pointers go to different elements: those share a loop where their addresses are found apart at run time, on
-cores that need not count registers, and if they are computed from the same loads (`accesses.py`).
+cores that need not count registers (`accesses.py`). Stores that are computed from different loads have nothing to share.
 """
 
 from collections.abc import Iterator
@@ -31,13 +31,15 @@ def stores_together(low: Lowering, first: Node) -> list[Node]:
     between: list[Node] = []
     if not _is_plain(first):
         return found
+    loads = set(_loads_of(first))
     for node in first.block.behind(first):
-        if _is_plain(node) and held(low, node) is None and _may_join(low, [first, *found], node):
+        if _is_plain(node) and held(low, node) is None and _may_join(low, [first, *found], loads, node):
             for ahead in between:
                 if ahead not in low.lowered:
                     low.lower_ahead(ahead)
             between = []
             found.append(node)
+            loads.update(_loads_of(node))
             low.lowered.add(node)
         elif only_computes(node) and node.name not in _LOADS:
             between.append(node)
@@ -46,14 +48,13 @@ def stores_together(low: Lowering, first: Node) -> list[Node]:
     return found
 
 
-def _may_join(low: Lowering, group: list[Node], node: Node) -> bool:
-    """Whether a store goes to other elements than those of a group, or may be compared with them at run time, and is worth it."""
+def _may_join(low: Lowering, group: list[Node], loads: set[ir.Value], node: Node) -> bool:
+    """Whether a store needs one of the `loads` of a group, and goes to other elements, or may be compared with it at run time."""
+    if loads.isdisjoint(_loads_of(node)):
+        return False
     if all(apart(other, node) for other in group):
         return True
-    if low.chip.in_order or len(group) == _MOST_STORES or not all(_alike(other, node) for other in group):
-        return False
-    known = {result for other in group for result in _loads_of(other)}
-    return any(result in known for result in _loads_of(node))
+    return not low.chip.in_order and len(group) < _MOST_STORES and all(_alike(other, node) for other in group)
 
 
 def _loads_of(store: Node) -> Iterator[ir.Value]:
