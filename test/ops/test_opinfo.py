@@ -112,9 +112,10 @@ def _gradients(subject: Subject, arguments: tuple[Any, ...], kwargs: dict[str, A
     def compute() -> Any:
         results = [result for result in tensors(subject.info.op(*arguments, **kwargs)) if result.requires_grad]
         generator = torch.Generator().manual_seed(1)
-        # The same numbers for float32 and float64.
+        # The same numbers for this dtype and float64.
         wide = torch.complex64 if subject.dtype.is_complex else torch.float32
-        weights = [torch.randn(result.shape, generator=generator, dtype=wide).to(result.dtype) for result in results]
+        narrow = wide if subject.dtype == torch.float64 else subject.dtype
+        weights = [torch.randn(result.shape, generator=generator, dtype=wide).to(narrow).to(result.dtype) for result in results]
         inputs = [tensor for tensor in tensors(arguments, kwargs) if tensor.requires_grad]
         return torch.autograd.grad(results, inputs, weights, allow_unused=True) if results else ()
 
