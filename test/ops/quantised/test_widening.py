@@ -11,7 +11,6 @@ from targets import cache, cache_folder
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices.counting import count
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.dialect.chips import get_chip
 from triton_spacemit.ops import quantised
 from triton_spacemit.ops.quantised import Packed, pack, widening
 from triton_spacemit.ops.quantised.activations import Order, quantise
@@ -83,9 +82,8 @@ def test_threads(rows: int, threads: int) -> None:
 
 @pytest.mark.parametrize("unit", [False, True])
 def test_where_it_is_taken(unit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By `linear` on a core of RISC-V without a matrix unit, and only there."""
-    chip = get_chip("x60")
-    monkeypatch.setattr(widening, "get_chip", lambda name: chip if unit else chip.without_ime())
+    """By `linear` on a core of RISC-V without a matrix unit, or without leave to use it, and only there."""
+    knobs.allow_ime = unit
     rows: list[int] = []
     monkeypatch.setattr(operators.widening, "multiply", lambda a, *rest: rows.append(a.rows) or multiply(a, *rest))
     x, packed = torch.randn(2, 64, generator=torch.Generator().manual_seed(0)), random_weights("Q8_0", 20, 64)
