@@ -29,7 +29,7 @@ _UNDEFINED = (
     "log_normal",
     "dropout",
 )
-#: What Inductor (2.13) gets wrong on every backend: the variance of one element, shares of the border in averages, negative divisors of them.
+#: What Inductor (2.13) gets wrong on every backend: the variance of one element, averages at borders and by a negative number.
 _INDUCTORS = (
     "var_mean.unbiased",
     "std_mean.unbiased",
