@@ -5,16 +5,20 @@ kernel are to use. So an operator that copies a tensor on its way asks for it he
 if it need not be transposed, which takes PyTorch more than twice as long.
 """
 
+import functools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import triton
 
+from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
 from triton_spacemit.ops.elementwise import layout
 from triton_spacemit.ops.elementwise.kernels import Compiled
 from triton_spacemit.ops.elementwise.types import TRITON
-from triton_spacemit.ops.launching import is_noting
+from triton_spacemit.ops.launching import constant, is_noting
 
 _SHARED = 32768  # elements that PyTorch's threads share (at::internal::GRAIN_SIZE)
 _VALUES = FLOATS | INTEGERS
@@ -69,6 +73,18 @@ def contiguous(tensor: torch.Tensor, memory_format: Any = torch.contiguous_forma
     if tensor.numel() < _SHARED and not is_noting():
         return tensor.contiguous(memory_format=memory_format)
     return copy(torch.empty(tensor.shape, dtype=tensor.dtype, memory_format=memory_format), tensor)
+
+
+@functools.cache
+def _zero(dtype: torch.dtype) -> torch.Tensor:
+    return torch.zeros((), dtype=dtype)
+
+
+def zeros(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """A new contiguous tensor of zeros, whose memory, fresh from the system, the threads take into use together."""
+    if math.prod(shape) < _SHARED or dtype not in _VALUES or knobs.num_threads == 1:
+        return torch.zeros(shape, dtype=dtype)
+    return copy(torch.empty(shape, dtype=dtype), constant(_zero(dtype).expand(shape)))
 
 
 def clone(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:

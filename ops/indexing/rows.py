@@ -157,7 +157,7 @@ def embedding_dense_backward(
         return NotImplemented
     index = indices.reshape(-1)
     dim = grad.shape[-1]
-    out = grad.new_zeros(num_weights, dim, dtype=torch.float32 if grad.dtype in NARROW else grad.dtype)
+    out = copies.zeros((num_weights, dim), torch.float32 if grad.dtype in NARROW else grad.dtype)
     scales = None
     if scale_grad_by_freq:
         scales = grad.new_zeros(num_weights, dtype=torch.int32)

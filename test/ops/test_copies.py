@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops import copies
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
 
@@ -70,3 +71,16 @@ def test_what_is_small_or_empty(threads, launches):
         source = torch.randn(shape)
         assert torch.equal(copies.clone(source), source)
     assert launches == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.bool], ids=str)
+@pytest.mark.parametrize("shape", [(), (0, 40000), (3, 5), (300, 401)], ids=str)
+def test_zeros(shape, dtype, host, launches):
+    for threads in (1, 2):
+        with knobs.scope():
+            knobs.threads = threads
+            _ = [torch.full(shape, 7, dtype=dtype) for _ in range(3)]  # memory that may come back
+            found = copies.zeros(shape, dtype)
+        assert found.dtype == dtype
+        assert torch.equal(found, torch.zeros(shape, dtype=dtype))
+    assert bool(launches) == (shape == (300, 401) and dtype is not torch.bool)

@@ -291,6 +291,7 @@ def _checked(x: torch.Tensor, y: torch.Tensor, out: torch.Tensor | None = None) 
 
 PLANNED = {
     "tensors that begin as zeros": _from_zeros,
+    "zeros by threads": lambda x, y: axpy(x, copies.zeros((1 << 16,), torch.float32)[:100]),
     "a flag": _checked,
     "a constant": lambda x, y: axpy(x, _CONSTANT),
     "views of an argument": lambda x, y: axpy(x.view(10, 10)[2], y.view(10, 10)[7]),
