@@ -20,7 +20,7 @@ import triton.language as tl
 from triton_spacemit import ops
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
-from triton_spacemit.ops import library, plans
+from triton_spacemit.ops import copies, library, plans
 from triton_spacemit.ops.elementwise import overloads
 from triton_spacemit.ops.launching import Kernel, constant, flag, raised
 
