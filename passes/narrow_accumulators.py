@@ -29,7 +29,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.module import chip_of, operations
 from triton_spacemit.dialect.tt import combining_op
 from triton_spacemit.dialect.values import constant_of, producer_of
-from triton_spacemit.dialect.xsmt.accesses import neighbours
+from triton_spacemit.dialect.xsmt.accesses import common_neighbours
 from triton_spacemit.passes.rewriting import carrying, create, last_of, only_user, users
 
 # Functions that give their start back, taken any number of times; others have to start at what does not change a result.
@@ -93,8 +93,8 @@ def _update(body: ir.Block, number: int) -> _Update | None:
 def _dimension_of_lanes(body: ir.Block, type_: ir.RankedTensorType) -> int:
     """Along which the vectors of a loop over blocks of `type_` lie: that of neighbours in memory, where the body's loads agree on one."""
     loads = [op for op in operations(body.owner, "xsmt.descriptor_load") if list(op.results[0].type.shape) == list(type_.shape)]
-    along = {dim for load in loads if (dim := neighbours(load)) is not None}
-    return along.pop() if len(along) == 1 else type_.rank - 1
+    found = common_neighbours(loads)
+    return type_.rank - 1 if found is None else found
 
 
 def _narrow(loop: ir.Operation, found: dict[int, ir.Operation]) -> None:

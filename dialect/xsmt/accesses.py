@@ -1,7 +1,7 @@
 """Memory accesses: strided blocks, blocks with an index, atomics."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch_mlir import ir
@@ -87,6 +87,12 @@ def neighbours(load: ir.Operation) -> int | None:
     """The dimension along which the elements of a `descriptor_load` are known to be neighbours in memory."""
     strides = [constant_of(stride) for stride in load.operands[1 : 1 + load.results[0].type.rank]]
     return next((dim for dim, stride in enumerate(strides) if stride is not None and stride.value == 1), None)
+
+
+def common_neighbours(loads: Iterable[ir.Operation]) -> int | None:
+    """The dimension along which elements are neighbours of those loads of which it is known, where they agree on one."""
+    along = {dim for load in loads if (dim := neighbours(load)) is not None}
+    return along.pop() if len(along) == 1 else None
 
 
 class DescriptorLoadOp(XSMT.Operation, name="descriptor_load", traits=[READS]):

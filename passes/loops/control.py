@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.xsmt.accesses import neighbours
+from triton_spacemit.dialect.xsmt.accesses import common_neighbours
 from triton_spacemit.passes import remarks
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Block, Node
@@ -53,8 +53,7 @@ def _neighbours(loop: Node, shape: tuple[int, ...]) -> int | None:
     if len(shape) < 2 or any(node.name.startswith("tt.dot") for node in nodes):
         return None
     loads = [node.op for node in nodes if node.name == "xsmt.descriptor_load" and shape_of(node.results[0]) == shape]
-    along = {dim for load in loads if (dim := neighbours(load)) is not None}
-    return along.pop() if len(along) == 1 else None
+    return common_neighbours(loads)
 
 
 def bind(low: Lowering, node: Node, values: list[ir.Value], buffers: list[Buffer | None], scalars: list[Emitted]) -> None:

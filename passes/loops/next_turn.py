@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from torch_mlir import ir
 
-from triton_spacemit.dialect.values import constant_of, producer_of
+from triton_spacemit.dialect.values import constant_of
+from triton_spacemit.passes.facts.steps import step_of
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.next_program import growth
-from triton_spacemit.passes.loops.tensors import LINE, bits
+from triton_spacemit.passes.loops.tensors import LINE
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,5 @@ def _counts(node: Node) -> bool:
 
 def _distance(pointer: ir.Value) -> int:
     """The constant number of bytes from a loop's argument to a pointer; 0 where it is not known."""
-    op = producer_of(pointer, "llvm.getelementptr")
-    if op is None or len(op.operands) != 1 or isinstance(op.operands[0], ir.OpResult):
-        return 0
-    (index,) = ir.DenseI32ArrayAttr(op.attributes["rawConstantIndices"])
-    return int(index) * bits(ir.TypeAttr(op.attributes["elem_type"]).value) // 8
+    step = step_of(pointer)
+    return 0 if step is None or step.index is not None or isinstance(step.pointer, ir.OpResult) else step.constant * step.size

@@ -21,12 +21,12 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.module import SCHEDULED
 from triton_spacemit.dialect.values import constant_of
+from triton_spacemit.passes.facts.steps import step_of
 from triton_spacemit.passes.loops.analysis import Block, Node
 from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import attributes_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.next_turn import ahead_of, ask
-from triton_spacemit.passes.loops.tensors import bits
 
 GROUP = 8  #: registers that one value may fill
 ELEMENTWISE = frozenset(
@@ -151,11 +151,10 @@ def _lower(low: Lowering, nodes: Sequence[Node]) -> None:
 
 def _move(low: Lowering, body: Block, value: ir.Value) -> Emitted | None:
     """The bytes that a pointer moves on by in a turn, in a register, where they are a constant that an addition has no room for."""
-    node = low.analysis.producer.get(value)
-    if node is None or node.name != "llvm.getelementptr" or len(node.operands) != 1 or node.operands[0] not in body.arguments:
+    step = step_of(value)
+    if step is None or step.index is not None or step.pointer not in body.arguments:
         return None
-    (index,) = ir.DenseI32ArrayAttr(node.attribute("rawConstantIndices"))
-    distance = index * bits(node.attribute("elem_type").value) // 8
+    distance = step.constant * step.size
     return low.b.opaque(low.b.constant(distance)) if abs(distance) > _IMMEDIATE and low.chip.is_riscv else None
 
 
