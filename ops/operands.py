@@ -43,3 +43,9 @@ def out_form(function: Callable[..., Any], name: str = "out") -> Callable[..., A
 
     call.__doc__ = f"`{function.__name__}` into `{name}`."
     return call
+
+
+@functools.lru_cache(4096)
+def span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """How many elements lie from the first of a tensor to its last one; 0 where it has none."""
+    return 0 if 0 in shape else 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))

@@ -32,6 +32,7 @@ from triton_spacemit.backend.knobs import asked, knobs
 from triton_spacemit.backend.repeats import Description
 from triton_spacemit.ops.calls import library
 from triton_spacemit.ops.launching import Checked, Launched, is_constant, noted
+from triton_spacemit.ops.operands import span
 
 _LINE = 64  # bytes
 # As in calls.c
@@ -79,10 +80,8 @@ class _Storages:
 
     def __init__(self, arguments: Sequence[torch.Tensor], made: Sequence[torch.Tensor], results: Sequence[Any]) -> None:
         self.arguments = arguments
-        self.results = results
         self.temporaries: dict[int, int] = {}  # storage to place in the thread's memory
         self.room = 0
-        self.constants: list[torch.Tensor] = []
         self.made = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in made}
         self.new = {result.untyped_storage().data_ptr(): place for place, result in enumerate(results)}
 
@@ -106,9 +105,7 @@ class _Storages:
 
 def _extent(tensor: torch.Tensor) -> int:
     """Bytes from the first element to the end of the last."""
-    if not tensor.numel():
-        return 0
-    return (sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True)) + 1) * tensor.itemsize
+    return span(tensor.shape, tensor.stride()) * tensor.itemsize
 
 
 def _tensors(arguments: Any) -> list[torch.Tensor]:

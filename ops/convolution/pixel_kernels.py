@@ -3,13 +3,7 @@
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def _fill(place, first, end, BLOCK: tl.constexpr):
-    """Zeros from `first` to `end`."""
-    for start in range(first, end, BLOCK):
-        j = start + tl.arange(0, BLOCK)
-        tl.store(place + j, tl.zeros((BLOCK,), place.dtype.element_ty), j < end)
+from triton_spacemit.ops.convolution.kernels import clear_room
 
 
 @triton.jit
@@ -31,8 +25,8 @@ def lay_out_rows(
         there = (d >= 0) & (d < depth) & (h >= 0) & (h < height)
         source = image + n * image_n + d * image_d + h * image_h
         place, wanted = out + tl.cast(number, tl.int64) * row, tl.where(there, width, 0)
-        _fill(place, 0, low, BLOCK)
-        _fill(place, low + wanted * channels, row, BLOCK)
+        clear_room(place, low, BLOCK)
+        clear_room(place + low + wanted * channels, row - low - wanted * channels, BLOCK)
         if LAST:
             for first in range(0, wanted * channels, BLOCK):
                 j = first + tl.arange(0, BLOCK)

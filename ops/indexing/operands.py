@@ -1,6 +1,5 @@
 """What operators at indices ask of their operands, and how those look to kernels: as blocks of three dimensions."""
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import torch
 
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
-from triton_spacemit.ops.operands import computed
+from triton_spacemit.ops.operands import computed, span
 
 VALUES = FLOATS | INTEGERS
 INDICES = frozenset({torch.int32, torch.int64})
@@ -38,15 +37,9 @@ def overlap(written: torch.Tensor, *read: torch.Tensor) -> bool:
 
 def _extent(tensor: torch.Tensor) -> tuple[int, int]:
     """The addresses from a tensor's first byte to behind its last one; strides are not negative."""
-    elements = _span(tensor.shape, tensor.stride())
+    elements = span(tensor.shape, tensor.stride())
     start = tensor.data_ptr() if elements else 0
     return start, start + elements * tensor.itemsize
-
-
-@functools.lru_cache(4096)
-def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """How many elements lie from the first of a tensor to its last one; 0 where it has none."""
-    return 0 if 0 in shape else 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
 
 
 def all_within(index: torch.Tensor, size: int) -> bool:

@@ -11,7 +11,7 @@ import triton.language as tl
 
 from triton_spacemit.ops.dtypes import sum_type
 from triton_spacemit.ops.launching import Kernel
-from triton_spacemit.ops.reductions.moments import merged, moments
+from triton_spacemit.ops.reductions.moments import merged, moments, move_running
 
 _BLOCK = {"GROUPS": 64, "INNER": 64}  # which the first cache holds
 _LEAST_ROWS = 256  # of a program
@@ -49,12 +49,7 @@ def _normalise_part(
     if tl.program_id(1) == 0:
         tl.store(mean + column, shift, there)
         tl.store(rstd + column, scale, there)
-        if running_mean is not None:
-            old = tl.load(running_mean + column, there, 0).to(tl.float64)
-            tl.store(running_mean + column, old + (shift - old) * momentum, there)
-        if running_var is not None:
-            old = tl.load(running_var + column, there, 0).to(tl.float64)
-            tl.store(running_var + column, old * (1 - momentum) + variance * rows / (rows - 1) * momentum, there)
+        move_running(running_mean, running_var, column, there, shift, variance, rows, momentum)
     shift, scale = shift.to(WIDE)[None, :], scale.to(WIDE)[None, :]
     first = tl.program_id(1).to(tl.int64) * each
     x += first * columns

@@ -13,6 +13,27 @@ def merged(mean, squares, seen, other_mean, other_squares, count):
 
 
 @triton.jit
+def move_running(running_mean, running_var, group, there, mean, variance, count, momentum):
+    """Running mean and variance, or None, of the groups that are `there`, towards those of `count` elements."""
+    if running_mean is not None:
+        old = tl.load(running_mean + group, there, 0).to(tl.float64)
+        tl.store(running_mean + group, old + (mean - old) * momentum, there)
+    if running_var is not None:
+        old = tl.load(running_var + group, there, 0).to(tl.float64)
+        tl.store(running_var + group, old * (1 - momentum) + variance * count / (count - 1) * momentum, there)
+
+
+@triton.jit
+def block_of(
+    start, group, groups, i, first, inner, outer_stride, inner_stride, AXIS: tl.constexpr, INNER: tl.constexpr
+):  # fmt: skip
+    """`INNER` elements of each group from (i, first) on: their numbers, whether they are there, and their places."""
+    j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
+    valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
+    return j, valid, start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+
+
+@triton.jit
 def moments(
     x, start, group, groups, outer, inner, outer_stride, inner_stride,
     RMS: tl.constexpr, WIDE: tl.constexpr, AXIS: tl.constexpr, GROUPS: tl.constexpr, INNER: tl.constexpr,
@@ -23,9 +44,7 @@ def moments(
     squares = tl.zeros((GROUPS,), tl.float64)
     for i in range(outer):
         for first in range(0, inner, INNER):
-            j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
-            valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
-            place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+            j, valid, place = block_of(start, group, groups, i, first, inner, outer_stride, inner_stride, AXIS, INNER)
             block = tl.load(x + place, valid, 0).to(WIDE)
             count = tl.minimum(inner - first, INNER)
             if RMS:

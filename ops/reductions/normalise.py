@@ -20,7 +20,7 @@ from triton_spacemit.ops.launching import Kernel
 from triton_spacemit.ops.reductions import columns, rows
 from triton_spacemit.ops.reductions.kernel import reduce
 from triton_spacemit.ops.reductions.kinds import SUM
-from triton_spacemit.ops.reductions.moments import moments
+from triton_spacemit.ops.reductions.moments import block_of, moments, move_running
 from triton_spacemit.ops.sizes import power_of_four, power_of_four_within
 
 
@@ -99,20 +99,12 @@ def _forward(
             tl.store(mean + number, shift, group < groups)
         if rstd is not None:
             tl.store(rstd + number, scale, group < groups)
-        if running_mean is not None:
-            old = tl.load(running_mean + group, group < groups, 0).to(tl.float64)
-            tl.store(running_mean + group, old + (shift - old) * momentum, group < groups)
-        if running_var is not None:
-            count = tl.cast(outer, tl.int64) * inner
-            old = tl.load(running_var + group, group < groups, 0).to(tl.float64)
-            tl.store(running_var + group, old * (1 - momentum) + variance * count / (count - 1) * momentum, group < groups)
+        move_running(running_mean, running_var, group, group < groups, shift, variance, tl.cast(outer, tl.int64) * inner, momentum)
         shift = shift.to(WIDE)
         scale = scale.to(WIDE)
     for i in range(outer):
         for first in range(0, inner, INNER):
-            j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
-            valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
-            place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+            j, valid, place = block_of(start, group, groups, i, first, inner, outer_stride, inner_stride, AXIS, INNER)
             block = tl.load(x + place, valid, 0).to(WIDE)
             if not RMS:
                 block -= tl.expand_dims(shift, AXIS)
@@ -150,9 +142,7 @@ def _backward(
         part = tl.zeros((GROUPS,), WIDE)
         products_part = tl.zeros((GROUPS,), WIDE)
         for first in range(0, inner, INNER):
-            j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
-            valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
-            place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+            j, valid, place = block_of(start, group, groups, i, first, inner, outer_stride, inner_stride, AXIS, INNER)
             g = tl.load(grad + place, valid, 0).to(WIDE)
             part += tl.sum(g, AXIS)
             products_part += tl.sum(g * (tl.load(x + place, valid, 0).to(WIDE) - tl.expand_dims(shift, AXIS)), AXIS)
@@ -185,9 +175,7 @@ def _backward(
     if out is not None:
         for i in range(outer):
             for first in range(0, inner, INNER):
-                j = tl.cast(first, tl.int64) + tl.arange(0, INNER)
-                valid = tl.expand_dims(group < groups, AXIS) & tl.expand_dims(j < inner, 1 - AXIS)
-                place = start + tl.cast(i, tl.int64) * outer_stride + tl.expand_dims(j, 1 - AXIS) * inner_stride
+                j, valid, place = block_of(start, group, groups, i, first, inner, outer_stride, inner_stride, AXIS, INNER)
                 g = tl.load(grad + place, valid, 0).to(WIDE)
                 if WEIGHT == "outer" and weight is not None:
                     g *= _weights(weight, group, groups, i, outer, j, inner, WEIGHT, AXIS, WIDE)
@@ -240,7 +228,8 @@ def normalise(
         own_weight, own_bias = contiguous(weight, bias)
         rows.forward(x, out, own_weight, own_bias, mean, rstd, groups, inner, eps, rms)
         return
-    blocks, threads = layout.blocks(knobs.num_threads), knobs.num_threads
+    threads = knobs.num_threads
+    blocks = layout.blocks(threads)
     if threads > 1 and layout.is_columns and inner >= _SHARED_ROWS and not given:
         columns.normalise(x, out, (*contiguous(weight, bias), mean, rstd, *running, float(momentum)), groups, inner, eps, threads)
         return

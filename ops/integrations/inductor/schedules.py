@@ -37,10 +37,9 @@ def _limit_tilings(nodes: list[BaseSchedulerNode]) -> None:
 
 def _keep_numbers(nodes: list[BaseSchedulerNode]) -> None:
     """Nothing is written into an input that is passed as a number."""
-    for scheduler in {id(node.scheduler): node.scheduler for node in nodes}.values():
-        reusable = scheduler.name_to_donated_buffer
-        for name in [name for name in reusable if V.graph.is_unspec_arg(name)]:
-            del reusable[name]
+    reusable = nodes[0].scheduler.name_to_donated_buffer if nodes else {}
+    for name in [name for name in reusable if V.graph.is_unspec_arg(name)]:
+        del reusable[name]
 
 
 class SchedulePass(CustomSchedulerPass):
