@@ -71,8 +71,8 @@ def _softmax(name: str, overload: str) -> Operator:
     return Operator(name, "Softmax", _at("reductions.softmax", functions), FLOATS, "one block a row; long rows in two passes", _SUMS)
 
 
-def _norm(name: str, functions: Mapping[str, str]) -> Operator:
-    return Operator(name, "Normalisations", _at("reductions.norms", functions), FLOATS, "one kernel for all normalisations", _SUMS)
+def _norm(name: str, functions: Mapping[str, str], module: str = "norms") -> Operator:
+    return Operator(name, "Normalisations", _at(f"reductions.{module}", functions), FLOATS, "one kernel for all normalisations", _SUMS)
 
 
 OPERATORS: tuple[Operator, ...] = (
@@ -355,6 +355,7 @@ OPERATORS: tuple[Operator, ...] = (
             "_batch_norm_with_update": "batch_norm_with_update",
             "batch_norm_backward": "batch_norm_backward_with_reserve",
         },
+        "batch_norm",
     ),
     Operator(
         "log_sigmoid",

@@ -21,7 +21,8 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.module import chip_of
 from triton_spacemit.dialect.values import constant_of
-from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
+from triton_spacemit.passes.math.builder import Builder, walk
+from triton_spacemit.passes.math.lanes import Lanes, Types
 
 _SIGNED = ("arith.divsi", "arith.remsi")
 _UNSIGNED = ("arith.divui", "arith.remui")

@@ -21,8 +21,9 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import chip_of
-from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
+from triton_spacemit.passes.math.builder import Builder, walk
 from triton_spacemit.passes.math.combinations import together
+from triton_spacemit.passes.math.lanes import Lanes, Types
 from triton_spacemit.passes.math.table import FUNCTIONS
 from triton_spacemit.passes.states import INTRINSIC_MATH
 

@@ -1,4 +1,4 @@
-"""What arithmetic on integers comes to where numbers are known, for all that make such ops: `facts/nodes.py` and `loops/builder.py`."""
+"""What arithmetic on integers comes to where numbers are known, for all that make such ops: `facts/nodes.py` and `loops/arithmetic.py`."""
 
 import operator
 from collections.abc import Callable

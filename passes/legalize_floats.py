@@ -18,7 +18,8 @@ func.func @add(%x: vector<8xbf16>, %y: vector<8xbf16>) -> vector<8xbf16> {
 from torch_mlir import ir
 
 from triton_spacemit.dialect.module import chip_of
-from triton_spacemit.passes.math.builder import Builder, Lanes, Types, walk
+from triton_spacemit.passes.math.builder import Builder, walk
+from triton_spacemit.passes.math.lanes import Lanes, Types
 from triton_spacemit.passes.math.narrow_floats import FORMATS, STORAGE, narrow, widen
 from triton_spacemit.passes.rewriting import attributes_of
 

@@ -6,7 +6,6 @@ the board's worker, and nothing else; where the link is lost, what was on the bo
 """
 
 import os
-import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +13,12 @@ from typing import Any
 
 from triton_spacemit.backend import wire
 from triton_spacemit.backend.devices import Clock, Signature, answers
+from triton_spacemit.backend.devices.arguments import translate
 from triton_spacemit.backend.devices.board_info import BoardInfo
 from triton_spacemit.backend.devices.copies import Copy
-from triton_spacemit.backend.devices.mirror import merge, storage_of
 from triton_spacemit.backend.devices.session import Frames, Placed, RemoteKernel, Session, greet
 from triton_spacemit.backend.elf import ObjectError
-from triton_spacemit.backend.errors import ArgumentError, DeviceError, LinkError
+from triton_spacemit.backend.errors import DeviceError, LinkError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.backend.loader import KernelObject
 from triton_spacemit.backend.wire import Frame
@@ -196,7 +195,7 @@ class RemoteDevice:
                     for other in self._sessions.values():
                         other.forget_kernel_later(unloaded)
                 placed = session.place(frames, kernel)
-                words, stored = self._translate(session, frames, copies, kernel, slots, pointers, signature)
+                words, stored = translate(session, frames, copies, kernel, slots, pointers, signature)
                 order = _LAUNCHING(
                     entry=placed.start + kernel.object.entry,
                     scratch_bytes=kernel.scratch_bytes,
@@ -216,64 +215,6 @@ class RemoteDevice:
                 raise
             self._send(session, frames)
             self._finish(session, kernel, placed, launched, asked, timeout)
-
-    def _translate(
-        self,
-        session: Session,
-        frames: Frames,
-        copies: list[Copy],
-        kernel: RemoteKernel,
-        slots: bytes,
-        pointers: Sequence[Any],
-        signature: Signature,
-    ) -> tuple[bytearray, list[Copy]]:
-        """The slots with the board's addresses, and the copies that the kernel may write to; `copies` gets all that it needs."""
-        storages = [self._storage(session, kernel, pointer) for pointer in pointers]
-        owners: dict[tuple[int, int], list[Any]] = {}
-        local = merge([storage for storage in storages if storage is not None])
-        for pointer, storage in zip(pointers, storages, strict=True):
-            if storage is not None and storage[0] < storage[1]:
-                around = next(span for span in local if span[0] <= storage[0] < span[1])
-                owners.setdefault(around, []).append(_owner(pointer))
-        for start, end in local:
-            copies.append(session.copy_of(frames, start, end, owners[start, end], copies))
-        for copy in copies:
-            session.update(frames, copy)
-        words = bytearray(slots)
-        written: dict[int, Copy] = {}
-        count = 8 * len(signature.types)
-        for i, (slot, storage) in enumerate(zip(signature.pointers, storages, strict=True)):
-            found = _around(copies, storage)
-            if found is None:
-                continue
-            moved = found.address - found.start
-            (address,) = struct.unpack_from("<Q", words, 8 * slot)
-            if found.start <= address <= found.start + found.size:  # an empty view's may be null
-                struct.pack_into("<Q", words, 8 * slot, address + moved)
-            if len(words) >= count + 16 * (i + 1):  # behind the slots are storages, against which the kernel checks its accesses
-                begin, end = struct.unpack_from("<QQ", words, count + 16 * i)
-                struct.pack_into("<QQ", words, count + 16 * i, begin + moved, end + moved)
-            if kernel.stored is None or slot in kernel.stored:
-                written[found.start] = found
-        if kernel.stored is None:
-            written = {copy.start: copy for copy in copies}
-        return words, [*written.values()]
-
-    def _storage(self, session: Session, kernel: RemoteKernel, pointer: Any) -> tuple[int, int] | None:
-        """The storage in this process's memory behind a pointer; None for a tensor on the board. Raises where it is neither."""
-        if getattr(getattr(pointer, "device", None), "type", "cpu") == "board":
-            if pointer.session is not session:
-                raise LinkError(
-                    f"kernel {kernel.name!r}: a tensor on board {pointer.session.name!r} is not in the session with {session.name!r}"
-                )
-            return None
-        if isinstance(pointer, int) and session.arena.has(pointer):
-            return None
-        storage = storage_of(pointer)
-        if storage is None:
-            what = f"the address {pointer:#x}" if isinstance(pointer, int) else f"a {type(pointer).__name__} without a storage"
-            raise ArgumentError(f"kernel {kernel.name!r} was given {what} of this process, which a board does not have; give it a tensor")
-        return storage
 
     def _finish(
         self, session: Session, kernel: RemoteKernel, placed: Placed, launched: int, asked: list[tuple[Copy, int]], timeout: float
@@ -319,21 +260,6 @@ class RemoteDevice:
             self._timing.times.append([*done.times])
             self._timing.counts.append(done.counts)
             self._timing.megahertz = done.megahertz
-
-
-def _around(copies: Sequence[Copy], storage: tuple[int, int] | None) -> Copy | None:
-    """The copy that a storage with elements lies in; None for another one."""
-    if storage is None or storage[0] >= storage[1]:
-        return None
-    return next(copy for copy in copies if copy.start <= storage[0] < copy.start + copy.size)
-
-
-def _owner(pointer: Any) -> Any:
-    """What tells whether the storage behind a pointer is gone: `expired()`."""
-    from torch.multiprocessing.reductions import StorageWeakRef
-
-    tensor = pointer if hasattr(pointer, "untyped_storage") else pointer.base
-    return StorageWeakRef(tensor.untyped_storage())
 
 
 def board_name() -> str:

@@ -6,9 +6,10 @@ import torch
 
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
 from triton_spacemit.ops.operands import into, out_form
-from triton_spacemit.ops.reductions import kinds
+from triton_spacemit.ops.reductions.extremum_kinds import ARGMAX, ARGMIN, MAX, MIN
 from triton_spacemit.ops.reductions.geometry import reduced_dims, result_shape
 from triton_spacemit.ops.reductions.kernel import reduce
+from triton_spacemit.ops.reductions.kinds import Reduction
 from triton_spacemit.ops.reductions.sums import Dims
 
 _NUMBERS = FLOATS | INTEGERS
@@ -23,7 +24,7 @@ def _chosen(x: torch.Tensor, dim: Dims, dtypes: frozenset[torch.dtype]) -> tuple
     return None if dims is None or any(x.shape[i] == 0 for i in dims) else dims
 
 
-def _extremum(kind: kinds.Reduction, x: torch.Tensor, dim: Dims, keepdim: bool) -> Any:
+def _extremum(kind: Reduction, x: torch.Tensor, dim: Dims, keepdim: bool) -> Any:
     dims = _chosen(x, dim, _WITH_BOOL)
     if dims is None:
         return NotImplemented
@@ -32,7 +33,7 @@ def _extremum(kind: kinds.Reduction, x: torch.Tensor, dim: Dims, keepdim: bool) 
     return out
 
 
-def _place(kind: kinds.Reduction, x: torch.Tensor, dim: int | None, keepdim: bool) -> Any:
+def _place(kind: Reduction, x: torch.Tensor, dim: int | None, keepdim: bool) -> Any:
     dims = _chosen(x, dim, _NUMBERS)
     if dims is None:
         return NotImplemented
@@ -41,7 +42,7 @@ def _place(kind: kinds.Reduction, x: torch.Tensor, dim: int | None, keepdim: boo
     return out
 
 
-def _both(kind: kinds.Reduction, x: torch.Tensor, dim: int, keepdim: bool) -> Any:
+def _both(kind: Reduction, x: torch.Tensor, dim: int, keepdim: bool) -> Any:
     dims = _chosen(x, dim, _WITH_BOOL)
     if dims is None:
         return NotImplemented
@@ -65,7 +66,7 @@ def _both_into(values: torch.Tensor, places: torch.Tensor, results: Any) -> Any:
 
 def amax(x: torch.Tensor, dim: Dims = (), keepdim: bool = False) -> Any:
     """The largest element over `dim`; NaN where there is one."""
-    return _extremum(kinds.MAX, x, dim, keepdim)
+    return _extremum(MAX, x, dim, keepdim)
 
 
 amax_out = out_form(amax)
@@ -73,7 +74,7 @@ amax_out = out_form(amax)
 
 def amin(x: torch.Tensor, dim: Dims = (), keepdim: bool = False) -> Any:
     """The smallest element over `dim`; NaN where there is one."""
-    return _extremum(kinds.MIN, x, dim, keepdim)
+    return _extremum(MIN, x, dim, keepdim)
 
 
 amin_out = out_form(amin)
@@ -81,7 +82,7 @@ amin_out = out_form(amin)
 
 def max_(x: torch.Tensor) -> Any:
     """The largest of all elements."""
-    return _extremum(kinds.MAX, x, None, False)
+    return _extremum(MAX, x, None, False)
 
 
 def max_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
@@ -91,7 +92,7 @@ def max_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
 
 def max_dim(x: torch.Tensor, dim: int, keepdim: bool = False) -> Any:
     """The largest element over `dim`, and the place of the first such one; NaN is larger than all."""
-    return _both(kinds.ARGMAX, x, dim, keepdim)
+    return _both(ARGMAX, x, dim, keepdim)
 
 
 def max_dim_out(x: torch.Tensor, dim: int, keepdim: bool = False, *, max: torch.Tensor, max_values: torch.Tensor) -> Any:
@@ -101,7 +102,7 @@ def max_dim_out(x: torch.Tensor, dim: int, keepdim: bool = False, *, max: torch.
 
 def min_(x: torch.Tensor) -> Any:
     """The smallest of all elements."""
-    return _extremum(kinds.MIN, x, None, False)
+    return _extremum(MIN, x, None, False)
 
 
 def min_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
@@ -111,7 +112,7 @@ def min_out(x: torch.Tensor, *, out: torch.Tensor) -> Any:
 
 def min_dim(x: torch.Tensor, dim: int, keepdim: bool = False) -> Any:
     """The smallest element over `dim`, and the place of the first such one; NaN is smaller than all."""
-    return _both(kinds.ARGMIN, x, dim, keepdim)
+    return _both(ARGMIN, x, dim, keepdim)
 
 
 def min_dim_out(x: torch.Tensor, dim: int, keepdim: bool = False, *, min: torch.Tensor, min_indices: torch.Tensor) -> Any:
@@ -121,7 +122,7 @@ def min_dim_out(x: torch.Tensor, dim: int, keepdim: bool = False, *, min: torch.
 
 def argmax(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The place of the first largest element over `dim`, or of all elements in their order; NaN is larger than all."""
-    return _place(kinds.ARGMAX, x, dim, keepdim)
+    return _place(ARGMAX, x, dim, keepdim)
 
 
 argmax_out = out_form(argmax)
@@ -129,7 +130,7 @@ argmax_out = out_form(argmax)
 
 def argmin(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The place of the first smallest element over `dim`, or of all elements in their order; NaN is smaller than all."""
-    return _place(kinds.ARGMIN, x, dim, keepdim)
+    return _place(ARGMIN, x, dim, keepdim)
 
 
 argmin_out = out_form(argmin)

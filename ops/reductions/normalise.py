@@ -8,7 +8,7 @@ float64 as in Chan, Golub and LeVeque (1979); the elements of a group are read t
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import triton
@@ -22,6 +22,8 @@ from triton_spacemit.ops.reductions.kernel import reduce
 from triton_spacemit.ops.reductions.kinds import SUM
 from triton_spacemit.ops.reductions.moments import block_of, moments, move_running
 from triton_spacemit.ops.sizes import power_of_four, power_of_four_within
+
+Parameter: TypeAlias = torch.Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +191,7 @@ _SHARED_ROWS = 1024  # that are worth a second kernel
 _FORWARD, _BACKWARD = Kernel(_forward), Kernel(_backward)
 
 
-def parameter_dtype(x: torch.Tensor, *parameters: torch.Tensor | None) -> torch.dtype | None:
+def parameter_dtype(x: torch.Tensor, *parameters: Parameter) -> torch.dtype | None:
     """The dtype of weights and statistics: x's, or float32 beside narrower floats; None where PyTorch raises."""
     if x.dtype not in FLOATS or not x.is_cpu:
         return None
@@ -209,8 +211,8 @@ def normalise(
     layout: Layout,
     x: torch.Tensor,
     out: torch.Tensor,
-    weight: torch.Tensor | None,
-    bias: torch.Tensor | None,
+    weight: Parameter,
+    bias: Parameter,
     eps: float,
     mean: torch.Tensor | None = None,
     rstd: torch.Tensor | None = None,
@@ -247,7 +249,7 @@ def gradients(
     layout: Layout,
     grad: torch.Tensor,
     x: torch.Tensor,
-    weight: torch.Tensor | None,
+    weight: Parameter,
     mean: torch.Tensor | None,
     rstd: torch.Tensor,
     wanted: Sequence[bool],

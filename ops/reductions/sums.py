@@ -10,6 +10,7 @@ import torch
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
 from triton_spacemit.ops.operands import into, memory_format, out_form
 from triton_spacemit.ops.reductions import kinds
+from triton_spacemit.ops.reductions.extremum_kinds import MAX, MIN
 from triton_spacemit.ops.reductions.geometry import reduced_dims, result_shape
 from triton_spacemit.ops.reductions.kernel import reduce
 
@@ -178,7 +179,7 @@ def vector_norm(x: torch.Tensor, ord: float = 2, dim: Dims = None, keepdim: bool
         return NotImplemented
     if (ord < 0 or ord == math.inf) and any(x.shape[i] == 0 for i in dims):
         return NotImplemented
-    kind, parameter = {0.0: (kinds.NONZERO, None), math.inf: (kinds.MAX, "abs"), -math.inf: (kinds.MIN, "abs")}.get(ord, (kinds.NORM, ord))
+    kind, parameter = {0.0: (kinds.NONZERO, None), math.inf: (MAX, "abs"), -math.inf: (MIN, "abs")}.get(ord, (kinds.NORM, ord))
     return _reduced(kind, x, dim, keepdim, dtype, dtype, parameter)
 
 

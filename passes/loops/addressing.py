@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor, bits
 
 

@@ -18,7 +18,8 @@ from torch_mlir import ir
 from triton_spacemit.passes.facts.steps import lie_apart
 from triton_spacemit.passes.loops.addressing import from_start, within
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.overlap import address_of, ends, overlaps
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Loaded, Tensor, bits, identity

@@ -16,7 +16,7 @@ from triton_spacemit.dialect.values import producer_of
 from triton_spacemit.passes.facts.sources import Sources
 from triton_spacemit.passes.loops import services
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, Coordinates, Tensor, bits
 

@@ -6,7 +6,8 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, Predicate, attribute_of, predicate_of
 from triton_spacemit.dialect.values import producer_of
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 
 # Outcomes of a comparison of left to right, as a set of bits.
 EQUAL, GREATER, LESS, UNORDERED, ANY = 1, 2, 4, 8, 15

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.choices import Choice, choice_of
 from triton_spacemit.passes.loops.combining import KINDS, OF_NUMBERS, extreme, known_kind, neutral, reduced
 from triton_spacemit.passes.loops.elementwise import converted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.functions import inline
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Tensor, bits

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from torch_mlir import ir
 
 from triton_spacemit.dialect.tt import combining_op
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import bits
 

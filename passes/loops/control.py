@@ -8,9 +8,9 @@ from triton_spacemit.dialect.xsmt.accesses import common_neighbours
 from triton_spacemit.passes import remarks
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Block, Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.chunks import accumulating, lower_accumulating
 from triton_spacemit.passes.loops.elementwise import shape_of
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.fixed_registers import BYTES
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.register_blocks import lower_register_blocks, register_blocks

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import total_cost
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.panels import copy_panels

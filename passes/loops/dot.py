@@ -5,8 +5,8 @@ import functools
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted, is_zero
 from triton_spacemit.passes.loops.elementwise import element_of, shape_of
+from triton_spacemit.passes.loops.emitter import Emitted, is_zero
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.operands import inner_limit, locate, operand_buffer, tile_steps
 from triton_spacemit.passes.loops.product import make_product

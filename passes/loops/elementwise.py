@@ -10,7 +10,7 @@ from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.facts.masks import Prefix
 from triton_spacemit.passes.facts.maxima import exactness
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.facts import Place
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.ops import CHEAP_SYMBOLS, DIVISIONS, OPS

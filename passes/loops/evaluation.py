@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from triton_spacemit.dialect.chips import Chip
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.memory import Memory
 from triton_spacemit.passes.loops.tensors import (
     Access,

@@ -11,8 +11,8 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.predicates import FloatPredicate, IntPredicate, attribute_of
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import apply, converted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Coordinate, Coordinates, bits
 

@@ -12,7 +12,8 @@ from triton_spacemit.passes.facts.nodes import Node, Nodes
 from triton_spacemit.passes.facts.order import unanswered
 from triton_spacemit.passes.facts.padding import Paddings
 from triton_spacemit.passes.facts.ranges import signed
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 
 _FOLDED = {"arith.addi": Builder.add, "arith.subi": Builder.sub, "arith.muli": Builder.mul}
 _EXTREMES = {"arith.minsi": Builder.minimum, "arith.maxsi": Builder.maximum}

@@ -13,7 +13,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.chips import MatrixTile
 from triton_spacemit.passes.intrinsics import intrinsic
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.narrow import factor_name
 from triton_spacemit.passes.loops.register_loops import NotInRegisters

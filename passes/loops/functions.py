@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import apply, attributes_of, element_of, placed, shape_of, total_cost
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Computed, Coordinate, Coordinates, Tensor, identity
 

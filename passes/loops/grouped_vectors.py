@@ -4,8 +4,8 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.chips import Chip, MatrixTile
 from triton_spacemit.passes.intrinsics import intrinsic
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import total_cost
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.micro_tile import Request
 from triton_spacemit.passes.loops.tensors import Buffer, Computed, Coordinates, Tensor

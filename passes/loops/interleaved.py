@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.tensors import bits
 
 if TYPE_CHECKING:
-    from triton_spacemit.passes.loops.memory import Memory
+    from triton_spacemit.passes.loops.vector_memory import VectorMemory
 
 MOST = 4  # places; beyond them, lanes are gathered one by one
 
@@ -23,7 +23,14 @@ def is_interleaved(stride: int | None, element: ir.Type, width: int) -> bool:
 
 
 def interleaved_load(
-    memory: "Memory", pointer: Emitted, stride: int, element: ir.Type, width: int, mask: Emitted | None, other: Emitted | None, home: int
+    memory: "VectorMemory",
+    pointer: Emitted,
+    stride: int,
+    element: ir.Type,
+    width: int,
+    mask: Emitted | None,
+    other: Emitted | None,
+    home: int,
 ) -> Emitted:
     """Lane i is element `stride * i`: of as many vectors as there are places, the last of which ends with the last lane's element.
 

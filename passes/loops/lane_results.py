@@ -13,8 +13,8 @@ from torch_mlir import ir
 from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import shape_of
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.ime_tiles import PAIR, places_of_parts
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.register_loops import cut_short

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from torch_mlir import ir
 
 from triton_spacemit.dialect.values import constant_of
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import TABLES, Lowering
 from triton_spacemit.passes.loops.recipes import Applied, Carried, Indexed, Known, Read, Recipe, Same, index_bits, parts_of
 from triton_spacemit.passes.loops.register_loops import GROUP, as_on_lanes

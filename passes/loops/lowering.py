@@ -8,7 +8,8 @@ from torch_mlir import ir
 from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCRATCH, chip_of, fuses
 from triton_spacemit.passes.loops.analysis import Analysis, Block, Node
-from triton_spacemit.passes.loops.builder import Builder, Emitted, Scope
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted, Scope
 from triton_spacemit.passes.loops.evaluation import Evaluator
 from triton_spacemit.passes.loops.facts import Facts, Place
 from triton_spacemit.passes.loops.nests import Nests

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch_mlir import ir
 
 from triton_spacemit.dialect.chips import Chip, MatrixTile
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Buffer, Tensor

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torch_mlir import ir
 
 from triton_spacemit.dialect.values import producer_of
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, bits
 

@@ -13,7 +13,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.facts.steps import step_of
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.next_program import growth
 from triton_spacemit.passes.loops.tensors import LINE

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.loops.builder import Emitted, is_zero
 from triton_spacemit.passes.loops.copies import copy_from, copy_wanted, copy_words, pack, read_at
 from triton_spacemit.passes.loops.elementwise import converted
+from triton_spacemit.passes.loops.emitter import Emitted, is_zero
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.narrow import as_bytes

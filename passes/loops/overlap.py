@@ -6,7 +6,8 @@ no element in common: what either touches repeats with a period, and within each
 
 import math
 
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.tensors import Access, bits
 
 

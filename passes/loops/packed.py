@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted, is_zero
 from triton_spacemit.passes.loops.elementwise import shape_of, uniform
+from triton_spacemit.passes.loops.emitter import Emitted, is_zero
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Access, Buffer, Computed, Coordinate, Coordinates, Loaded, Tensor, Uniform
 

@@ -4,7 +4,7 @@ import math
 
 from triton_spacemit.dialect.predicates import FloatPredicate, attribute_of
 from triton_spacemit.passes.facts.padding import Padding
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Coordinates
 

@@ -9,7 +9,7 @@ import functools
 from torch_mlir import ir
 
 from triton_spacemit.passes.intrinsics import intrinsic
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Buffer, Coordinate, Coordinates, Tensor, bits

@@ -14,7 +14,7 @@ from triton_spacemit.dialect.errors import LoweringError
 from triton_spacemit.dialect.module import CONCURRENT, say
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.services import call, field, place_of, text
 from triton_spacemit.passes.loops.storage import ALIGNMENT

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
 from triton_spacemit.passes.loops.combiners import Combiner, combiner_of
 from triton_spacemit.passes.loops.combining import reduced
 from triton_spacemit.passes.loops.elementwise import convert, shape_of
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.padding import ends
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Tensor

@@ -13,8 +13,8 @@ from torch_mlir import ir
 from triton_spacemit.dialect.chips import IME
 from triton_spacemit.passes.loops import register_views as views
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import element_of, shape_of
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.fixed_registers import BYTES, FixedRegisterValues, signs_of, word_of
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.narrow import factor_name
@@ -163,8 +163,8 @@ class _Body:
         """The same of an instruction that multiplies the same bytes of a row of A with each column's of B."""
         row = next(each for each in self.chip.matrix if each.form == BYTES)
         (rows, inner), (_, columns) = left.shape, right.shape
-        fits = str(element) == row.sums and not inner % row.k and not columns % row.n
-        if not fits or any(str(view.element) != "i8" for view in (left, right)) or signs_of(node) == (False, False):
+        is_tiled = str(element) == row.sums and not inner % row.k and not columns % row.n
+        if not is_tiled or any(str(view.element) != "i8" for view in (left, right)) or signs_of(node) == (False, False):
             raise NotInRegisters(f"a product of {rows} x {inner} and {inner} x {columns} does not fit")
         if rows * columns > views.most_lanes(self.chip, element):
             raise NotInRegisters(f"{rows} x {columns} sums are more than registers hold")

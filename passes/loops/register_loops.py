@@ -23,8 +23,8 @@ from triton_spacemit.dialect.module import SCHEDULED
 from triton_spacemit.dialect.values import constant_of
 from triton_spacemit.passes.facts.steps import step_of
 from triton_spacemit.passes.loops.analysis import Block, Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import attributes_of
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.next_turn import ahead_of, ask
 

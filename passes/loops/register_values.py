@@ -9,7 +9,7 @@ from torch_mlir import ir
 
 from triton_spacemit.passes.loops.accesses import resolve
 from triton_spacemit.passes.loops.bounds import bounds_of
-from triton_spacemit.passes.loops.builder import Emitted, is_zero
+from triton_spacemit.passes.loops.emitter import Emitted, is_zero
 from triton_spacemit.passes.loops.ime_tiles import ImeTiles
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.register_loops import as_on_lanes

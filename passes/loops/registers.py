@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from torch_mlir import ir
 
 from triton_spacemit.passes.intrinsics import intrinsic
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.tensors import bits
 
 VLMAX = -1  # as the active length of an intrinsic: all lanes

@@ -15,10 +15,10 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.tt import combining_op
 from triton_spacemit.passes.loops.analysis import Block, Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.combiners import Combiner, combiner_of
 from triton_spacemit.passes.loops.combining import KINDS
 from triton_spacemit.passes.loops.elementwise import convert, element_of, shape_of
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.reductions import RowReduction
 from triton_spacemit.passes.loops.shapes import LoopShape

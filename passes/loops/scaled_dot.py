@@ -9,9 +9,9 @@ from dataclasses import replace
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.dot import multiply
 from triton_spacemit.passes.loops.elementwise import converted, total_cost
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Computed, Coordinate, Coordinates, Loaded, Renamed, Tensor, stored_type
 from triton_spacemit.passes.loops.views import View, either, in_place, view_of

@@ -6,7 +6,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect import ime
 from triton_spacemit.dialect.values import constant_of
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.ime_tiles import PAIR, multiply_add, signs_of
 from triton_spacemit.passes.loops.lane_results import LaneResult, in_memory, load_lanes, only_stored
 from triton_spacemit.passes.loops.lanes import LaneCode, Tables, groups_of

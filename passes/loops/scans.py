@@ -1,9 +1,9 @@
 """Scans: along the rows with a lane for each where there are enough, else row by row: in segments, or by doubling distances in a vector."""
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.combiners import combiner_of
 from triton_spacemit.passes.loops.elementwise import convert
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.segments import SegmentScan, only_store, segment_lanes
 from triton_spacemit.passes.loops.tensors import Coordinate, Coordinates, bits

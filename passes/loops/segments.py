@@ -12,9 +12,9 @@ from triton_spacemit.passes.loops.accesses import resolve
 from triton_spacemit.passes.loops.aliasing import before_write
 from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.bounds import bounds_of
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.combiners import Combiner
 from triton_spacemit.passes.loops.elementwise import convert
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Loaded, Stored, bits
 from triton_spacemit.passes.loops.together import only_computes

@@ -6,7 +6,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.abi import CONTEXT, SERVICES
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering, Value
 from triton_spacemit.passes.loops.tensors import Coordinates, Uniform, bits, stored_type
 

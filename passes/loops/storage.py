@@ -13,7 +13,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.abi import SCRATCH_ALIGNMENT
 from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.passes.loops.analysis import Analysis, Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.evaluation import Evaluator
 from triton_spacemit.passes.loops.nests import Nests
 from triton_spacemit.passes.loops.shapes import ELEMENT, LoopShape, loop_shape

@@ -6,7 +6,7 @@ import math
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.evaluation import Read
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.overlap import address_of

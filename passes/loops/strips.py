@@ -10,7 +10,7 @@ strip's. There are places for two strips, in turns.
 
 from collections.abc import Callable
 
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.product import Product
 from triton_spacemit.passes.loops.tensors import row_major

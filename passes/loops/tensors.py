@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 
 LINE = 64  # bytes in a line of the caches
 MOST_COST = 1 << 20  # costs are added up to this: a chain that uses each of its values twice would double them without end

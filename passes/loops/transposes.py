@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from triton_spacemit.dialect.chips import Chip
-from triton_spacemit.passes.loops.builder import Builder, Emitted
+from triton_spacemit.passes.loops.builder import Builder
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.evaluation import Evaluator
 from triton_spacemit.passes.loops.nests import Nests
 from triton_spacemit.passes.loops.tensors import Access, Coordinate, Coordinates, Loaded, Tensor, bits

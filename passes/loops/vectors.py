@@ -3,8 +3,8 @@
 from torch_mlir import ir
 
 from triton_spacemit.dialect.chips import Chip, MatrixTile
-from triton_spacemit.passes.loops.builder import Emitted
 from triton_spacemit.passes.loops.elementwise import convert
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.layouts import Layout
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.micro_tile import MicroTile, Request, width

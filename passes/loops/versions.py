@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.evaluation import Evaluator
 from triton_spacemit.passes.loops.shapes import LoopShape
 from triton_spacemit.passes.loops.tensors import Access, Loaded, Tensor

@@ -13,7 +13,7 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.module import SCHEDULED
 from triton_spacemit.passes.loops.aliasing import overlaps
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, Computed, Coordinate, Coordinates, Tensor, bits, identity
 from triton_spacemit.passes.loops.windows import ROWS, Windows

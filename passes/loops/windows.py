@@ -18,7 +18,7 @@ from triton_spacemit.dialect.values import producer_of
 from triton_spacemit.passes.facts.polynomials import Polynomial, Polynomials, constant, number_of, plus, steps_of
 from triton_spacemit.passes.loops.addressing import from_start
 from triton_spacemit.passes.loops.analysis import Node
-from triton_spacemit.passes.loops.builder import Emitted
+from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
 from triton_spacemit.passes.loops.tensors import Access, Loaded, Tensor, bits, identity, stored_type
 

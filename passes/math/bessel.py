@@ -3,8 +3,9 @@
 The polynomials are Chebyshev interpolants in a variable t that runs over [-1, 1]; their errors are below 2^-56 of the largest value.
 """
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
 from triton_spacemit.passes.math.exponential import exp_f64
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.logarithm import log_f64
 from triton_spacemit.passes.math.trigonometric import cos_f64, sin_f64
 

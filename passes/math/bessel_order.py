@@ -1,7 +1,8 @@
 """Bessel functions of any whole order by recurrence over the order: upwards where that is stable, else downwards from a far one."""
 
 from triton_spacemit.passes.math.bessel import j0_f64, j1_f64, y0_f64, y1_f64
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 
 _BIG = 2.0**400
 

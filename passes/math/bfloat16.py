@@ -10,7 +10,8 @@ numbers for zero.)
 
 from torch_mlir import ir
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.scalable import is_computed, scalable
 
 _NEAREST_EVEN, _DYNAMIC = 1, 7  # of fixed-point and of floating-point rounding modes

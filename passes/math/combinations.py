@@ -7,10 +7,11 @@ from torch_mlir import ir
 from triton_spacemit.dialect.exactness import Exactness
 from triton_spacemit.dialect.module import NONPOSITIVE
 from triton_spacemit.dialect.values import producer_of
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
 from triton_spacemit.passes.math.error import one_plus_erf_f32, times_one_plus_erf_f32
 from triton_spacemit.passes.math.exponential import exp2_nonpositive_f32, exp_nonpositive_f32, one_plus_exp_f32, sigmoid_f32
 from triton_spacemit.passes.math.hyperbolic import one_plus_tanh_f32
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.scalable import repeated_number
 
 _ONE_PLUS = {"tanh": one_plus_tanh_f32, "erf": one_plus_erf_f32}

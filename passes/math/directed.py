@@ -7,7 +7,8 @@ moved by one in the direction that the sign of their exact error tells.
 
 from collections.abc import Callable
 
-from triton_spacemit.passes.math.builder import BITS, Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import BITS, Lanes
 from triton_spacemit.passes.math.rounding import ilogb, is_finite, is_inf, round_half_away, scale_by_power, sign_bit, step
 
 Expansion = Callable[..., Lanes]

@@ -1,7 +1,8 @@
 """erf, erfc, erfinv and the activation functions built on the normal distribution."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
 from triton_spacemit.passes.math.exponential import LOG2E, ROUND_F32, exp_f32, exp_of_sum_f64, not_below, with_power
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.logarithm import log_f64
 
 # erf(x) / x - 1 in x^2 on |x| <= 1; error 2^-29

@@ -7,7 +7,8 @@ infinite.
 import struct
 
 from triton_spacemit.dialect.exactness import Exactness
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.scalable import is_computed, scalable
 
 # (exp(x) - 1 - x) / x^2 on +-ln 2 / 2; relative error of exp 2^-27

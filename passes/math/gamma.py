@@ -1,6 +1,7 @@
 """lgamma: a polynomial around 2, recurrence up to 8, Stirling's series from there on, reflection below zero."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.logarithm import log_f64
 from triton_spacemit.passes.math.trigonometric import sin_f64
 

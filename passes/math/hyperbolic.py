@@ -1,7 +1,8 @@
 """sinh, cosh, tanh and their inverses."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
 from triton_spacemit.passes.math.exponential import LOG2E, expm1_f64, half_exp_f64
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.logarithm import log1p_f64, log_f64
 
 # (tanh(x) - x) / x^3 in x^2 on |x| <= 0.905; error of tanh 2^-26

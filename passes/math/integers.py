@@ -1,6 +1,7 @@
 """Integer functions of libdevice: averages, sums of differences, products' halves, permutations of bits and bytes."""
 
-from triton_spacemit.passes.math.builder import BITS, Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import BITS, Lanes
 
 _MASKS = {1: 0x5555555555555555, 2: 0x3333333333333333, 4: 0x0F0F0F0F0F0F0F0F, 8: 0x00FF00FF00FF00FF, 16: 0x0000FFFF0000FFFF}
 

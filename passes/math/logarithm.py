@@ -1,6 +1,7 @@
 """log, log2, log10 and log1p: the exponent, plus the logarithm of a mantissa in [2/3, 4/3) or, in float64, [sqrt 1/2, sqrt 2)."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 
 # (log(1 + f) - f + f^2 / 2) / f^3 on the mantissa's interval; error of the logarithm 2^-27
 _LOG_F32 = (

@@ -11,7 +11,8 @@ import struct
 from dataclasses import dataclass
 
 from triton_spacemit.passes.math import bfloat16
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 
 
 @dataclass(frozen=True)

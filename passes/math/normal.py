@@ -1,8 +1,9 @@
 """The scaled complementary error function, the inverse of the complementary one, and the normal distribution built on them."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
 from triton_spacemit.passes.math.error import erf_f64, erfc_f64, erfinv_f64, scaled_erfc_f64
 from triton_spacemit.passes.math.exponential import exp_of_sum_f64
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.logarithm import log_f64
 
 _INVERSE_ROOT_PI = 0.5641895835477563

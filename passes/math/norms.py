@@ -1,6 +1,7 @@
 """Lengths of vectors and their reciprocals, exact remainders and differences."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.power import cbrt_f64, fmod_f64, hypot_f64
 from triton_spacemit.passes.math.rounding import ilogb, is_inf, scale_by_power
 

@@ -1,6 +1,7 @@
 """Sine and cosine of multiples of pi: the angle is reduced exactly."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.trigonometric import sin_f64
 
 _PI = 3.141592653589793

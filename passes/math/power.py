@@ -1,7 +1,8 @@
 """pow, cbrt, hypot, rsqrt and fmod."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
 from triton_spacemit.passes.math.exponential import exp2_f32, exp_f64, exp_of_sum_f64
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.logarithm import LN2_HIGH, LN2_LOW, log2_f32, log_f64, split_f64
 from triton_spacemit.passes.math.rounding import ilogb, scale_by_power
 

@@ -1,6 +1,7 @@
 """Functions of a number's representation: rounding, classification, neighbours, exponents."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 
 _MANTISSA = {"f16": 10, "f32": 23, "f64": 52}
 _BIAS = {"f16": 15, "f32": 127, "f64": 1023}

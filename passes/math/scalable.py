@@ -9,7 +9,8 @@ from torch_mlir import ir
 
 from triton_spacemit.dialect.values import constant_of, producer_of
 from triton_spacemit.passes.intrinsics import intrinsic
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 
 _LARGEST = 16  # lanes of 32 bits a unit of LLVM's vscale in the largest group, m8
 # The results of floating-point instructions of RISC-V: where they are NaN it is the canonical one, which is positive.

@@ -21,7 +21,8 @@ from triton_spacemit.passes.math import (
     tgamma,
     trigonometric,
 )
-from triton_spacemit.passes.math.builder import BITS, Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import BITS, Lanes
 
 Expansion = Callable[..., Lanes]
 

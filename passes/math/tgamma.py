@@ -1,7 +1,8 @@
 """The gamma function: Stirling's series from 13 on, recurrence down to zero, reflection below."""
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
 from triton_spacemit.passes.math.exponential import exp_of_sum_f64
+from triton_spacemit.passes.math.lanes import Lanes
 from triton_spacemit.passes.math.pi_angles import sinpi_f64
 from triton_spacemit.passes.math.power import pow_f64
 

@@ -5,7 +5,8 @@ Arguments for which that is not exact take a branch, around which code runs wher
 pieces of 28 bits, whose products are exact in float64; float64 by the 192 bits of 2/pi that matter, in integers.
 """
 
-from triton_spacemit.passes.math.builder import Builder, Lanes
+from triton_spacemit.passes.math.builder import Builder
+from triton_spacemit.passes.math.lanes import Lanes
 
 # (sin(r) - r) / r^3 and (cos(r) - 1 + r^2 / 2) / r^4 in r^2 on +-pi/4; errors 2^-25, 2^-28
 _SIN_F32 = (-0.166666641831398, 0.008332657627761364, -0.0001956895284820348)
