@@ -20,7 +20,7 @@ from torch_mlir import ir
 from triton_spacemit.dialect.module import chip_of
 from triton_spacemit.passes.math.builder import Builder, walk
 from triton_spacemit.passes.math.lanes import Lanes, Types
-from triton_spacemit.passes.math.narrow_floats import FORMATS, STORAGE, narrow, widen
+from triton_spacemit.passes.math.narrow_floats import FORMATS, narrow, storage_of, widen
 from triton_spacemit.passes.rewriting import attributes_of
 
 _TOWARDS_ZERO = 0  # tt.fp_to_fp's `rounding`
@@ -30,7 +30,7 @@ _CHOOSING = {"arith.maxnumf": "gt", "arith.minnumf": "lt"}
 _UNTOUCHED = {"arith.constant", "arith.select", "arith.bitcast"}
 # Ops whose operands may be of other types than their result.
 _CHANGING = {"arith.cmpf", "arith.extf", "arith.truncf", "arith.fptosi", "arith.fptoui", "arith.bitcast", "vector.reduction", "tt.fp_to_fp"}
-_OTHERS = {"vector.fma", "vector.reduction", "tt.fp_to_fp"}
+_OTHERS = {"llvm.intr.rint", "vector.fma", "vector.reduction", "tt.fp_to_fp"}
 _CONVERSIONS = {"arith.extf", "arith.truncf", "tt.fp_to_fp"}
 
 
@@ -40,7 +40,7 @@ def _convert(b: Builder, op: ir.Operation, wanted: str) -> Lanes:
     if x.kind == wanted:
         return x
     if wanted == "f64" or (wanted == "f32" and x.kind != "f64"):
-        return (x if x.kind in ("f16", "f32") else widen(b, x)).to(wanted)
+        return (x if x.kind == "f16" and b.types.converts_float16 else widen(b, x)).to(wanted)
     wide = x if x.kind in ("f32", "f64") else widen(b, x)
     return narrow(b, wide, wanted, towards_zero, exact=wanted == "bf16" and x.kind in FORMATS)
 
@@ -68,9 +68,11 @@ def _compute(b: Builder, op: ir.Operation, wanted: str, in_float32: frozenset[st
 def legalize_floats(module: ir.Module) -> None:
     """Run the pass on `module`."""
     chip = chip_of(module)
-    in_float32 = frozenset(STORAGE) | (frozenset() if chip.native_float16 else {"f16"})
+    integers = storage_of(chip)
+    in_float32 = frozenset(integers) | (frozenset() if chip.native_float16 else {"f16"})
     with module.context, module.operation.location:
-        types = Types(chip.is_riscv, vlen=chip.vlen if chip.is_riscv else 0, native_bfloat16=chip.native_bfloat16)
+        vlen = chip.vlen if chip.is_riscv else 0
+        types = Types(chip.is_riscv, vlen=vlen, native_bfloat16=chip.native_bfloat16, converts_float16="f16" not in integers)
 
         def visit(op: ir.Operation, entry: ir.Block, constants: dict) -> None:
             name = op.name
@@ -79,10 +81,10 @@ def legalize_floats(module: ir.Module) -> None:
             wanted = types.describe(op.results[0].type)[0]
             kinds = {wanted, *(types.describe(operand.type)[0] for operand in op.operands)} if name in _CHANGING else {wanted}
             if name in _CONVERSIONS:
-                if name != "tt.fp_to_fp" and kinds.isdisjoint(STORAGE) and kinds != {"f64", "f16"}:
+                if name != "tt.fp_to_fp" and kinds.isdisjoint(integers) and kinds != {"f64", "f16"}:
                     return
                 result = _convert(Builder(types, entry, constants, op), op, wanted)
-            elif name in _CHOOSING and not chip.native_float16 and wanted not in STORAGE:
+            elif name in _CHOOSING and not chip.native_float16 and wanted not in integers:
                 result = _either(Builder(types, entry, constants, op), op, _CHOOSING[name])
             elif any(kind in in_float32 for kind in kinds):
                 result = _compute(Builder(types, entry, constants, op), op, wanted, in_float32)

@@ -1,6 +1,6 @@
-"""Keep bfloat16 and float8 as integers.
+"""Keep bfloat16 and float8 as integers; on RISC-V without float16 that as well.
 
-In: bfloat16 and float8 that nothing computes with (`legalize-floats`). Out: i16 and i8 in their place, in loops, branches, functions and
+In: narrow floats that nothing computes with (`legalize-floats`). Out: integers in their place, in loops, branches, functions and
 memory too; the casts between them and their bits are gone. Operands of instructions that take bfloat16 are scalable vectors, and stay.
 
 ```mlir
@@ -17,13 +17,14 @@ from collections.abc import Iterable
 from torch_mlir import ir
 
 from triton_spacemit.dialect.errors import LoweringError
-from triton_spacemit.passes.math.narrow_floats import STORAGE, code_of, nearest_code
+from triton_spacemit.dialect.module import chip_of
+from triton_spacemit.passes.math.narrow_floats import code_of, nearest_code, storage_of
 
 
 def retype_narrow_floats(module: ir.Module) -> None:
     """Raises LoweringError for an atomic on a narrow type."""
     with module.context, module.operation.location:
-        retyping = _Retyping()
+        retyping = _Retyping(storage_of(chip_of(module)))
         module.operation.walk(retyping.visit)
         for op in retyping.found:
             retyping.results(op)
@@ -35,7 +36,8 @@ def retype_narrow_floats(module: ir.Module) -> None:
 class _Retyping:
     """What the pass does to each op. Most have no narrow type: these it leaves by as few looks as possible."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: dict[str, str]) -> None:
+        self.storage = storage
         self.wide: set[ir.Type] = set()  # types that stay
         self.found: list[ir.Operation] = []  # ops with narrow results
         self.casts: list[ir.Operation] = []
@@ -62,7 +64,7 @@ class _Retyping:
         if type_ in self.wide:
             return type_
         is_vector = isinstance(type_, ir.VectorType)
-        storage = STORAGE.get(str(type_.element_type if is_vector else type_))
+        storage = self.storage.get(str(type_.element_type if is_vector else type_))
         if storage is None or (is_vector and type_.scalable):
             self.wide.add(type_)
             return type_
@@ -123,7 +125,7 @@ def _codes(attribute: ir.Attribute, kind: str) -> list[int]:
     text = str(attribute)
     content = text[text.index("<") + 1 : text.rindex(">", 0, text.rindex(" : "))]
     if content.startswith('"0x'):
-        data, size = bytes.fromhex(content[3:-1]), int(STORAGE[kind][1:]) // 8
+        data, size = bytes.fromhex(content[3:-1]), 1 if kind.startswith("f8") else 2
         return [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
     numbers = content.strip("[]").split(", ")
     return [int(number, 16) if number.startswith("0x") else nearest_code(float(number), kind) for number in numbers]

@@ -51,7 +51,8 @@ class Storage:
         self.stack_bytes = 0
         self.computes = False
         self.stored_later: dict[Tensor, Buffer | None] = {}  # blocks that the loop which first computes them also stores
-        self._cover: Coordinates | None = None
+        self._cover: tuple[Coordinates, int] | None = None  # a loop's own coordinates, and how deep its body's code lies
+        self._missed: set[Tensor] = set()  # blocks that the loop computes in a branch, which not every turn takes
         self._values: dict[Tensor, list[ir.Value]] = {}  # the program values that a block is
         self._readers: dict[ir.Value, list[ir.Value]] = {}  # by a buffer's address, the program values that read it
         self._nameless: dict[ir.Value, Tensor] = {}  # by a buffer's address, a block in it that is no program value
@@ -247,24 +248,31 @@ class Storage:
     @contextlib.contextmanager
     def covering(self, at: Coordinates) -> Iterator[None]:
         """Inside, blocks that are evaluated exactly at the loop's own coordinates are covered as a whole by the loop."""
-        outer, self._cover = self._cover, at
+        outer, self._cover = self._cover, (at, self.b.depth)
         try:
             yield
         finally:
             self._cover = outer
 
     def _computed(self, tensor: Tensor, at: Coordinates, lanes: Emitted) -> None:
-        if tensor in self.stored_later and self._cover == at:
+        if tensor not in self.stored_later or self._cover is None or self._cover[0] != at:
+            return
+        if self.b.depth != self._cover[1]:
+            self._missed.add(tensor)
+        else:
             along = next((d for d, coordinate in enumerate(at) if coordinate.width), None)
             buffer = self.stored_later[tensor] = self.stored_later[tensor] or self.allocate(tensor.shape, tensor.element, along)
             self.memory.store(self.memory.buffer_access(buffer, tensor.origin), lanes, at)
 
     def settle(self) -> None:
-        """After a loop: the blocks that it stored are read from memory from now on."""
+        """After a loop: the blocks that it stored are read from memory from now on; those of which it may have left parts out are not."""
         for tensor, buffer in list(self.stored_later.items()):
-            if buffer is not None:
+            if tensor in self._missed:
+                self.stored_later[tensor] = None
+            elif buffer is not None:
                 self._read_from(tensor, buffer)
                 del self.stored_later[tensor]
+        self._missed.clear()
 
     @contextlib.contextmanager
     def region(self) -> Iterator[None]:

@@ -87,8 +87,11 @@ class _Loop:
         low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()  # sums are where the rows are loaded that they need
         for tensor, (row, element) in self.windows.taps.items():
             low.evaluator.becomes(tensor, self._window(tensor, row, element))
-        self.absent = low.storage.allocate((2 * self.lanes,), block.element).base
-        low.memory.contiguous_store(self.absent, b.broadcast(self.other, 2 * self.lanes), None, block.element)
+        vectors = 1 - -max(element for _, element in self.taps) // self.lanes  # as many as a window's own one may reach into
+        self.absent = low.storage.allocate((vectors * self.lanes,), block.element).base
+        for start in range(0, vectors * self.lanes, self.lanes):
+            pointer = b.offset(self.absent, b.constant(start), block.element)
+            low.memory.contiguous_store(pointer, b.broadcast(self.other, self.lanes), None, block.element)
         columns, rows = (b.maximum(b.minimum(store.upper[d], b.constant(store.shape[d])), b.constant(0)) for d in (1, 0))
         last = b.sub(rows, b.constant(ROWS))
 

@@ -20,14 +20,18 @@ class Types:
     """The types and attributes of one module, made once; a kind is a type's text, such as `f32`.
 
     `register_bits`: of all vector registers, where constants of fused operations have to lie in registers; else 0. `vlen`: bits of one,
-    where instructions of the V extension may be named; else 0. `native_bfloat16`: whether they convert to bfloat16.
+    where instructions of the V extension may be named; else 0. `native_bfloat16`: whether they convert to bfloat16. `converts_float16`:
+    whether the chip has instructions for that.
     """
 
-    def __init__(self, riscv: bool, register_bits: int = 0, vlen: int = 0, native_bfloat16: bool = False) -> None:
+    def __init__(
+        self, riscv: bool, register_bits: int = 0, vlen: int = 0, native_bfloat16: bool = False, converts_float16: bool = True
+    ) -> None:
         self.riscv = riscv
         self.register_bits = register_bits
         self.vlen = vlen
         self.native_bfloat16 = native_bfloat16
+        self.converts_float16 = converts_float16
         self._types: dict[tuple[str, int], ir.Type] = {}
         self._kinds: dict[ir.Type, tuple[str, int]] = {}
         self.predicates = {predicate: attribute_of(predicate) for predicate in (*IntPredicate, *FloatPredicate)}

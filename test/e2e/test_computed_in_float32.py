@@ -1,4 +1,4 @@
-"""float16 and bfloat16 on a host without arithmetic on them, whatever this machine has: each operation is right and calls nothing.
+"""float16 and bfloat16 on cores without arithmetic on them, whatever this machine has: each operation is right and calls nothing.
 
 What a kernel calls the runtime has to have: an object with a call of any other function, such as C's fmaxf, is not loaded.
 """
@@ -10,6 +10,7 @@ import pytest
 import torch
 import triton
 import triton.language as tl
+from random_kernels import other_cores
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.knobs import knobs
@@ -20,14 +21,15 @@ SIZE = 256  # more than a group of registers holds
 DTYPES = (torch.float16, torch.bfloat16)
 
 
-@pytest.fixture
-def plain_host(cache: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This machine without AVX-512 FP16."""
+@pytest.fixture(params=["host", pytest.param("rvv128", marks=pytest.mark.qemu)])
+def plain_core(request: pytest.FixtureRequest, cache: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine without AVX-512 FP16, or a RISC-V core with vectors and no float16."""
     chip = hosts.host_chip()
     plain = replace(chip, features=chip.features + ",-avx512fp16", native_float16=False)
     monkeypatch.setattr(hosts, "host_chip", lambda: plain)
+    other_cores.register(request.param)
     with knobs.scope():
-        set_device("host")
+        set_device("host" if request.param == "host" else "qemu", None if request.param == "host" else request.param)
         yield
 
 
@@ -186,7 +188,7 @@ def map_kernel(x, y, out, FUNCTION: tl.constexpr, OPERANDS: tl.constexpr, SIZE: 
 @pytest.mark.parametrize("size", [1, SIZE])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("function", [*ONE, *TWO], ids=lambda f: getattr(f, "__name__", str(f)))
-def test_elementwise(plain_host: None, function: object, dtype: torch.dtype, size: int) -> None:
+def test_elementwise(plain_core: None, function: object, dtype: torch.dtype, size: int) -> None:
     x = _numbers(dtype)
     y, out = x.flip(0).roll(5).contiguous(), torch.empty_like(x)
     map_kernel[(SIZE // size,)](x, y, out, FUNCTION=function, OPERANDS=1 if function in ONE else 2, SIZE=size)
@@ -195,7 +197,7 @@ def test_elementwise(plain_host: None, function: object, dtype: torch.dtype, siz
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("function", [maximum, minimum, maximum_of_float32, minimum_of_float64, maximum_or_nan, minimum_or_nan])
-def test_nan(plain_host: None, function: object, dtype: torch.dtype) -> None:
+def test_nan(plain_core: None, function: object, dtype: torch.dtype) -> None:
     """On either side and on both."""
     x = _numbers(dtype)
     x[::3] = float("nan")
@@ -211,7 +213,7 @@ def fma_kernel(x, y, z, out, SIZE: tl.constexpr):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_fma(plain_host: None, dtype: torch.dtype) -> None:
+def test_fma(plain_core: None, dtype: torch.dtype) -> None:
     x = _numbers(dtype)
     y, z, out = x.flip(0), x.roll(3), torch.empty_like(x)
     fma_kernel[(1,)](x, y, z, out, SIZE=SIZE)
@@ -240,7 +242,7 @@ def _reduction_kernel(function: triton.JITFunction) -> triton.JITFunction:
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", REDUCTIONS)
-def test_reductions(plain_host: None, name: str, dtype: torch.dtype, axis: int) -> None:
+def test_reductions(plain_core: None, name: str, dtype: torch.dtype, axis: int) -> None:
     x = _numbers(dtype, 16) / 64
     exact = REDUCTIONS[name](x.double(), axis)
     out = torch.empty(exact.shape, dtype=torch.int32 if name.startswith("arg") else dtype)
@@ -253,7 +255,7 @@ def test_reductions(plain_host: None, name: str, dtype: torch.dtype, axis: int) 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("function", [maximum, minimum, maximum_or_nan, minimum_or_nan])
-def test_reductions_of_nan(plain_host: None, function: object, dtype: torch.dtype) -> None:
+def test_reductions_of_nan(plain_core: None, function: object, dtype: torch.dtype) -> None:
     x, out = _numbers(dtype), torch.empty(1, dtype=dtype)
     x[100] = float("nan")
     _reduction_kernel(function)[(1,)](x, out, SIZE=SIZE)
@@ -274,7 +276,7 @@ def _scan_kernel(function: triton.JITFunction) -> triton.JITFunction:
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("function", [maximum, minimum_or_nan])
-def test_scans(plain_host: None, function: object, dtype: torch.dtype, axis: int) -> None:
+def test_scans(plain_core: None, function: object, dtype: torch.dtype, axis: int) -> None:
     x = _numbers(dtype, 2)
     out = torch.empty_like(x)
     _scan_kernel(function)[(1,)](x, out, ROWS=2, COLUMNS=SIZE, AXIS=axis)
@@ -289,7 +291,7 @@ def sort_kernel(x, out, SIZE: tl.constexpr):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sort(plain_host: None, dtype: torch.dtype) -> None:
+def test_sort(plain_core: None, dtype: torch.dtype) -> None:
     x = _numbers(dtype)[:32].clone()
     out = torch.empty_like(x)
     sort_kernel[(1,)](x, out, SIZE=32)
@@ -303,7 +305,7 @@ def atomics_kernel(target, x, SIZE: tl.constexpr):
     tl.atomic_add(target + SIZE // 2, tl.load(x))
 
 
-def test_atomics(plain_host: None) -> None:
+def test_atomics(plain_core: None) -> None:
     x = (_numbers(torch.float16) / 8).clamp(-9, 9)
     target = torch.zeros(SIZE // 2 + 1, dtype=torch.float16)
     atomics_kernel[(1,)](target, x, SIZE=SIZE)

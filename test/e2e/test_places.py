@@ -47,3 +47,30 @@ def test_a_place_in_each_row(target):
     out = torch.full((8, 256), -1.0)
     diagonal_kernel[(1,)](numbers, out, ROWS=8, BLOCK=256)
     assert torch.equal(out, _expected(numbers, 256, 0, True))
+
+
+@triton.jit
+def value_at_place_kernel(x_ptr, target_ptr, sum_ptr, first_ptr, second_ptr, INSIDE: tl.constexpr, BLOCK: tl.constexpr):
+    """Values of which a sum needs the one at a place, or all others, and which stores behind it need whole."""
+    column, target = tl.arange(0, BLOCK), tl.load(target_ptr)
+    value = tl.exp2(tl.load(x_ptr + column))
+    hit = column == target if INSIDE else column != target
+    total = tl.sum(tl.where(hit, value, 0.0))
+    tl.store(sum_ptr, total)
+    tl.store(first_ptr + column, value / total)
+    tl.store(second_ptr + column, value)
+
+
+@pytest.mark.parametrize("block", [16, 512, 4096])
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("place", [0, 15, 333, 5000])
+def test_values_are_needed_beside_the_place(target, place, inside, block):
+    """What the branch around a place computes is not stored on the way: other vectors' values are needed behind the loop."""
+    x = torch.randint(-4, 5, (block,)).float()
+    total, first, second = torch.empty(1), torch.full((block,), -1.0), torch.full((block,), -1.0)
+    value_at_place_kernel[(1,)](x, torch.tensor([place]), total, first, second, INSIDE=inside, BLOCK=block)
+    value = torch.exp2(x)
+    hit = (torch.arange(block) == place) == inside
+    assert torch.equal(second, value)
+    assert torch.equal(total, value[hit].sum().view(1))
+    torch.testing.assert_close(first, value / value[hit].sum(), rtol=1e-6, atol=0)

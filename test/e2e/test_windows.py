@@ -4,6 +4,9 @@ import pytest
 import torch
 import triton
 import triton.language as tl
+from random_kernels import other_cores
+
+from triton_spacemit.backend import set_device
 
 INFINITE = float("inf")
 
@@ -123,3 +126,35 @@ def test_store_between(target, meets):
     out, other = torch.empty(16, 32), x if meets else torch.empty(16, 32)
     between_kernel[(1,)](x, out, other, 32, ROWS=16, BLOCK=32)
     assert torch.equal(out, before[:-1] + before[1:])
+
+
+@triton.jit
+def far_taps_kernel(x_ptr, out_ptr, height, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    """Three rows of taps, which lie 12 elements apart.."""
+    i, j = tl.arange(0, ROWS), tl.arange(0, BLOCK)
+    total = tl.zeros((ROWS, BLOCK), tl.float64)
+    for di in tl.static_range(3):
+        for dj in tl.static_range(2):
+            y, x = i + (di - 1), j + dj * 12
+            inside = ((y >= 0) & (y < height))[:, None] & (x < width)[None, :]
+            total += tl.load(x_ptr + y[:, None] * width + x[None, :], inside, other=0.0)
+    tl.store(out_ptr + i[:, None] * width + j[None, :], total, (i[:, None] < height) & (j[None, :] < width))
+
+
+@triton.jit
+def sort_kernel(x_ptr, BLOCK: tl.constexpr):
+    place = tl.arange(0, BLOCK)
+    tl.store(x_ptr + place, tl.sort(tl.load(x_ptr + place)))
+
+
+@pytest.mark.qemu
+def test_rows_that_are_not_there_are_as_wide_as_windows_reach(cache):
+    """Of float64 on a core with registers of 128 bits the last tap begins behind a vector and a half."""
+    other_cores.register("rvv128")
+    set_device("qemu", "rvv128")
+    sort_kernel[(1,)](torch.full((64,), float("nan"), dtype=torch.float64), BLOCK=64)
+    x = torch.randn(16, 64, dtype=torch.float64)
+    out = torch.empty_like(x)
+    far_taps_kernel[(1,)](x, out, *x.shape, ROWS=16, BLOCK=64)
+    padded = torch.nn.functional.pad(x, (0, 12, 1, 1))
+    torch.testing.assert_close(out, sum(padded[i : i + 16, j : j + 64] for i in range(3) for j in (0, 12)))

@@ -16,6 +16,7 @@ from pathlib import Path
 from random_kernels import script, shrink
 from random_kernels.check import FAILURES, Result
 from random_kernels.generate import generate
+from random_kernels.other_cores import CORES
 from random_kernels.pool import Worker, check_all
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -27,7 +28,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--count", type=int, help="how many programs (default: 100, or as many as --seconds allow)")
     parser.add_argument("--seconds", type=float, help="begin no program after this time")
     parser.add_argument("--device", choices=("host", "qemu"), help="default: qemu where --chip is given, else host")
-    parser.add_argument("--chip", choices=("host", "x60", "a100"), help="what QEMU emulates (default: x60)")
+    parser.add_argument("--chip", choices=("host", "x60", "a100", *CORES), help="what QEMU emulates (default: x60)")
     parser.add_argument(
         "--without", action="append", default=[], metavar="CHOICE", help="leave out a choice of the grammar, such as wild, far or dot"
     )

@@ -11,12 +11,13 @@ from itertools import count, takewhile
 
 import pytest
 from random_kernels.check import FAILURES, Result
+from random_kernels.other_cores import CORES
 from random_kernels.pool import check_all
 
 #: Seconds, and programs at most, of a usual run on each chip.
-SHORT = {"host": (30.0, 400), "x60": (15.0, 100), "a100": (15.0, 100)}
-LONG = {"host": 5000, "x60": 500, "a100": 500}
-CHIPS = [pytest.param("host"), pytest.param("x60", marks=pytest.mark.qemu), pytest.param("a100", marks=pytest.mark.qemu)]
+SHORT = {"host": (30.0, 400), "x60": (15.0, 100), "a100": (15.0, 100)} | dict.fromkeys(CORES, (8.0, 50))
+LONG = {"host": 5000, "x60": 500, "a100": 500} | dict.fromkeys(CORES, 500)
+CHIPS = [pytest.param("host"), *(pytest.param(name, marks=pytest.mark.qemu) for name in ("x60", "a100", *CORES))]
 
 
 def run(chip: str, seconds: float, most: int, jobs: int = 1) -> Counter[str]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 import triton
+from random_kernels import other_cores
 from random_kernels.check import check
 from random_kernels.generate import generate
 from random_kernels.program import Program
@@ -32,6 +33,7 @@ def main() -> None:
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     device, chip, *without = sys.argv[1:]
+    other_cores.register(chip)
     set_device(device, chip=chip)
     with tempfile.TemporaryDirectory() as folder:
         triton.knobs.cache.dir = folder
