@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from triton_spacemit.backend.devices.qemu import QemuDevice
 from triton_spacemit.dialect.chips import CHIPS
 from triton_spacemit.dialect.riscv_cores import Core, chip_of
 
@@ -14,6 +15,7 @@ CORES = {
 
 
 def register(name: str) -> None:
-    """Have one of them in the table of chips. Others are left as they are."""
+    """Have one of them in the table of chips, and emulated. Others are left as they are."""
     if name in CORES:
         CHIPS[name] = replace(chip_of(CORES[name]), name=name)
+        QemuDevice.chips = tuple(CHIPS)
