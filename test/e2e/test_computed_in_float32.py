@@ -27,8 +27,7 @@ def plain_core(request: pytest.FixtureRequest, cache: None, monkeypatch: pytest.
     chip = hosts.host_chip()
     plain = replace(chip, features=chip.features + ",-avx512fp16", native_float16=False)
     monkeypatch.setattr(hosts, "host_chip", lambda: plain)
-    other_cores.register(request.param)
-    with knobs.scope():
+    with other_cores.registered(request.param), knobs.scope():
         set_device("host" if request.param == "host" else "qemu", None if request.param == "host" else request.param)
         yield
 

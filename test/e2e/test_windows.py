@@ -7,6 +7,7 @@ import triton.language as tl
 from random_kernels import other_cores
 
 from triton_spacemit.backend import set_device
+from triton_spacemit.backend.knobs import knobs
 
 INFINITE = float("inf")
 
@@ -150,11 +151,11 @@ def sort_kernel(x_ptr, BLOCK: tl.constexpr):
 @pytest.mark.qemu
 def test_rows_that_are_not_there_are_as_wide_as_windows_reach(cache):
     """Of float64 on a core with registers of 128 bits the last tap begins behind a vector and a half."""
-    other_cores.register("rvv128")
-    set_device("qemu", "rvv128")
-    sort_kernel[(1,)](torch.full((64,), float("nan"), dtype=torch.float64), BLOCK=64)
     x = torch.randn(16, 64, dtype=torch.float64)
     out = torch.empty_like(x)
-    far_taps_kernel[(1,)](x, out, *x.shape, ROWS=16, BLOCK=64)
+    with other_cores.registered("rvv128"), knobs.scope():
+        set_device("qemu", "rvv128")
+        sort_kernel[(1,)](torch.full((64,), float("nan"), dtype=torch.float64), BLOCK=64)
+        far_taps_kernel[(1,)](x, out, *x.shape, ROWS=16, BLOCK=64)
     padded = torch.nn.functional.pad(x, (0, 12, 1, 1))
     torch.testing.assert_close(out, sum(padded[i : i + 16, j : j + 64] for i in range(3) for j in (0, 12)))

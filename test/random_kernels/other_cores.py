@@ -1,5 +1,7 @@
 """RISC-V cores that the table of chips does not have, as the host device finds them on other people's boards; QEMU emulates them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from triton_spacemit.backend.devices.qemu import QemuDevice
@@ -14,8 +16,16 @@ CORES = {
 }
 
 
-def register(name: str) -> None:
+@contextmanager
+def registered(name: str) -> Iterator[None]:
     """Have one of them in the table of chips, and emulated. Others are left as they are."""
-    if name in CORES:
-        CHIPS[name] = replace(chip_of(CORES[name]), name=name)
+    if name not in CORES:
+        yield
+        return
+    CHIPS[name] = replace(chip_of(CORES[name]), name=name)
+    QemuDevice.chips = tuple(CHIPS)
+    try:
+        yield
+    finally:
+        del CHIPS[name]
         QemuDevice.chips = tuple(CHIPS)

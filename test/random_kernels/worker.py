@@ -33,9 +33,8 @@ def main() -> None:
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     device, chip, *without = sys.argv[1:]
-    other_cores.register(chip)
-    set_device(device, chip=chip)
-    with tempfile.TemporaryDirectory() as folder:
+    with other_cores.registered(chip), tempfile.TemporaryDirectory() as folder:
+        set_device(device, chip=chip)
         triton.knobs.cache.dir = folder
         serve(sys.stdin, answers, without)
 
