@@ -48,7 +48,7 @@ def _sum_with_one(b: Builder, op: ir.Operation, function: str) -> Lanes | None:
     x = b.lanes(op.operands[0])
     if one_plus is one_plus_erf_f32:
         scaled, factor = _scaled(op.operands[0])
-        times = _times_one_plus_erf(b, user, scaled, factor) if b.types.riscv else None
+        times = _times_one_plus_erf(b, user, scaled, factor)
         if times is not None:
             return times
         user.operands[other] = x.like(-0.0).value
@@ -66,9 +66,14 @@ def _times_one_plus_erf(b: Builder, total: ir.Operation, x: ir.Value, factor: fl
     y, multiple = _scaled(product.operands[1 - uses[0].operand_number])
     if y != x:
         return None
-    result = times_one_plus_erf_f32(b, b.lanes(x) * multiple, factor / multiple)
+    result = times_one_plus_erf_f32(b, b.lanes(x) * multiple, factor / multiple, _is_only_rounded(b, product.result))
     product.operands[0], product.operands[1] = result.value, result.like(1.0).value
     return result
+
+
+def _is_only_rounded(b: Builder, value: ir.Value) -> bool:
+    """Whether nothing is used of a value but what is left of it in bfloat16."""
+    return all(use.owner.name == "arith.truncf" and b.types.describe(use.owner.result.type)[0] == "bf16" for use in value.uses)
 
 
 def _square(b: Builder, op: ir.Operation, function: str) -> Lanes | None:

@@ -171,6 +171,53 @@ def test_product_with_one_plus_erf(target, same, multiple, factor):
 
 
 @triton.jit
+def rounded_gelu_kernel(x_ptr, out_ptr, wide_ptr, BLOCK: tl.constexpr):
+    """What is computed for the result is used for `wide_ptr` as well, where that is given."""
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + place).to(tl.float32)
+    value = 0.5 * x * (1 + tl.erf(x * 0.7071067811865476))
+    tl.store(out_ptr + place, value.to(out_ptr.dtype.element_ty))
+    if wide_ptr is not None:
+        tl.store(wide_ptr + place, value)
+
+
+def _exact_gelu(x: torch.Tensor) -> torch.Tensor:
+    return 0.5 * x.double() * torch.erfc(x.double() * -(0.5**0.5))
+
+
+def test_gelu_rounded_to_bfloat16(target):
+    """All numbers: from -4 on the nearest, down to -5 within five ulps, behind it absolutely at most 2^-24."""
+    x = torch.arange(65536).to(torch.int16).view(torch.bfloat16)
+    out = torch.empty_like(x)
+    rounded_gelu_kernel[(64,)](x, out, None, BLOCK=1024)
+    expected = _exact_gelu(x)
+    assert out[x.isnan()].isnan().all()
+    assert out[x == -INFINITE].isnan().all()
+    assert (out[x == INFINITE] == INFINITE).all()
+    normal = x.isfinite() & ~(expected.abs() < 2.0**-126)
+    upper = normal & (x >= -4)
+    assert torch.equal(out[upper].float(), expected[upper].to(torch.bfloat16).float())
+    tail = (x < -4) & (x >= -5)
+    assert ((out[tail].double() - expected[tail]).abs() <= 5 * expected[tail].abs() * 2.0**-8).all()
+    lower = x.isfinite() & (x < -5)
+    assert ((out[lower].double() - expected[lower]).abs() <= 2.0**-24).all()
+    assert (out[lower & (x < -16)].float().abs() <= 2.0**-120).all()
+
+
+def test_gelu_of_numbers_between_is_rounded(target):
+    """Float32 rounded to bfloat16: hardly more than half an ulp. The same value stored as float32 keeps the errors of float32."""
+    x = torch.linspace(-4, 6, 65536)
+    out, wide = torch.empty_like(x, dtype=torch.bfloat16), torch.empty_like(x)
+    rounded_gelu_kernel[(64,)](x, out, None, BLOCK=1024)
+    expected = _exact_gelu(x)
+    unit = torch.ldexp(torch.ones_like(expected), expected.abs().log2().floor().int() - 7)
+    assert ((out.double() - expected).abs() <= 0.512 * unit).all()
+    rounded_gelu_kernel[(64,)](x, out, wide, BLOCK=1024)
+    upper = x >= -0.5
+    assert ulps(wide[upper], expected[upper]) <= 3
+
+
+@triton.jit
 def scaled_sigmoid_kernel(x_ptr, y_ptr, out_ptr, BLOCK: tl.constexpr):
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     tl.store(out_ptr + place, tl.load(y_ptr + place) * tl.sigmoid(tl.load(x_ptr + place)))

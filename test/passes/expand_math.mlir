@@ -98,3 +98,61 @@ func.func @rounded(%x: vector<8xf32>) -> vector<8xf32> {
   %y = "tt.extern_elementwise"(%x) {libname = "", libpath = "", symbol = "__xsmt_rint", pure = true} : (vector<8xf32>) -> vector<8xf32>
   return %y : vector<8xf32>
 }
+
+// -----
+
+// x / 2 (1 + erf(x / sqrt 2)) of which only a bfloat16 is used: 7 and 4 coefficients, the last of both about 1.4e-5 and 9.6e-3.
+// HOST-LABEL: func.func @rounded_gelu
+func.func @rounded_gelu(%x: vector<8xf32>) -> vector<8xbf16> {
+  // HOST-DAG: arith.constant dense<0.00958285388>
+  // HOST-COUNT-12: math.fma
+  // HOST: arith.truncf
+  %half = arith.constant dense<0.5> : vector<8xf32>
+  %one = arith.constant dense<1.0> : vector<8xf32>
+  %root = arith.constant dense<0.70710678> : vector<8xf32>
+  %a = arith.mulf %x, %root : vector<8xf32>
+  %b = math.erf %a : vector<8xf32>
+  %c = arith.addf %b, %one : vector<8xf32>
+  %d = arith.mulf %x, %half : vector<8xf32>
+  %e = arith.mulf %d, %c : vector<8xf32>
+  %f = arith.truncf %e : vector<8xf32> to vector<8xbf16>
+  return %f : vector<8xbf16>
+}
+
+// -----
+
+// The float32 is used as well: its polynomials.
+// HOST-LABEL: func.func @rounded_and_wide
+func.func @rounded_and_wide(%x: vector<8xf32>) -> (vector<8xbf16>, vector<8xf32>) {
+  // HOST-NOT: 0.00958285388
+  // HOST: arith.truncf
+  %half = arith.constant dense<0.5> : vector<8xf32>
+  %one = arith.constant dense<1.0> : vector<8xf32>
+  %root = arith.constant dense<0.70710678> : vector<8xf32>
+  %a = arith.mulf %x, %root : vector<8xf32>
+  %b = math.erf %a : vector<8xf32>
+  %c = arith.addf %b, %one : vector<8xf32>
+  %d = arith.mulf %x, %half : vector<8xf32>
+  %e = arith.mulf %d, %c : vector<8xf32>
+  %f = arith.truncf %e : vector<8xf32> to vector<8xbf16>
+  return %f, %e : vector<8xbf16>, vector<8xf32>
+}
+
+// -----
+
+// float16 has three bits more.
+// HOST-LABEL: func.func @rounded_to_half
+func.func @rounded_to_half(%x: vector<8xf32>) -> vector<8xf16> {
+  // HOST-NOT: 0.00958285388
+  // HOST: arith.truncf
+  %half = arith.constant dense<0.5> : vector<8xf32>
+  %one = arith.constant dense<1.0> : vector<8xf32>
+  %root = arith.constant dense<0.70710678> : vector<8xf32>
+  %a = arith.mulf %x, %root : vector<8xf32>
+  %b = math.erf %a : vector<8xf32>
+  %c = arith.addf %b, %one : vector<8xf32>
+  %d = arith.mulf %x, %half : vector<8xf32>
+  %e = arith.mulf %d, %c : vector<8xf32>
+  %f = arith.truncf %e : vector<8xf32> to vector<8xf16>
+  return %f : vector<8xf16>
+}

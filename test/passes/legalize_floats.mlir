@@ -69,11 +69,47 @@ func.func @loaded(%x: !llvm.ptr) -> vector<32xbf16> {
   // A100-NOT: arith.select
   // HOST-DAG: vector.shuffle %{{.*}}, %{{.*}} [1, 3, 5,
   // HOST-DAG: vector.shuffle %{{.*}}, %{{.*}} [0, 2, 4,
-  // HOST: arith.cmpf une
   // HOST: arith.cmpi ugt
+  // HOST: arith.cmpf une
   // HOST: arith.select
   // A100: return
   %a = llvm.load %x : !llvm.ptr -> vector<32xf32>
   %b = arith.truncf %a : vector<32xf32> to vector<32xbf16>
   return %b : vector<32xbf16>
+}
+
+// -----
+
+// What is NaN for a bfloat16 has no low bits: cutting them off makes no infinity of it.
+// HOST-LABEL: func.func @nan_of_bfloat16
+func.func @nan_of_bfloat16(%x: vector<32xbf16>, %y: vector<32xi1>) -> vector<32xbf16> {
+  // HOST-NOT: arith.cmpf une
+  // HOST: arith.cmpi ugt
+  // HOST-NOT: arith.cmpf une
+  // HOST: return
+  %third = arith.constant dense<0.333333333> : vector<32xf32>
+  %a = arith.extf %x : vector<32xbf16> to vector<32xf32>
+  %b = arith.mulf %a, %third : vector<32xf32>
+  %c = arith.select %y, %b, %third : vector<32xi1>, vector<32xf32>
+  %d = arith.truncf %c : vector<32xf32> to vector<32xbf16>
+  return %d : vector<32xbf16>
+}
+
+// -----
+
+// A NaN of the other operand may have any bits; so may one put together in bits by less than 16 places.
+// HOST-LABEL: func.func @nan_of_another
+func.func @nan_of_another(%x: vector<32xbf16>, %y: vector<32xf32>, %i: vector<32xi32>) -> (vector<32xbf16>, vector<32xbf16>) {
+  // HOST: arith.cmpf une
+  // HOST: arith.select
+  // HOST: arith.cmpf une
+  // HOST: arith.select
+  %fifteen = arith.constant dense<15> : vector<32xi32>
+  %a = arith.extf %x : vector<32xbf16> to vector<32xf32>
+  %b = arith.mulf %a, %y : vector<32xf32>
+  %c = arith.truncf %b : vector<32xf32> to vector<32xbf16>
+  %d = arith.shli %i, %fifteen : vector<32xi32>
+  %e = arith.bitcast %d : vector<32xi32> to vector<32xf32>
+  %f = arith.truncf %e : vector<32xf32> to vector<32xbf16>
+  return %c, %f : vector<32xbf16>, vector<32xbf16>
 }
