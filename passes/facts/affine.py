@@ -38,7 +38,7 @@ class Describer:
 
     Those of results of, and block arguments in, control flow are entered in `forms` by `merge`; without one they are not affine. `uniform`
     may know the integer that all elements are of a value that is not affine by its op. With `remainders`, `(start + i) % count` is affine
-    where it does not begin anew.
+    where it does not begin anew; with `signs`, a quotient or remainder by a constant where it is for numbers that are not negative.
     """
 
     def __init__(
@@ -47,11 +47,13 @@ class Describer:
         merge: Merge | None = None,
         uniform: Callable[[ir.Value], Node | None] = lambda value: None,
         remainders: bool = False,
+        signs: bool = False,
     ) -> None:
         self.nodes = nodes
         self.merge = merge
         self.uniform = uniform
         self.remainders = remainders
+        self.signs = signs
         self.forms: dict[ir.Value, Form] = {}
         self.ranges = Ranges()
         self._shapes: dict[ir.Type, tuple[tuple[int, ...], int, str | None]] = {}

@@ -73,10 +73,16 @@ def _divided(d: "Describer", a: Form, b: Form, op: ir.Operation, value: ir.Value
 
     Strides that the divisor divides count in the quotient. What is left of the form is `offset + r`, and a power of two that divides both
     offset and divisor also divides `offset % divisor`, which is therefore at least that power less than the divisor: if r stays below it,
-    `offset % divisor + r` is below the divisor. Nothing may be negative, as `divsi` and `remsi` round towards zero, nor wrap around.
+    `offset % divisor + r` is below the divisor. Nothing may be negative, as `divsi` and `remsi` round towards zero, nor wrap around; with
+    `signs` that the offset is not negative is a check, as a program's number times the elements of its block may have wrapped around.
     """
     divisor = b.offset.constant if b.uniform and not b.checks else None
-    if divisor is None or divisor <= 0 or a.rest is not None or not d.fits(a, d.bits(value)) or d.range_of(a).low < 0:
+    if divisor is None or divisor <= 0 or a.rest is not None or a.checks and not d.signs:
+        return None
+    if not d.range_of(a).within(signed(d.bits(value))):
+        return None
+    is_signed = d.range_of(a).low < 0
+    if is_signed and not d.signs:
         return None
     strides = [stride.constant for stride in a.strides]
     if any(stride is None or stride < 0 for stride in strides):
@@ -86,6 +92,9 @@ def _divided(d: "Describer", a: Form, b: Form, op: ir.Operation, value: ir.Value
     if reach >= math.gcd(d.ranges.divisibility.of_node(a.offset), divisor):
         return None
     const = d.nodes.const
+    if is_signed:
+        start = replace(a, strides=(d.nodes.zero,) * len(a.shape), checks=())
+        a = replace(a, checks=merged(a.checks, (Check(start, d.nodes.zero, None),)))
     counted = tuple(const(stride // divisor if stride % divisor == 0 else 0) for stride in strides)
     quotient = replace(a, offset=d.nodes.op("arith.divsi", [a.offset, b.offset], d.nodes.i64, op), strides=counted)
     remainder = replace(a, offset=d.nodes.op("arith.remsi", [a.offset, b.offset], d.nodes.i64, op), strides=tuple(map(const, left)))

@@ -13,6 +13,7 @@ from triton_spacemit.passes.loops.analysis import Node
 from triton_spacemit.passes.loops.bounds import bounds_of
 from triton_spacemit.passes.loops.elementwise import element_of, own_cost, placed, total_cost
 from triton_spacemit.passes.loops.emitter import Emitted
+from triton_spacemit.passes.loops.gathers import straightened
 from triton_spacemit.passes.loops.lane_results import LaneResult, frozen_base, held, in_memory, is_whole, store_result
 from triton_spacemit.passes.loops.lane_stores import store_in_lanes, stored_in_lanes
 from triton_spacemit.passes.loops.lowering import Lowering, Value
@@ -84,16 +85,18 @@ def _may_copy(low: Lowering, user: Node) -> bool:
 
 def lower_load(low: Lowering, node: Node) -> list[Value]:
     result = node.results[0]
-    access = resolve(low, node, result.type)
+    described = access = resolve(low, node, result.type)
+    pulls = low.analysis.pulls(result)
+    if pulls:
+        bounds_of(low).check(node, described)
+        access = straightened(low, described)
     parts = {part for part in (access.index, access.mask, access.other) if isinstance(part, Tensor)}
     cost = total_cost(low, own_cost(low, node), parts)
     tensor = Loaded(shape=access.shape, element=access.element, origin=node.op, cost=cost, access=access, home=low.b.depth)
-    pulls = low.analysis.pulls(result)
     if not pulls:
         return [tensor]
-    bounds_of(low).check(node, access)
     if node.block is low.analysis.body:
-        access.next_program = bytes_to_next(low, node.op.opview.base, access)
+        access.next_program = bytes_to_next(low, node.op.opview.base, described)
     low.pending.append((result, tensor))
     inside = [user for user in (low.analysis.nodes[order] for order in pulls) if user.block is not node.block]
     if access.index is not None and inside:

@@ -53,6 +53,7 @@ class Facts:
 
         self.describer = Describer(self.nodes, uniform=uniform)
         self.rows = Describer(self.nodes, uniform=uniform, remainders=True)
+        self.counts = Describer(self.nodes, uniform=uniform, signs=True)
         self.masks = Masks(self.describer)
         self.padding = Paddings(self.masks).of
 
@@ -91,13 +92,20 @@ class Facts:
 
     def linear(self, value: ir.Value, wanted: Sequence[Emitted]) -> Linear | None:
         """An index block as a linear function of its coordinates, if no remainder in it begins anew among the `wanted` first elements."""
+        return self._linear(self.rows, value, wanted)
+
+    def counted(self, value: ir.Value) -> Linear | None:
+        """The same if no number in it that is divided by a constant is negative."""
+        return self._linear(self.counts, value, [self.b.constant(extent) for extent in value.type.shape])
+
+    def _linear(self, describer: Describer, value: ir.Value, wanted: Sequence[Emitted]) -> Linear | None:
         op = value.owner.operation if isinstance(value, ir.OpResult) else None
-        form = self.rows.describe(value) if op is not None else None
+        form = describer.describe(value) if op is not None else None
         if form is None or form.rest is not None:
             return None
         extents, condition = [self._node(end) for end in wanted], None
         for check in form.checks:
-            for node in self.rows.conditions(check, op, extents) or ():
+            for node in describer.conditions(check, op, extents) or ():
                 condition = self.b.both(condition, self.emit(node))
         return Linear(self.emit(form.offset), [self.emit(stride) for stride in form.strides], condition)
 

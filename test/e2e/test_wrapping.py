@@ -165,6 +165,51 @@ def test_rows_of_products(target: str, first: int) -> None:
 
 
 @triton.jit
+def counted_kernel(x_ptr, out_ptr, block, columns, COUNT: tl.constexpr, PART: tl.constexpr, M: tl.constexpr, N: tl.constexpr):
+    """Rows that lie beside each other, or are one, only where `block * M` has not wrapped around to a negative number."""
+    rows = (block * M + tl.arange(0, M)) // PART % COUNT
+    j = tl.arange(0, N)[None, :]
+    x = tl.load(x_ptr + rows[:, None] * N + j, j < columns, other=-1)
+    tl.store(out_ptr + tl.arange(0, M)[:, None] * N + j, x)
+
+
+@pytest.mark.parametrize("block", [0, 3, 2**28 - 1, 2**28, 2**28 + 1, 2**29, -1, -2, -8])
+@pytest.mark.parametrize(("count", "part"), [(32, 1), (24, 1), (8, 1), (4, 1), (16, 8), (16, 2), (4, 16)])
+def test_rows_at_remainders(target: str, block: int, count: int, part: int) -> None:
+    x = torch.arange(2 * 32 * 8, dtype=torch.float32).reshape(-1, 8)
+    out = torch.empty(8, 8)
+    counted_kernel[(1,)](x[32:], out, block, 7, COUNT=count, PART=part, M=8, N=8)
+    numbers = wrapped(8 * block + np.arange(8).astype(object)).astype(np.int64)
+    places = np.fmod(np.trunc(numbers / part).astype(np.int64), count)
+    assert torch.equal(out[:, :7], x[32 + torch.from_numpy(places)][:, :7])
+    assert (out[:, 7] == -1).all()
+
+
+@triton.jit
+def lanes_kernel(x_ptr, out_ptr, block, COUNT: tl.constexpr, N: tl.constexpr):
+    """In place, in part: what is loaded at remainders is stored to where it came from."""
+    place = (block * N + tl.arange(0, N)) % COUNT
+    x, y = tl.load(x_ptr + place), tl.load(out_ptr + place)
+    tl.store(x_ptr + place, y)
+    tl.store(out_ptr + tl.arange(0, N), x + y)
+
+
+@pytest.mark.parametrize("block", [0, 1, 3, 2**25 - 1, 2**25, -1, -4])
+@pytest.mark.parametrize("count", [64, 256, 192, 96, 32])
+def test_elements_at_remainders(target: str, block: int, count: int) -> None:
+    size = 64
+    x = torch.arange(2 * 256, dtype=torch.int32)
+    y = 1000 + torch.arange(2 * 256, dtype=torch.int32)
+    out = y.clone()
+    expected = x.clone()
+    lanes_kernel[(1,)](x[256:], out[256:], block, COUNT=count, N=size)
+    places = 256 + torch.from_numpy(np.fmod(wrapped(size * block + np.arange(size).astype(object)).astype(np.int64), count))
+    assert torch.equal(out[256 : 256 + size], expected[places] + y[places])
+    expected[places] = y[places]
+    assert torch.equal(x, expected)
+
+
+@triton.jit
 def smallest(x, i, y, j):
     left = (x > y) | ((x == y) & (i < j))
     return tl.where(left, x, y), tl.where(left, i, j)

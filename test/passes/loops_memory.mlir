@@ -543,3 +543,55 @@ func.func @places(%x: !llvm.ptr, %y: !llvm.ptr, %t: !llvm.ptr, %n: i64) {
   "xsmt.descriptor_store"(%y, %a, %c1, %c0, %n) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<256xf32>, i64, i64, i64) -> ()
   return
 }
+
+// -----
+
+// An index that is linear unless a number in it is negative: then, and only then, the block is copied first.
+// CHECK-LABEL: func.func @counted
+func.func @counted(%x: !llvm.ptr, %y: !llvm.ptr, %block: i32) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  %k = arith.constant 64 : i32
+  %d = arith.constant dense<256> : tensor<64xi32>
+  // CHECK: %[[FIRST:.*]] = arith.extsi %{{.*}} : i32 to i64
+  // CHECK: %[[SIGN:.*]] = arith.cmpi sge, %[[FIRST]], %c0
+  // CHECK: %[[SOURCE:.*]] = scf.if %[[SIGN]] -> (!llvm.ptr) {
+  // CHECK: } else {
+  // CHECK: llvm.load %{{.*}} -> i32
+  // CHECK: llvm.store
+  // CHECK: %[[COPY:.*]] = llvm.freeze
+  // CHECK: scf.yield %[[COPY]]
+  // CHECK: llvm.load %{{.*}} -> vector<
+  // CHECK-NOT: vector<{{.*}}x!llvm.ptr>
+  %first = arith.muli %block, %k : i32
+  %s = "tt.splat"(%first) : (i32) -> tensor<64xi32>
+  %i = "tt.make_range"() {start = 0 : i32, end = 64 : i32} : () -> tensor<64xi32>
+  %r = arith.addi %s, %i : tensor<64xi32>
+  %at = arith.remsi %r, %d : tensor<64xi32>
+  %a = "xsmt.gather"(%x, %at, %c0, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, unit = 4 : i64} : (!llvm.ptr, tensor<64xi32>, i64, i64, i64) -> tensor<64xi32>
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xi32>, i64, i64, i64) -> ()
+  return
+}
+
+// -----
+
+// It is not where the remainder may begin anew within the block.
+// CHECK-LABEL: func.func @begins_anew
+func.func @begins_anew(%x: !llvm.ptr, %y: !llvm.ptr, %block: i32) {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c64 = arith.constant 64 : i64
+  %k = arith.constant 64 : i32
+  %d = arith.constant dense<96> : tensor<64xi32>
+  // CHECK-NOT: scf.if
+  // CHECK: vector<{{.*}}x!llvm.ptr>
+  %first = arith.muli %block, %k : i32
+  %s = "tt.splat"(%first) : (i32) -> tensor<64xi32>
+  %i = "tt.make_range"() {start = 0 : i32, end = 64 : i32} : () -> tensor<64xi32>
+  %r = arith.addi %s, %i : tensor<64xi32>
+  %at = arith.remsi %r, %d : tensor<64xi32>
+  %a = "xsmt.gather"(%x, %at, %c0, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, unit = 4 : i64} : (!llvm.ptr, tensor<64xi32>, i64, i64, i64) -> tensor<64xi32>
+  "xsmt.descriptor_store"(%y, %a, %c1, %c0, %c64) {operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0>} : (!llvm.ptr, tensor<64xi32>, i64, i64, i64) -> ()
+  return
+}

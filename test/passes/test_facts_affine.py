@@ -122,6 +122,28 @@ def test_remainders(last_value: LastValue) -> None:
     assert len(form_of(value, remainders=True)[1].checks) == 3
 
 
+@pytest.mark.parametrize(
+    ("multiple", "divisor", "form"),
+    [
+        (64, 32, "(remsi (wide arith.muli) 32) + [1]"),
+        (16, 48, "(remsi (wide arith.muli) 48) + [1]"),
+        (8, 32, None),  # begins anew where the block begins at 8 less than a multiple of 32
+        (64, 24, None),
+        (64, 8, None),  # begins anew in each block
+    ],
+)
+def test_remainders_of_what_may_be_negative(last_value: LastValue, multiple: int, divisor: int, form: str | None) -> None:
+    """With `signs` they are linear if the start is not negative."""
+    start = MULTIPLE.replace("64", str(multiple)) + op("arith.addi", "%i", "%s")
+    body = RANGE + start + f"%d = arith.constant dense<{divisor}> : tensor<16xi32>\n%m2 = arith.remsi %r, %d : tensor<16xi32>\n"
+    assert form_of(last_value(body))[1].only_rest
+    _, found = form_of(last_value(body), signs=True)
+    if form is None:
+        assert found.only_rest
+    else:
+        assert (text(found), checks(found)) == (form, ["0 <= (wide arith.muli) + [0] < none"])
+
+
 def test_conditions(last_value: LastValue) -> None:
     """Nothing where a check is known to hold, None where it is known not to."""
     value = last_value(RANGE + SPLAT + op("arith.addi", "%i", "%s"))

@@ -42,7 +42,7 @@ def index_along(draft: Draft, extent: Extent, fancy: float) -> tuple[str, int, i
     if not draft.chance(fancy):
         return text, 0, count - 1, True
     kind = draft.weighted(
-        {"reversed": 2, "permuted": 4, "turned": 2, "xor": 1, "modulo": 2, "wild": 2, "loaded": 2, "half": 1, "truncated": 1}
+        {"reversed": 2, "permuted": 4, "turned": 2, "paged": 2, "xor": 1, "modulo": 2, "wild": 2, "loaded": 2, "half": 1, "truncated": 1}
     )
     if kind == "reversed":
         return f"({whole} - 1 - {text})", 0, count - 1, True
@@ -50,6 +50,9 @@ def index_along(draft: Draft, extent: Extent, fancy: float) -> tuple[str, int, i
         return f"({text} * {draft.choice((3, 5, 7, 9))}) % ({whole})", 0, count - 1, True
     if kind == "turned":
         return f"({text} + {draft.choice((1, 3, draft.scalar(draft.choice((1, 2, 5)))))}) % ({whole})", 0, count - 1, True
+    if kind == "paged":  # the block of this number, which may have wrapped around, of as many as there are
+        number, total = draft.scalar(draft.choice((0, 1, 3, 1 << 24, 1 << 28, -1, -2, -5))), f"({draft.choice((1, 2, 4, 3))} * ({whole}))"
+        return f"(({number} * ({whole}) + {text}) % {total} + {total})", 0, 8 * count - 1, True
     if kind == "xor":
         return f"({text} ^ {min(draft.choice((1, 3, 4)), count - 1)})", 0, max(count - 1, 4), count > 4
     if kind == "modulo":
