@@ -157,7 +157,10 @@ def _convert(kernel: str, name: str, type_: str, value: Any, memories: tuple[str
     if type_ in _FLOATS:
         if isinstance(value, bool) or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
             raise ArgumentError(f"{where} must be a number, got {type(value).__name__}")
-        number = float(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError) as error:  # tensors of several elements, integers past float64
+            raise ArgumentError(f"{where} must be a number, got {_described(value)} ({error})") from None
         if type_ == "bf16":
             return bfloat16_bits(number)
         if type_ == "fp16":
@@ -168,9 +171,14 @@ def _convert(kernel: str, name: str, type_: str, value: Any, memories: tuple[str
         return number if type_ == "fp64" else _to_float32(number)
     try:
         struct.pack("<" + _FORMATS[type_], value)
-    except struct.error as error:
-        raise ArgumentError(f"{where} must be an integer that fits {type_}, got {value!r} ({error})") from None
+    except (struct.error, TypeError, ValueError) as error:
+        raise ArgumentError(f"{where} must be an integer that fits {type_}, got {_described(value)} ({error})") from None
     return value
+
+
+def _described(value: Any) -> str:
+    """`value` in an error: of a tensor, which may be long, only its shape"""
+    return f"a {type(value).__name__} of shape {tuple(value.shape)}" if hasattr(value, "shape") else repr(value)
 
 
 def _address(where: str, value: Any, memories: tuple[str, ...]) -> int:

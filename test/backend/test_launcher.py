@@ -111,6 +111,9 @@ def test_wrapped_tensors_and_objects_with_an_address_are_taken():
         ("i32", 1.5, "'a' of kernel 'kernel' must be an integer that fits i32, got 1.5"),
         ("fp32", "1", "'a' of kernel 'kernel' must be a number, got str"),
         ("bf16", "1", "'a' of kernel 'kernel' must be a number, got str"),
+        ("i32", torch.zeros(64), r"'a' of kernel 'kernel' must be an integer that fits i32, got a Tensor of shape \(64,\)"),
+        ("fp32", torch.zeros(64), r"'a' of kernel 'kernel' must be a number, got a Tensor of shape \(64,\)"),
+        pytest.param("fp32", 10**400, "'a' of kernel 'kernel' must be a number, got 10000", id="past float64"),
     ],
 )
 def test_wrong_values_are_refused_by_name(type_, value, message):
