@@ -71,7 +71,7 @@ class Costs:
     tile_unroll_long: int = 32
     tile_long: int = 128
     tile_part: int = 4
-    tile_spared: int = 48
+    tile_spared: int = 160
     packed_columns: int = 16
     copied_uses: int = 32
     copied_uses_of_b: int = 32

@@ -132,6 +132,10 @@ def lower_store(low: Lowering, node: Node) -> None:
     if block is not None:
         _store_held(low, node, block)
         return
+    stored = low.stored.get(node)
+    if stored is not None:
+        low.b.choose(stored, lambda: None, lambda: _store_tiles(low, node))
+        return
     recipes = stored_in_lanes(low, node)
     if recipes:
         before_write(low, node, resolve(low, node, node.op.opview.value.type), at_once=True)
@@ -232,6 +236,13 @@ def _store_copies(low: Lowering, values: Sequence[Tensor], accesses: Sequence[Ac
         low.storage.materialise_all(values)
         for value, access in zip(values, accesses, strict=True):
             _store_copy(low, value, access)
+
+
+def _store_tiles(low: Lowering, node: Node) -> None:
+    """A store that a product's tiles have not carried out, since operands lie where it goes."""
+    value = low.tensor(node.op.opview.value)
+    with low.storage.region(), low.evaluator.rarely():
+        _store_copy(low, value, resolve(low, node, node.op.opview.value.type))
 
 
 def _store_copy(low: Lowering, value: Tensor, access: Access) -> None:

@@ -77,7 +77,7 @@ class ActiveVectors(Vectors):
         operands = [self._poison(self.sums), sums, factor, self.low.b.immediate(_DYNAMIC_ROUNDING), self.active]
         return self._call("llvm.riscv.vfmul", self.vector[self.sums], operands)
 
-    def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
+    def store_sums(self, rows: list[Emitted], value: Emitted, left: Emitted | None = None) -> None:
         if self.stored != self.sums:
             operands = [self._poison(self.stored), value, self.low.b.immediate(_DYNAMIC_ROUNDING), self.active]
             value = self._call("llvm.riscv.vfncvt.f.f.w", self.vector[self.stored], operands)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from torch_mlir import ir
 
 from triton_spacemit.passes.loops.analysis import Node
+from triton_spacemit.passes.loops.direct_stores import direct_store
 from triton_spacemit.passes.loops.dot import result_buffer
 from triton_spacemit.passes.loops.elementwise import element_of, shape_of
 from triton_spacemit.passes.loops.emitter import Emitted
@@ -69,36 +70,60 @@ class Accumulation:
         self.turns = b.maximum(b.op("arith.divsi", b.i64, [rounded, b.constant(self.step.constant)]), b.constant(0))
         # where tiles begin at zero, one chunk of no turns stores the zeros of a loop without turns
         self.end = b.maximum(self.turns, b.constant(1)) if self.at_zero else self.turns
+        self.direct = direct_store(low, loop, loop.results[index], self.product)
 
     def _others(self, values: list) -> list:
         """What the loop carries besides the accumulated block."""
         return [value for i, value in enumerate(values) if i != self.index]
 
     def run(self) -> list[Value]:
-        low = self.low
-        results, _ = low.b.for_loop(low.b.constant(0), self.end, self.per_chunk, self.scalars, self._chunk)
-        made: list[Value] = list(results)
+        low, nowhere = self.low, self.low.b.constant(0, self.low.b.i1)
+        results, _ = low.b.for_loop(low.b.constant(0), self.end, self.per_chunk, [*self.scalars, nowhere], self._chunk)
+        made: list[Value] = list(results[:-1])
+        if self.direct is not None:
+            low.stored[self.direct.node] = results[-1]
         made.insert(self.index, low.storage.from_buffer(self.product.target, self.loop.op))
         return made
 
-    def _chunk(self, start: Emitted, scalars: list[Emitted]) -> list[Emitted]:
-        """The turns from `start` on, as many as a chunk has."""
+    def _chunk(self, start: Emitted, values: list[Emitted]) -> list[Emitted]:
+        """The turns from `start` on, as many as a chunk has; carries scalars, and whether the result is where its store goes."""
         low, b = self.low, self.low.b
+        scalars, nowhere = values[:-1], b.constant(0, b.i1)
         count = b.minimum(b.sub(self.turns, start), b.constant(self.per_chunk))
         runs = Runs(low, self.product, self.per_chunk, self.joins)
 
         def find(turn: Emitted, values: list[Emitted]) -> list[Emitted]:
-            scalars, state = values[: len(self.scalars)], values[len(self.scalars) :]
+            scalars, state, met = values[: len(self.scalars)], values[len(self.scalars) : -1], values[-1]
             with low.storage.region():
                 self._enter(b.add(start, turn), scalars)
-                state = runs.keep(turn, state, *self._locate(turn))
-                return [*(low.scalar(v) for v in self._others(self.loop.regions[0].nodes[-1].operands)), *state]
+                inner, steps, left, right = self._locate(turn)
+                state = runs.keep(turn, state, steps, left, right)
+                met = self._met(met, inner, left, right)
+                return [*(low.scalar(v) for v in self._others(self.loop.regions[0].nodes[-1].operands)), *state, met]
 
-        values, _ = b.for_loop(b.constant(0), count, 1, [*scalars, *runs.start()], find)
-        scalars, state = values[: len(scalars)], values[len(scalars) :]
+        values, _ = b.for_loop(b.constant(0), count, 1, [*scalars, *runs.start(), nowhere], find)
+        scalars, state, met = values[: len(scalars)], values[len(scalars) : -1], values[-1]
         begin = Begin(self.at_zero and b.compare("eq", start, b.constant(0)))
-        Tiles(low, self.product, runs.turns(count, state, begin)).run()
-        return scalars
+        turns, stored = runs.turns(count, state, begin), nowhere
+        if self.direct is not None:  # which is where the last chunk stores, whatever those before have read
+            apart = b.op("arith.xori", b.i1, [met, b.constant(1, b.i1)])
+            is_last = b.compare("sge", b.add(start, b.constant(self.per_chunk)), self.turns)
+            stored = b.op("arith.andi", b.i1, [apart, is_last])
+            turns = replace(turns, destination=self.direct.destination(stored))
+        Tiles(low, self.product, turns).run()
+        return [*scalars, stored]
+
+    def _met(self, met: Emitted, inner: Emitted, left: Operand, right: Operand) -> Emitted:
+        """Whether tiles store where they read operands: those of a turn, or of one before."""
+        if self.direct is None:
+            return met
+        b, product = self.low.b, self.product
+        for here in (
+            self.direct.meets(left, (product.rows, product.inner), product.wanted_rows, inner),
+            self.direct.meets(right, (product.inner, product.columns), inner, product.wanted_columns),
+        ):
+            met = met if here.constant == 0 else b.op("arith.ori", b.i1, [met, here])
+        return met
 
     def _enter(self, turn: Emitted, scalars: list[Emitted]) -> None:
         """Lower what the body computes in a turn, but for the product."""
@@ -113,8 +138,8 @@ class Accumulation:
                 low.lower(node)
         b.location = self.dot.op.location  # of the tiles, too
 
-    def _locate(self, turn: Emitted) -> tuple[Emitted, Operand, Operand]:
-        """The steps of a turn, and where its operands are."""
+    def _locate(self, turn: Emitted) -> tuple[Emitted, Emitted, Operand, Operand]:
+        """Of a turn the steps of k, those of its tiles, and where its operands are."""
         low, product = self.low, self.product
         tensors = [low.tensor(v) for v in self.dot.operands[:2]]
         inner = inner_limit(low, product, *tensors)
@@ -123,7 +148,7 @@ class Accumulation:
             locate(low, product, layout, tensor, inner, functools.partial(self._slot, layout, turn, tensor))
             for tensor, layout in zip(tensors, (product.left, product.right), strict=True)
         )
-        return steps, left, right
+        return inner, steps, left, right
 
     def _slot(self, layout: Layout, turn: Emitted, tensor: Tensor) -> Buffer:
         """Room for the copy of an operand in one turn of a chunk: behind that of the turn before where turns are joined."""

@@ -102,7 +102,7 @@ class ImeTiles(MicroTile):
         parts = self.registers.load_indexed(rows[0], self._places(), b.i64, self.registers.lanes(b.i64, PAIR))
         return self.registers.cast(parts, self.wide, self.lanes)
 
-    def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
+    def store_sums(self, rows: list[Emitted], value: Emitted, left: Emitted | None = None) -> None:
         b = self.low.b
         parts = self.registers.cast(value, b.i64, self.registers.lanes(b.i64, PAIR))
         self.registers.store_indexed(rows[0], self._places(), parts)

@@ -48,6 +48,7 @@ class Lowering:
         self.redirected: dict[Tensor, int] = {}  # with how many later stores a load was compared at run time
         self.places: dict[Tensor, Place] = {}  # masks that hold, or not, in one place of each row
         self.lowered: set[Node] = set()  # nodes lowered ahead of their turn
+        self.stored: dict[Node, Emitted] = {}  # stores that tiles of a product have carried out already where the scalar holds
         self.facts = Facts(self.b, self.scalar, self.repeated)
         self.strings: dict[str, str] = {}  # constant texts, with the names of their globals
         self.tables: dict[bytes, int] = {}  # constant numbers, one behind the other in a global, with their places there

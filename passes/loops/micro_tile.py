@@ -61,6 +61,7 @@ class MicroTile(ABC):
     immediates: ClassVar[bool] = True  # whether a load of A takes a constant distance from a pointer
     left_steps: ClassVar[int] = 1  # steps of k, a power of two, that one load of A may bring
     most_steps: ClassVar[int] = 1 << 30  # in one turn of a loop
+    by_rows: ClassVar[bool] = False  # whether rows of C may lie anywhere, and `store_sums` stores the wanted columns alone
     joins: ClassVar[bool] = False  # whether loops carry the sums of a row of units as one value
 
     def __init__(self, low: Lowering, row: MatrixTile, target: Buffer, tile: tuple[int, int], active: Emitted | None) -> None:
@@ -116,8 +117,8 @@ class MicroTile(ABC):
         raise NotImplementedError(f"no unit of {self.m} rows is scaled")
 
     @abstractmethod
-    def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
-        """Sums to C, in its type. Columns behind the wanted ones may be written, as far as C has them."""
+    def store_sums(self, rows: list[Emitted], value: Emitted, left: Emitted | None = None) -> None:
+        """Sums to C, in its type. Columns behind the first `left` are not written; where it is None they may be, as far as C has them."""
 
     # -- steps
 

@@ -1,7 +1,6 @@
 """Register tiles of a product's result: where they are, and what one computes."""
 
 import functools
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,15 @@ from triton_spacemit.passes.loops.micro_tile import MicroTile
 from triton_spacemit.passes.loops.product import Product
 from triton_spacemit.passes.loops.steps import Carried, Steps, StepsAhead
 from triton_spacemit.passes.loops.strips import Strips
+from triton_spacemit.passes.loops.tile_places import (
+    Destination,
+    Place,
+    ask_for_sums,
+    destination_rows,
+    unit_rows,
+    words_of_a,
+    words_of_b,
+)
 from triton_spacemit.passes.loops.views import View
 
 
@@ -32,6 +40,7 @@ class Turns:
     what the sums start at.
 
     padded_rows, padded_columns: A, and B, have elements behind the wanted ones. most: what `count` may be. strips: B is copied by strips.
+    destination: where sums are stored, if that is not where they are loaded from.
     """
 
     count: Emitted | None
@@ -41,22 +50,7 @@ class Turns:
     padded_columns: bool
     most: int = 1
     strips: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Where a register tile is, and its size: its matrix in a batch, first row and column, rows and columns, of these the first
-    `active` (None: all) that are wanted, and B's strips where it is copied by such. exact: all its rows are wanted."""
-
-    batch: list[Emitted]
-    base_c: Emitted
-    row: Emitted
-    column: Emitted
-    rows: int
-    columns: int
-    active: Emitted | None
-    strips: Strips | None
-    exact: bool
+    destination: Destination | None = None
 
 
 class Tiles:
@@ -94,8 +88,11 @@ class Tiles:
         narrow = product.tile.form.narrower(self.low.chip, columns)
         if math.gcd(product.wanted_columns.divisor, columns) > narrow:
             narrow = 0  # so many columns, or a multiple of them, are left in every register tile
-        padded = self.turns.padded_columns and not self.low.chip.active_lengths
-        whole = product.wanted_columns.constant is not None or padded
+        wanted, lengths = product.wanted_columns, self.low.chip.active_lengths
+        exact = wanted.constant is not None and wanted.constant % columns == 0
+        whole = wanted.constant is not None or (self.turns.padded_columns and not lengths)
+        if self.turns.destination is not None and lengths:
+            whole = exact
 
         def column(j: Emitted) -> None:
             left = b.minimum(b.sub(product.wanted_columns, j), b.constant(columns))
@@ -103,17 +100,26 @@ class Tiles:
                 self.strips.begin(j)
 
             def wide() -> None:
-                self._rows(batch, base_c, j, columns, None if whole else left, self.unroll)
+                self._rows(batch, base_c, j, columns, None if whole else left, None if exact else left, self.unroll)
 
             if whole or not narrow:
                 wide()
                 return
             few = b.compare("sle", left, b.constant(narrow))
-            b.choose(few, lambda: self._rows(batch, base_c, j, narrow, left, self.unroll // costs.tile_part), wide)
+            b.choose(few, lambda: self._rows(batch, base_c, j, narrow, left, left, self.unroll // costs.tile_part), wide)
 
         b.repeat(b.constant(0), product.wanted_columns, columns, column)
 
-    def _rows(self, batch: list[Emitted], base_c: Emitted, column: Emitted, columns: int, active: Emitted | None, unroll: int) -> None:
+    def _rows(
+        self,
+        batch: list[Emitted],
+        base_c: Emitted,
+        column: Emitted,
+        columns: int,
+        active: Emitted | None,
+        left: Emitted | None,
+        unroll: int,
+    ) -> None:
         b, product, few = self.low.b, self.product, self.few_rows
         height = product.tile.rows
 
@@ -123,7 +129,7 @@ class Tiles:
             def tile(row: Emitted) -> None:
                 if self.strips is not None:
                     self.strips.with_tile(row, column)
-                place = Place(batch, base_c, row, column, rows, columns, active, self.strips, exact)
+                place = Place(batch, base_c, row, column, rows, columns, active, left, self.strips, exact)
                 run_tile(self.low, product, place, self.turns, unroll)
 
             b.repeat(begin, end, height, tile)
@@ -131,11 +137,6 @@ class Tiles:
         tiles(b.constant(0), self.most_rows, height, unroll)
         if few:
             tiles(self.last_rows, product.wanted_rows, few, max(1, unroll // self.low.chip.costs.tile_part))
-
-
-# Pointers into A up to which the loop over k has a register left for one into C. Of that, not looked through, others are at immediate
-# distances; else each is a variable of the loop over tiles.
-POINTERS = 8
 
 
 def round_up(low: Lowering, number: Emitted, unit: int) -> Emitted:
@@ -156,14 +157,14 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
     if unit.in_order:
         low.module.operation.attributes[SCHEDULED] = ir.UnitAttr.get()
     rows_c = unit_rows(low, product, place, unit)
-    rows_a, is_consecutive = rows_of_a(low, product, place, turns)
+    is_consecutive = product.left.across > 1 or turns.padded_rows or place.exact
     unroll = math.gcd(product.inner // unit.k, min(most_unrolled, unit.most_steps))
     across = range(place.columns // unit.n)
     words = range(0, place.columns, max(unit.n, product.right.across))
 
     def turn(number: Emitted | None, carried: Carried) -> Carried:
         left, right, inner = turns.operands(number)
-        rows, columns = words_of_a(low, place, left, rows_a), words_of_b(low, product, place, right, words)
+        rows, columns = words_of_a(low, product, place, left, is_consecutive), words_of_b(low, product, place, right, words)
         strips, ask = place.strips, None
         if strips is not None:
             ask = functools.partial(strips.ask, place.row, place.column, right)
@@ -172,9 +173,7 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
         return (StepsAhead if unit.in_order else Steps)(low, unit, left, right, rows, columns, ask, apart).run(inner, unroll, carried)
 
     if place.strips is not None:
-        for pointer in itertools.chain.from_iterable(itertools.chain.from_iterable(rows_c)):
-            below = low.b.offset(pointer, low.b.constant(place.rows * product.target.strides[-2]), product.target.stored)
-            low.memory.prefetch(below, product.target.stored, unit.n)  # sums of the next tile
+        ask_for_sums(low, product, place, turns.destination, unit)
     start = first_sums(low, product, place, turns.begin, unit, rows_c)
     carried = Carried(unit, start, [unit.corrections() for _ in across], [unit.placeholders() for _ in words])
     if turns.count is None:
@@ -182,9 +181,12 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
     else:
         values, _ = low.b.for_loop(low.b.constant(0), turns.count, 1, carried.flat(), lambda i, v: turn(i, carried.filled(v)).flat())
         carried = carried.filled(values)
+    left = None
+    if turns.destination is not None:
+        rows_c, left = destination_rows(low, product, place, turns.destination, unit), place.left
     for row, sums in zip(rows_c, carried.sums, strict=True):
         for pointers, value, corrections in zip(row, sums, carried.corrections, strict=True):
-            unit.store_sums(pointers, unit.finished(value, corrections))
+            unit.store_sums(pointers, unit.finished(value, corrections), left)
 
 
 def first_sums(
@@ -223,55 +225,3 @@ def sums_in_memory(
         rows = [b.minimum(row, last) for row in rows]  # those behind C repeat its last
     factors = [begin.factor(row) for row in rows]
     return [[unit.scaled(value, factor) for value in values] for values, factor in zip(sums, factors, strict=True)]
-
-
-def unit_rows(low: Lowering, product: Product, place: Place, unit: MicroTile) -> list[list[list[Emitted]]]:
-    """For each row of units, for each unit in it, where its rows begin in C."""
-    b, target = low.b, product.target
-
-    def start(number: Emitted) -> Emitted:
-        pointer = b.offset(place.base_c, b.mul(number, b.constant(target.strides[-2])), target.stored)
-        return b.offset(pointer, place.column, target.stored)
-
-    if place.rows // product.left.across <= POINTERS:
-        first = b.freeze(start(place.row))
-        starts = [b.offset(first, b.constant(r * target.strides[-2]), target.stored) for r in range(place.rows)]
-    else:
-        starts = [start(b.add(place.row, b.constant(r))) for r in range(place.rows)]
-    rows = []
-    for row in range(0, place.rows, unit.m):
-        at = [[b.offset(p, b.constant(c), target.stored) for p in starts[row : row + unit.m]] for c in range(0, place.columns, unit.n)]
-        rows.append(at)
-    return rows
-
-
-def rows_of_a(low: Lowering, product: Product, place: Place, turns: Turns) -> tuple[list[Emitted], bool]:
-    """The rows of words of A that a register tile reads, and whether they follow each other: those behind the wanted ones repeat the last
-    of these, where A ends there."""
-    b, across = low.b, product.left.across
-    if across > 1:
-        first = b.op("arith.divui", b.i64, [place.row, b.constant(across)])
-        return [b.add(first, b.constant(r)) for r in range(place.rows // across)], True
-    numbers = [b.add(place.row, b.constant(r)) for r in range(place.rows)]
-    if turns.padded_rows or place.exact:
-        return numbers, True
-    last = b.sub(product.wanted_rows, b.constant(1))
-    return [numbers[0]] + [b.minimum(n, last) for n in numbers[1:]], False
-
-
-def words_of_a(low: Lowering, place: Place, view: View, rows: list[Emitted]) -> list[Emitted]:
-    """Where these rows of words begin."""
-    b, base = low.b, view.base
-    for index, stride in zip(place.batch, view.strides, strict=False):
-        base = b.offset(base, b.mul(index, stride), view.element)
-    return [b.offset(base, b.mul(row, view.strides[-2]), view.element) for row in rows]
-
-
-def words_of_b(low: Lowering, product: Product, place: Place, view: View, columns: range) -> list[Emitted]:
-    """Where the words that begin at these columns of the register tile are."""
-    b, base, across = low.b, view.base, product.right.across
-    for index, stride in zip(place.batch, view.strides, strict=False):
-        base = b.offset(base, b.mul(index, stride), view.element)
-    first = place.column if across == 1 else b.op("arith.divui", b.i64, [place.column, b.constant(across)])
-    base = b.offset(base, b.mul(first, view.strides[-1]), view.element)
-    return [b.offset(base, b.mul(b.constant(column // across), view.strides[-1]), view.element) for column in columns]

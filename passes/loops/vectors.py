@@ -15,14 +15,18 @@ from triton_spacemit.passes.loops.tensors import Buffer
 class Vectors(MicroTile):
     """LLVM's own vectors, for all types and sizes; where only some columns are wanted, B is loaded under a mask."""
 
+    by_rows = True
+
     def __init__(self, low: Lowering, row: MatrixTile, target: Buffer, tile: tuple[int, int], active: Emitted | None) -> None:
         super().__init__(low, row, target, tile, active)
-        b = low.b
         self.width = self.n if self.n > 1 else 0
         self.left, self.right = ir.Type.parse(row.left), ir.Type.parse(row.right)
-        self.mask = None
-        if active is not None and self.width:
-            self.mask = b.compare("slt", b.iota(self.width, b.i32), b.cast_index(active, b.i32))
+        self.mask = self._first(active)
+
+    def _first(self, lanes: Emitted | None) -> Emitted | None:
+        """A mask of so many first lanes (None: all)."""
+        b = self.low.b
+        return None if lanes is None or not self.width else b.compare("slt", b.iota(self.width, b.i32), b.cast_index(lanes, b.i32))
 
     @classmethod
     def register_tile(cls, chip: Chip, row: MatrixTile, request: Request) -> tuple[int, int]:
@@ -76,10 +80,10 @@ class Vectors(MicroTile):
     def scaled(self, sums: Emitted, factor: Emitted) -> Emitted:
         return self.low.b.op("arith.mulf", self.sums, [sums, factor])
 
-    def store_sums(self, rows: list[Emitted], value: Emitted) -> None:
+    def store_sums(self, rows: list[Emitted], value: Emitted, left: Emitted | None = None) -> None:
         value = convert(self.low, value, self.stored)
         if self.width:
-            self.low.memory.contiguous_store(rows[0], value, None, self.stored)
+            self.low.memory.contiguous_store(rows[0], value, self._first(left), self.stored)
         else:
             self.low.memory.scalar_store(rows[0], value)
 

@@ -53,11 +53,13 @@ def only_store(low: Lowering, node: Node, value: ir.Value) -> Node | None:
 
 
 def available(low: Lowering, value: ir.Value, node: Node, ahead: list[Node]) -> bool:
-    """Whether the scalar `value` can be had at `node`: it is there, or the arithmetic ops of `ahead` make it from what is there."""
+    """Whether the scalar `value` can be had at `node`: it is there, or `ahead`, ops that compute numbers and addresses, makes it."""
     if value in low.values:
         return True
     producer = low.analysis.producer.get(value)
-    if producer is None or producer.block is not node.block or not producer.name.startswith("arith.") or producer.is_tensor:
+    if producer is None or producer.block is not node.block or producer.is_tensor:
+        return False
+    if not producer.name.startswith("arith.") and producer.name != "llvm.getelementptr":
         return False
     if producer not in ahead:
         if not all(available(low, operand, node, ahead) for operand in producer.operands):
