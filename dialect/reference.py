@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from triton_spacemit.dialect import xsmt
-from triton_spacemit.dialect.xsmt import accesses, checks, networks, packed, threads
+from triton_spacemit.dialect.xsmt import accesses, atomics, checks, networks, packed, threads
 
 _EFFECTS = {
     "READS": "reads memory",
@@ -23,7 +23,7 @@ _EFFECTS = {
     "ext.Pure": "none",
     "ir.IsTerminatorTrait": "none; ends its block",
 }
-_GROUPS = (accesses, packed, networks, threads)
+_GROUPS = (accesses, atomics, packed, networks, threads)
 _CONSTANTS = {name: value for module in _GROUPS for name, value in vars(module).items()}
 _UNKNOWN = "unknown to passes, which neither move, merge nor drop it"
 _INTRODUCTION = """# The xsmt dialect
@@ -108,7 +108,7 @@ def _of_decorators(node: ast.FunctionDef, functions: dict[str, ast.FunctionDef])
         if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "counted":
             operands, results = (ast.literal_eval(argument) for argument in decorator.args)
             yield f"must have {' or '.join(map(str, operands))} operand(s) and {results} result(s)"
-        elif ast.unparse(decorator) == "_grouped":
+        elif ast.unparse(decorator) == "grouped":
             yield "operandSegmentSizes must be a number for each group of operands, and fit them"
 
 

@@ -19,8 +19,12 @@ from triton_spacemit.ops.quantised.model import Model
 
 def random_model(path: Path) -> Path:
     """A model of the llama family with one layer, whose tokens are bytes."""
-    import gguf
     import numpy as np
+
+    try:
+        import gguf
+    except ModuleNotFoundError:
+        raise SystemExit("without a file, one is written with the Python package gguf: pip install '.[gguf]'") from None
 
     width, hidden, heads, key_heads, tokens = 128, 256, 4, 2, 259
     generator = np.random.default_rng(0)

@@ -6,17 +6,8 @@ A matrix packed in tiles of p0 x p1 is a 4-D block: element `[i, j, a, b]` is `m
 elements of the matrix, also for packed blocks; what lies outside the base of a view reads as zero.
 """
 
-from triton_spacemit.dialect.xsmt.accesses import (
-    ORDERS,
-    RMW_KINDS,
-    AtomicCASOp,
-    AtomicPollOp,
-    AtomicRMWOp,
-    DescriptorLoadOp,
-    DescriptorStoreOp,
-    GatherOp,
-    ScatterOp,
-)
+from triton_spacemit.dialect.xsmt.accesses import DescriptorLoadOp, DescriptorStoreOp, GatherOp, ScatterOp
+from triton_spacemit.dialect.xsmt.atomics import ORDERS, RMW_KINDS, AtomicCASOp, AtomicPollOp, AtomicRMWOp
 from triton_spacemit.dialect.xsmt.checks import XSMT
 from triton_spacemit.dialect.xsmt.networks import ExchangeOp
 from triton_spacemit.dialect.xsmt.packed import HINTS, STORAGES, AllocOp, AnnotationOp, Mmt4dOp, PackOp, RepackOp, SubviewOp, UnpackOp

@@ -1,4 +1,4 @@
-"""Memory accesses: strided blocks, blocks with an index, atomics."""
+"""Memory accesses: strided blocks, blocks with an index."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -8,7 +8,7 @@ from torch_mlir import ir
 from torch_mlir.dialects import ext
 
 from triton_spacemit.dialect.values import constant_of
-from triton_spacemit.dialect.xsmt.checks import READS, UPDATES, WRITES, XSMT, attribute, element_of, fail, shape_of, verify_word
+from triton_spacemit.dialect.xsmt.checks import READS, WRITES, XSMT, attribute, element_of, fail, shape_of
 
 # The operands of each op in order: 1 is one value, * any number, ? none or one.
 _SEGMENTS = {
@@ -22,7 +22,7 @@ _SEGMENTS = {
 }
 
 
-def _grouped(rules: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def grouped(rules: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Check that operands and results are there before `rules` ask for them: an exception in a verifier would end the process."""
 
     @functools.wraps(rules)
@@ -43,7 +43,7 @@ def _grouped(rules: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return verify
 
 
-def _verify_access(op: ir.OpView, block: ir.Type) -> bool:
+def verify_access(op: ir.OpView, block: ir.Type) -> bool:
     """Rules shared by every access: a pointer base; i64 strides and bounds, one a dimension; masks of the block's shape."""
     shape = shape_of(block)
     element = element_of(block)
@@ -70,13 +70,13 @@ def _verify_access(op: ir.OpView, block: ir.Type) -> bool:
     return True
 
 
-def _verify_other(op: ir.OpView) -> bool:
+def verify_other(op: ir.OpView) -> bool:
     if op.other is not None and op.other.type not in (op.result.type, element_of(op.result.type)):
         return fail(op, f"other must be {op.result.type} or its element, got {op.other.type}")
     return True
 
 
-def _verify_unit(op: ir.OpView) -> bool:
+def verify_unit(op: ir.OpView) -> bool:
     unit = attribute(op, "unit")
     if not isinstance(unit, ir.IntegerAttr) or unit.value < 1:
         return fail(op, f"unit must be a positive integer of bytes, got {unit}")
@@ -117,11 +117,11 @@ class DescriptorLoadOp(XSMT.Operation, name="descriptor_load", traits=[READS]):
     result: ext.Result[Any]
 
     @staticmethod
-    @_grouped
+    @grouped
     def verify_invariants(op: "DescriptorLoadOp") -> bool:
         if not isinstance(op.result.type, ir.RankedTensorType):
             return fail(op, f"result must be a ranked tensor, got {op.result.type}")
-        return _verify_access(op, op.result.type) and _verify_other(op)
+        return verify_access(op, op.result.type) and verify_other(op)
 
 
 class DescriptorStoreOp(XSMT.Operation, name="descriptor_store", traits=[WRITES]):
@@ -145,14 +145,14 @@ class DescriptorStoreOp(XSMT.Operation, name="descriptor_store", traits=[WRITES]
     mask: ext.Operand[Any] | None
 
     @staticmethod
-    @_grouped
+    @grouped
     def verify_invariants(op: "DescriptorStoreOp") -> bool:
         if not isinstance(op.value.type, ir.RankedTensorType):
             return fail(op, f"value must be a ranked tensor, got {op.value.type}")
         streams = attribute(op, "streams")
         if streams is not None and not isinstance(streams, ir.UnitAttr):
             return fail(op, f"streams must be a unit attribute, got {streams}")
-        return _verify_access(op, op.value.type)
+        return verify_access(op, op.value.type)
 
 
 class GatherOp(XSMT.Operation, name="gather", traits=[READS]):
@@ -178,11 +178,11 @@ class GatherOp(XSMT.Operation, name="gather", traits=[READS]):
     unit: ir.IntegerAttr
 
     @staticmethod
-    @_grouped
+    @grouped
     def verify_invariants(op: "GatherOp") -> bool:
         if not isinstance(op.result.type, ir.RankedTensorType):
             return fail(op, f"result must be a ranked tensor, got {op.result.type}")
-        return _verify_access(op, op.result.type) and _verify_other(op) and _verify_unit(op)
+        return verify_access(op, op.result.type) and verify_other(op) and verify_unit(op)
 
 
 class ScatterOp(XSMT.Operation, name="scatter", traits=[WRITES]):
@@ -205,115 +205,8 @@ class ScatterOp(XSMT.Operation, name="scatter", traits=[WRITES]):
     unit: ir.IntegerAttr
 
     @staticmethod
-    @_grouped
+    @grouped
     def verify_invariants(op: "ScatterOp") -> bool:
         if not isinstance(op.value.type, ir.RankedTensorType):
             return fail(op, f"value must be a ranked tensor, got {op.value.type}")
-        return _verify_access(op, op.value.type) and _verify_unit(op)
-
-
-RMW_KINDS = ("and", "or", "xor", "add", "fadd", "max", "min", "umax", "umin", "xchg", "fmax", "fmin")
-ORDERS = ("relaxed", "acquire", "release", "acq_rel")
-
-
-def _verify_atomic(op: ir.OpView, value: ir.Type) -> bool:
-    if op.result.type != value:
-        return fail(op, f"result must be of the value's type {value}, got {op.result.type}")
-    return verify_word(op, "order", ORDERS) and _verify_access(op, value) and _verify_unit(op)
-
-
-class AtomicRMWOp(XSMT.Operation, name="atomic_rmw", traits=[UPDATES]):
-    """Read, combine with `value` by `kind` and write back, atomically for each active element; the result is the old value.
-
-    Addresses, bounds and mask as in `scatter`; a scalar `value` has no strides, bounds or index. Inactive elements are 0.
-
-    ```mlir
-    %old = "xsmt.atomic_rmw"(%base, %value, %stride, %lo, %hi)
-         {operandSegmentSizes = array<i32: 1, 0, 1, 1, 1, 1, 0>, kind = "fadd", order = "acq_rel", unit = 4 : i64}
-         : (!llvm.ptr, tensor<64xf32>, i64, i64, i64) -> tensor<64xf32>
-    ```
-    """
-
-    base: ext.Operand[Any]
-    index: ext.Operand[Any] | None
-    value: ext.Operand[Any]
-    strides: Sequence[ext.Operand[Any]]
-    lower: Sequence[ext.Operand[Any]]
-    upper: Sequence[ext.Operand[Any]]
-    mask: ext.Operand[Any] | None
-    result: ext.Result[Any]
-    kind: ir.StringAttr
-    order: ir.StringAttr
-    unit: ir.IntegerAttr
-
-    @staticmethod
-    @_grouped
-    def verify_invariants(op: "AtomicRMWOp") -> bool:
-        return verify_word(op, "kind", RMW_KINDS) and _verify_atomic(op, op.value.type)
-
-
-class AtomicPollOp(XSMT.Operation, name="atomic_poll", traits=[UPDATES]):
-    """Read each active element until it is `expected`; the result says whether it was before `timeout` nanoseconds passed.
-
-    Without `timeout` it waits for ever. The time is that of the whole op; every element is read once or more. Addresses as in `atomic_rmw`.
-
-    ```mlir
-    %came = "xsmt.atomic_poll"(%base, %expected, %timeout)
-         {operandSegmentSizes = array<i32: 1, 0, 1, 0, 0, 0, 0, 1>, order = "acquire", unit = 4 : i64}
-         : (!llvm.ptr, i32, i64) -> i1
-    ```
-    """
-
-    base: ext.Operand[Any]
-    index: ext.Operand[Any] | None
-    expected: ext.Operand[Any]
-    strides: Sequence[ext.Operand[Any]]
-    lower: Sequence[ext.Operand[Any]]
-    upper: Sequence[ext.Operand[Any]]
-    mask: ext.Operand[Any] | None
-    timeout: ext.Operand[Any] | None
-    result: ext.Result[Any]
-    order: ir.StringAttr
-    unit: ir.IntegerAttr
-
-    @staticmethod
-    @_grouped
-    def verify_invariants(op: "AtomicPollOp") -> bool:
-        expected = op.expected.type
-        if shape_of(op.result.type) != shape_of(expected) or str(element_of(op.result.type)) != "i1":
-            return fail(op, f"result must be i1 of the shape of {expected}, got {op.result.type}")
-        if op.timeout is not None and str(op.timeout.type) != "i64":
-            return fail(op, f"timeout must be i64, got {op.timeout.type}")
-        return verify_word(op, "order", ORDERS) and _verify_access(op, expected) and _verify_unit(op)
-
-
-class AtomicCASOp(XSMT.Operation, name="atomic_cas", traits=[UPDATES]):
-    """Compare with `compare` and, where equal bit for bit, write `value`; atomically for each element. The result is the old value.
-
-    Addresses, bounds and mask as in `atomic_rmw`.
-
-    ```mlir
-    %old = "xsmt.atomic_cas"(%base, %compare, %value)
-         {operandSegmentSizes = array<i32: 1, 0, 1, 1, 0, 0, 0, 0>, order = "relaxed", unit = 8 : i64}
-         : (!llvm.ptr, i64, i64) -> i64
-    ```
-    """
-
-    base: ext.Operand[Any]
-    index: ext.Operand[Any] | None
-    compare: ext.Operand[Any]
-    value: ext.Operand[Any]
-    strides: Sequence[ext.Operand[Any]]
-    lower: Sequence[ext.Operand[Any]]
-    upper: Sequence[ext.Operand[Any]]
-    mask: ext.Operand[Any] | None
-    result: ext.Result[Any]
-    order: ir.StringAttr
-    unit: ir.IntegerAttr
-
-    @staticmethod
-    @_grouped
-    def verify_invariants(op: "AtomicCASOp") -> bool:
-        if op.compare.type != op.value.type:
-            return fail(op, f"compare must be of the value's type {op.value.type}, got {op.compare.type}")
-        return _verify_atomic(op, op.value.type)
+        return verify_access(op, op.value.type) and verify_unit(op)

@@ -57,7 +57,8 @@ def _gguf(arguments: argparse.Namespace) -> int:
                 set_device("qemu" if arguments.chip != "host" else "host", arguments.chip)
                 report["products"] = _measure(weights, arguments.rows, arguments.chip, arguments.seconds)
     except (FormatError, OSError, DeviceError, ModuleNotFoundError) as error:
-        print(f"triton-spacemit gguf: {error}", file=sys.stderr)
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(f"triton-spacemit gguf: {text}", file=sys.stderr)
         return 1
     if arguments.json:
         print(json.dumps(report, indent=1))

@@ -255,7 +255,5 @@ def _types() -> dict[int, tuple[str, int, int]]:
     try:
         from gguf.constants import GGML_QUANT_SIZES
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"GGUF files are read with the Python package gguf ({error}): pip install 'triton-spacemit[gguf]'"
-        ) from None
+        raise ModuleNotFoundError(f"GGUF files are read with the Python package gguf ({error}): pip install gguf") from None
     return {int(kind): (kind.name, *sizes) for kind, sizes in GGML_QUANT_SIZES.items()}

@@ -173,7 +173,7 @@ def _pattern(text: str) -> Any:
     try:
         import regex
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("this tokenizer needs the Python package regex: pip install 'triton-spacemit[gguf]'") from None
+        raise ModuleNotFoundError("this tokenizer needs the Python package regex: pip install regex") from None
     return regex.compile(text)
 
 
