@@ -92,10 +92,11 @@ class Builder:
         return self.select(x > bound, bound, x)
 
     def polynomial(self, x: Lanes, coefficients: Sequence[float]) -> Lanes:
-        """Horner's scheme; `coefficients` from the constant upwards."""
-        result = x.like(coefficients[-1])
+        """Horner's scheme; `coefficients` from the constant upwards. Where the last is 1, the first step is only a sum."""
+        *others, leading = coefficients
+        result = x + others.pop() if leading == 1 else x.like(leading)
         fused = self._fused_steps(x, coefficients)
-        for number, coefficient in reversed(list(enumerate(coefficients[:-1]))):
+        for number, coefficient in reversed(list(enumerate(others))):
             result = self.fma(result, x, coefficient) if number < fused else result * x + coefficient
         return result
 
@@ -121,14 +122,20 @@ class Builder:
         """
         if not self.types.register_bits or not x.lanes:
             return len(coefficients)
-        groups = self.types.register_bits // (x.lanes * BITS[x.kind])
-        room = groups - (_VALUES if groups > _FEW_GROUPS else _FEW_VALUES)
+        room = self._groups(x) - (_VALUES if self.has_many_groups(x) else _FEW_VALUES)
         held = self.constants.setdefault(("held", self.ip.block), set())
         for number, coefficient in enumerate(coefficients[:-2]):
             if (x.kind, coefficient) not in held and len(held) >= room:
                 return number
             held.add((x.kind, coefficient))
         return len(coefficients) - 2
+
+    def _groups(self, x: Lanes) -> int:
+        return self.types.register_bits // (x.lanes * BITS[x.kind])
+
+    def has_many_groups(self, x: Lanes) -> bool:
+        """Whether constants of fused operations have to lie in registers, and there is room for many beside vectors such as `x`."""
+        return bool(self.types.register_bits and x.lanes) and self._groups(x) > _FEW_GROUPS
 
     def multiply_high(self, a: Lanes, b: Lanes) -> Lanes:
         """The high half of an unsigned product."""

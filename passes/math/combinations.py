@@ -118,7 +118,7 @@ def _sigmoid(b: Builder, op: ir.Operation, function: str) -> Lanes | None:
         return None
     value, factor = _multiple(op.operands[0])
     x = b.lanes(value)
-    x = x if factor == 1.0 else 0.0 - x if factor == -1.0 else x * factor
+    x = x if factor == 1.0 else _negated(b, value) if factor == -1.0 else x * factor
     uses = list(quotient.result.uses)
     product = uses[0].owner
     if len(uses) == 1 and product.name == "arith.mulf" and product.operation.block == op.operation.block:
@@ -129,6 +129,15 @@ def _sigmoid(b: Builder, op: ir.Operation, function: str) -> Lanes | None:
     result = sigmoid_f32(b, x)
     quotient.operands[0], quotient.operands[1] = result.value, x.like(1.0).value
     return result
+
+
+def _negated(b: Builder, value: ir.Value) -> Lanes:
+    """0 - value, of which every NaN is the canonical one: of a product that nothing else needs in one instruction with it."""
+    product = producer_of(value, "arith.mulf")
+    if product is None or len(list(value.uses)) != 1 or any(repeated_number(operand) is not None for operand in product.operands):
+        return 0.0 - b.lanes(value)
+    x, y = (b.lanes(operand) for operand in product.operands)
+    return b.fma(-x, y, 0.0)
 
 
 def _multiple(value: ir.Value) -> tuple[ir.Value, float]:

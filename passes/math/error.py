@@ -1,5 +1,6 @@
 """erf, erfc, erfinv and the activation functions built on the normal distribution."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from triton_spacemit.passes.math.builder import Builder
@@ -31,11 +32,22 @@ _ROUNDED_COMPLEMENT_F32 = (
     -1.3795814084005542e-05,
 )  # fmt: skip
 _ROUNDED_COMPLEMENT_END = 9.23262643
+# The same by x / sqrt(2), as gelu has it; absolute error of erf 2^-24.4 up to 0.35, 2^-25 behind it, and relative one of 1 - erf 2^-11.5
+# up to 3. Its last coefficient is a power of two. From 4.3 on x times it is below -70, and falls.
+_GELU_COMPLEMENT_F32 = (
+    -2.302213430404663, -1.836763620376587, -0.4204796850681305, 0.11473967880010605, -0.007398601155728102, -0.009112798608839512,
+    0.003736229846253991, -(2.0**-11),
+)  # fmt: skip
+_GELU_COMPLEMENT_END = 5.24325939
 # (2^x - 1) / x on +-1/2; error of 2^x 2^-29 where x is negative, else 2^-28
 _EXP2_F32 = (
     0.6931471824645996, 0.24022646248340607, 0.05550338327884674, 0.00961855985224247, 0.001339728245511651, 0.00015322549734264612,
 )  # fmt: skip
 _ROUNDED_EXP2_F32 = (0.6931241750717163, 0.24024099111557007, 0.055906426161527634, 0.009582853876054287)  # error of 2^x 2^-18.4
+# 2^x on +-1/2; error 2^-26 where x is negative, else 2^-25. Its last coefficient is a power of two.
+_POWER_F32 = (
+    1.0, 0.6931471228599548, 0.2402256429195404, 0.055504441261291504, 0.009629339911043644, 0.0013365556951612234, 2.0**-13,
+)  # fmt: skip
 # erf(x) / x - 1 in x^2 on |x| <= 1, less its constant; error 2^-56
 _SMALL_F64 = (
     -0.37612638903183754, 0.11283791670955508, -0.02686617064531154, 0.005223977628773593, -0.0008548327341431724,
@@ -92,21 +104,46 @@ def one_plus_erf_f32(b: Builder, x: Lanes, factor: float = 1.0) -> Lanes:
 def times_one_plus_erf_f32(b: Builder, y: Lanes, factor: float, rounded: bool) -> Lanes:
     """y (1 + erf(factor y)), errors in y as those of the sum: y + |y|, which is 2 y or 0, less |y| (1 - erf(factor |y|)).
 
-    22 operations on RISC-V, where the sum and a product take 26. Beyond the end of the polynomial the complement is subnormal, or zero; so
-    it never meets an infinite |y|, and -inf is NaN as the product is. `rounded`, to bfloat16: 19 operations, whose relative error is
-    2^-14.5 as long as factor y is above -2.8; so the result is within 0.512 ulp, and where y is a bfloat16 it is the nearest.
+    21 operations on RISC-V, 20 in gelu, where the sum and a product take 26. Beyond the end of the polynomial the complement is subnormal,
+    or zero; so it never meets an infinite |y|, and -inf is NaN as the product is. `rounded`, to bfloat16: 19 operations, whose relative
+    error is 2^-14.5 as long as factor y is above -2.8; so the result is within 0.512 ulp, and where y is a bfloat16 it is the nearest.
     """
-    coefficients, end = (_ROUNDED_COMPLEMENT_F32, _ROUNDED_COMPLEMENT_END) if rounded else (_COMPLEMENT_F32, _COMPLEMENT_END)
-    powers = _ROUNDED_EXP2_F32 if rounded else _EXP2_F32
     size = y.abs()
-    near = b.minimum(size, end * (1 - 2.0**-19) / factor)
-    per_size = _per_size(coefficients, factor)
+    if rounded:
+        end, per_size = _ROUNDED_COMPLEMENT_END / factor, _per_size(_ROUNDED_COMPLEMENT_F32, factor)
+    elif b.types.riscv and abs(factor / math.sqrt(2) - 1) < 2.0**-25:
+        end, per_size = _GELU_COMPLEMENT_END, list(_GELU_COMPLEMENT_F32)
+    else:
+        end, per_size = _COMPLEMENT_END / factor, _per_size(_COMPLEMENT_F32, factor)
+    near = b.minimum(size, end * (1 - 2.0**-19))
     if b.types.riscv:
-        complement = _power_of_two(b, near * b.polynomial(near, per_size), powers)
+        complement = _complement_of_near_f32(b, near, per_size, (1.0, *_ROUNDED_EXP2_F32) if rounded else _POWER_F32)
     else:
         polynomial = b.polynomial if rounded else b.paired_polynomial  # of bfloat16 there are two vectors at a time, which wait less
-        complement = _power_of_product(b, near, powers, per_size, polynomial)
+        complement = _power_of_product(b, near, _ROUNDED_EXP2_F32 if rounded else _EXP2_F32, per_size, polynomial)
     return b.fma(-near, complement, y + size)
+
+
+def _power_or_one(number: float) -> float:
+    """The number if it is a power of two or the negative of one, else 1."""
+    return number if abs(math.frexp(number)[0]) == 0.5 else 1.0
+
+
+def _complement_of_near_f32(b: Builder, size: Lanes, per_size: Sequence[float], powers: Sequence[float]) -> Lanes:
+    """1 - erf as 2^(size * polynomial). What is left of the exponent by its rounding comes from that product before it is rounded.
+
+    Polynomials that end in a power of two are divided by it, so that they begin with a sum: the exponent, and what is left of it, are so
+    much larger, and the power of two that the result is multiplied by is so much less.
+    """
+    unit = 1.0 / _power_or_one(per_size[-1])
+    factor = b.polynomial(size, [c * unit for c in per_size])
+    exponent = size * factor
+    last = _power_or_one(powers[-1]) * unit ** -(len(powers) - 1)
+    shift = (ROUND_F32 + math.log2(last)) * abs(unit)
+    rounded = exponent + shift if unit > 0 else shift - exponent
+    whole = rounded - shift
+    rest = b.fma(size, factor, -whole if unit > 0 else whole)
+    return with_power(b, b.polynomial(rest, [c * unit**-k / last for k, c in enumerate(powers)]), rounded)
 
 
 def _per_size(coefficients: Sequence[float], factor: float) -> list[float]:
@@ -115,12 +152,9 @@ def _per_size(coefficients: Sequence[float], factor: float) -> list[float]:
 
 def _complement_f32(b: Builder, size: Lanes, per_size: list[float], _: float) -> Lanes:
     """1 - erf on RISC-V: the exponent that is never less than -127 is added to, where it is that to 1.0, which gives zero."""
-    return _power_of_two(b, not_below(b, size * b.polynomial(size, per_size), -127.0), _EXP2_F32)
-
-
-def _power_of_two(b: Builder, exponent: Lanes, coefficients: Sequence[float]) -> Lanes:
+    exponent = not_below(b, size * b.polynomial(size, per_size), -127.0)
     rounded = exponent + ROUND_F32
-    return with_power(b, b.polynomial(exponent - (rounded - ROUND_F32), (1.0, *coefficients)), rounded)
+    return with_power(b, b.polynomial(exponent - (rounded - ROUND_F32), (1.0, *_EXP2_F32)), rounded)
 
 
 def _complement_of_nan_f32(b: Builder, size: Lanes, per_size: list[float], end: float) -> Lanes:

@@ -15,6 +15,10 @@ from triton_spacemit.passes.math.scalable import is_computed, scalable
 _EXP_F32 = (0.5, 0.16666577756404877, 0.04166663810610771, 0.008363209664821625, 0.0013916509924456477)
 # (exp(x) - 1) / x on +-ln 2 / 2; relative error of exp 2^-23.4
 _SHORT_EXP_F32 = (0.9999997019767761, 0.4999915063381195, 0.16667649149894714, 0.04189782217144966, 0.00828957837074995)
+# A little less than an octave, ln 2, and how many of what is missing are 1: in this unit the polynomial of exp ends in 2^-87. The
+# unit, the octave in all and the polynomial's first coefficients are hardly rounded; relative error of exp 2^-27.8.
+_SHORT_OCTAVE, _UNITS, _UNIT_POWER = 0.6930180788040161, 7745.828125, 87
+_UNIT_EXP_F32 = (2.0**87, 1.997752884605185e22, 1.2895668855614996e18, 55494567788544.0, 1791137664.0, 46457.8203125, 1.0)
 # (2^x - 1) / x on +-1/2; relative error of 2^x 2^-27
 _EXP2_F32 = (
     0.6931471824645996, 0.24022650718688965, 0.05550365149974823, 0.009618045762181282, 0.001338950707577169, 0.00015498267021030188,
@@ -73,22 +77,38 @@ def _at_most_one(b: Builder, lifted: Lanes, asked: Exactness) -> Lanes:
     return lifted * 2.0**-_LIFT if asked is Exactness.ROUNDED else lifted
 
 
+def _exp_and_power(b: Builder, x: Lanes, power: int, largest: int | None = None) -> tuple[Lanes, Lanes, float]:
+    """exp(x) 2^power as a polynomial and a power of two, whose n the second has in its low bits; that less the third is the n of exp(x).
+
+    At most `largest`, where that is asked. Where there are many registers, the n octaves that are taken off are a little too small. What is
+    missing of an octave is the unit of the rest: so its n multiples come off by themselves, and the polynomial ends in 1.
+    """
+    many = b.has_many_groups(x)
+    shift = ROUND_F32 + power - (_UNIT_POWER if many else 0)
+    rounded = x * LOG2E + shift
+    if largest is not None:
+        rounded = b.minimum(rounded, shift + largest)
+    n = rounded - shift
+    if many:
+        return b.polynomial(b.fma(b.fma(n, -_SHORT_OCTAVE, x), _UNITS, -n), _UNIT_EXP_F32), rounded, shift
+    r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
+    return b.polynomial(r, (1.0, 1.0, *_EXP_F32)), rounded, shift
+
+
 def exp_nonpositive_f32(b: Builder, x: Lanes, asked: Exactness) -> Lanes:
-    """exp(x) of x that is not above 0, or NaN: at most 1 ulp. 15 operations, 14 where the result may be scaled, 12 of a term.
+    """exp(x) of x that is not above 0, or NaN: at most 1 ulp. 15 operations, 14 where the result may be scaled, and of these one less where
+    there are many registers; 12 of a term.
 
     The exponent of a number that is never subnormal is added to, and one product rounds the result, which may be. Of a term the n ln 2 that
     is taken off is that of float32: the smaller the term, the less its error of n 2^-29 counts.
     """
-    is_term = asked is Exactness.TERM
-    x = not_below(b, x, -87.0 if is_term else -104.0)
-    shift = ROUND_F32 + (0 if is_term else _LIFT)
-    rounded = x * LOG2E + shift
-    n = rounded - shift
-    r = b.fma(n, -0.6931471824645996, x)
-    if not is_term:
-        r = b.fma(n, 1.904654256e-09, r)
-    result = with_power(b, b.polynomial(r, (1.0, *_SHORT_EXP_F32) if is_term else (1.0, 1.0, *_EXP_F32)), rounded)
-    return result if is_term else _at_most_one(b, result, asked)
+    if asked is not Exactness.TERM:
+        polynomial, rounded, _ = _exp_and_power(b, not_below(b, x, -104.0), _LIFT)
+        return _at_most_one(b, with_power(b, polynomial, rounded), asked)
+    x = not_below(b, x, -87.0)
+    rounded = x * LOG2E + ROUND_F32
+    r = b.fma(rounded - ROUND_F32, -0.6931471824645996, x)
+    return with_power(b, b.polynomial(r, (1.0, *_SHORT_EXP_F32)), rounded)
 
 
 def exp2_nonpositive_f32(b: Builder, x: Lanes, asked: Exactness) -> Lanes:
@@ -102,17 +122,13 @@ def exp2_nonpositive_f32(b: Builder, x: Lanes, asked: Exactness) -> Lanes:
 
 
 def sigmoid_f32(b: Builder, x: Lanes) -> Lanes:
-    """1 / (1 + exp(x)): at most 3 ulp, from where exp(x) overflows on 0. 18 operations, one of them a division.
+    """1 / (1 + exp(x)): at most 3 ulp, from where exp(x) overflows on 0. 18 operations or one less, one of them a division.
 
     From half the sum, which overflows later than the sum; it is rounded once.
     """
-    x = not_below(b, x, -87.0)
-    shift = ROUND_F32 + 126
-    rounded = b.minimum(x * LOG2E + shift, shift + 129)
-    n = rounded - shift
-    r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
+    polynomial, rounded, _ = _exp_and_power(b, not_below(b, x, -25.0), 126, 129)
     half_of_power = (rounded.bits() << 23).floats()
-    return 0.5 / b.fma(b.polynomial(r, (1.0, 1.0, *_EXP_F32)), half_of_power, 0.5)
+    return 0.5 / b.fma(polynomial, half_of_power, 0.5)
 
 
 def one_plus_exp_f32(b: Builder, x: Lanes) -> Lanes:
@@ -130,8 +146,10 @@ def one_plus_exp_f32(b: Builder, x: Lanes) -> Lanes:
 
 
 def exp_f32(b: Builder, x: Lanes) -> Lanes:
-    """At most 1 ulp. 19 operations on RISC-V, 18 on x86."""
+    """At most 1 ulp. 19 operations, 18 on x86; of vectors on RISC-V 15 or one less, and two that look for large results."""
     x = not_below(b, x, -104.0)
+    if b.types.riscv and x.lanes:
+        return _exp_of_vector_f32(b, x)
     shift = ROUND_F32 + 254
     # on RISC-V the shift would fill a register, and x be copied
     rounded = b.minimum(x * LOG2E + shift if b.types.riscv else b.fma(x, LOG2E, shift), shift + 129)
@@ -139,6 +157,21 @@ def exp_f32(b: Builder, x: Lanes) -> Lanes:
     r = b.fma(n, 1.904654256e-09, b.fma(n, -0.6931471824645996, x))
     first, second = _scales(rounded)
     return b.polynomial(r, (1.0, 1.0, *_EXP_F32)) * first * second
+
+
+_LARGEST = 127 - _LIFT  # of the n of which a result that is kept larger is finite
+
+
+def _exp_of_vector_f32(b: Builder, x: Lanes) -> Lanes:
+    """As `exp_nonpositive_f32` does it. Vectors with a lane of which that is too large are rare: these are done again, not kept larger."""
+    polynomial, rounded, shift = _exp_and_power(b, x, _LIFT)
+    larger = with_power(b, polynomial, rounded)
+
+    def large() -> list[Lanes]:
+        smaller = (larger.bits() - (_LIFT + 40 << 23)).floats()  # the power of two may have been too large for it
+        return [b.select(rounded > shift + 128.0, float("inf"), smaller * 2.0**40)]
+
+    return b.where_any(rounded > shift + _LARGEST, large, [larger * 2.0**-_LIFT])[0]
 
 
 def exp2_f32(b: Builder, x: Lanes) -> Lanes:

@@ -37,7 +37,7 @@ def is_computed(value: ir.Value) -> bool:
     op = producer_of(value, *_COMPUTED)
     if op is None:
         return False
-    numbers = [repeated_number(operand) for operand in op.operands]
+    numbers = [repeated_number(operand) for operand in op.operands][:2]  # what is added to a product is no matter
     if op.name == "arith.subf" and numbers[0] == 0 and math.copysign(1, numbers[0]) == 1:
         return True
     return not any(number in (0, 1, -1) for number in numbers)

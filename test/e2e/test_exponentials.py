@@ -46,6 +46,21 @@ def sigmoid_kernel(x_ptr, out_ptr, FACTOR: tl.constexpr, BLOCK: tl.constexpr):
     tl.store(out_ptr + place, tl.sigmoid(2 * (FACTOR * tl.load(x_ptr + place))))
 
 
+@triton.jit
+def exp_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out_ptr + i, tl.exp(tl.load(x_ptr + i)))
+
+
+@triton.jit
+def exp_beside_erf_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
+    """In a loop that computes so much that it has groups of two registers."""
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i)
+    tl.store(out_ptr + i, tl.exp(x))
+    tl.store(out_ptr + tl.num_programs(0) * BLOCK + i, tl.erf(x) + tl.exp(x))
+
+
 def ulps(actual: torch.Tensor, expected: torch.Tensor) -> float:
     """The largest error in units of the last place of float32, of subnormal numbers in the smallest; NaN and infinities have to agree."""
     assert torch.equal(actual.isnan(), expected.isnan())
@@ -116,6 +131,24 @@ def test_sigmoid(target, factor):
     usual[2:4] = True
     assert ulps(out[usual], expected[usual]) <= 3
     assert (out[~usual].double() - expected[~usual]).abs().max() < 2.0**-126
+
+
+@pytest.mark.parametrize("kernel", [exp_kernel, exp_beside_erf_kernel])
+@pytest.mark.parametrize("rare", [slice(None), slice(0, None, 32), slice(7, 8)], ids=["all", "some vectors", "one lane"])
+def test_exponential(target, kernel, rare):
+    """Large results, which are computed in another way, beside small ones in the same vector, subnormal ones and special values."""
+    x = torch.linspace(-106, 60, 2 * ROWS * COLUMNS)
+    large = torch.linspace(60, 90, x.numel())
+    large[::7] = torch.tensor([88.72283, 88.722839, 88.73, 89.5, 1e30, INFINITE, NAN]).repeat(x.numel())[: large[::7].numel()]
+    x[rare] = large[rare]
+    x[64:72] = torch.tensor([-INFINITE, NAN, -NAN, 0.0, -0.0, -1e30, -1e-40, -87.5])
+    out = torch.empty(2, x.numel())
+    kernel[(2 * ROWS,)](x, out, BLOCK=COLUMNS)
+    assert ulps(out[0], x.double().exp()) <= 1
+    if kernel is exp_beside_erf_kernel:
+        expected = x.double().exp()
+        usual = ~(x < -0.5)
+        assert ulps(out[1][usual], (expected + torch.erf(x.double()))[usual]) <= 2.5
 
 
 @triton.jit
