@@ -32,7 +32,7 @@ ROWS = {
         ("loader",),
         tuple(f"estimate.{name}" for name in ("compressed", "instructions", "blocks", "tracing")),
         ("estimate", "estimate.session", "devices.*"),
-        ("language*", "frontend*", "assembly", "cache", "overrides", "launch_path", "launcher", "benchmarks", "board"),
+        ("language*", "frontend*", "assembly", "cache", "overrides", "launch_path", "packing", "launcher", "benchmarks", "board"),
         ("patches",),
         ("compiler", "driver", "inductor"),
         ("",),  # `backend/__init__.py`, which has `set_device`

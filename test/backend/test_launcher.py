@@ -9,7 +9,7 @@ import torch
 import triton
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from triton_spacemit.backend import launcher, set_device
+from triton_spacemit.backend import launcher, packing, set_device
 from triton_spacemit.backend.devices import get_device
 from triton_spacemit.backend.errors import ArgumentError, DeviceError
 
@@ -17,7 +17,7 @@ MIXED = {"x": "*fp32", "n": "i32", "block": "constexpr", "scale": "fp32", "one":
 
 
 def pack(arguments, *values, constexprs=()):
-    function, signature = launcher.make_packer("kernel", arguments, set(constexprs))
+    function, signature = packing.make_packer("kernel", arguments, set(constexprs))
     slots, pointers = function(values)
     assert len(slots) == 8 * len(signature.types)
     return slots, pointers, signature
@@ -72,8 +72,8 @@ def test_slot_of_each_type(type_, value, expected):
 def test_bfloat16_rounds_to_nearest_even():
     values = [1.0, 1.00390625, 1.01171875, 3.3895e38, -2.5e-40, 0.1, float("inf"), float("-inf")]
     expected = torch.tensor(values).bfloat16().view(torch.uint16).tolist()
-    assert [launcher.bfloat16_bits(value) for value in values] == expected
-    assert torch.tensor([launcher.bfloat16_bits(float("nan"))], dtype=torch.uint16).view(torch.bfloat16).isnan().all()
+    assert [packing.bfloat16_bits(value) for value in values] == expected
+    assert torch.tensor([packing.bfloat16_bits(float("nan"))], dtype=torch.uint16).view(torch.bfloat16).isnan().all()
 
 
 def test_tuples_are_flattened():

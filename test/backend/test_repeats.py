@@ -5,7 +5,7 @@ import torch
 import triton
 import triton.language as tl
 
-from triton_spacemit.backend import launcher, set_device
+from triton_spacemit.backend import packing, set_device
 from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.repeats import repeat
 
@@ -19,7 +19,7 @@ FORMS = {
 
 @pytest.mark.parametrize("arguments", FORMS.values(), ids=FORMS)
 def test_slots_are_those_of_a_launch(arguments):
-    pack, signature = launcher.make_packer("kernel", arguments, set())
+    pack, signature = packing.make_packer("kernel", arguments, set())
     numbers = {"i32": -7, "i64": 1 << 40, "fp32": 0.5, "fp64": -0.0, "bf16": 3.0}
     first, second = ([torch.zeros(4) if kind.startswith("*") else numbers[kind] for kind in arguments.values()] for _ in range(2))
     started = []
