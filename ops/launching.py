@@ -6,7 +6,9 @@ and how wide they are. A launch with the same numbers as one before packs nothin
 """
 
 import ctypes
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from triton.runtime.jit import JITFunction
 
 from triton_spacemit.backend.knobs import active_index
 
+_OPS = __name__.rpartition(".")[0] + "."
 _INT32 = 1 << 31
 _LARGEST_GRID = 1 << 31
 _runtime = knobs.runtime
@@ -73,8 +76,12 @@ class Checked:
     flag: torch.Tensor
 
 
+class Warned:
+    """A warning that was given, and that a plan would not give."""
+
+
 class _ThisThread(threading.local):
-    launches: list[Launched | Checked] | None = None
+    launches: list[Launched | Checked | Warned] | None = None
 
     def __init__(self) -> None:
         self.flags: list[torch.Tensor] = []  # that nobody has
@@ -84,10 +91,10 @@ _this_thread = _ThisThread()
 
 
 @contextmanager
-def noted() -> Iterator[list[Launched | Checked]]:
+def noted() -> Iterator[list[Launched | Checked | Warned]]:
     """A list of all launches of this thread inside the `with` block."""
     before = _this_thread.launches
-    launches: list[Launched | Checked] = []
+    launches: list[Launched | Checked | Warned] = []
     _this_thread.launches = launches
     try:
         yield launches
@@ -117,6 +124,16 @@ def raised(flag: torch.Tensor) -> bool:
     else:
         own.launches.append(Checked(flag))
     return wrong
+
+
+def warn(text: str) -> None:
+    """Warn at the line that calls the operator, as PyTorch does. All implementations warn by this: what a call says, all like it say."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith(_OPS):
+        level, frame = level + 1, frame.f_back
+    if _this_thread.launches is not None:
+        _this_thread.launches.append(Warned())
+    warnings.warn(text, stacklevel=level)
 
 
 def first_launch(function: Any, grid: tuple[int, ...], args: tuple[Any, ...], constants: dict[str, Any]) -> Any:

@@ -14,7 +14,8 @@ Elements of tensors, random numbers, kernels of PyTorch's: what else a call may 
 watches every operator that PyTorch is asked for, and there is no plan where one is not a view or a new tensor, without values or of
 zeros. Of what kernels write a call may read flags (`launching.raised`): where one is raised, the implementation answers after all. Each
 pointer of a launch has to lead into one tensor that is known: an argument, a new one, or a constant of this process
-(`launching.constant`). What a new tensor that is not a result holds lies in memory that each thread keeps.
+(`launching.constant`). What a new tensor that is not a result holds lies in memory that each thread keeps. A call that warns
+(`launching.warn`) has no plan, for those like it are to warn, too.
 
 Where a hook is told of launches there are no plans, nor on devices other than `host`, nor without what `missing` asks for.
 """
@@ -31,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from triton_spacemit.backend.knobs import asked, knobs
 from triton_spacemit.backend.repeats import Description
 from triton_spacemit.ops.calls import library
-from triton_spacemit.ops.launching import Checked, Launched, is_constant, noted
+from triton_spacemit.ops.launching import Checked, Launched, Warned, is_constant, noted
 from triton_spacemit.ops.operands import span
 
 _LINE = 64  # bytes
@@ -169,7 +170,7 @@ def _launch_words(launched: Launched, check: int, storages: _Storages, kept: lis
     return _words(head) + described.slots + _words(patches), described
 
 
-def _plan(result: Any, arguments: Sequence[torch.Tensor], watch: _Watch, launches: Sequence[Launched | Checked], counts: bool) -> Any:
+def _plan(result: Any, arguments: Sequence[torch.Tensor], watch: _Watch, launches: Sequence[Any], counts: bool) -> Any:
     """Words and objects of a plan, as calls.c takes them; None where there can be none. counts: whether the number of threads does."""
     results = result if isinstance(result, tuple) else (result,)
     found = _result_words(results, arguments, watch.made)
@@ -180,6 +181,8 @@ def _plan(result: Any, arguments: Sequence[torch.Tensor], watch: _Watch, launche
     body, raising, shared = b"", [], False
     kept: list[Any] = []
     for launched, behind in itertools.pairwise([*launches, None]):
+        if isinstance(launched, Warned):
+            return None
         if isinstance(launched, Checked):
             # One flag for a launch, and nothing given that is written to before it is looked at.
             if isinstance(behind, Checked) or any(each is argument for each in results for argument in arguments):

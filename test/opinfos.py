@@ -82,6 +82,9 @@ def dtypes(operator: Operator, info: OpInfo) -> list[torch.dtype]:
     return [dtype for dtype in (getattr(torch, name) for name in operator.dtypes) if dtype in supported]
 
 
+#: OpInfos whose reference samples PyTorch cannot make for gradients: it asks for integers with one.
+_NO_REFERENCES_WITH_GRADIENTS = ("where", "clamp", "addcmul", "addcdiv")
+
 #: Reference samples of a subject: all of nearly every operator; of max_pool2d's 1,440, each of which is a kernel to compile, every fifth.
 _REFERENCES = 360
 
@@ -103,7 +106,8 @@ class Subject:
     def samples(self, requires_grad: bool = False, seed: int = 0) -> list[SampleInput]:
         """Samples of one seed, spread over the simple ones; where `most` is None, over _REFERENCES of PyTorch's reference samples too."""
         torch.manual_seed(seed)
-        described = self.info.reference_inputs if self.most is None else self.info.sample_inputs
+        references = self.most is None and not (requires_grad and self.info.name in _NO_REFERENCES_WITH_GRADIENTS)
+        described = self.info.reference_inputs if references else self.info.sample_inputs
         samples = list(described("cpu", self.dtype, requires_grad=requires_grad))
         return samples[:: max(1, -(-len(samples) // (self.most or _REFERENCES)))]
 

@@ -22,11 +22,17 @@ def bounds(dtype: tl.dtype) -> tuple[int, int]:
 
 
 def scaled(name: str, arguments: Sequence[Any]) -> Choice:
-    """The last argument is a factor, 1 more often than not. Truth values are factors of truth values only."""
+    """The last argument is a factor, 1 more often than not."""
+    *operands, factor = arguments
+    return (name, (*operands, None)) if factor == 1 else (f"{name}_scaled", arguments)
+
+
+def scaled_sum(name: str, arguments: Sequence[Any]) -> Choice:
+    """`scaled`, where truth values are factors of truth values only."""
     *operands, factor = arguments
     if isinstance(factor, bool) and any((x.dtype if isinstance(x, torch.Tensor) else type(x)) not in (torch.bool, bool) for x in operands):
         return NotImplemented
-    return (name, (*operands, None)) if factor == 1 else (f"{name}_scaled", arguments)
+    return scaled(name, arguments)
 
 
 def outer_sum(name: str, arguments: Sequence[Any]) -> Choice:

@@ -68,6 +68,8 @@ class Overload:
             if role is _TENSOR or role is _NUMBER and self.names[place] in ("self", "other", "exponent", "min", "max")
         )
         self.dtypes = frozenset(getattr(torch, name) for name in row.dtypes)
+        self.like = frozenset(getattr(torch, name) for name in row.like)
+        self.copied = frozenset(getattr(torch, name) for name in row.copied)
         self.choose: Callable[..., Any] | None = getattr(choices, row.choose) if row.choose else None
         self.kernels: dict[Any, tuple[Compiled, torch.dtype, tuple[bool, ...]] | None] = {}
 
@@ -88,7 +90,7 @@ class Overload:
 
     def _compute(self, name: str, arguments: Sequence[Any], operands: Sequence[Any], out: torch.Tensor | None) -> Any:
         """The function `name` of operands, which are the arguments without those (None) that only count for the dtype."""
-        tensors, numbers, stand_ins = [], [], False
+        tensors, numbers, stand_ins = [], [], self.row.stand_in
         kinds: list[Any] = [name]
         places: list[Any] = []
         if out is not None:
@@ -127,14 +129,14 @@ class Overload:
                 return NotImplemented
         else:
             reals, whole = _NONE
-        if out is None and self.row.like:
+        if out is None and tensors and tensors[0].dtype in self.like:
             out = torch.empty_like(tensors[0], dtype=result)
             places += (out.shape, out.stride(), True, "new")
         place = layout.find(out, tensors, stand_ins, tuple(places))
         if place is None:
             if out is None or any(tensor is out for tensor in tensors):
                 return NotImplemented
-            return self._resized(kernel, result, out, tensors, reals, whole)
+            return self._resized(kernel, out, tensors, stand_ins, reals, whole)
         if out is None:
             out = torch.empty_strided(place.shape, place.strides, dtype=result)
         elif place.overlaps_itself or _overlaps(out, tensors, place.dense):
@@ -151,16 +153,15 @@ class Overload:
         common = common_dtype(tensors, [each for each in promoting if isinstance(each, int | float | complex)])
         return torch.get_default_dtype() if self.row.result == "float" and not (common.is_floating_point or common.is_complex) else common
 
-    def _resized(
-        self, kernel: Compiled, result: torch.dtype, out: torch.Tensor, tensors: list[torch.Tensor], reals: Any, whole: Any
-    ) -> Any:
+    def _resized(self, kernel: Compiled, out: torch.Tensor, tensors: list[torch.Tensor], stand_ins: bool, reals: Any, whole: Any) -> Any:
         """The result in a tensor of another shape, which becomes what PyTorch makes of it."""
-        new = layout.find(None, tensors, False)
+        new = layout.find(None, tensors, stand_ins)
         if new is None:
             return NotImplemented
         torch._prims_common.wrappers._maybe_resize_out(out, torch.Size(new.shape))
-        out.as_strided_(new.shape, new.strides)
-        place = layout.find(out, tensors, False)
+        if tensors[0].dtype not in self.copied:
+            out.as_strided_(new.shape, new.strides)
+        place = layout.find(out, tensors, stand_ins)
         if place is None or _overlaps(out, tensors, place.dense):
             return NotImplemented
         kernel.launch(place, out, tensors, reals, whole)
@@ -235,6 +236,8 @@ def _split(kernel: Compiled, numbers: Sequence[Any], judged: Sequence[bool]) -> 
 
 def _overlaps(out: torch.Tensor, tensors: Sequence[torch.Tensor], dense: Sequence[bool]) -> bool:
     """Whether a dense operand shares some memory with the dense result, but not all of it in the same order."""
+    if not out.numel():
+        return False
     start, end, strides = 0, 0, ()
     for tensor, is_dense in zip(tensors, dense[1:], strict=True):
         if tensor is out or not is_dense or not dense[0]:

@@ -21,9 +21,10 @@ class Row:
     result's dtype is the one that operands are promoted to, or "float" (the same, and the default float of integers), "bool", or "self"
     (the first operand's). choose: the function of `choices` that looks at the arguments first. same: operands must be of one dtype.
     exact_out: a given tensor must have the result's dtype. stepwise: float16 and bfloat16 are rounded after each step.
-    like: the result has the strides of the first operand, gaps aside. error: the largest
-    one in float32, in units in the last place of the exact result; 0 where it is that of the steps, whose terms may cancel. operator: the
-    name of the operator in the registry, where that has several rows.
+    like: dtypes of a first operand whose strides the result has, gaps aside. copied: those of which PyTorch copies a result into a
+    given tensor, which is contiguous where it is resized. stand_in: a number of PyTorch's own stands for a further tensor. error: the
+    largest one in float32, in units in the last place of the exact result; 0 where it is that of the steps, whose terms may cancel.
+    operator: the name of the operator in the registry, where that has several rows.
     """
 
     name: str
@@ -35,7 +36,9 @@ class Row:
     same: bool = False
     exact_out: bool = False
     stepwise: bool = False
-    like: bool = False
+    like: tuple[str, ...] = ()
+    copied: tuple[str, ...] = ()
+    stand_in: bool = False
     error: float = 0.5
     operator: str = ""
 
@@ -52,6 +55,12 @@ def _row(name: str, overloads: str, dtypes: tuple[str, ...], function: str = "",
 def _unary(names: str, dtypes: tuple[str, ...], result: str = "", **rest: Any) -> list[Row]:
     """Operators of one tensor, each with forms in place and into a given tensor."""
     return [_row(name, f"{name} {name}_ {name}.out", dtypes, result=result, **rest) for name in names.split()]
+
+
+def _clamps(name: str, **rest: Any) -> list[Row]:
+    """Between numbers, and between tensors."""
+    forms = f"{name}.Tensor {name}_.Tensor {name}.Tensor_out"
+    return [*_unary(name, NUMBERS, exact_out=True, **rest), _row(f"{name}_tensor", forms, NUMBERS, name, operator=name, **rest)]
 
 
 def _comparisons(names: str) -> list[Row]:
@@ -80,11 +89,11 @@ ROWS: tuple[Row, ...] = (
     _row("relu", "relu relu_ relu.out", NUMBERS),
     _row("threshold", "threshold threshold_ threshold.out", NUMBERS, choose="truncated"),
     _row("threshold_backward", "threshold_backward threshold_backward.grad_input", NUMBERS, choose="truncated", operator="threshold"),
-    _row("hardtanh", "hardtanh hardtanh_ hardtanh.out", NUMBERS, choose="ordered_limits", like=True),
+    _row("hardtanh", "hardtanh hardtanh_ hardtanh.out", NUMBERS, choose="ordered_limits", exact_out=True, like=ALL),
     _backward("hardtanh"),
     _row("leaky_relu", "leaky_relu leaky_relu_ leaky_relu.out", FLOATS, error=1),
     _backward("leaky_relu"),
-    _row("_prelu_kernel", "_prelu_kernel", FLOATS, "prelu", operator="prelu", like=True),
+    _row("_prelu_kernel", "_prelu_kernel", FLOATS, "prelu", operator="prelu", like=ALL),
     _row("elu", "elu elu_ elu.out", FLOATS, error=2),
     _backward("elu"),
     _row("softplus", "softplus softplus.out", FLOATS, exact_out=True, error=0),
@@ -104,7 +113,7 @@ ROWS: tuple[Row, ...] = (
     *_unary("sin cos tan asin acos atan sinh cosh asinh acosh atanh", ALL, "float", error=1),
     *_unary("erf erfc erfinv lgamma", ALL, "float", error=1),
     *_unary("sinc", ALL, "float", error=0),
-    *_unary("deg2rad rad2deg", ALL, "float", error=1, like=True),
+    *_unary("deg2rad rad2deg", ALL, "float", error=1, like=ALL, stand_in=True),
     *_unary("floor ceil trunc round abs neg", NUMBERS, exact_out=True),
     *_unary("frac", FLOATS, exact_out=True),
     _row(
@@ -119,10 +128,18 @@ ROWS: tuple[Row, ...] = (
     *_unary("sign", ALL, exact_out=True),
     *_unary("sgn", ALL, function="sign", exact_out=True),
     *_unary("bitwise_not", (*INTEGERS, "bool"), exact_out=True),
-    _row("nan_to_num", "nan_to_num nan_to_num_ nan_to_num.out", ALL, choose="replacements", exact_out=True, like=True),
+    _row(
+        "nan_to_num",
+        "nan_to_num nan_to_num_ nan_to_num.out",
+        ALL,
+        choose="replacements",
+        exact_out=True,
+        like=ALL,
+        copied=(*INTEGERS, "bool"),
+    ),
     # Arithmetic.
-    _row("add", "add.Tensor add_.Tensor add.out", ALL, choose="scaled"),
-    _row("sub", "sub.Tensor sub_.Tensor sub.out", NUMBERS, choose="scaled"),
+    _row("add", "add.Tensor add_.Tensor add.out", ALL, choose="scaled_sum"),
+    _row("sub", "sub.Tensor sub_.Tensor sub.out", NUMBERS, choose="scaled_sum"),
     _row("mul", "mul.Tensor mul_.Tensor mul.out", ALL),
     _row("div", "div.Tensor div_.Tensor div.out", ALL, result="float"),
     _row(
@@ -154,10 +171,11 @@ ROWS: tuple[Row, ...] = (
         choose="power",
         error=1,
     ),
-    _row("clamp", "clamp clamp_ clamp.out clamp.Tensor clamp_.Tensor clamp.Tensor_out", NUMBERS, choose="limits"),
-    _row("clamp_min", "clamp_min clamp_min_ clamp_min.out clamp_min.Tensor clamp_min_.Tensor clamp_min.Tensor_out", NUMBERS),
-    _row("clamp_max", "clamp_max clamp_max_ clamp_max.out clamp_max.Tensor clamp_max_.Tensor clamp_max.Tensor_out", NUMBERS),
-    _row("lerp", "lerp.Tensor lerp.Scalar lerp_.Tensor lerp_.Scalar lerp.Tensor_out lerp.Scalar_out", FLOATS, same=True, error=0),
+    *_clamps("clamp", choose="limits"),
+    *_clamps("clamp_min"),
+    *_clamps("clamp_max"),
+    _row("lerp", "lerp.Scalar lerp_.Scalar lerp.Scalar_out", FLOATS, same=True, error=0),
+    _row("lerp_tensor", "lerp.Tensor lerp_.Tensor lerp.Tensor_out", FLOATS, "lerp", same=True, exact_out=True, error=0, operator="lerp"),
     _row("addcmul", "addcmul addcmul_ addcmul.out", NUMBERS, choose="scaled", error=0),
     _row("addcdiv", "addcdiv addcdiv_ addcdiv.out", FLOATS, choose="scaled", error=0),
     *(
@@ -176,8 +194,8 @@ ROWS: tuple[Row, ...] = (
     *_comparisons("eq ne lt le gt ge"),
     *_unary("logical_not", ALL, "bool"),
     *(_row(f"logical_{name}", f"logical_{name} logical_{name}_ logical_{name}.out", ALL, result="bool") for name in ("and", "or", "xor")),
-    _row("isnan", "isnan isnan.out", ALL, result="bool"),
-    _row("isinf", "isinf isinf.out", ALL, result="bool"),
+    _row("isnan", "isnan isnan.out", ALL, result="bool", copied=ALL),
+    _row("isinf", "isinf isinf.out", ALL, result="bool", like=(*INTEGERS, "bool"), copied=ALL),
     _row("isposinf", "isposinf isposinf.out", ALL, result="bool", exact_out=True),
     _row("isneginf", "isneginf isneginf.out", ALL, result="bool", exact_out=True),
     _row("signbit", "signbit signbit.out", ALL, result="bool", exact_out=True),

@@ -207,7 +207,7 @@ def _no_moments(KEPT: tl.constexpr, WIDE: tl.constexpr):
 
 @triton.jit
 def _moments_block(x, valid, first, count, PARAMETER: tl.constexpr):
-    mean = tl.sum(x, 1) / count.to(x.dtype)
+    mean = tl.sum(x, 1) / tl.cast(count, x.dtype)
     distance = tl.where(valid, x - mean[:, None], 0)
     squares = tl.sum(distance * distance, 1)
     return (tl.full((x.shape[0],), 0, tl.float64) + count, mean.to(tl.float64), squares.to(tl.float64))

@@ -1,13 +1,13 @@
 """sum, mean, norms, products, variances, any, all, count_nonzero and logsumexp, over any dimensions."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from triton_spacemit.ops.dtypes import FLOATS, INTEGERS
+from triton_spacemit.ops.launching import warn
 from triton_spacemit.ops.operands import into, memory_format, out_form
 from triton_spacemit.ops.reductions import kinds
 from triton_spacemit.ops.reductions.extremum_kinds import MAX, MIN
@@ -118,10 +118,10 @@ def _moments(
     if dims is None or x.dtype not in FLOATS or dtype not in FLOATS or not x.is_cpu or isinstance(correction, complex):
         return NotImplemented
     correction = 1 if correction is None else correction
-    count = math.prod(x.shape[i] for i in dims)
-    if count <= correction:
-        warnings.warn(_NO_DEGREES, stacklevel=2)
     shape = result_shape(x.shape, dims, keepdim)
+    count = math.prod(x.shape[i] for i in dims) if math.prod(shape) else 0
+    if count <= correction:
+        warn(f"{'std' if root else 'var'}{'_mean' if with_mean else ''}(): {_NO_DEGREES}")
     variance, average = x.new_empty(shape, dtype=dtype), x.new_empty(shape, dtype=dtype)
     wide = torch.promote_types(x.dtype, dtype)
     reduce(kinds.VARIANCE, x, dims, variance, average, dtype=wide, parameter=(correction, root))

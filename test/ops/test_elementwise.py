@@ -213,6 +213,41 @@ def test_out_is_resized_with_a_warning():
     assert torch.allclose(out, torch.sin(x))
 
 
+@pytest.mark.parametrize("strides", [(3, 3, 1), (6, 6, 2), (3, 2, 1), (1, 1, 1)], ids=str)
+@pytest.mark.parametrize("out", [lambda: torch.zeros(1, 0, 3, 2)[..., 1], lambda: torch.zeros(1, 0, 3), lambda: torch.zeros(0)])
+@pytest.mark.parametrize(
+    "call", [torch.add, torch.mul, lambda x, y, out: torch.add(x, 2, out=out), lambda x, y, out: torch.exp(x, out=out)]
+)
+def test_results_without_elements(call, out, strides):
+    """Which share no memory, and whose strides PyTorch finds as those of others."""
+    x, y = torch.zeros(4).as_strided((1, 0, 3), strides), torch.zeros(1, 0, 3)
+    _same(lambda: call(x, y, out=out()))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: torch.isinf(x[:1, :1]),
+        lambda x: torch.isinf(x.int()[:1, :1]),
+        lambda x: torch.addcmul(x.int(), x, x, value=True),
+        lambda x: torch.addcdiv(x, x, x, value=False),
+        lambda x: torch.ops.aten.isinf.out(x.t(), out=torch.empty(0, dtype=torch.bool)),
+        lambda x: torch.ops.aten.isnan.out(x.t(), out=torch.empty(0, dtype=torch.bool)),
+        lambda x: torch.nan_to_num(x.t(), out=torch.empty(0)),
+        lambda x: torch.nan_to_num(x.int().t(), out=torch.empty(0, dtype=torch.int32)),
+        lambda x: torch._C._nn.hardtanh(x, out=torch.empty(4, 4, dtype=torch.float64)),
+        lambda x: torch.clamp(x, 1, 2, out=torch.empty(4, 4, dtype=torch.float64)),
+        lambda x: torch.clamp(x, x, x, out=torch.empty(4, 4, dtype=torch.float64)),
+        lambda x: torch.clamp_min(x, 1, out=torch.empty(4, 4, dtype=torch.float64)),
+        lambda x: torch.deg2rad(x[:0, None], out=torch.empty(1)),
+        lambda x: torch.lerp(x, x, x, out=torch.empty(4, 4, dtype=torch.float64)),
+        lambda x: torch.lerp(x, x, 0.5, out=torch.empty(4, 4, dtype=torch.float64)),
+    ],
+)
+def test_what_pytorch_does_otherwise_than_with_others(call):
+    _same(call, torch.arange(1.0, 33).view(4, 8)[:, ::2])
+
+
 def test_offsets_beyond_two_to_the_31():
     base = torch.empty(7 << 30, dtype=torch.int8)  # pages that nobody touches take no memory
     far = base.as_strided((2, 3), (1 << 32, 1 << 30))

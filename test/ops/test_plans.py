@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from triton_spacemit.backend.errors import DeviceError
 from triton_spacemit.backend.knobs import knobs
 from triton_spacemit.ops import copies, library, plans
 from triton_spacemit.ops.elementwise import overloads
-from triton_spacemit.ops.launching import Kernel, constant, flag, raised
+from triton_spacemit.ops.launching import Kernel, constant, flag, raised, warn
 
 
 @triton.jit
@@ -247,6 +248,13 @@ def _copying_view(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return axpy(x, torch.empty_like(y).view(10, 10).t().reshape(-1))
 
 
+def _warning(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warn("This is so of all like it.")
+    return axpy(x, y)
+
+
 NONE = {
     "an element is read": lambda x, y: axpy(x, y, float(y[0])),
     "a decision by elements": lambda x, y: axpy(x, y) if y.any() else x,
@@ -259,6 +267,7 @@ NONE = {
     "a view of an argument as the result": lambda x, y: x[:5],
     "a part of a new tensor as the result": lambda x, y: axpy(x, y)[:5],
     "a result twice": lambda x, y: (axpy(x, y),) * 2,
+    "a warning": _warning,
     "no tensor": lambda x, y: 5,
     "left to PyTorch": lambda x, y: NotImplemented,
     "in place by PyTorch": lambda x, y: y.mul_(1),
@@ -545,6 +554,31 @@ def test_tensors_that_are_not_what_they_seem(host, kind):
                 assert not made.any()
 
 
+WARNING = {
+    "var": lambda x: x.var(1),
+    "std": lambda x: x.std(1),
+    "var_mean": lambda x: torch.var_mean(x, 1),
+    "std_mean": lambda x: torch.std_mean(x, 1, correction=3),
+    "out": lambda x: torch.var(x, 1, out=torch.empty(3)),
+    "without results": lambda x: x.new_empty(0, 5).var(1),
+}
+
+
+@pytest.mark.parametrize("call", WARNING.values(), ids=WARNING)
+def test_every_call_warns_that_does_in_pytorch(host, call):
+    def given() -> list[tuple[str, str, int]]:
+        with warnings.catch_warnings(record=True) as all_:
+            warnings.simplefilter("always")
+            for _ in range(4):
+                call(torch.ones(3, 1))
+        return [(str(each.message).partition(" (Triggered")[0], each.filename, each.lineno) for each in all_]
+
+    expected = given()
+    assert len(expected) == 4
+    with ops.enabled("var", "std", "var_mean", "std_mean"):
+        assert given() == expected
+
+
 def test_gradients_with_plans(host):
     with ops.enabled("mul", "add"):
         for _ in range(5):
@@ -555,7 +589,7 @@ def test_gradients_with_plans(host):
 
 
 def test_new_tensors_have_a_dtype_that_is_named():
-    """Keys have the default dtype only where no tensor is a float. What reads memory behind PyTorch's back no recording sees."""
+    """Keys have the default dtype only where no tensor is a float. What reads memory behind PyTorch's back, or warns, no recording sees."""
     makers = {"empty", "zeros", "ones", "full", "tensor", "empty_strided", "arange", "scalar_tensor"}
     reads = {"tolist", "numpy", "storage"}
     folder = Path(ops.__file__).parent
@@ -567,6 +601,7 @@ def test_new_tensors_have_a_dtype_that_is_named():
                 continue
             where = f"{path.relative_to(folder)}:{node.lineno}"
             assert node.func.attr not in reads, where
+            assert ast.unparse(node.func) != "warnings.warn" or path.name == "launching.py", where
             if isinstance(node.func.value, ast.Name) and node.func.value.id == "torch" and node.func.attr in makers:
                 named = {keyword.arg for keyword in node.keywords}
                 assert "dtype" in named or node.func.attr == "empty_strided" and "device" in named, where
