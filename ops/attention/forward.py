@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from triton_spacemit.ops.attention.problem import SIZES, blocks, problem
+from triton_spacemit.ops.attention.single import BLOCK_N, is_single, single
 from triton_spacemit.ops.launching import Kernel
 
 
@@ -131,11 +132,24 @@ def attention(
         out.zero_()
         logsumexp.zero_()
     elif out.numel():
-        sizes = blocks(p)
-        _KERNEL(
-            (-(-p.queries // sizes["BLOCK_M"]), p.heads, p.batch),
-            *(p.query, p.key, p.value, p.mask, out, logsumexp, p.scale, *p.strides, *out.stride(), p.queries, p.keys, p.heads, p.group),
-            **p.constants,
-            **sizes,
+        arguments = (
+            p.query,
+            p.key,
+            p.value,
+            p.mask,
+            out,
+            logsumexp,
+            p.scale,
+            *p.strides,
+            *out.stride(),
+            p.queries,
+            p.keys,
+            p.heads,
+            p.group,
         )
+        if is_single(p):
+            single((p.heads, p.batch), *arguments, **p.constants, BLOCK_N=BLOCK_N)
+        else:
+            sizes = blocks(p)
+            _KERNEL((-(-p.queries // sizes["BLOCK_M"]), p.heads, p.batch), *arguments, **p.constants, **sizes)
     return out, logsumexp.transpose(1, 2)

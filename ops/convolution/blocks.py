@@ -17,7 +17,8 @@ def correlation_blocks(chip: str, dtype: str, images: int, m: int, k: int, count
 
 def correlation_heuristic(images: int, m: int, k: int, count: int, threads: int) -> Config:
     """A choice by sizes."""
-    rows, pixels = min(power_of_two(m), 256), min(power_of_two(count), 128)
+    rows = min(power_of_two(m), 256)
+    pixels = min(power_of_two(count), 256 if min(rows, k) <= 64 else 128)
     while images * -(-m // rows) * -(-count // pixels) < 2 * threads and max(rows, pixels) > 32:
         if rows > pixels:
             rows //= 2
@@ -29,12 +30,13 @@ def correlation_heuristic(images: int, m: int, k: int, count: int, threads: int)
 def gradient_blocks(images: int, m: int, k: int, count: int, threads: int) -> Config:
     """For `weight_gradient`: images, channels of the output, channels and taps of the input, pixels.
 
-    What is laid out anew is the smaller one of dy and x with all taps; but sums of few pixels cost less than storing them across.
+    What is laid out anew is the smaller one of dy and x with all taps; but sums of few pixels cost less than storing them across. Each
+    program lays out all of it for itself: as many programs as threads are enough, where all threads have as many.
     """
     across = k > m and images * count >= 512
     most_m, most_k, pixels = (128, 256, 128) if across else (256, 64, 256)
     rows, columns = min(power_of_two(m), most_m), min(power_of_two(k), most_k)
-    while -(-m // rows) * -(-k // columns) < 2 * threads and max(rows, columns) > 32:
+    while (programs := -(-m // rows) * -(-k // columns)) < 2 * threads and programs % threads and max(rows, columns) > 32:
         if rows > columns:
             rows //= 2
         else:

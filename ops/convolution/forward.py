@@ -167,9 +167,14 @@ def gradient_of_image(
     residues = layouts.backward(tuple(dy.shape[2:]), sizes, kernel, stride, padding, dilation)
     laid_out = residues[0].correlation.lay_out(dy)
     mirrored = weight.reshape(groups, -1, m, weight[0, 0].numel()).transpose(1, 2)  # (groups, M, K, taps)
-    result = dy.new_empty(n, groups * m, *sizes)
+    shape = (n, groups * m, *sizes)
+    whole = stride == (1, 1, 1) and residues[0].correlation.dense  # the one correlation's result is the gradient
+    holds_zeros = bias is None and not all(residue.correlation.taps for residue in residues)  # at pixels that no output is of
+    result = copies.zeros(shape, dy.dtype) if holds_zeros else dy.new_empty(shape)
     for residue in residues:
         correlation = residue.correlation
+        if holds_zeros and not correlation.taps:
+            continue
         part = result[(..., *(slice(first, None, step) for first, step in zip(residue.first, stride, strict=True)))]
         if part.numel() == 0:
             continue
@@ -181,8 +186,10 @@ def gradient_of_image(
             rows = matrix.view(groups, m, len(taps), channels)
             for place, tap in enumerate(taps):
                 copies.copy(rows[:, :, place], mirrored[..., tap])
-        found = correlation.result(dy, n, groups * m)
+        found = result.view(n, groups * m, -1) if whole else correlation.result(dy, n, groups * m)
         add_up(laid_out, matrix.view(groups, m, -1), correlation, bias, found, len(residues) > 1)
+        if whole:
+            return result
         ends = zip(residue.skipped, part.shape[2:], strict=True)
         copies.copy(part, correlation.pixels(found)[(..., *(slice(skipped, skipped + size) for skipped, size in ends))])
     return result

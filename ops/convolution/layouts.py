@@ -227,6 +227,7 @@ def backward(outputs: Sizes, sizes: Sizes, kernel: Sizes, stride: Sizes, padding
     plane = extents[0] * pitch[0] + furthest
     wanted: Sizes = tuple(last - first + 1 for first, last in zip(least, most, strict=True))  # type: ignore[assignment]
     count = sum((size - 1) * distance for size, distance in zip(wanted, pitch, strict=True)) + 1
+    plain = not any(low) and furthest == 0 and tuple(extents) == outputs
     found = []
     for residue in itertools.product(*map(range, stride)):
         taps, offsets = [], []
@@ -238,6 +239,6 @@ def backward(outputs: Sizes, sizes: Sizes, kernel: Sizes, stride: Sizes, padding
         skipped = [int(r < p % s) for r, p, s in zip(residue, padding, stride, strict=True)]  # that one would be in the padding
         first = [(at + skip) * s + r - p for at, skip, s, r, p in zip(least, skipped, stride, residue, padding, strict=True)]
         layout = (outputs, tuple(low), (1, 1, 1), ((0, 0, 0),), pitch, plane, wanted, count)
-        correlation = Correlation(*layout, tuple(taps), tuple(offsets), False)  # type: ignore[arg-type]
+        correlation = Correlation(*layout, tuple(taps), tuple(offsets), plain)  # type: ignore[arg-type]
         found.append(Residue(correlation, tuple(first), tuple(skipped)))  # type: ignore[arg-type]
     return tuple(found)

@@ -23,6 +23,7 @@ SIZES = [
     (1, 4, 1, 130, 65, 33),
     (3, 1, 1, 1, 1, 1),
     (1, 2, 1, 200, 200, 16),
+    (2, 4, 2, 1, 130, 80),
 ]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
@@ -150,6 +151,25 @@ def test_long_ones(host, size, dtype):
         check(make(size, dtype, causal, masked))
 
 
+@pytest.mark.parametrize("keys", [31, 32, 33, 64, 100])
+def test_one_query_sees_what_its_mask_shows(host, keys):
+    """Nothing of the first keys, and some of the others; then the last key alone."""
+    p = make((2, 4, 2, 1, keys, 40), torch.float32)
+    mask = torch.randn(2, 4, 1, keys).masked_fill(torch.rand(2, 4, 1, keys) < 0.5, -torch.inf)
+    mask[..., :20] = -torch.inf
+    mask[..., -1] = 0.5
+    check(p._replace(mask=mask))
+    mask[..., :-1] = -torch.inf
+    check(p._replace(mask=mask))
+
+
+def test_one_query_of_transposed_keys(host):
+    """Then of keys that are the same for all heads, and of values that lie apart."""
+    p = make((1, 4, 2, 1, 70, 16), torch.float32)
+    check(p._replace(key=p.key.mT.contiguous().mT))
+    check(p._replace(value=p.value.repeat_interleave(3, 2)[:, :, ::3], key=p.key[:, :1].expand(1, 2, 70, 16)))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_blocks_for_threads(host, threads):
     knobs.threads = threads
@@ -185,9 +205,10 @@ def test_rows_of_which_nothing_is_visible_are_zero(host):
         assert (tensor[:, :, 20] == 0).all()
 
 
-def test_not_a_number_and_infinity_as_in_pytorch(host):
-    p = make((1, 1, 1, 6, 70, 8), torch.float32, scale=1.0)
-    p.query[0, 0, 1, 0], p.query[0, 0, 2, 3], p.value[0, 0, 7, 1] = torch.nan, torch.inf, torch.inf
+@pytest.mark.parametrize("queries", [6, 1])
+def test_not_a_number_and_infinity_as_in_pytorch(host, queries):
+    p = make((3, 1, 1, queries, 70, 8), torch.float32, scale=1.0)
+    p.query[0, 0, -1, 0], p.query[1, 0, 0, 3], p.value[:, 0, 7, 1] = torch.nan, torch.inf, torch.inf
     with ops.enabled():
         ours = run(p)
     for mine, theirs in zip(ours, run(p), strict=True):

@@ -313,6 +313,8 @@ def test_every_pixel_of_a_gradient_is_of_one_residue(stride):
 
 
 def test_layouts_read_no_further_than_they_reach():
+    """Those that an image is in already are the image."""
+    plain = set()
     for size, kernel, stride, padding, dilation in itertools.product((5, 8), (1, 2, 3), (1, 2, 4), (0, 1, 3), (1, 2)):
         given = (size, size + 1, size + 2), (kernel,) * 3, (stride,) * 3, (padding,) * 3, (dilation,) * 3
         outputs = layouts.output_sizes(*given)
@@ -322,6 +324,16 @@ def test_layouts_read_no_further_than_they_reach():
         for correlation in found:
             assert max(correlation.offsets, default=0) + correlation.count <= correlation.channel
             assert min(correlation.offsets, default=0) >= 0
+            if correlation.plain:
+                depth, height, width = correlation.sizes
+                assert (correlation.plane, correlation.pitch, correlation.low) == (
+                    depth * height * width,
+                    (height * width, width, 1),
+                    (0,) * 3,
+                )
+                plain.add((kernel, stride, padding, correlation is found[0]))
+    assert {(1, 1, 0, False), (1, 2, 0, False), (3, 1, 0, True)} <= plain
+    assert not {(1, 1, 1, False), (2, 1, 0, False), (1, 2, 1, True)} & plain
 
 
 def test_results_are_not_in_memory_that_the_next_one_takes():
