@@ -68,10 +68,15 @@ class Feed:
         return self.out(gate(self.into(x), self.gelu))
 
 
-def by_experts(x: torch.Tensor, matrices: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """Rows of float32 (tokens, 1 or used, K) by the matrices of their experts (E, N, K), packed or of elements: (tokens, used, N)."""
-    if isinstance(matrices, Packed):
-        return linear_experts(x, matrices, ids)
+def by_experts(x: torch.Tensor, stacks: Sequence[torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
+    """Rows of float32 (tokens, 1 or used, K) by the matrices of their experts, stacks (E, N, K) of packed ones or elements: (tokens, used,
+    N), the results of stack after stack side by side."""
+    packed = [matrices for matrices in stacks if isinstance(matrices, Packed)]
+    if len(packed) == len(stacks) and len({matrices.packing for matrices in packed}) == 1:
+        return linear_experts(x, packed, ids)
+    if len(stacks) > 1:
+        return torch.cat([by_experts(x, [matrices], ids) for matrices in stacks], 2)
+    (matrices,) = stacks
     rows = x.expand(*ids.shape, x.shape[-1])
     out = x.new_empty(*ids.shape, matrices.shape[1])
     for number in ids.unique().tolist():
@@ -115,10 +120,9 @@ class Mixture:
         chances, ids = self.router(x).softmax(1).topk(self.experts.used, 1)
         if self.experts.normalise:
             chances /= chances.sum(1, keepdim=True)
-        rows = x.unsqueeze(1)
-        both = torch.cat([by_experts(rows, matrices, ids) for matrices in (self.gate_in, self.up)], 2)
+        both = by_experts(x.unsqueeze(1), (self.gate_in, self.up), ids)
         inner = gate(both.flatten(0, 1)).unflatten(0, ids.shape)
-        out = (by_experts(inner, self.down, ids) * chances.unsqueeze(2)).sum(1)
+        out = (by_experts(inner, (self.down,), ids) * chances.unsqueeze(2)).sum(1)
         if self.shared is not None and self.shared_gate is not None:
             out += self.shared(x) * (x @ self.shared_gate).sigmoid().unsqueeze(1)
         return out

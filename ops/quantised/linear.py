@@ -7,13 +7,15 @@ so have cores with larger tiles (`pairs.py`, `wide.py`), vectors without a matri
 (`vectors.py`).
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch.library import Library, register_fake
 
 from triton_spacemit.backend.knobs import active_chip, knobs
 from triton_spacemit.dialect import ime
 from triton_spacemit.ops.quantised import pairs, wide, widening
-from triton_spacemit.ops.quantised.activations import DTYPES, Order, quantise
+from triton_spacemit.ops.quantised.activations import DTYPES, Activations, Order, quantise
 from triton_spacemit.ops.quantised.decode import multiply_row, takes
 from triton_spacemit.ops.quantised.packed import Packed
 from triton_spacemit.ops.quantised.packings import COLUMNS, Packing, get_packing
@@ -21,6 +23,7 @@ from triton_spacemit.ops.quantised.panels import make_panels, panels_of
 from triton_spacemit.ops.quantised.products import multiply
 from triton_spacemit.ops.quantised.vectors import has_vectors, multiply_rows
 
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _CACHED = 1 << 17  # bytes of activations that stay in a core's caches while columns of weights pass by
 
 
@@ -42,41 +45,64 @@ def split(panels: int, columns: int, panel_bytes: int, threads: int) -> tuple[in
     return max(1, min(m_count, _CACHED // panel_bytes)), n_count
 
 
-def _product(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, packing: Packing, out: torch.Tensor) -> None:
-    """Rows (M, K) times packed weights into `out`, float32 (M, N). With zero points, which are for comparisons, row by row."""
+_Multiply = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor], None]
+
+
+def _by(x: torch.Tensor, packing: Packing) -> _Multiply:
+    """What multiplies rows (M, K) by packed weights, called with them, a bias and where the product goes, float32 (M, N).
+
+    The rows are quantised here, once for all matrices; with zero points, which are for comparisons, row by row and each time.
+    """
     if has_vectors() and packing.minima != "zero point":
-        multiply_rows(quantise(x), weights, packing, None if bias is None else bias.float().contiguous(), out)
-        return
+        return _plain(multiply_rows, quantise(x), packing)
     if widening.takes(packing):
-        widening.multiply(quantise(x), weights, packing, None if bias is None else bias.float().contiguous(), out)
-        return
+        return _plain(widening.multiply, quantise(x), packing)
     if (x.shape[0] == 1 or packing.minima == "zero point") and takes(packing, x.shape[1]):
-        bias = None if bias is None else bias.float().contiguous()
-        for row in range(x.shape[0]):
-            multiply_row(quantise(x[row : row + 1], sums=False), weights, packing, bias, out[row])
-        return
-    rows = tile_rows()
-    if rows == wide.ROWS and x.shape[0] > wide.ROWS:
-        panels = make_panels(quantise(x, Order.TILES), packing, rows)
-        parts = -(-weights.shape[0] * COLUMNS // wide.COLUMNS)
-        counts = split(panels.shape[0], parts, panels[0].numel(), knobs.num_threads)
-        wide.multiply(panels, weights, packing, bias, out, counts)
-        return
-    if rows == wide.ROWS and pairs.takes(packing, *x.shape):
-        bias = None if bias is None else bias.float().contiguous()
-        pairs.multiply(pairs.panels_of(quantise(x), packing), x.shape[0], weights, packing, bias, out)
-        return
-    panels = panels_of(x, packing, rows)
-    blocks = panels.shape[1]
-    counts = split(panels.shape[0], weights.shape[0], blocks * panels.shape[2], knobs.num_threads)
-    multiply(panels, weights, packing, bias, out, counts, rows)
+        rows = [quantise(row, sums=False) for row in x.split(1)]
+
+        def row_by_row(weights: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> None:
+            for row, result in zip(rows, out, strict=True):
+                multiply_row(row, weights, packing, None if bias is None else bias.float().contiguous(), result)
+
+        return row_by_row
+    height = tile_rows()
+    if height == wide.ROWS and x.shape[0] > wide.ROWS:
+        wide_panels = make_panels(quantise(x, Order.TILES), packing, height)
+
+        def on_wide_tiles(weights: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> None:
+            parts = -(-weights.shape[0] * COLUMNS // wide.COLUMNS)
+            counts = split(wide_panels.shape[0], parts, wide_panels[0].numel(), knobs.num_threads)
+            wide.multiply(wide_panels, weights, packing, bias, out, counts)
+
+        return on_wide_tiles
+    if height == wide.ROWS and pairs.takes(packing, *x.shape):
+        turns = pairs.panels_of(quantise(x), packing)
+
+        def in_pairs(weights: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> None:
+            pairs.multiply(turns, x.shape[0], weights, packing, None if bias is None else bias.float().contiguous(), out)
+
+        return in_pairs
+    panels = panels_of(x, packing, height)
+
+    def on_tiles(weights: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> None:
+        counts = split(panels.shape[0], weights.shape[0], panels.shape[1] * panels.shape[2], knobs.num_threads)
+        multiply(panels, weights, packing, bias, out, counts, height)
+
+    return on_tiles
+
+
+def _plain(multiply: Callable[..., None], activations: Activations, packing: Packing) -> _Multiply:
+    def by_vectors(weights: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> None:
+        multiply(activations, weights, packing, None if bias is None else bias.float().contiguous(), out)
+
+    return by_vectors
 
 
 def _linear(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, format_name: str, packing: str, n: int) -> torch.Tensor:
     rows = x.reshape(-1, x.shape[-1])
     out = torch.empty(rows.shape[0], n, dtype=torch.float32)
     if out.numel():
-        _product(rows, weights, bias, get_packing(format_name, packing), out)
+        _by(rows, get_packing(format_name, packing))(weights, bias, out)
     return out.to(x.dtype).view(*x.shape[:-1], n)
 
 
@@ -84,27 +110,40 @@ def _linear_fake(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | No
     return x.new_empty(*x.shape[:-1], n)
 
 
-def _linear_experts(x: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor, format_name: str, packing: str, n: int) -> torch.Tensor:
-    tokens, used = ids.shape
+def _linear_experts(
+    x: torch.Tensor, weights: Sequence[torch.Tensor], ids: torch.Tensor, format_name: str, packing: str, n: Sequence[int]
+) -> torch.Tensor:
+    (tokens, used), layout = ids.shape, get_packing(format_name, packing)
     rows = x.expand(tokens, used, x.shape[-1]).reshape(-1, x.shape[-1])
-    out = torch.zeros(tokens * used, n, dtype=torch.float32)
-    chosen = ids.reshape(-1)
-    for number in chosen.unique().tolist():
-        if number >= 0:
-            (places,) = (chosen == number).nonzero(as_tuple=True)
-            part = torch.empty(len(places), n, dtype=torch.float32)
-            _product(rows[places], weights[number], None, get_packing(format_name, packing), part)
-            out[places] = part
-    return out.to(x.dtype).view(tokens, used, n)
+    out = torch.zeros(tokens * used, sum(n), dtype=torch.float32)
+    ends = [sum(n[: number + 1]) for number in range(len(n))]
+    chosen = ids.reshape(-1).tolist()
+    if tokens == 1 and x.shape[1] == 1 and used:
+        by = _by(rows[:1], layout)
+        for result, number in zip(out.split(1), chosen, strict=True):
+            for matrices, width, end in zip(weights, n, ends, strict=True):
+                if number >= 0:
+                    by(matrices[number], None, result[:, end - width : end])
+        return out.to(x.dtype).view(tokens, used, sum(n))
+    for number in sorted({number for number in chosen if number >= 0}):
+        places = [place for place, other in enumerate(chosen) if other == number]
+        by = _by(rows[places], layout)
+        for matrices, width, end in zip(weights, n, ends, strict=True):
+            part = torch.empty(len(places), width, dtype=torch.float32)
+            by(matrices[number], None, part)
+            out[places, end - width : end] = part
+    return out.to(x.dtype).view(tokens, used, sum(n))
 
 
-def _linear_experts_fake(x: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor, format_name: str, packing: str, n: int) -> torch.Tensor:
-    return x.new_empty(*ids.shape, n)
+def _linear_experts_fake(
+    x: torch.Tensor, weights: Sequence[torch.Tensor], ids: torch.Tensor, format_name: str, packing: str, n: Sequence[int]
+) -> torch.Tensor:
+    return x.new_empty(*ids.shape, sum(n))
 
 
 _library = Library("triton_spacemit", "FRAGMENT")
 _library.define("quantised_linear(Tensor x, Tensor weights, Tensor? bias, str format, str packing, SymInt n) -> Tensor")
-_library.define("quantised_linear_experts(Tensor x, Tensor weights, Tensor ids, str format, str packing, SymInt n) -> Tensor")
+_library.define("quantised_linear_experts(Tensor x, Tensor[] weights, Tensor ids, str format, str packing, SymInt[] n) -> Tensor")
 _library.impl("quantised_linear", _linear, "CPU")
 _library.impl("quantised_linear_experts", _linear_experts, "CPU")
 register_fake("triton_spacemit::quantised_linear", _linear_fake, lib=_library)
@@ -130,28 +169,38 @@ def linear(x: torch.Tensor, packed: Packed, bias: torch.Tensor | None = None) ->
     return torch.stack([call(rows, matrix, bias, *names, n) for rows, matrix in zip(x, packed.bytes, strict=True)])
 
 
-def linear_experts(x: torch.Tensor, packed: Packed, ids: torch.Tensor) -> torch.Tensor:
+def linear_experts(x: torch.Tensor, packed: Packed | Sequence[Packed], ids: torch.Tensor) -> torch.Tensor:
     """Each token by the matrices of its experts, GGML's `mul_mat_id`: [tokens, used, N] in the dtype of `x`.
 
-    x: as in `linear`, [tokens, used, K], or [tokens, 1, K] for the same row to all experts of a token. packed: (E, N, K). ids: integers,
-    [tokens, used], each the number of an expert, or negative for none, which gives zeros.
+    x: as in `linear`, [tokens, used, K], or [tokens, 1, K] for the same row to all experts of a token. packed: (E, N, K), or several such
+    of one format, for which rows are quantised once: their results lie side by side. ids: integers, [tokens, used], each the number of an
+    expert, or negative for none, which gives zeros.
     Raises TypeError for other dtypes, ValueError for shapes and numbers that do not fit.
     """
-    _check(x, packed)
-    if ids.is_floating_point() or ids.dim() != 2:
+    stacks = [packed] if isinstance(packed, Packed) else list(packed)
+    if not stacks:
+        raise ValueError("there are no weights")
+    if ids.dtype not in _INTEGERS or ids.dim() != 2:
         raise TypeError(f"ids are integers (tokens, used), not {tuple(ids.shape)} of {ids.dtype}")
-    if packed.dim() != 3 or x.dim() != 3 or x.shape[0] != ids.shape[0] or x.shape[1] not in (1, ids.shape[1]):
-        wanted = f"weights (E, N, K), x ({ids.shape[0]}, 1 or {ids.shape[1]}, K)"
-        raise ValueError(f"for ids {tuple(ids.shape)} there are {wanted}, not {tuple(packed.shape)} and {tuple(x.shape)}")
-    if ids.numel() and int(ids.max()) >= packed.shape[0]:
-        raise ValueError(f"there are {packed.shape[0]} experts, and no number {int(ids.max())}")
-    names = (packed.format, packed.packing.name)
-    return torch.ops.triton_spacemit.quantised_linear_experts(x, packed.bytes, ids, *names, packed.shape[-2])
+    for each in stacks:
+        _check(x, each)
+        if each.dim() != 3 or x.dim() != 3 or x.shape[0] != ids.shape[0] or x.shape[1] not in (1, ids.shape[1]):
+            wanted = f"weights (E, N, K), x ({ids.shape[0]}, 1 or {ids.shape[1]}, K)"
+            raise ValueError(f"for ids {tuple(ids.shape)} there are {wanted}, not {tuple(each.shape)} and {tuple(x.shape)}")
+        if ids.numel() and int(ids.max()) >= each.shape[0]:
+            raise ValueError(f"there are {each.shape[0]} experts, and no number {int(ids.max())}")
+    names = {(each.format, each.packing.name) for each in stacks}
+    if len(names) > 1:
+        raise ValueError(f"weights of one format and packing are multiplied at once, not {', '.join(map(str, sorted(names)))}")
+    bytes_, sizes = [each.bytes for each in stacks], [each.shape[1] for each in stacks]
+    return torch.ops.triton_spacemit.quantised_linear_experts(x, bytes_, ids, *names.pop(), sizes)
 
 
 def _check(x: torch.Tensor, packed: Packed) -> None:
     if not isinstance(packed, Packed):
         raise TypeError(f"weights are packed ones (`quantised.pack`), not {type(packed).__name__}")
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"activations are a tensor, not a {type(x).__name__}")
     if x.dtype not in DTYPES or not x.is_cpu:
         raise TypeError(f"activations are float32, float16 or bfloat16 tensors on the CPU, not {x.dtype} on {x.device}")
     if x.dim() < 1 or x.shape[-1] != packed.shape[-1]:

@@ -22,39 +22,36 @@ from triton_spacemit.ops.quantised.panels import begins_of, squares_of
 from triton_spacemit.ops.quantised.unpacking import (
     address_as,
     depth_of,
+    factor_room,
+    integer_room,
     integers_of_group,
-    room_of,
     scales_of_group,
     step_of,
     unpack_factors,
-    unpack_scales,
-    unpack_squares,
+    unpack_nibbles,
 )
 
 
 @triton.jit
 def _add_group(
-    acc, panel, head, at, space, part: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, OFFSET: tl.constexpr,
-    MINIMA: tl.constexpr, FACTORS: tl.constexpr, BEGINS: tl.constexpr, UNPACK: tl.constexpr,
-    SQUARES: tl.constexpr,
+    acc, panel, head, at, integers, factors, part: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr,
+    OFFSET: tl.constexpr, MINIMA: tl.constexpr, FACTORS: tl.constexpr, BEGINS: tl.constexpr, UNPACK: tl.constexpr, SQUARES: tl.constexpr,
 ):  # fmt: skip
     """`acc` and the products of one group of steps, of which the activations are from step `part` on of a panel's block of 32.
 
-    `at`: where the group begins, `space`: where it was unpacked, if it was.
+    `at`: where the group begins; `integers` and `factors`: where it was unpacked, if it was.
     """
     i, j, k = tl.arange(0, ROWS)[:, None], tl.arange(0, 16)[None, :], tl.arange(0, GROUP)
     depth: tl.constexpr = depth_of(ROWS)
-    step = step_of(k, GROUP, SQUARES and NIBBLES and depth == 8)
+    step = step_of(k, GROUP, SQUARES and NIBBLES)
     a = tl.load(address_as(panel, tl.int8) + part * ROWS + i * depth + (step // depth * (ROWS * depth) + step % depth)[None, :])
     copies = address_as(panel + ROWS * 32, tl.int32) + i * ROWS + j % ROWS
-    if SQUARES and (NIBBLES or depth > 8):
+    if SQUARES and NIBBLES:
         place = (k // depth * (16 * depth) + k % depth)[:, None] + tl.arange(0, 16)[None, :] * depth
-        w = tl.load(address_as(space, tl.int8) + place)
+        w = tl.load(address_as(integers, tl.int8) + place)
     else:
         w = integers_of_group(at + FACTORS * 16, GROUP, NIBBLES)
-    squares = (
-        address_as(space + (GROUP * 16 if NIBBLES or depth > 8 else 0), tl.float32) + (j // ROWS * (ROWS * ROWS) + j % ROWS) + i * ROWS
-    )
+    squares = address_as(factors, tl.float32) + (j // ROWS * (ROWS * ROWS) + j % ROWS) + i * ROWS
     square = BEGINS if squares_of(ROWS, BEGINS) == BEGINS + 1 else j // ROWS % 2
     s = tl.load(address_as(copies, tl.float32) + square * ROWS * ROWS)
     if OFFSET != 0 and not SQUARES:
@@ -64,7 +61,7 @@ def _add_group(
     if SQUARES:
         d = tl.load(squares)
     elif UNPACK:
-        d = tl.load(address_as(space, tl.float32) + tl.arange(0, 16))[None, :]
+        d = tl.load(address_as(factors, tl.float32) + tl.arange(0, 16))[None, :]
     else:
         d = scales_of_group(head, at, tl.arange(0, 16), 0, FACTORS)[None, :]
     acc = tl.fma(sums.to(tl.float32), s * d, acc)
@@ -73,7 +70,7 @@ def _add_group(
         if SQUARES:
             m = tl.load(squares + ROWS * 16)
         elif UNPACK:
-            m = tl.load(address_as(space, tl.float32) + 16 + tl.arange(0, 16))[None, :]
+            m = tl.load(address_as(factors, tl.float32) + 16 + tl.arange(0, 16))[None, :]
         else:
             m = scales_of_group(head, at, tl.arange(0, 16), 1, FACTORS)[None, :]
         acc = tl.fma(begins, tl.broadcast_to(m, (ROWS, 16)), acc)
@@ -99,8 +96,11 @@ def block_product(
     begin, end = tl.program_id(1).to(tl.int64) * n_count, tl.cdiv(n, 16)
     steps: tl.constexpr = GROUPS * GROUP
     size: tl.constexpr = ROWS * 32 + squares_of(ROWS, BEGINS) * 4 * ROWS * ROWS
-    room: tl.constexpr = room_of(ROWS, GROUP, NIBBLES, MINIMA, SQUARES)
-    flat: tl.constexpr = SQUARES and (NIBBLES or ROWS > 4)
+    flat: tl.constexpr = SQUARES and NIBBLES
+    groups: tl.constexpr = TURN * (32 // GROUP if flat else GROUPS)  # of a turn: unpacked, their integers lie in front of their factors
+    integer_size: tl.constexpr = integer_room(GROUP, NIBBLES, SQUARES)
+    factor_size: tl.constexpr = factor_room(ROWS, MINIMA, SQUARES)
+    room: tl.constexpr = integer_size + factor_size
     space = weights
     if UNPACK:
         space = smt.alloc(shape=[triton.next_power_of_2(UNPACK * GROUPS * room)], type=tl.uint8).base
@@ -110,18 +110,17 @@ def block_product(
             count = tl.minimum(blocks - start, UNPACK) if PARTS else blocks
             tl.assume(count > 0)
             if UNPACK:
-                only_scales: tl.constexpr = SQUARES and GROUPS == 1 and not (flat or MINIMA or FACTORS)
-                at_once: tl.constexpr = (4 if TURN % 4 == 0 else TURN) if only_scales else 1
+                at_once: tl.constexpr = TURN if GROUPS == 1 else 1
+                some: tl.constexpr = groups if groups < at_once * GROUPS else at_once * GROUPS
+                step: tl.constexpr = GROUP_SIZE if GROUPS > 1 else SIZE
                 for number in range(0, count, at_once):
-                    here, to = block + number * SIZE, space + number * (GROUPS * room)
-                    if only_scales:
-                        unpack_scales(here, to, at_once, ROWS, SIZE)
-                    elif SQUARES:
-                        for part in tl.static_range(GROUPS):
-                            at = here + HEAD + part * GROUP_SIZE
-                            unpack_squares(here, at, to + part * room, ROWS, GROUP, NIBBLES, OFFSET, MINIMA, FACTORS)
-                    else:
-                        unpack_factors(here, here + HEAD, to, GROUPS, GROUP_SIZE, MINIMA, FACTORS)
+                    for part in tl.static_range(0, at_once * GROUPS, some):
+                        here = block + number * SIZE
+                        at, to = here + (HEAD + part * GROUP_SIZE), space + (number * GROUPS + part) * room
+                        if flat:
+                            unpack_nibbles(at + FACTORS * 16, to, some, GROUP, step, OFFSET)
+                        to += some * integer_size
+                        unpack_factors(here, at, to, some, SIZE if GROUPS == 1 else 0, step, ROWS if SQUARES else 1, MINIMA, FACTORS)
             corner = out + first * ROWS * out_row + columns * 16
             for rows in range(first, tl.minimum(first + m_count, last)):
                 panel = panels + (rows * blocks + start) * (steps // 32 * size)
@@ -135,7 +134,7 @@ def block_product(
                     now = block if flat else block + turn * SIZE
                     a = panel + turn * ((1 if flat else steps // 32) * size)  # all else lies at constant distances from one place
                     unpacked = space + turn * ((32 // GROUP if flat else GROUPS) * room)
-                    for part in tl.static_range(TURN * (32 // GROUP if flat else GROUPS)):
+                    for part in tl.static_range(groups):
                         here = now + part // GROUPS * SIZE
                         at = here + (HEAD + part % GROUPS * GROUP_SIZE)
                         there = a + part * GROUP // 32 * size
@@ -144,7 +143,8 @@ def block_product(
                             there,
                             here,
                             at,
-                            unpacked + part * room,
+                            unpacked + part * integer_size,
+                            unpacked + (groups * integer_size + part * factor_size),
                             part * GROUP % 32,
                             ROWS,
                             GROUP,
@@ -170,6 +170,7 @@ _PRODUCT = Kernel(block_product)
 
 _TURN = 8  # groups of steps, at most, in a turn of the loop
 _UNPACKED_STEPS = 2048  # of k, at most, that are unpacked at once: 48 to 64 KiB
+_ROWS = 4  # of panels for which columns are unpacked as tiles of sums lie
 _UNPACKED_ROWS = 3  # panels from which on unpacking columns once costs less than in each
 
 
@@ -184,9 +185,9 @@ def multiply(
     m, n = out.shape
     blocks = weights.shape[1]
     grid = (-(-panels.shape[0] // counts[0]), -(-weights.shape[0] // counts[1]))
-    squares = min(counts[0], panels.shape[0]) >= _UNPACKED_ROWS
+    squares = rows == _ROWS and min(counts[0], panels.shape[0]) >= _UNPACKED_ROWS
     unpack = min(_UNPACKED_STEPS // packing.steps if squares or packing.factors else 0, blocks)
-    flat = squares and (packing.nibbles or rows > 4)
+    flat = squares and packing.nibbles
     taken, size = (packing.steps // BLOCK, BLOCK // packing.group) if flat else (1, packing.groups)
     turns = (8 if squares else 4, 4, 2)
     fits = [turn for turn in turns if turn * size <= _TURN and blocks * taken % turn == 0 and unpack * taken % turn == 0]

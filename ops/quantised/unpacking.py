@@ -40,62 +40,48 @@ def scales_of_group(head, at, j, place: tl.constexpr, FACTORS: tl.constexpr):
 
 
 @triton.jit
-def room_of(ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, MINIMA: tl.constexpr, SQUARES: tl.constexpr) -> tl.constexpr:
-    """Bytes that an unpacked group of steps takes."""
-    columns: tl.constexpr = (2 if MINIMA else 1) * 64
-    return (GROUP * 16 if NIBBLES or ROWS > 4 else 0) + ROWS * columns if SQUARES else columns
+def integer_room(GROUP: tl.constexpr, NIBBLES: tl.constexpr, SQUARES: tl.constexpr) -> tl.constexpr:
+    """Bytes that the unpacked integers of a group of steps take: none where they lie as they are multiplied."""
+    return GROUP * 16 if SQUARES and NIBBLES else 0
+
+
+@triton.jit
+def factor_room(ROWS: tl.constexpr, MINIMA: tl.constexpr, SQUARES: tl.constexpr) -> tl.constexpr:
+    """Bytes that the unpacked scales and minima of a group of steps take."""
+    return (2 if MINIMA else 1) * 64 * (ROWS if SQUARES else 1)
+
+
+@triton.jit
+def unpack_nibbles(groups, space, COUNT: tl.constexpr, GROUP: tl.constexpr, GROUP_STEP: tl.constexpr, OFFSET: tl.constexpr):
+    """The integers of COUNT groups of steps in `space` as bytes, in the order of `step_of`; a group is GROUP_STEP bytes behind another."""
+    byte = tl.arange(0, GROUP * 8)
+    for number in tl.static_range(COUNT):
+        pairs = tl.load(groups + number * GROUP_STEP + byte)
+        to = address_as(space, tl.int8) + number * (GROUP * 16) + byte
+        tl.store(to, (pairs & 15).to(tl.int8, bitcast=True) - OFFSET)
+        tl.store(to + GROUP * 8, (pairs >> 4).to(tl.int8, bitcast=True) - OFFSET)
 
 
 @triton.jit
 def unpack_factors(
-    head, groups, space, GROUPS: tl.constexpr, GROUP_SIZE: tl.constexpr, MINIMA: tl.constexpr, FACTORS: tl.constexpr
-):  # fmt: skip
-    """Scales, then minima, of all groups of a packed block in `space`, one for each column; `groups`: where the first group begins."""
-    j = tl.arange(0, GROUPS * (32 if MINIMA else 16))
-    column = j % (32 if MINIMA else 16)
-    d = tl.load(address_as(head, tl.float16) + column).to(tl.float32)
-    factors = groups if FACTORS == 2 else address_as(groups, tl.int8)
-    tl.store(address_as(space, tl.float32) + j, d * tl.load(factors + j // (32 if MINIMA else 16) * GROUP_SIZE + column).to(tl.float32))
-
-
-@triton.jit
-def unpack_scales(block, space, COUNT: tl.constexpr, ROWS: tl.constexpr, SIZE: tl.constexpr):
-    """The scales of COUNT packed blocks of one group in `space`, each as often as a tile has rows."""
-    place = tl.arange(0, COUNT * ROWS * 16)
-    column = place % (ROWS * 16) // (ROWS * ROWS) * ROWS + place % ROWS
-    d = tl.load(address_as(block, tl.float16) + place // (ROWS * 16) * (SIZE // 2) + column)
-    tl.store(address_as(space, tl.float32) + place, d.to(tl.float32))
-
-
-@triton.jit
-def unpack_squares(
-    head, at, space, ROWS: tl.constexpr, GROUP: tl.constexpr, NIBBLES: tl.constexpr, OFFSET: tl.constexpr, MINIMA: tl.constexpr,
+    head, groups, space, COUNT: tl.constexpr, HEAD_STEP: tl.constexpr, GROUP_STEP: tl.constexpr, ROWS: tl.constexpr, MINIMA: tl.constexpr,
     FACTORS: tl.constexpr,
 ):  # fmt: skip
-    """A group of steps in `space` as register tiles take it: its integers as bytes, where they do not lie so (`step_of`), then scales and
-    minima, each as often as a tile has rows."""
-    to, at_integers = address_as(space, tl.int8), at + FACTORS * 16
-    if depth_of(ROWS) > 8:
-        byte = tl.arange(0, 256)
-        k = byte % 16
-        for half in tl.static_range(GROUP // 16):
-            if NIBBLES:
-                pairs = tl.load(at_integers + half * 128 + byte // 16 * 8 + k % 8)
-                tl.store(to + half * 256 + byte, ((pairs >> (k // 8 * 4).to(tl.uint8)) & 15).to(tl.int8, bitcast=True) - OFFSET)
-            else:
-                words = tl.load(at_integers + half * 256 + k // 8 * 128 + byte // 16 * 8 + k % 8)
-                tl.store(to + half * 256 + byte, words.to(tl.int8, bitcast=True))
-    elif NIBBLES:
-        byte = tl.arange(0, GROUP * 8)
-        pairs = tl.load(at_integers + byte)
-        tl.store(to + byte, (pairs & 15).to(tl.int8, bitcast=True) - OFFSET)
-        tl.store(to + GROUP * 8 + byte, (pairs >> 4).to(tl.int8, bitcast=True) - OFFSET)
-    place = tl.arange(0, ROWS * (32 if MINIMA else 16))
-    column = place // (ROWS * ROWS) * ROWS + place % ROWS  # those behind 16 are minima
-    d = tl.load(address_as(head, tl.float16) + column).to(tl.float32)
-    if FACTORS:
-        d *= tl.load((at if FACTORS == 2 else address_as(at, tl.int8)) + column).to(tl.float32)
-    tl.store(address_as(space + (GROUP * 16 if NIBBLES or ROWS > 4 else 0), tl.float32) + place, d)
+    """Scales, then minima, of COUNT groups of steps in `space`, each ROWS times: as a tile of sums lies, if that is more than once.
+
+    Of each group the float16 numbers are HEAD_STEP bytes behind those of the group before, at `head`, the factors GROUP_STEP, at `groups`.
+    """
+    each: tl.constexpr = ROWS * (32 if MINIMA else 16)
+    most: tl.constexpr = (256 if HEAD_STEP else 512) // each  # that are stored at once; of one head, its numbers are converted once
+    at_once: tl.constexpr = most if COUNT % most == 0 else COUNT
+    place = tl.arange(0, at_once * each)
+    column = place % each // (ROWS * ROWS) * ROWS + place % ROWS if ROWS > 1 else place % each  # those behind 16 are minima
+    factors = groups if FACTORS == 2 else address_as(groups, tl.int8)
+    for first in tl.static_range(0, COUNT, at_once):
+        d = tl.load(address_as(head + first * HEAD_STEP, tl.float16) + place // each * (HEAD_STEP // 2) + column).to(tl.float32)
+        if FACTORS:
+            d *= tl.load(factors + first * GROUP_STEP + place // each * GROUP_STEP + column).to(tl.float32)
+        tl.store(address_as(space, tl.float32) + first * each + place, d)
 
 
 @triton.jit

@@ -73,8 +73,15 @@ class FixedRegisters(Registers):
     def vector(self, element: ir.Type, lanes: int) -> ir.Type:
         return self.b.vector_type(element, lanes)
 
-    def op(self, name: str, result: ir.Type, operands: Sequence[Emitted], attributes: dict[str, ir.Attribute] | None = None) -> Emitted:
-        return with_lanes(super().op(name, result, operands, attributes))
+    def op(
+        self,
+        name: str,
+        result: ir.Type,
+        operands: Sequence[Emitted],
+        attributes: dict[str, ir.Attribute] | None = None,
+        depth: int | None = None,
+    ) -> Emitted:
+        return with_lanes(super().op(name, result, operands, attributes, depth))
 
     def splat(self, number: int, element: ir.Type, lanes: int) -> Emitted:
         return self.b.broadcast(self.b.constant(number, element), lanes)

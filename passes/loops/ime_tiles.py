@@ -147,19 +147,18 @@ def multiply_add(registers: Registers, signs: Emitted, left: Emitted, right: Emi
     return registers.call(CARRIER, sums.value.type, [signs, sums, right, left, registers.b.constant(VLMAX)])
 
 
-def places_of_parts(registers: Registers, tile: tuple[int, int], stride: Emitted) -> Emitted:
-    """Where the parts of 64 bits of a unit of elements of 32 bits lie, in bytes, where rows are `stride` elements apart: part p, of so many
-    in a row, lies `8 p + p / parts * (4 stride - 8 parts)` bytes on."""
-    b, count = registers.b, registers.lanes(registers.b.i64, PAIR)
-    in_row = tile[1] * 4 // _PART
+def places_of_parts(registers: Registers, tile: tuple[int, int], stride: Emitted, units: int = 1) -> Emitted:
+    """Where the parts of 64 bits of units side by side, of elements of 32 bits, lie, in bytes, if rows are `stride` elements apart."""
+    b, in_row = registers.b, tile[1] * 4 // _PART
+    parts = [(unit, row, part) for unit in range(units) for row in range(tile[0]) for part in range(in_row)]
+    in_first_row = [unit * tile[1] * 4 + part * _PART for unit, _, part in parts]
     if stride.constant is not None:
-        return registers.numbers([p // in_row * stride.constant * 4 + p % in_row * _PART for p in range(count)], b.i32)
-    number, shift = registers.count(b.i64, count), registers.splat(_PART.bit_length() - 1, b.i64, count)
-    type_ = registers.vector(b.i64, count)
-    row = registers.op("arith.shrui", type_, [number, registers.splat(in_row.bit_length() - 1, b.i64, count)])
-    apart = b.sub(b.mul(stride, b.constant(4)), b.constant(_PART * in_row))
-    rows = registers.op("arith.muli", type_, [row, registers.broadcast(apart, b.i64, count)])
-    return registers.op("arith.addi", type_, [rows, registers.op("arith.shli", type_, [number, shift])])
+        return registers.numbers([row * stride.constant * 4 + place for (_, row, _), place in zip(parts, in_first_row, strict=True)], b.i32)
+    # In front of all loops: LLVM takes no call out of one that runs under a condition.
+    type_, depth = registers.vector(b.i64, len(parts)), stride.depth
+    apart = registers.broadcast(b.mul(stride, b.constant(4)), b.i64, len(parts), depth)
+    rows = registers.op("arith.muli", type_, [registers.numbers([row for _, row, _ in parts], b.i64, 0), apart], depth=depth)
+    return registers.op("arith.addi", type_, [rows, registers.numbers(in_first_row, b.i64, 0)], depth=depth)
 
 
 def largest(extent: int, most: int, size: int, count: int) -> int:

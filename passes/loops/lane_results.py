@@ -1,7 +1,7 @@
 """Blocks that a loop leaves in lanes of registers, from where stores take them to memory.
 
 A loop over scaled products ends with tiles of sums in registers (`scaled_sums.py`). Where nothing but stores needs its result, each of them
-writes it straight to where it belongs, a unit at a time by one indexed store. What makes that legal: a held block is a value of the
+writes it straight to where it belongs, a register tile by one indexed store. What makes that legal: a held block is a value of the
 program and no memory, so it stays what it is whatever is written; a store of all of its elements, without mask and index, to neighbours
 along rows, has its places from base and stride alone. Any other store gets the block in memory first, and does with it as with others.
 """
@@ -85,22 +85,18 @@ def in_memory(low: Lowering, result: LaneResult, node: Node) -> Tensor:
 def load_lanes(low: Lowering, tile: ime.Tile, across: int, block: Buffer, row: int, column: int) -> Emitted:
     """A register tile of a block in memory, from this row and column on."""
     b, registers = low.b, Registers(low.b, low.chip.vlen)
-    parts = registers.lanes(b.i64, PAIR)
-    places = places_of_parts(registers, (tile.m, tile.n), b.constant(block.strides[-2]))
-    first = row * block.strides[-2] + column
-    units = [b.offset(block.base, b.constant(first + unit * tile.n), block.stored) for unit in range(across)]
-    loaded = [registers.load_indexed(pointer, places, b.i64, parts) for pointer in units]
-    return registers.cast(registers.joined(loaded, b.i64, parts), b.f32, parts * across * 2)
+    parts = registers.lanes(b.i64, PAIR) * across
+    places = places_of_parts(registers, (tile.m, tile.n), b.constant(block.strides[-2]), across)
+    pointer = b.offset(block.base, b.constant(row * block.strides[-2] + column), block.stored)
+    return registers.cast(registers.load_indexed(pointer, places, b.i64, parts), b.f32, parts * 2)
 
 
 def _store(low: Lowering, result: LaneResult, base: Emitted, stride: Emitted) -> None:
     """Store it to rows `stride` elements apart."""
     b, registers = low.b, Registers(low.b, low.chip.vlen)
-    parts = registers.lanes(b.i64, PAIR)
-    places = places_of_parts(registers, (result.tile.m, result.tile.n), stride)
+    parts = registers.lanes(b.i64, PAIR) * result.across
+    places = places_of_parts(registers, (result.tile.m, result.tile.n), stride, result.across)
     for row, column, lanes in result.lanes:
-        whole = registers.cast(lanes, b.i64, parts * result.across)
         first = b.offset(base, b.mul(b.constant(row), stride), b.f32)
-        for unit in range(result.across):
-            pointer = b.offset(first, b.constant(column + unit * result.tile.n), b.f32)
-            registers.store_indexed(pointer, places, registers.part(whole, b.i64, unit * parts, parts))
+        pointer = b.offset(first, b.constant(column), b.f32)
+        registers.store_indexed(pointer, places, registers.cast(lanes, b.i64, parts))

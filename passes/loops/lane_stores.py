@@ -22,7 +22,8 @@ from triton_spacemit.passes.loops.registers import Registers
 from triton_spacemit.passes.loops.tensors import bits
 
 _GROUPS = (1, 2, 4, 8)  # registers
-_MOST = 4  # of the largest groups that a store may have
+_MOST = 8  # of the largest groups that a store may have
+_HELD = 16  # registers that hold what is read before anything is written
 
 
 def stored_in_lanes(low: Lowering, node: Node) -> list[Recipe]:
@@ -63,13 +64,15 @@ def _overwritten(load: Node, store: Node) -> bool:
 
 
 def store_in_lanes(low: Lowering, node: Node, recipes: list[Recipe]) -> None:
-    """Carry out the store. All that is read is read before anything is written, as one load by an index may serve several groups."""
+    """Carry out the store. All that is read is read before anything is written, as one load by an index may serve several groups, unless
+    that is more than registers hold and lies apart from what is written."""
     registers = Registers(low.b, low.chip.vlen)
     code = LaneCode(low, registers, lambda other: low.zero.start, together=together_of(recipes, low.chip.vlen))
-    for recipe in recipes:
-        for part in parts_of(recipe):
-            if isinstance(part, Indexed | Read):
-                code.make(part)
+    reads = [part for recipe in recipes for part in parts_of(recipe) if isinstance(part, Indexed | Read)]
+    held = sum(part.lanes * bits(part.element) for part in reads) <= _HELD * low.chip.vlen
+    if held or not all(lie_apart(node.op.opview.base, part.base) for part in reads):
+        for part in reads:
+            code.make(part)
     base = low.scalar(node.op.opview.base)
     size = bits(recipes[0].element) // 8
     attributes = {"alignment": ir.IntegerAttr.get(low.b.i64, size)}

@@ -4,7 +4,7 @@ What is made stays known for one turn of a loop. A value with fewer lanes than a
 then done part by part, and the parts are one group of registers, for which no code is needed.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from torch_mlir import ir
@@ -33,29 +33,31 @@ class Group:
     alignment: int
 
 
-def groups_of(reads: Iterable[Read], vlen: int) -> list[Group]:
+def groups_of(reads: Iterable[Read], first: Container[Recipe], vlen: int) -> list[Group]:
     """Loads that each bring what several of `reads` read, which lies side by side but for small gaps: each at a multiple of its own size,
-    as registers are taken out of a group.
+    as registers are taken out of a group. What is read as `first` begins a group: what lies in front of it was needed before.
 
     What lies between two bytes that are read, and less than a page apart, is in a page of one of them: it can be read.
     """
     spans: dict[ir.Value, dict[tuple[int, int], int]] = {}
+    begins: set[tuple[ir.Value, int]] = set()
     for read in reads:
         size = read.chunk * bits(read.element) // 8
         if not size * 8 % vlen:
-            spans.setdefault(read.base, {}).update({(first, first + size): read.alignment for first in read.firsts})
+            spans.setdefault(read.base, {}).update({(start, start + size): read.alignment for start in read.firsts})
+            begins.update((read.base, start) for start in read.firsts if read in first)
     groups = []
     for base, known in spans.items():
         rest = sorted(known)
         while rest:
             for count in range(len(rest), 1, -1):
                 together = rest[:count]
-                first, end = together[0][0], max(last for _, last in together)
-                registers = (end - first) * 8 / vlen
-                wanted = sum(last - start for start, last in together) * 8 / vlen
-                whole = all((start - first) % (last - start) == 0 for start, last in together)
-                if whole and registers in (2, 4, 8) and registers - wanted <= _GAP:
-                    groups.append(Group(base, first, end, min(known[span] for span in together)))
+                start, end = together[0][0], max(last for _, last in together)
+                registers = (end - start) * 8 / vlen
+                wanted = sum(last - begin for begin, last in together) * 8 / vlen
+                whole = all((begin - start) % (last - begin) == 0 for begin, last in together)
+                if whole and (base, together[0][0]) in begins and registers in (2, 4, 8) and registers - wanted <= _GAP:
+                    groups.append(Group(base, start, end, min(known[span] for span in together)))
                     rest = rest[count:]
                     break
             else:
@@ -128,6 +130,7 @@ class LaneCode:
     _last: dict[ir.Value, tuple[int, Emitted]] = field(default_factory=dict)
     _made: dict[Recipe, Emitted] = field(default_factory=dict)
     _reads: dict[tuple, Emitted] = field(default_factory=dict)
+    _table: tuple[int, tuple[int, ...], Emitted] | None = None  # read last: from where on its places are counted, and they themselves
 
     def make(self, recipe: Recipe) -> Emitted:
         """The value of a recipe: a scalar, or its lanes."""
@@ -148,6 +151,7 @@ class LaneCode:
             return self._indexed(recipe)
         if isinstance(recipe, Applied):
             return self._applied(recipe)
+        self._table = None  # lest it takes up registers meanwhile
         return self.special(recipe)
 
     def _scalar(self, value: ir.Value) -> Emitted:
@@ -200,14 +204,20 @@ class LaneCode:
 
     def _places(self, recipe: Indexed) -> tuple[Emitted, int]:
         """The places of a load by an index, and how far from its base they are counted. Places that are read from memory are counted from
-        the base itself, if they are as short then: that spares the address."""
+        the base itself, if they are as short then: that spares the address. Those of 32 bits that were read last serve once more; what is
+        narrower becomes wide in between, for which the registers are needed."""
         element = ir.IntegerType.get_signless(index_bits(recipe.distances))
         if self.tables is None:
             return self.registers.numbers(recipe.distances, element), recipe.first
+        if self._table is not None and self._table[1] == recipe.distances:
+            first, _, places = self._table
+            return places, recipe.first - first
         from_base = tuple(recipe.first + distance for distance in recipe.distances)
-        if recipe.first < 0 or index_bits(from_base) != element.width:
-            return self.tables.read(recipe.distances, element), recipe.first
-        return self.tables.read(from_base, element), 0
+        whole = recipe.first >= 0 and index_bits(from_base) == element.width
+        places = self.tables.read(from_base if whole else recipe.distances, element)
+        if bits(recipe.element) == 32:
+            self._table = recipe.first if whole else 0, recipe.distances, places
+        return places, 0 if whole else recipe.first
 
     def _pointer(self, base: ir.Value, distance: int) -> Emitted:
         """An address. One too far from its base for one instruction is a step from the last one, lest LLVM keeps a register for it."""

@@ -31,36 +31,42 @@ class Registers:
         """How many elements there are in so many registers."""
         return self.vlen * registers // bits(element)
 
-    def op(self, name: str, result: ir.Type, operands: Sequence[Emitted], attributes: dict[str, ir.Attribute] | None = None) -> Emitted:
+    def op(
+        self,
+        name: str,
+        result: ir.Type,
+        operands: Sequence[Emitted],
+        attributes: dict[str, ir.Attribute] | None = None,
+        depth: int | None = None,
+    ) -> Emitted:
+        """An op at the end of scope `depth` (the innermost by default)."""
         b = self.b
-        return Emitted(b.create(name, [result], [o.value for o in operands], attributes).results[0], b.depth, 0)
+        depth = b.depth if depth is None else depth
+        return Emitted(b.create(name, [result], [o.value for o in operands], attributes, depth=depth).results[0], depth, 0)
 
     def call(self, name: str, result: ir.Type, operands: Sequence[Emitted]) -> Emitted:
         """A call of LLVM's intrinsic."""
         return self.op("llvm.call_intrinsic", result, operands, intrinsic(name, len(operands)))
 
-    def poison(self, type_: ir.Type) -> Emitted:
-        return self.op("ub.poison", type_, [], {"value": ir.Attribute.parse("#ub.poison")})
+    def poison(self, type_: ir.Type, depth: int | None = None) -> Emitted:
+        return self.op("ub.poison", type_, [], {"value": ir.Attribute.parse("#ub.poison")}, depth)
 
     def splat(self, number: int, element: ir.Type, lanes: int) -> Emitted:
         """An integer in every lane."""
         type_ = self.vector(element, lanes)
         return self.b.constant_attribute(ir.DenseElementsAttr.get_splat(type_, ir.IntegerAttr.get(element, number)), type_)
 
-    def broadcast(self, value: Emitted, element: ir.Type, lanes: int) -> Emitted:
+    def broadcast(self, value: Emitted, element: ir.Type, lanes: int, depth: int | None = None) -> Emitted:
         """A scalar in every lane."""
         if value.constant is not None:
             return self.splat(value.constant, element, lanes)
-        return self.op("vector.broadcast", self.vector(element, lanes), [value])
+        return self.op("vector.broadcast", self.vector(element, lanes), [value], depth=depth)
 
-    def numbers(self, values: Sequence[int], element: ir.Type) -> Emitted:
+    def numbers(self, values: Sequence[int], element: ir.Type, depth: int | None = None) -> Emitted:
         """Integers, one in each lane."""
         b, type_ = self.b, self.vector(element, len(values))
-        return self.op("vector.scalable.insert", type_, [b.numbers(values, element), self.poison(type_)], {"pos": self._position(0)})
-
-    def count(self, element: ir.Type, lanes: int) -> Emitted:
-        """The integers 0, 1, .. in so many lanes."""
-        return self.op("llvm.intr.stepvector", self.vector(element, lanes), [])
+        operands = [b.numbers(values, element), self.poison(type_, depth)]
+        return self.op("vector.scalable.insert", type_, operands, {"pos": self._position(0)}, depth)
 
     def multiply_add(self, left: Emitted, right: Emitted, total: Emitted) -> Emitted:
         """`left * right + total` of float32 lanes, rounded once, in the registers of `total`."""

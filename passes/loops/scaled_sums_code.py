@@ -57,7 +57,8 @@ class _Loop:
     def _turn(self, values: list[Emitted]) -> list[Emitted]:
         carried, *zeros = values
         self.cleared = zeros[0] if zeros else None
-        groups = groups_of(_of_rows(self.recipe), self.low.chip.vlen)
+        multiplied, reads = _of_rows(self.recipe)
+        groups = groups_of(reads, multiplied, self.low.chip.vlen)
         code = LaneCode(
             self.low, self.registers, lambda recipe: self._special(code, carried, recipe), Product, groups, self.tables, self._reuse
         )
@@ -121,11 +122,13 @@ def _begins_at_zero(recipe: Recipe) -> bool:
     return number is not None and number.value == 0
 
 
-def _of_rows(recipe: Recipe) -> list[Read]:
-    """What is read besides the columns that products multiply: one load may bring several of these, since few registers hold them."""
+def _of_rows(recipe: Recipe) -> tuple[set[Recipe], list[Read]]:
+    """What products multiply the columns by; and what is read besides the columns: one load may bring several of these, since few registers
+    hold them."""
     products = [part for part in parts_of(recipe) if isinstance(part, Product)]
+    rows = {part for product in products for left, _ in product.left for part in parts_of(left)}
     columns = {part for product in products for right, _ in product.right for part in parts_of(right)}
-    return [part for part in parts_of(recipe) if isinstance(part, Read) and part not in columns]
+    return rows, [part for part in parts_of(recipe) if isinstance(part, Read) and part not in columns]
 
 
 def _words(registers: Registers, code: LaneCode, groups: tuple[tuple[Recipe, int], ...]):

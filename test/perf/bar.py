@@ -14,10 +14,13 @@ from kernels import attention, elementwise, layer_norm, matmul, softmax
 from kernels.case import epsilon, error_ratio, random
 from kernels.overlap import transpose_kernel
 from perf import kernels
+from quantised_weights import random_weights
 
 from triton_spacemit.backend import set_device
 from triton_spacemit.backend.devices.counting import count
 from triton_spacemit.ops.quantised.activations import Order, quantise
+from triton_spacemit.ops.quantised.panels import make_panels
+from triton_spacemit.ops.quantised.products import multiply
 
 # Row: (instructions, weighted instructions); the latter count a vector instruction as the registers it works on.
 BAR = {
@@ -37,6 +40,8 @@ BAR = {
     "x60 attention": (31318, 76424),
     "x60 quantised rows": (3228, 6204),
     "x60 quantised tiles": (3097, 6009),
+    "x60 4 rows of Q2_K": (1773, 4251),
+    "x60 16 rows of Q4_K": (3506, 9399),
     "a100 softmax": (1560, 3684),
     "a100 product f32": (8735, 12367),
     "a100 product bf16": (8731, 12110),
@@ -131,6 +136,18 @@ def _quantised(order: Order) -> Prepared:
     return launch, scales, x.reshape(4, 32, 32).abs().amax(2) * (torch.tensor(1.0) / 127), 0
 
 
+def _packed(name: str, rows: int) -> Prepared:
+    """Rows of 512 numbers times 16 packed columns, the product alone."""
+    packed, x, out = random_weights(name, 16, 512), random(rows, 512), torch.empty(rows, 16)
+    activations = quantise(x, Order.TILES)
+    panels, bound = (
+        make_panels(activations, packed.packing, 4),
+        1e-4 * (activations.dequantise().abs() @ packed.dequantise(torch.float64).abs().T),
+    )
+    launch = functools.partial(multiply, panels, packed.bytes, packed.packing, None, out, (rows, 1), 4)
+    return launch, out, activations.dequantise() @ packed.dequantise(torch.float64).T, bound
+
+
 ROWS: dict[str, tuple[str, Callable[[], Prepared]]] = {
     "x60 add": ("x60", _add),
     "x60 softmax": ("x60", _softmax),
@@ -148,6 +165,8 @@ ROWS: dict[str, tuple[str, Callable[[], Prepared]]] = {
     "x60 attention": ("x60", _attention),
     "x60 quantised rows": ("x60", functools.partial(_quantised, Order.ROWS)),
     "x60 quantised tiles": ("x60", functools.partial(_quantised, Order.TILES)),
+    "x60 4 rows of Q2_K": ("x60", functools.partial(_packed, "Q2_K", 4)),
+    "x60 16 rows of Q4_K": ("x60", functools.partial(_packed, "Q4_K", 16)),
     "a100 softmax": ("a100", _softmax),
     "a100 product f32": ("a100", functools.partial(_product, _f32, _f32)),
     "a100 product bf16": ("a100", functools.partial(_product, _bf16, _f32)),

@@ -74,7 +74,9 @@ def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats(target, name):
-    check(numbers(5, 512), weights(name, 37, 512))
+    """Of few rows, and of more, for which columns are unpacked once: all of k at once, and in parts."""
+    for rows, steps in ((5, 512), (13, 768), (17, 2304)):
+        check(numbers(rows, steps), weights(name, 37, steps))
 
 
 @pytest.mark.parametrize("name", ["Q4_0", "Q8_0", "Q4_1"])
@@ -148,6 +150,16 @@ def test_experts(target):
             assert torch.equal(found[token, number], wanted)
 
 
+def test_experts_of_several_stacks(target):
+    """Results are those of each stack by itself, side by side, of one token and of several."""
+    stacks = [weights("Q4_1", n, 64, experts=3, seed=n) for n in (20, 33)]
+    for tokens, used, rows in ((1, 2, 1), (1, 2, 2), (3, 2, 1), (1, 0, 1), (0, 2, 1)):
+        x, ids = numbers(tokens, rows, 64), torch.tensor([[2, 0], [1, -1], [2, 2]])[:tokens, :used]
+        found = quantised.linear_experts(x, stacks, ids)
+        assert torch.equal(found, torch.cat([quantised.linear_experts(x, each, ids) for each in stacks], 2))
+    assert quantised.linear_experts(numbers(1, 1, 64), stacks, torch.tensor([[-1, 1]]))[0, 0].count_nonzero() == 0
+
+
 def test_operators():
     """Shapes, dtypes and aliases are as PyTorch is told, also under `torch.compile`."""
     set_device("host")
@@ -155,8 +167,8 @@ def test_operators():
     names = (packed.format, packed.packing.name, 20)
     checks = ("test_schema", "test_faketensor")
     torch.library.opcheck(torch.ops.triton_spacemit.quantised_linear.default, (x, packed.bytes[0], numbers(20), *names), test_utils=checks)
-    ids = torch.tensor([[0, 1], [1, 1], [0, 0]])
-    torch.library.opcheck(torch.ops.triton_spacemit.quantised_linear_experts.default, (x, packed.bytes, ids, *names), test_utils=checks)
+    args = (x, [packed.bytes, packed.bytes], torch.tensor([[0, 1], [1, 1], [0, 0]]), *names[:2], [20, 20])
+    torch.library.opcheck(torch.ops.triton_spacemit.quantised_linear_experts.default, args, test_utils=checks)
 
 
 def test_split():
@@ -197,6 +209,11 @@ def test_weights_that_are_refused():
     with pytest.raises(ValueError, match="q4_1x16"):
         quantised.linear(torch.zeros(3, 64), quantised.pack(raw, "Q4_1", (20, 64), "q4_1x16"))
     experts = weights("Q4_0", 20, 64, experts=2)
+    with pytest.raises(TypeError, match="not a list"):
+        quantised.linear([0.0] * 64, experts)
+    stacks = [weights(name, 20, 64, experts=2) for name in ("Q4_0", "Q4_1")]
+    with pytest.raises(ValueError, match="one format"):
+        quantised.linear_experts(torch.zeros(1, 1, 64), stacks, torch.tensor([[1]]))
     with pytest.raises(ValueError, match="no number 2"):
         quantised.linear_experts(torch.zeros(1, 1, 64), experts, torch.tensor([[2]]))
     with pytest.raises(ValueError, match="E, N, K"):
