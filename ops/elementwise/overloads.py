@@ -159,7 +159,7 @@ class Overload:
         if new is None:
             return NotImplemented
         torch._prims_common.wrappers._maybe_resize_out(out, torch.Size(new.shape))
-        if tensors[0].dtype not in self.copied:
+        if not tensors or tensors[0].dtype not in self.copied:
             out.as_strided_(new.shape, new.strides)
         place = layout.find(out, tensors, stand_ins)
         if place is None or _overlaps(out, tensors, place.dense):
