@@ -3,10 +3,12 @@
 Everything heavy is imported inside functions: Triton imports this module while it is itself being imported.
 """
 
+import contextlib
 import functools
 import gc
 import hashlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +27,18 @@ class _Text(str):
     """The text of a stage, for Triton's cache, with the module itself for the next stage."""
 
     module: Any
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep Python from looking for garbage: passes make many objects that all live until they end. `_object` looks for what they leave."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class SpacemitBackend(BaseBackend):
@@ -89,7 +103,7 @@ class SpacemitBackend(BaseBackend):
         from triton_spacemit.passes import pipeline
 
         metadata["name"] = module.get_entry_func_name()
-        with compilation_errors(metadata["name"]):
+        with _without_collection(), compilation_errors(metadata["name"]):
             lowered = to_torch_mlir(module)
             set_chip(lowered, get_chip(self.chip))
             set_fp_fusion(lowered, metadata["enable_fp_fusion"])
@@ -107,7 +121,7 @@ class SpacemitBackend(BaseBackend):
         from triton_spacemit.passes import codegen, pipeline
 
         module = source.module if isinstance(source, _Text) else parse(source)
-        with compilation_errors(metadata["name"]):
+        with _without_collection(), compilation_errors(metadata["name"]):
             pipeline.run(module, after="structure")
             attributes = module.operation.attributes
             # Never 0: kernels size their grids by dividing by it.

@@ -204,6 +204,8 @@ class _Compiler:
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
         llvm.set_option("", f"-dag-maps-huge-region={_COMPARED}")
+        # There are lines and no variables: x86's search for where these are takes time and finds none.
+        llvm.set_option("", "-experimental-debug-variable-locations=0")
         target = llvm.Target.from_triple(chip.triple)
         abi = {"abiname": chip.abi} if chip.abi else {}
         model = "medium" if chip.abi else "small"

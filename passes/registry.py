@@ -38,6 +38,7 @@ PASSES = {
     "guard-division": "triton_spacemit.passes.guard_division:guard_division",
     "expand-division": "triton_spacemit.passes.expand_division:expand_division",
     "count-turns": "triton_spacemit.passes.count_turns:count_turns",
+    "rotate-loops": "triton_spacemit.passes.rotate_loops:rotate_loops",
     "to-llvm": "triton_spacemit.passes.to_llvm:to_llvm",
 }
 

@@ -20,6 +20,7 @@ from triton_spacemit.dialect.chips import Chip
 from triton_spacemit.dialect.module import LLVM_ATTRIBUTES, SCHEDULED, artifact_of, chip_of, kernel_of
 from triton_spacemit.passes.codegen_options import SCHEDULED_CODE, SIMPLE
 from triton_spacemit.passes.registry import run_upstream
+from triton_spacemit.passes.rotate_loops import rotate_loops
 
 PIPELINE = (
     "convert-scf-to-cf,"
@@ -42,12 +43,16 @@ def to_llvm(module: ir.Module) -> None:
     """Raises LoweringError where an op has no lowering upstream."""
     nested, many = _has_nested_loops(module), _has_many_loops(module)
     attributes = _vector_length(chip_of(module), SCHEDULED in module.operation.attributes)
+    if many:  # LLVM's own rotation would take most of the time
+        rotate_loops(module)
     with module.context:
         name = add_entry(module)
         for function in module.body.operations:
             if function.operation.name == "func.func" and function.regions[0].blocks:
                 _add_attributes(function.operation, LLVM_ATTRIBUTES, attributes)
     run_upstream(module, PIPELINE, "cannot lower to LLVM")
+    if many:
+        _enter_first(module)
     if many or not nested and _is_short(module):
         with module.context:
             entry = next(op for op in module.body.operations if ir.StringAttr(op.attributes["sym_name"]).value == name)
@@ -81,6 +86,24 @@ def _has_nested_loops(module: ir.Module) -> bool:
 
     module.operation.walk(look)
     return found
+
+
+def _enter_first(module: ir.Module) -> None:
+    """Have loops name where they are entered before their own end, as those do that LLVM rotates: by this order it chooses among addresses.
+
+    The newest branch to a block is named first.
+    """
+    ends: list[ir.Operation] = []
+
+    def collect(op: ir.Operation) -> ir.WalkResult:
+        if op.name in ("llvm.br", "llvm.cond_br"):
+            ends.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(collect)
+    for end in reversed(ends):
+        end.clone(ir.InsertionPoint(end))
+        end.erase()
 
 
 def _has_many_loops(module: ir.Module) -> bool:

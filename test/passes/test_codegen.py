@@ -304,6 +304,16 @@ def test_of_hundreds_of_loops_few_passes_are_run(loops: int) -> None:
     assert ('"xsmt-simple"' in entry(text)) == (loops == 300)
 
 
+@pytest.mark.parametrize("loops", [100, 300])
+def test_hundreds_of_loops_end_with_their_condition(loops: int) -> None:
+    """Each is a block that branches to itself, and names where it is entered first; of fewer loops that is left to LLVM."""
+    blocks = re.split(r"\n(?=\d+:)", lowered(NESTS.format(inner=LOOP, after="\n".join([LOOP] * loops))))
+    numbered = [(block.partition(":")[0], block) for block in blocks[1:]]
+    ends = [(number, block) for number, block in numbered if re.search(rf"br i1 .*label %{number}\b", block)]
+    assert len(ends) == (loops + 1 if loops == 300 else 0)
+    assert all(re.search(rf"phi i64 \[ [^]]*, %(?!{number} )\d+ \], \[ [^]]*, %{number} \]", block) for number, block in ends)
+
+
 def test_unrolled_code_compiles_in_time_as_long_as_it_is() -> None:
     """Accesses that may meet, for all that LLVM knows: were each compared with all, four times as many would take 16 times as long."""
 
