@@ -71,7 +71,7 @@ class Costs:
     tile_unroll_long: int = 32
     tile_long: int = 128
     tile_part: int = 4
-    tile_spared: int = 160
+    tile_spared: int = 48
     packed_columns: int = 16
     copied_uses: int = 32
     copied_uses_of_b: int = 32
@@ -231,7 +231,7 @@ RISCV = Chip(
     matrix=_FACTORS,
     in_order=True,
     scheduling_model=False,
-    costs=Costs(light_group=8, tile_long=64),
+    costs=Costs(light_group=8, tile_long=64, tile_spared=160),
 )
 _X60 = replace(
     RISCV,

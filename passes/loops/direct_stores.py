@@ -1,9 +1,10 @@
 """Products whose register tiles store the result where the program does: at the end of a loop that accumulates them, straight into the
 memory of the one store that the result goes to.
 
-The tiles run before that store stands, and read operands in place while they store. So nothing may lie between loop and store that reads or
-writes memory; no load from before may still be needed behind it; and, which is tested at run time, what the tiles read in place may not
-meet what they store. Where it does, tiles store into the product's own buffer, and the store copies it.
+This is for cores that run in order, where every instruction counts. The tiles run before that store stands, and read operands in place
+while they store. So nothing may lie between loop and store that reads or writes memory; no load from before may still be needed behind it;
+and, which is tested at run time, what the tiles read in place may not meet what they store. Where it does, tiles store into the product's
+own buffer, and the store copies it.
 """
 
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ class DirectStore:
 def direct_store(low: Lowering, loop: Node, value: ir.Value, product: Product) -> DirectStore | None:
     """The store of `value`, a result of `loop`, where the product's tiles may take it over."""
     store = only_store(low, loop, value)
-    if store is None or store.name != "xsmt.descriptor_store" or store.op.opview.value != value or not product.tile.form.by_rows:
+    if not low.chip.in_order or store is None:
+        return None  # other cores compute on while they copy
+    if store.name != "xsmt.descriptor_store" or store.op.opview.value != value or not product.tile.form.by_rows:
         return None
     op, target = store.op.opview, product.target
     if op.mask is not None or target.element != target.stored or bounds_of(low).storages:

@@ -73,12 +73,14 @@ def destination_rows(low: Lowering, product: Product, place: Place, destination:
     b, target = low.b, product.target
 
     def aside() -> list[Emitted]:
-        row = b.pinned(place.row)  # else LLVM would compute it for every tile
-        numbers = [b.add(row, b.constant(r)) for r in range(place.rows)]
-        starts = [b.select(b.compare("slt", n, product.wanted_rows), destination.base, target.base) for n in numbers]
-        apart = [b.select(b.compare("slt", n, product.wanted_rows), destination.stride, b.constant(target.strides[-2])) for n in numbers]
-        rows = [b.offset(s, b.mul(n, distance), target.stored) for s, n, distance in zip(starts, numbers, apart, strict=True)]
-        return [b.offset(pointer, place.column, target.stored) for pointer in rows]
+        row, pointers = b.pinned(place.row), []  # else LLVM would compute it for every tile
+        wanted = b.offset(b.offset(destination.base, place.column, target.stored), b.mul(row, destination.stride), target.stored)
+        own = b.offset(b.offset(target.base, place.column, target.stored), b.mul(row, b.constant(target.strides[-2])), target.stored)
+        for r in range(place.rows):
+            behind = b.offset(own, b.constant(r * target.strides[-2]), target.stored)
+            pointers.append(b.select(b.compare("slt", b.add(row, b.constant(r)), product.wanted_rows), wanted, behind))
+            wanted = b.offset(wanted, destination.stride, target.stored)
+        return pointers
 
     base = b.offset(destination.base, place.column, target.stored)
     starts = row_pointers(low, product, place, base, destination.stride, target.stored, place.exact, aside)
@@ -136,12 +138,14 @@ def words_of_a(low: Lowering, product: Product, place: Place, view: View, is_con
         first = b.op("arith.divui", b.i64, [place.row, b.constant(across)])
         return [b.offset(base, b.mul(b.add(first, b.constant(r)), stride), view.element) for r in range(place.rows // across)]
 
-    def repeated() -> list[Emitted]:
-        row, last = b.pinned(place.row), b.sub(product.wanted_rows, b.constant(1))
+    def repeated(row: Emitted) -> list[Emitted]:
+        last = b.sub(product.wanted_rows, b.constant(1))
         numbers = [row, *(b.minimum(b.add(row, b.constant(r)), last) for r in range(1, place.rows))]
         return [b.offset(base, b.mul(number, stride), view.element) for number in numbers]
 
-    return row_pointers(low, product, place, base, stride, view.element, is_consecutive, repeated)
+    if not is_consecutive and not low.chip.in_order:
+        return repeated(place.row)
+    return row_pointers(low, product, place, base, stride, view.element, is_consecutive, lambda: repeated(b.pinned(place.row)))
 
 
 def words_of_b(low: Lowering, product: Product, place: Place, view: View, columns: range) -> list[Emitted]:
