@@ -132,6 +132,9 @@ class Overload:
         if out is None and tensors and tensors[0].dtype in self.like:
             out = torch.empty_like(tensors[0], dtype=result)
             places += (out.shape, out.stride(), True, "new")
+        elif out is None and self.row.contiguous and (shape := layout.broadcast([tensor.shape for tensor in tensors])) is not None:
+            out = torch.empty(shape, dtype=result)
+            places += (out.shape, out.stride(), True, "new")
         place = layout.find(out, tensors, stand_ins, tuple(places))
         if place is None:
             if out is None or any(tensor is out for tensor in tensors):

@@ -21,9 +21,10 @@ class Row:
     result's dtype is the one that operands are promoted to, or "float" (the same, and the default float of integers), "bool", or "self"
     (the first operand's). choose: the function of `choices` that looks at the arguments first. same: operands must be of one dtype.
     exact_out: a given tensor must have the result's dtype. stepwise: float16 and bfloat16 are rounded after each step.
-    like: dtypes of a first operand whose strides the result has, gaps aside. copied: those of which PyTorch copies a result into a
-    given tensor, which is contiguous where it is resized. stand_in: a number of PyTorch's own stands for a further tensor. error: the
-    largest one in float32, in units in the last place of the exact result; 0 where it is that of the steps, whose terms may cancel.
+    like: dtypes of a first operand whose strides the result has, gaps aside. contiguous: a new result is that, whatever operands are.
+    copied: dtypes of which PyTorch copies a result into a given tensor, which is contiguous where it is resized. stand_in: a number of
+    PyTorch's own stands for a further tensor. error: the largest one in float32, in units in the last place of the exact result; 0 where
+    it is that of the steps, whose terms may cancel.
     operator: the name of the operator in the registry, where that has several rows.
     """
 
@@ -37,6 +38,7 @@ class Row:
     exact_out: bool = False
     stepwise: bool = False
     like: tuple[str, ...] = ()
+    contiguous: bool = False
     copied: tuple[str, ...] = ()
     stand_in: bool = False
     error: float = 0.5
@@ -201,6 +203,11 @@ ROWS: tuple[Row, ...] = (
     _row("signbit", "signbit signbit.out", ALL, result="bool", exact_out=True),
     _row("where", "where.self where.self_out", ALL, exact_out=True),
     _row(
-        "masked_fill", "masked_fill.Scalar masked_fill_.Scalar masked_fill.Tensor masked_fill_.Tensor", ALL, result="self", choose="filling"
+        "masked_fill",
+        "masked_fill.Scalar masked_fill_.Scalar masked_fill.Tensor masked_fill_.Tensor",
+        ALL,
+        result="self",
+        choose="filling",
+        contiguous=True,
     ),
 )

@@ -14,7 +14,7 @@ from torch.library import Library, register_fake
 
 from triton_spacemit.backend.knobs import active_chip, knobs
 from triton_spacemit.dialect import ime
-from triton_spacemit.ops.quantised import pairs, wide, widening
+from triton_spacemit.ops.quantised import gradients, pairs, wide, widening
 from triton_spacemit.ops.quantised.activations import DTYPES, Activations, Order, quantise
 from triton_spacemit.ops.quantised.decode import multiply_row, takes
 from triton_spacemit.ops.quantised.packed import Packed
@@ -148,13 +148,15 @@ _library.impl("quantised_linear", _linear, "CPU")
 _library.impl("quantised_linear_experts", _linear_experts, "CPU")
 register_fake("triton_spacemit::quantised_linear", _linear_fake, lib=_library)
 register_fake("triton_spacemit::quantised_linear_experts", _linear_experts_fake, lib=_library)
+gradients.register(_library)
 
 
 def linear(x: torch.Tensor, packed: Packed, bias: torch.Tensor | None = None) -> torch.Tensor:
     """`x @ weights.T + bias`, of packed weights (N, K): [.., N] in the dtype of `x`; of weights (E, N, K), each by its own matrix.
 
     x: float32, float16 or bfloat16 on the CPU, [.., K], of any strides; [E, M, K] for weights (E, N, K). bias: floats, (N).
-    Sums are float32, each block's exact; a result is as far from the exact one as the rounding of activations to 8 bits takes it.
+    Sums are float32, each block's exact; a result is as far from the exact one as the rounding of activations to 8 bits takes it. The
+    gradients of `x` and `bias` are those of the dequantised weights, which have none.
     Raises TypeError for other dtypes, ValueError for shapes that do not fit.
     """
     _check(x, packed)
@@ -172,9 +174,9 @@ def linear(x: torch.Tensor, packed: Packed, bias: torch.Tensor | None = None) ->
 def linear_experts(x: torch.Tensor, packed: Packed | Sequence[Packed], ids: torch.Tensor) -> torch.Tensor:
     """Each token by the matrices of its experts, GGML's `mul_mat_id`: [tokens, used, N] in the dtype of `x`.
 
-    x: as in `linear`, [tokens, used, K], or [tokens, 1, K] for the same row to all experts of a token. packed: (E, N, K), or several such
-    of one format, for which rows are quantised once: their results lie side by side. ids: integers, [tokens, used], each the number of an
-    expert, or negative for none, which gives zeros.
+    x: as in `linear`, also its gradient, [tokens, used, K], or [tokens, 1, K] for the same row to all experts of a token. packed:
+    (E, N, K), or several such of one format, for which rows are quantised once: their results lie side by side. ids: integers,
+    [tokens, used], each the number of an expert, or negative for none, which gives zeros.
     Raises TypeError for other dtypes, ValueError for shapes and numbers that do not fit.
     """
     stacks = [packed] if isinstance(packed, Packed) else list(packed)

@@ -103,6 +103,7 @@ def test_any_layout(seed):
     _same(torch.exp, views[0])
     _same(torch.addcmul, *views)
     _same(lambda a, b, c: torch.where(a > 0, b, c), *views)
+    _same(lambda a, b: a.masked_fill(b > 0, 2.0), *views[:2])
     target = torch.randn(shape).permute(list(range(len(shape)))[::-1]).contiguous().permute(list(range(len(shape)))[::-1])
     eager, ours = target.clone(), target.clone()
     eager.mul_(views[0])
