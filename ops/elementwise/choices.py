@@ -149,14 +149,23 @@ def decimals(name: str, arguments: Sequence[Any]) -> Choice:
 
 
 def filling(name: str, arguments: Sequence[Any]) -> Choice:
-    """What is filled in is one element."""
+    """What is filled in is one element, which integers must hold: PyTorch refuses what they do not."""
     x, mask, value = arguments
     if isinstance(value, torch.Tensor):
-        return NotImplemented if value.dim() else (name, arguments)
-    if isinstance(value, float) and not x.dtype.is_floating_point:
-        value = _whole(value)
-        return NotImplemented if value is None else (name, (x, mask, value))
-    return name, arguments
+        if value.dim():
+            return NotImplemented
+        if x.dtype.is_floating_point or x.dtype is value.dtype:
+            return name, arguments
+        value = value.item()
+    if x.dtype is torch.bool:
+        value = bool(value)
+    elif not x.dtype.is_floating_point:
+        if isinstance(value, float) and not (x.dtype is torch.uint8 and value < 0):
+            value = _whole(value)
+        limits = torch.iinfo(x.dtype)
+        if not isinstance(value, int) or not (limits.min or -limits.max) <= value <= limits.max:  # negative ones wrap around
+            return NotImplemented
+    return name, (x, mask, value)
 
 
 def margin(name: str, arguments: Sequence[Any]) -> Choice:

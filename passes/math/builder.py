@@ -122,20 +122,30 @@ class Builder:
         """
         if not self.types.register_bits or not x.lanes:
             return len(coefficients)
-        room = self._groups(x) - (_VALUES if self.has_many_groups(x) else _FEW_VALUES)
-        held = self.constants.setdefault(("held", self.ip.block), set())
+        room, held = self._room(x), self._held()
         for number, coefficient in enumerate(coefficients[:-2]):
             if (x.kind, coefficient) not in held and len(held) >= room:
                 return number
             held.add((x.kind, coefficient))
         return len(coefficients) - 2
 
+    def _room(self, x: Lanes) -> int:
+        """How many groups of registers there are for constants, beside values such as `x`."""
+        groups = self._groups(x)
+        return groups - (_VALUES if groups > _FEW_GROUPS else _FEW_VALUES)
+
     def _groups(self, x: Lanes) -> int:
         return self.types.register_bits // (x.lanes * BITS[x.kind])
 
-    def has_many_groups(self, x: Lanes) -> bool:
-        """Whether constants of fused operations have to lie in registers, and there is room for many beside vectors such as `x`."""
-        return bool(self.types.register_bits and x.lanes) and self._groups(x) > _FEW_GROUPS
+    def _held(self) -> set[tuple[str, Number]]:
+        """The constants that fill a register in this block, each with its type."""
+        return self.constants.setdefault(("held", self.ip.block), set())
+
+    def holds_many(self, x: Lanes, coefficients: Sequence[Number]) -> bool:
+        """Whether constants of fused operations have to lie in registers, there are many, and all steps for these would be fused."""
+        if not self.types.register_bits or not x.lanes or self._groups(x) <= _FEW_GROUPS:
+            return False
+        return len(self._held() | {(x.kind, coefficient) for coefficient in coefficients[:-2]}) <= self._room(x)
 
     def multiply_high(self, a: Lanes, b: Lanes) -> Lanes:
         """The high half of an unsigned product."""

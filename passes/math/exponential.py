@@ -80,10 +80,11 @@ def _at_most_one(b: Builder, lifted: Lanes, asked: Exactness) -> Lanes:
 def _exp_and_power(b: Builder, x: Lanes, power: int, largest: int | None = None) -> tuple[Lanes, Lanes, float]:
     """exp(x) 2^power as a polynomial and a power of two, whose n the second has in its low bits; that less the third is the n of exp(x).
 
-    At most `largest`, where that is asked. Where there are many registers, the n octaves that are taken off are a little too small. What is
-    missing of an octave is the unit of the rest: so its n multiples come off by themselves, and the polynomial ends in 1.
+    At most `largest`, where that is asked. Where there are registers for all its constants, the n octaves that are taken off are a little
+    too small. What is missing of an octave is the unit of the rest: so its n multiples come off by themselves, and the polynomial ends
+    in 1. (With a last step that rounds twice it would be 1.2 ulp off: the usual polynomial has 1 there, which is not rounded.)
     """
-    many = b.has_many_groups(x)
+    many = b.holds_many(x, _UNIT_EXP_F32)
     shift = ROUND_F32 + power - (_UNIT_POWER if many else 0)
     rounded = x * LOG2E + shift
     if largest is not None:

@@ -61,6 +61,25 @@ def exp_beside_erf_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
     tl.store(out_ptr + tl.num_programs(0) * BLOCK + i, tl.erf(x) + tl.exp(x))
 
 
+@triton.jit
+def exp_or_erf_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
+    """In the same loop as erf, whose constants fill most registers."""
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i)
+    tl.store(out_ptr + i, tl.where(x == 1e20, tl.erf(x), tl.exp(x)))
+
+
+@triton.jit
+def exp_or_polynomial_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
+    """In a loop with groups of two registers, and many of them left for constants."""
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i)
+    y = x
+    for _ in tl.static_range(30):
+        y = y * x + y
+    tl.store(out_ptr + i, tl.where(x == 1e20, y, tl.exp(x)))
+
+
 def ulps(actual: torch.Tensor, expected: torch.Tensor) -> float:
     """The largest error in units of the last place of float32, of subnormal numbers in the smallest; NaN and infinities have to agree."""
     assert torch.equal(actual.isnan(), expected.isnan())
@@ -133,7 +152,7 @@ def test_sigmoid(target, factor):
     assert (out[~usual].double() - expected[~usual]).abs().max() < 2.0**-126
 
 
-@pytest.mark.parametrize("kernel", [exp_kernel, exp_beside_erf_kernel])
+@pytest.mark.parametrize("kernel", [exp_kernel, exp_beside_erf_kernel, exp_or_erf_kernel, exp_or_polynomial_kernel])
 @pytest.mark.parametrize("rare", [slice(None), slice(0, None, 32), slice(7, 8)], ids=["all", "some vectors", "one lane"])
 def test_exponential(target, kernel, rare):
     """Large results, which are computed in another way, beside small ones in the same vector, subnormal ones and special values."""

@@ -389,3 +389,12 @@ class TestCallsAgain:
                     x.exp()
             for _ in range(4):
                 torch.testing.assert_close(x.exp(), torch.full((10,), 2.7182817))
+
+
+@pytest.mark.parametrize("value", [10, 0, 2.0, 0.5, -0.5, -1, 300, float("nan"), float("inf"), True, 0.5j], ids=str)
+@pytest.mark.parametrize("as_tensor", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
+def test_filled_with_any_number(dtype, as_tensor, value):
+    """Truth values with any but zero; integers refuse what they cannot hold."""
+    x, mask = torch.tensor([1, 0, 3]).to(dtype), torch.tensor([True, True, False])
+    _same(lambda a, b: a.masked_fill(b, torch.tensor(value) if as_tensor else value), x, mask)
