@@ -108,7 +108,7 @@ def widen(b: Builder, x: Lanes) -> Lanes:
         return widen(b, (_bitcast(x, "i8").unsigned_to("i16") << 8).floats())
     format_ = _format(b, x.kind)
     if format_ is not None:
-        return _decode(b, x.bits(), format_)
+        return _decode(b, _bitcast(x, f"i{format_.bits}"), format_)
     if x.kind == "bf16":
         bits = _bitcast(x, "i16")
         return (bfloat16.widened(b, bits) or bits.unsigned_to("i32") << 16).floats()
