@@ -109,6 +109,6 @@ def test_it_measures(chip, run, path, tmp_path, host):
     for row in products:
         if chip == "host":
             size = 1.0625 if row["type"] == "Q6_K" else 0.5625
-            assert row["GB a second"] * row["seconds"] * 1e9 >= size * row["shape"][0] * row["shape"][1]
+            assert row["GB a second"] * row["seconds"] * 1e9 >= size * row["shape"][0] * row["shape"][1] * (1 - 1e-9)
         else:
             assert 0.01 < row["instructions a weight"] < 20
