@@ -8,9 +8,9 @@ import math
 from dataclasses import replace
 
 from triton_spacemit.passes.loops.aliasing import copy_elements
-from triton_spacemit.passes.loops.emitter import Emitted
 from triton_spacemit.passes.loops.lowering import Lowering
-from triton_spacemit.passes.loops.tensors import Access, Loaded, bits, row_major, stored_type
+from triton_spacemit.passes.loops.tensors import Access, Loaded, bits, stored_type
+from triton_spacemit.passes.loops.views import View, either, view_of
 
 
 def straightened(low: Lowering, access: Access) -> Access:
@@ -23,22 +23,15 @@ def straightened(low: Lowering, access: Access) -> Access:
         return access
     base = b.offset(access.base, linear.base, stored_type(b, access.element))
     strides = [b.add(own, step) for own, step in zip(access.strides, linear.steps, strict=True)]
-    if linear.condition is not None:
-        base, strides = _or_copy(low, access, linear.condition, base, strides)
-    return replace(access, base=base, strides=strides, index=None, index_value=None)
+    view = either(low, View(base, strides, access.element), linear.condition, lambda: _copied(low, access))
+    return replace(access, base=view.base, strides=view.strides, index=None, index_value=None)
 
 
-def _or_copy(low: Lowering, access: Access, condition: Emitted, base: Emitted, strides: list[Emitted]) -> tuple[Emitted, list[Emitted]]:
-    """Base and strides where the condition holds, else those of a copy, which has the strides that are constants."""
+def _copied(low: Lowering, access: Access) -> View:
+    """A copy of the block, whose address is a value of the branch it is made in: as one from outside it would be selected."""
     b = low.b
     buffer = low.storage.allocate(access.shape, access.element, rare=True)
-
-    def copied() -> list[Emitted]:
-        load = Loaded(shape=access.shape, element=access.element, origin=access.op, access=access, home=b.depth)
-        with low.storage.region(), low.evaluator.rarely():
-            copy_elements(low, load, buffer)
-        return [b.freeze(buffer.base), *(b.constant(s) for s in row_major(access.shape))]
-
-    types = [(b.ptr, 0)] + [(b.i64, 0)] * len(strides)
-    chosen = b.if_else(condition, types, lambda: [base, *strides], copied)
-    return chosen[0], chosen[1:]
+    load = Loaded(shape=access.shape, element=access.element, origin=access.op, access=access, home=b.depth)
+    with low.storage.region(), low.evaluator.rarely():
+        copy_elements(low, load, buffer)
+    return replace(view_of(low, buffer, access.element), base=b.freeze(buffer.base))

@@ -1,5 +1,6 @@
 """Where register tiles of a product are: the pointers to the rows of their sums, and to the words of A and B that they read."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -116,16 +117,12 @@ def row_pointers(
     return b.if_else(whole, [(b.ptr, 0)] * place.rows, lambda: plain(b.freeze(place.row)), otherwise)
 
 
-def ask_for_sums(low: Lowering, product: Product, place: Place, destination: Destination | None, unit: MicroTile) -> None:
-    """Ask for the memory of the next tile's sums."""
+def ask_for_sums(low: Lowering, product: Product, place: Place, unit: MicroTile, rows: list[list[list[Emitted]]]) -> None:
+    """Ask for the memory of the next tile's sums; `rows` are this one's, of `unit_rows`."""
     b, target = low.b, product.target
-    base = target.base if destination is None else destination.base
-    stride = b.constant(target.strides[-2]) if destination is None else destination.stride
-    for number in range(place.rows):
-        row = b.add(place.row, b.constant(place.rows + number))
-        pointer = b.offset(b.offset(base, b.mul(row, stride), target.stored), place.column, target.stored)
-        for column in range(0, place.columns, unit.n):
-            low.memory.prefetch(b.offset(pointer, b.constant(column), target.stored), target.stored, unit.n)
+    for pointer in itertools.chain.from_iterable(itertools.chain.from_iterable(rows)):
+        below = b.offset(pointer, b.constant(place.rows * target.strides[-2]), target.stored)
+        low.memory.prefetch(below, target.stored, unit.n)
 
 
 def words_of_a(low: Lowering, product: Product, place: Place, view: View, is_consecutive: bool) -> list[Emitted]:

@@ -173,7 +173,7 @@ def run_tile(low: Lowering, product: Product, place: Place, turns: Turns, most_u
         return (StepsAhead if unit.in_order else Steps)(low, unit, left, right, rows, columns, ask, apart).run(inner, unroll, carried)
 
     if place.strips is not None:
-        ask_for_sums(low, product, place, turns.destination, unit)
+        ask_for_sums(low, product, place, unit, rows_c)
     start = first_sums(low, product, place, turns.begin, unit, rows_c)
     carried = Carried(unit, start, [unit.corrections() for _ in across], [unit.placeholders() for _ in words])
     if turns.count is None:
