@@ -1,7 +1,7 @@
 """Runs element-wise IR on this machine: a loop over vectors, through the passes, compiled by LLVM's JIT."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -162,5 +162,13 @@ def run() -> Callable[..., np.ndarray]:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    torch.set_num_threads(1)
     return call
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """PyTorch's functions that are compared with, beside the other process of the tests."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

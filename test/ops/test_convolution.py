@@ -109,8 +109,8 @@ def test_channels_last(number):
 
 
 @pytest.fixture
-def through_pixels(monkeypatch):
-    """Convolutions of all sizes by products of pixels; how many there were."""
+def through_pixels(monkeypatch, launches):
+    """Convolutions of all sizes by products of pixels; how many there were. As launches are told of, no call has a plan."""
     monkeypatch.setattr(pixels, "_LEAST_PIXELS", 0)
     monkeypatch.setattr(pixels, "_LEAST_PIXELS_LAST", 0)
     monkeypatch.setattr(pixels, "_LEAST_CHANNELS", 1)

@@ -75,10 +75,11 @@ def test_what_is_small_or_empty(threads, launches):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.bool], ids=str)
 @pytest.mark.parametrize("shape", [(), (0, 40000), (3, 5), (300, 401)], ids=str)
-def test_zeros(shape, dtype, host, launches):
-    for threads in (1, 2):
+def test_zeros(shape, dtype, threads, launches):
+    """By as many threads as kernels have, however many PyTorch has."""
+    for ours in (1, 2):
         with knobs.scope():
-            knobs.threads = threads
+            knobs.threads = ours
             _ = [torch.full(shape, 7, dtype=dtype) for _ in range(3)]  # memory that may come back
             found = copies.zeros(shape, dtype)
         assert found.dtype == dtype
