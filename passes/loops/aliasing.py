@@ -250,11 +250,14 @@ def dense_strides(access: Access) -> list[int]:
 
 
 def copy_elements(low: Lowering, load: Loaded, buffer: Buffer) -> None:
-    """Copy what lies within the load's bounds, element by element: it is rarely done, so its code is small."""
+    """Copy what the load reads, element by element: it is rarely done, so its code is small.
+
+    What its mask leaves out is not written: with strides of the block's own, an element it reads may lie at the same place.
+    """
     b, access = low.b, load.access
     zeros, extents = [b.constant(0)] * len(access.shape), [b.constant(n) for n in access.shape]
     source = replace(access, lower=zeros, upper=extents)
-    target = low.memory.buffer_access(buffer, load.origin)
+    target = replace(low.memory.buffer_access(buffer, load.origin), mask=access.mask)
 
     def run(at: Sequence[Coordinate]) -> None:
         if len(at) == len(access.shape):

@@ -211,3 +211,27 @@ def test_gathers_that_are_needed_behind_a_store(target: str, shift: int) -> None
     want[shift + n : shift + 2 * n] = first - third
     gathers_needed_behind[(1,)](memory, index, memory[shift:], n, N=n)
     assert torch.equal(memory, want)
+
+
+@triton.jit
+def masked_windows(x, y, first, ROWS: tl.constexpr, N: tl.constexpr):
+    rows, columns = tl.arange(0, ROWS), tl.arange(0, N)
+    keeps = tl.broadcast_to((columns + 10 < first)[None, :] | (columns > 32)[None, :], (ROWS, N))
+    values = tl.load(x + rows[:, None] + columns[None, :], mask=keeps, other=7)
+    tl.store(y + columns[:, None] * ROWS + rows[None, :], tl.full((N, ROWS), 1, tl.float32))
+    tl.store(x + columns[:, None] * (ROWS + 1) + rows[None, :], tl.trans(values))
+
+
+@pytest.mark.parametrize("first", [0, 20])
+@pytest.mark.parametrize("rows", [2, 8])
+def test_masked_rows_that_share_places(target, rows, first):
+    """The copy that is read behind the store keeps the rows' distances: what one row's mask leaves out another row reads."""
+    n = 64
+    x = torch.arange((rows + 1) * n, dtype=torch.int32) + 10
+    i, j = torch.arange(rows)[:, None], torch.arange(n)[None, :]
+    expected = x.clone()
+    y = torch.zeros(rows * n)
+    expected[j * (rows + 1) + i] = torch.where((j + 10 < first) | (j > 32), x[i + j], 7)
+    masked_windows[(1,)](x, y, first, ROWS=rows, N=n)
+    assert torch.equal(x, expected)
+    assert torch.equal(y, torch.ones(rows * n))
