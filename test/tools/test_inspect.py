@@ -3,11 +3,16 @@
 import json
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from triton_spacemit.backend import set_device
+from triton_spacemit.backend.estimate import estimate
+from triton_spacemit.backend.knobs import knobs as settings
 from triton_spacemit.backend.tools import cli, mca
+from triton_spacemit.backend.tools.bench import load_function
 from triton_spacemit.backend.tools.inspector.kernels import Kernel, find_kernel
 from triton_spacemit.backend.tools.inspector.locations import read_llvm, read_mlir
 from triton_spacemit.backend.tools.inspector.machine_code import Function, read_assembly
@@ -265,6 +270,70 @@ def test_kernels_in_the_cache(
     # Nothing is loaded from elsewhere.
     shell = re.sub(r'<script id="data".*?</script>', "", page, flags=re.DOTALL)
     assert not re.search(r"https?:|\bsrc=|\bhref=|url\(|@import|fetch\(", shell)
+
+
+_LAUNCHES = """
+import torch
+from program import softmax
+
+x, y = torch.randn(4, 1024), torch.empty(4, 1024)
+
+
+def run():
+    softmax[(4,)](x, y, 1024, BLOCK=1024)
+
+
+def idle():
+    pass
+"""
+
+
+@pytest.fixture
+def launches(program: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(program.parent))
+    path = program.parent / "launches.py"
+    path.write_text(_LAUNCHES)
+    with settings.scope():
+        yield path
+
+
+@pytest.mark.parametrize("chip", ["x60", "a100"])
+def test_estimates_of_launches(
+    chip: str, launches: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "page.html"
+    assert run(capsys, monkeypatch, "softmax", "--run", f"{launches}:run", "--chip", chip, "-o", str(output))[0] == 0
+    (data,) = re.findall(r'<script id="data"[^>]*>(.*?)</script>', output.read_text(), re.DOTALL)
+    page = json.loads(data)
+    assert page["chip"] == chip
+    cold, warm = page["launch"]["Estimated cycles"].splitlines()
+    with settings.scope():
+        set_device("qemu", chip)
+        expected = estimate(load_function(f"{launches}:run"))
+    assert cold.startswith(f"with empty caches: {expected.cycles:,.0f} of one core (")
+    assert cold.endswith(f", {expected.instructions:,} instructions")
+    assert f", {expected.memory_bytes:,} to and from memory)" in cold
+    assert expected.memory_bytes >= 4 * 4096  # of each element that is read
+    assert warm.startswith("once more: ")
+    cycles = [float(line.split(": ")[1].split()[0].replace(",", "")) for line in (cold, warm)]
+    assert cycles[1] < cycles[0]
+
+
+@pytest.mark.parametrize(
+    ("place", "chip", "message"),
+    [
+        ("{file}:none", "x60", "launches.py has no function 'none'"),
+        ("none.py:run", "x60", "'none.py:run' must be FILE:FUNCTION with the path of a Python file"),
+        ("{file}:idle", "x60", "launches.py:idle launches no kernel"),
+        ("{file}:run", "x100", "nothing is known of the time of instructions on x100"),
+    ],
+)
+def test_refused_launches(
+    place: str, chip: str, message: str, launches: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, said = run(capsys, monkeypatch, "softmax", "--run", place.format(file=launches), "--chip", chip)
+    assert code == 2
+    assert message in said
 
 
 @pytest.mark.parametrize(

@@ -229,35 +229,35 @@ def test_figures_lead_to_loops(page: webdriver.Chrome, data: dict[str, Any]) -> 
 
 
 def test_panes_scroll_together(page: webdriver.Chrome, program: Path, stages: Stages) -> None:
-    """Scrolling the assembly to the kernel's store brings the store of the loops into view; without `sync` it does not."""
-    line = (str(program), line_of(program, "tl.store("))
-    stores = {pane.name: [i for i, place in enumerate(pane.text.places) if place and place[0][:2] == line] for pane in stages.panes}
-    target = next(i for i in stores["asm"] if "vse32.v" in stages.panes[-1].text.lines[i])
+    """Scrolling the assembly to the kernel's exponential brings that of the loops into view; without `sync` it does not."""
+    line = (str(program), line_of(program, "tl.exp("))
+    lines = {pane.name: [i for i, place in enumerate(pane.text.places) if place and place[0][:2] == line] for pane in stages.panes}
+    target = next(i for i in lines["asm"] if "vfmadd.vv" in stages.panes[-1].text.lines[i])
 
     def scroller(pane: str, what: str) -> float:
         return page.execute_script(f"return document.querySelector('#pane-{pane} .scroller').{what}")
 
-    def shows_store(pane: str) -> bool:
+    def shows_it(pane: str) -> bool:
         first, count = scroller(pane, "scrollTop") / ROW, scroller(pane, "clientHeight") / ROW
-        return any(first <= i < first + count - 1 for i in stores[pane])
+        return any(first <= i < first + count - 1 for i in lines[pane])
 
     def scroll_to_target() -> None:
         """So that it is a third down, which is the line that the other panes go by."""
         by = (target + 0.5) * ROW - scroller("asm", "clientHeight") / 3 - scroller("asm", "scrollTop")
         ActionChains(page).scroll_from_origin(ScrollOrigin.from_element(page.find_element(By.ID, "pane-asm")), 0, round(by)).perform()
-        eventually(page, lambda: shows_store("asm"))
+        eventually(page, lambda: shows_it("asm"))
         settle(page)
 
-    assert not shows_store("asm")
-    assert not shows_store("loops")
+    assert not shows_it("asm")
+    assert not shows_it("loops")
     page.find_element(By.ID, "sync").click()
     scroll_to_target()
-    assert not shows_store("loops")
+    assert not shows_it("loops")
     page.execute_script("document.querySelector('#pane-asm .scroller').scrollTop = 0")
     settle(page)
     page.find_element(By.ID, "sync").click()
     scroll_to_target()
-    assert shows_store("loops")
+    eventually(page, lambda: shows_it("loops"))
 
 
 def test_panes_can_be_resized(page: webdriver.Chrome) -> None:
