@@ -53,10 +53,11 @@ TOLERANCES: dict[str, dict[str, float]] = {}
 
 #: Operators whose results have an absolute error, by dtype. Scores of attention are sums of products of samples up to 9, and their rounding
 #: is a relative error of weights and of gradients, whose sums may cancel out. Convolutions add up some 200 products of samples up to 9.
-#: PyTorch rounds each step of `addr`, products of samples up to 9, and the logarithms of `xlogy`, whose gradients are sums of 10 products.
+#: PyTorch rounds each step of `addr`, products of samples up to 9, and the logarithms of `xlogy`: where a gradient's sum of 10 products
+#: nearly cancels out, its distance from ours beyond the relative error was up to 0.0588 in 3,000 seeds of the samples (3.2 million values).
 ABSOLUTE: dict[str, dict[str, float]] = {
     "addr": {"float16": 81 * 2.0**-10, "bfloat16": 81 * 2.0**-7},
-    "xlogy": {"bfloat16": 10 * 9 * 2.2 * 2.0**-8},
+    "xlogy": {"bfloat16": 0.06},
     "convolution": {"float32": 200 * 81 * 2.0**-24},
     "scaled_dot_product_attention": {"float32": 2e-3, "bfloat16": 0.5, "float16": 0.1, "float64": 1e-11},
 }

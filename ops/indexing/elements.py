@@ -213,7 +213,7 @@ def gather_out(source: torch.Tensor, dim: int, index: torch.Tensor, *, sparse_gr
     """`gather` into `out`."""
     if overlap(out, source, index):
         return NotImplemented
-    refuse(torch.gather, source, dim, index)
+    refuse(torch.gather, source, dim, index, out=out)
     return into(out, gather(source, dim, index))
 
 
@@ -294,7 +294,7 @@ def _out(base: torch.Tensor, dim: int, index: torch.Tensor, source: Any, add: bo
     read = (index, source) if isinstance(source, torch.Tensor) else (index,)
     if overlap(out, base, *read) or _is_mistake(base, dim, index, source):
         return NotImplemented
-    refuse(torch.scatter_add if add else torch.scatter, base, dim, index, source)
+    refuse(torch.scatter_add if add else torch.scatter, base, dim, index, source, out=out)
     return into(out, _new(base, dim, index, source, add))
 
 

@@ -1,5 +1,6 @@
 """What operators at indices ask of their operands, and how those look to kernels: as blocks of three dimensions."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -50,10 +51,35 @@ def all_within(index: torch.Tensor, size: int) -> bool:
     return low.item() >= 0 and high.item() < size
 
 
-def refuse(call: Callable[..., Any], tensor: torch.Tensor, dim: int, index: torch.Tensor, *rest: Any, **options: Any) -> None:
+def refuse(
+    call: Callable[..., Any],
+    tensor: torch.Tensor,
+    dim: int,
+    index: torch.Tensor,
+    *rest: Any,
+    out: torch.Tensor | None = None,
+    **options: Any,
+) -> None:
     """Raises PyTorch's exception where an index is none of a row of `tensor` along `dim`. `call` is PyTorch's function that writes nothing:
-    its others write until they come to that index.
+    its others write until they come to that index. `out`, which the result was for, has the result's shape then, as PyTorch leaves it.
     """
     place = dimension(tensor, dim)
-    if place is not None and computed(INDICES, index) and not all_within(index, (tensor.shape or (1,))[place]):
+    if place is None or not computed(INDICES, index) or all_within(index, (tensor.shape or (1,))[place]):
+        return
+    if out is not None and out.dtype != tensor.dtype:
+        return  # PyTorch refuses this first
+    try:
         call(tensor, dim, index, *rest, **options)
+    except Exception:
+        if out is not None:
+            _resize(out, call, tensor, dim, index, *rest, **options)
+        raise
+
+
+def _resize(out: torch.Tensor, call: Callable[..., Any], *args: Any, **options: Any) -> None:
+    """Gives `out` the shape that PyTorch gives it before it reads indices."""
+    there = out.to("meta")
+    with contextlib.suppress(IndexError, RuntimeError):
+        call(*(arg.to("meta") if isinstance(arg, torch.Tensor) else arg for arg in args), **options, out=there)
+    if there.shape != out.shape:
+        out.resize_(there.shape)

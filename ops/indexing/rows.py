@@ -109,12 +109,15 @@ def _select(source: torch.Tensor, index: torch.Tensor, dim: int) -> torch.Tensor
     return None if raised(bad) else out
 
 
+def _is_of_rows(index: torch.Tensor, source: torch.Tensor) -> bool:
+    """Whether `index` is a vector, or a scalar, of int32 or int64; a scalar `source` has one row to select."""
+    return computed(INDICES, index) and index.dim() <= 1 and (source.dim() > 0 or index.numel() == 1)
+
+
 def index_select(source: torch.Tensor, dim: int, index: torch.Tensor) -> Any:
     """`source` with, along `dim`, its rows at `index`, a vector or a scalar of int32 or int64."""
     place = dimension(source, dim)
-    if place is None or index.dim() > 1 or not computed(VALUES, source) or not computed(INDICES, index):
-        return NotImplemented
-    if source.dim() == 0 and index.numel() != 1:
+    if place is None or not computed(VALUES, source) or not _is_of_rows(index, source):
         return NotImplemented
     out = _select(source, index.reshape(-1), place)
     if out is None:
@@ -127,9 +130,9 @@ def index_select(source: torch.Tensor, dim: int, index: torch.Tensor) -> Any:
 
 def index_select_out(source: torch.Tensor, dim: int, index: torch.Tensor, *, out: torch.Tensor) -> Any:
     """`index_select` into `out`."""
-    if overlap(out, source, index):
+    if overlap(out, source, index) or not _is_of_rows(index, source):
         return NotImplemented
-    refuse(torch.index_select, source, dim, index)
+    refuse(torch.index_select, source, dim, index, out=out)
     return into(out, index_select(source, dim, index))
 
 
@@ -222,7 +225,7 @@ def index_add_(base: torch.Tensor, dim: int, index: torch.Tensor, source: torch.
 
 def index_add_out(base: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, *, alpha: float = 1, out: torch.Tensor) -> Any:
     """`index_add` into `out`."""
-    if overlap(out, index, source):
+    if overlap(out, index, source) or base.dtype != source.dtype:
         return NotImplemented
-    refuse(torch.index_add, base, dim, index, source, alpha=alpha)
+    refuse(torch.index_add, base, dim, index, source, alpha=alpha, out=out)
     return into(out, index_add(base, dim, index, source, alpha=alpha))

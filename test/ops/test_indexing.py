@@ -1,6 +1,8 @@
 """Operators at indices: what PyTorch's OpInfos do not try."""
 
+import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -133,6 +135,42 @@ def test_an_index_that_is_none(host, wrong):
         assert str(ours.value) == str(eager.value)
         assert torch.equal(base, torch.arange(5.0))
         assert (out == 7).all()
+
+
+#: Calls that write into a tensor, with an index that is none; some with a second mistake, which PyTorch may find first.
+WRITING: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "index_select": lambda index, out: torch.index_select(torch.zeros(5, 20), 0, index, out=out),
+    "index_select of a number": lambda index, out: torch.index_select(torch.tensor(1.0), 0, index[:1], out=out),
+    "index_select of no rows": lambda index, out: torch.index_select(torch.zeros(0, 20), 0, index, out=out),
+    "index_select by a matrix": lambda index, out: torch.index_select(torch.zeros(5, 20), 0, index[None], out=out),
+    "gather": lambda index, out: torch.gather(torch.arange(5.0), 0, index, out=out),
+    "gather of a matrix": lambda index, out: torch.gather(torch.zeros(5, 5), 0, index, out=out),
+    "scatter": lambda index, out: torch.scatter(torch.zeros(1, 5), 1, index[None], torch.ones(1, 3), out=out),
+    "scatter of a number": lambda index, out: torch.scatter(torch.zeros(5), 0, index, 3.0, out=out),
+    "scatter of few": lambda index, out: torch.scatter(torch.zeros(5), 0, index, torch.ones(2), out=out),
+    "scatter_add": lambda index, out: torch.scatter_add(torch.zeros(5), 0, index, torch.ones(3), out=out),
+    "index_add": lambda index, out: torch.index_add(torch.zeros(5), 0, index, torch.ones(3), out=out),
+    "index_add of few": lambda index, out: torch.index_add(torch.zeros(5), 0, index, torch.ones(2), out=out),
+    "index_add of integers": lambda index, out: torch.index_add(torch.zeros(5), 0, index, torch.ones(3, dtype=torch.int64), out=out),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", WRITING)
+def test_what_was_given_for_a_result_that_is_none(host, name, dtype):
+    """It has the shape that PyTorch leaves, with its warning (in words of PyTorch's C++ or Python), and keeps its values."""
+    for size in (0, 2, 7):
+        seen = []
+        for enabled in (False, True):
+            out = torch.full((size,), 7, dtype=dtype)
+            with warnings.catch_warnings(record=True) as warned, ops.enabled() if enabled else nullcontext():
+                warnings.simplefilter("always")
+                with pytest.raises(Exception) as error:  # noqa: PT011, whatever PyTorch raises
+                    WRITING[name](torch.tensor([9, 1, 2]), out)
+            resized = [str(warning.message).partition(" since")[0] for warning in warned]
+            seen.append((error.type, str(error.value), out.shape, out.stride(), resized))
+        assert seen[0] == seen[1]
+        assert (out.flatten()[:size] == 7).all()
 
 
 def test_what_is_written_is_not_read(host):
