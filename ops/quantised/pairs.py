@@ -17,7 +17,8 @@ The four lines of one row are added up at the end: with n groups, the result is 
 all these terms of what the quantised activations and weights stand for.
 
 Lines come in panels, for each turn (a group of each line): its tiles, then squares of 8 x 8, as a tile of sums lies: what sums begin at
-(int32, minus the sum of a line's bytes times what nibbles count from), scales, and where there are minima the products s * t.
+(int32, minus the sum of a line's bytes times what nibbles count from), scales, and where there are minima the products s * t. Where sums
+begin at zero the first square is left out, or is empty where a panel with it is a power of two: one load brings so many registers.
 """
 
 import torch
@@ -49,19 +50,19 @@ def _word(group: tl.constexpr, step: tl.constexpr, GROUP: tl.constexpr, NIBBLES:
 def fill_pairs(
     values, scales, sums, panels, rows, groups, begin, end, shift, least,
     GROUP: tl.constexpr, NIBBLES: tl.constexpr, TOGETHER: tl.constexpr, OFFSET: tl.constexpr, SIGN: tl.constexpr, PANEL: tl.constexpr,
-    ROWS: tl.constexpr, TURNS: tl.constexpr,
+    FACTORS: tl.constexpr, ROWS: tl.constexpr, TURNS: tl.constexpr,
 ):  # fmt: skip
     """Panels of rows of bytes for the turns from `begin` to `end`: a program has TURNS of them, which are lanes. ROWS: lines are rows.
 
     Else they are four groups of one row, which lie `shift` in front of four a turn; those below `least` are zeros, and so is their scale.
-    SIGN: of the products, 0 where there are none.
+    SIGN: of the products, 0 where there are none. FACTORS: where a panel's scales are.
     """
-    tiles: tl.constexpr = PANEL - 512 - (256 if SIGN != 0 else 0)
+    tiles: tl.constexpr = (1 if ROWS else 4) * GROUP * 16
     turn = begin + tl.program_id(0) * TURNS + tl.arange(0, TURNS)
     inside = turn < end
     panel = turn.to(tl.int64) * PANEL
     words = address_as(panels, tl.int64) + panel // 8
-    begins, factors = address_as(panels + tiles, tl.int32) + panel // 4, address_as(panels + tiles, tl.float32) + panel // 4
+    begins, factors = address_as(panels + tiles, tl.int32) + panel // 4, address_as(panels + FACTORS, tl.float32) + panel // 4
     tl.store(words[:, None] + tl.arange(0, tiles // 8)[None, :], tl.zeros((TURNS, tiles // 8), tl.int64), inside[:, None])
     for line in tl.static_range(4):
         if ROWS:
@@ -84,10 +85,11 @@ def fill_pairs(
         scale = tl.load(scales + number * GROUP // 32, there, 0)
         product = total.to(tl.float32) * scale * SIGN
         for copy in tl.static_range(16):
-            tl.store(begins + (line * 16 + copy), -OFFSET * total, inside)
-            tl.store(factors + (64 + line * 16 + copy), scale, inside)
+            if OFFSET != 0:
+                tl.store(begins + (line * 16 + copy), -OFFSET * total, inside)
+            tl.store(factors + (line * 16 + copy), scale, inside)
             if SIGN != 0:
-                tl.store(factors + (128 + line * 16 + copy), product, inside)
+                tl.store(factors + (64 + line * 16 + copy), product, inside)
 
 
 @triton.jit
@@ -110,12 +112,12 @@ def pair_product(
     panels, weights, bias, out, rows, columns, per_program, turns, blocks, first_step,
     ROWS: tl.constexpr, SIZE: tl.constexpr, HEAD: tl.constexpr, GROUPS: tl.constexpr, GROUP: tl.constexpr, GROUP_SIZE: tl.constexpr,
     NIBBLES: tl.constexpr, TOGETHER: tl.constexpr, OFFSET: tl.constexpr, MINIMA: tl.constexpr, FACTORS: tl.constexpr, PANEL: tl.constexpr,
-    TURN: tl.constexpr,
+    SCALES: tl.constexpr, TURN: tl.constexpr,
 ):  # fmt: skip
     """`out[:rows, :columns]` = activations @ weights.T (+ bias): a program has `per_program` times 16 columns.
 
     Of packed weights (columns / 16, blocks, SIZE), in groups. A turn of the loop takes TURN turns of the panels. `first_step`: bytes from
-    the weights of the first one to those of the second.
+    the weights of the first one to those of the second. SCALES: where those of a panel are.
     """
     AT_ONCE: tl.constexpr = 1 if ROWS else 4  # groups
     WORDS: tl.constexpr = AT_ONCE * GROUP // 8
@@ -144,10 +146,10 @@ def pair_product(
                 w = tl.load(group + FACTORS * 16 + place[:, None] + c * 16)
                 if NIBBLES:
                     w = (w >> (upper * 4).to(tl.uint8)[:, None]) & 15
-                square = address_as(there + WORDS * 128, tl.int32) + i * 8 + c
-                factors = address_as(square, tl.float32)
+                factors = address_as(there + SCALES, tl.float32) + i * 8 + c
                 if OFFSET != 0:
-                    sums = tl.dot(a, w.to(tl.int8, bitcast=True), tl.load(square), out_dtype=tl.int32)
+                    begins = tl.load(address_as(there + WORDS * 128, tl.int32) + i * 8 + c)
+                    sums = tl.dot(a, w.to(tl.int8, bitcast=True), begins, out_dtype=tl.int32)
                 else:
                     sums = tl.dot(a, w.to(tl.int8, bitcast=True), out_dtype=tl.int32)
                 head = address_as(at + t * AT_ONCE // GROUPS * SIZE, tl.int32) + c
@@ -157,12 +159,12 @@ def pair_product(
                 d = _pairs(head, odd)
                 if FACTORS > 0:
                     d *= _factors(own, odd, FACTORS == 1)
-                acc = tl.fma(sums.to(tl.float32), tl.load(factors + 64) * d, acc)
+                acc = tl.fma(sums.to(tl.float32), tl.load(factors) * d, acc)
                 if MINIMA:
                     m = _pairs(head + 8, odd)
                     if FACTORS > 0:
                         m *= _factors(own + 8, odd, False)
-                    acc = tl.fma(tl.load(factors + 128), m, acc)
+                    acc = tl.fma(tl.load(factors + 64), m, acc)
             at += step
             step = tl.full((), TURN * AT_ONCE * SIZE // GROUPS, tl.int32)
             panel += TURN * PANEL
@@ -205,6 +207,14 @@ def _together(packing: Packing, rows: int) -> int:
     return 2 if rows == 1 and packing.group == BLOCK else 1
 
 
+def _places(packing: Packing, rows: int) -> tuple[int, int]:
+    """Where a panel has its scales, and its bytes."""
+    tiles, factors = (1 if rows > 1 else LINES) * packing.group * 16, (2 if packing.has_minima else 1) * _SQUARE
+    begins = packing.offset != 0 or (tiles + _SQUARE + factors).bit_count() == 1
+    scales = tiles + begins * _SQUARE
+    return scales, scales + factors
+
+
 def panels_of(activations: Activations, packing: Packing) -> torch.Tensor:
     """The panels of up to four rows: uint8 (turns, bytes). Raises ValueError where they are not in the order of rows, with their sums."""
     rows, group = activations.rows, packing.group
@@ -212,8 +222,8 @@ def panels_of(activations: Activations, packing: Packing) -> torch.Tensor:
         raise ValueError(f"up to {LINES} rows in the order of rows are taken, not {rows} in {activations.order.name}")
     groups = activations.columns // group
     turns = groups if rows > 1 else -(-groups // LINES)
-    words = (1 if rows > 1 else LINES) * group // 8
-    panels = torch.empty(turns, words * 128 + (3 if packing.has_minima else 2) * _SQUARE, dtype=torch.uint8)
+    scales, size = _places(packing, rows)
+    panels = torch.empty(turns, size, dtype=torch.uint8)
     shift = 0 if rows > 1 else LINES * turns - groups
     # Turns whose groups lie side by side: behind the first one, if the second one has some of its groups.
     for begin, end, back, least in ((0, 1, 0, 0), (1, turns, shift, LINES)) if shift else ((0, turns, 0, 0),):
@@ -222,7 +232,7 @@ def panels_of(activations: Activations, packing: Packing) -> torch.Tensor:
                 (-(-(end - begin) // _TURNS),), activations.values, activations.scales, activations.sums, panels, rows, groups, begin, end,
                 back, least, GROUP=group, NIBBLES=packing.nibbles, TOGETHER=_together(packing, rows),
                 OFFSET=packing.offset, SIGN=packing.sign,
-                PANEL=panels.shape[1], ROWS=rows > 1, TURNS=_TURNS,
+                PANEL=size, FACTORS=scales, ROWS=rows > 1, TURNS=_TURNS,
             )  # fmt: skip
     return panels
 
@@ -249,5 +259,5 @@ def multiply(
         (-(-parts // per_program),), panels, weights, bias, out, rows, columns, per_program, turns, blocks, first_step,
         ROWS=rows > 1, SIZE=packing.size, HEAD=packing.head, GROUPS=packing.groups, GROUP=packing.group, GROUP_SIZE=packing.group_size,
         NIBBLES=packing.nibbles, TOGETHER=_together(packing, rows), OFFSET=packing.offset, MINIMA=packing.has_minima,
-        FACTORS=packing.factors, PANEL=panels.shape[1], TURN=turn,
+        FACTORS=packing.factors, PANEL=panels.shape[1], SCALES=_places(packing, rows)[0], TURN=turn,
     )  # fmt: skip

@@ -35,17 +35,18 @@ class Group:
 
 def groups_of(reads: Iterable[Read], first: Container[Recipe], vlen: int) -> list[Group]:
     """Loads that each bring what several of `reads` read, which lies side by side but for small gaps: each at a multiple of its own size,
-    as registers are taken out of a group. What is read as `first` begins a group: what lies in front of it was needed before.
+    as registers are taken out of a group. What is read as `first` comes with nothing in front of it that is not: that was needed before,
+    with another group, and the registers of both would be held at once.
 
     What lies between two bytes that are read, and less than a page apart, is in a page of one of them: it can be read.
     """
     spans: dict[ir.Value, dict[tuple[int, int], int]] = {}
-    begins: set[tuple[ir.Value, int]] = set()
+    early: set[tuple[ir.Value, int]] = set()
     for read in reads:
         size = read.chunk * bits(read.element) // 8
         if not size * 8 % vlen:
             spans.setdefault(read.base, {}).update({(start, start + size): read.alignment for start in read.firsts})
-            begins.update((read.base, start) for start in read.firsts if read in first)
+            early.update((read.base, start) for start in read.firsts if read in first)
     groups = []
     for base, known in spans.items():
         rest = sorted(known)
@@ -56,7 +57,8 @@ def groups_of(reads: Iterable[Read], first: Container[Recipe], vlen: int) -> lis
                 registers = (end - start) * 8 / vlen
                 wanted = sum(last - begin for begin, last in together) * 8 / vlen
                 whole = all((begin - start) % (last - begin) == 0 for begin, last in together)
-                if whole and (base, together[0][0]) in begins and registers in (2, 4, 8) and registers - wanted <= _GAP:
+                in_order = (base, start) in early or not any((base, begin) in early for begin, _ in together)
+                if whole and in_order and registers in (2, 4, 8) and registers - wanted <= _GAP:
                     groups.append(Group(base, start, end, min(known[span] for span in together)))
                     rest = rest[count:]
                     break
