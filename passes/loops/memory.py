@@ -37,9 +37,11 @@ class Memory(VectorMemory):
         elif other is not None:
             other = self.to_stored(other)
         if not width:
-            if mask is None:
-                return self.scalar_load(pointer, access.element, condition, other, home)
-            raise b.fail(access.op, "has a mask that varies where its address does not")  # cannot happen: width is kept then
+            if mask is not None:
+                raise b.fail(access.op, "has a mask that varies where its address does not")  # cannot happen: width is kept then
+            if condition is not None and other is not None and other.width:
+                return self.one_or_others(pointer, access.element, condition, other)
+            return self.scalar_load(pointer, access.element, condition, other, home)
         if condition is not None and self.chip.in_order and condition.depth == b.depth > (0 if mask is None else mask.depth):
             # it varies where the mask does not: a branch costs less than making a mask of both
             fill = b.broadcast(other or self.zero(access.element), width)
@@ -55,6 +57,15 @@ class Memory(VectorMemory):
         elif mask is not None and self.are_unseen(access, at, mask):
             return self.unfilled(access, pointer, mask, width, home)
         return self.lanes(access, (pointer, width, stride, pointers), mask, other, home)
+
+    def one_or_others(self, pointer: Emitted, element: ir.Type, condition: Emitted, others: Emitted) -> Emitted:
+        """The same element in all lanes, or the lanes of `others`."""
+        b = self.b
+
+        def one() -> list[Emitted]:
+            return [b.broadcast(self.scalar_load(pointer, element, None, None, b.depth), others.width)]
+
+        return b.if_else(condition, [(element, others.width)], one, lambda: [others])[0]
 
     def are_unseen(self, access: Access, at: Coordinates, mask: Emitted) -> bool:
         """Whether nobody looks at the lanes that `mask` leaves out of neighbours: those behind the bound up to which the loop stores."""

@@ -70,10 +70,7 @@ class VectorMemory:
             attributes = {"alignment": self.alignment(element)} | ({"volatile_": ir.UnitAttr.get()} if volatile else {})
             value = b.create("llvm.load", [element], [pointer.value], attributes, depth=depth).results[0]
             return Emitted(value, depth, 0)
-        vector_other = None if other is None or other.width else other
-        if other is not None and other.width:
-            raise ValueError("a vector of defaults for one element")
-        fill = vector_other or self.zero(element)
+        fill = other or self.zero(element)
         (result,) = b.if_else(condition, [(element, 0)], lambda: [self.scalar_load(pointer, element, None, None, b.depth)], lambda: [fill])
         return result
 

@@ -203,3 +203,22 @@ def test_weights_and_biases_of_a_normalisation(target: str, m: int) -> None:
     weight_bias_kernel[(10,)](dy, x, mean, rstd, dw, db, m, n, R=128, C=4)
     assert torch.equal(dw, (dy * (x - mean[:, None]) * rstd[:, None]).sum(0))
     assert torch.equal(db, dy.sum(0))
+
+
+@triton.jit
+def rows_or_others_kernel(x_ptr, y_ptr, out_ptr, rows, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    i, j = tl.arange(0, ROWS)[:, None], tl.arange(0, COLUMNS)[None, :]
+    places = i * COLUMNS + j
+    kept = tl.broadcast_to(i < rows, (ROWS, COLUMNS))
+    tl.store(out_ptr + places, tl.load(x_ptr + i + j * 0, mask=kept, other=tl.load(y_ptr + places)))
+
+
+@pytest.mark.parametrize("rows", [0, 3, 8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8, torch.bfloat16], ids=str)
+def test_one_element_of_a_row_or_a_block(target: str, dtype: torch.dtype, rows: int) -> None:
+    """A row's lanes read one element under one condition; what stands for them differs lane by lane."""
+    x, y = torch.arange(8).to(dtype), torch.arange(-100, 28).to(dtype)
+    out = torch.zeros_like(y)
+    rows_or_others_kernel[(1,)](x, y, out, rows, ROWS=8, COLUMNS=16)
+    expected = torch.cat([x[:rows, None].expand(rows, 16), y.view(8, 16)[rows:]])
+    assert torch.equal(out.view(8, 16), expected)

@@ -48,8 +48,13 @@ def _cast(original: Callable) -> Callable:
     return cast_impl
 
 
-def _fp_to_fp(self, src, dst_type, rounding_mode):
-    return self.cast_impl(src, dst_type)
+def _fp_to_fp(original: Callable) -> Callable:
+    def create_fp_to_fp(self, src, dst_type, rounding_mode):
+        if src.dtype.scalar.is_fp8() or dst_type.scalar.is_fp8():
+            return original(self, src, dst_type, rounding_mode)
+        return self.cast_impl(src, dst_type)
+
+    return create_fp_to_fp
 
 
 def _dot(self, a, b, d, input_precision, max_num_imprecise_acc):
@@ -132,7 +137,7 @@ def changes() -> list[Change]:
         (builder, "binary_op", _binary(builder.binary_op)),
         (builder, "unary_op", _unary(builder.unary_op)),
         (builder, "cast_impl", _cast(builder.cast_impl)),
-        (builder, "create_fp_to_fp", _fp_to_fp),
+        (builder, "create_fp_to_fp", _fp_to_fp(builder.create_fp_to_fp)),
         (builder, "create_dot", _dot),
         (reduce, "generic_reduce", _reduce_by_halves),
         (reduce, "sum", _checked_sum),

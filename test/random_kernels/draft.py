@@ -70,16 +70,32 @@ class Draft:
     # Statements
 
     def line(self, text: str) -> None:
+        self._named(text)
         self.body.append(Line(text))
 
+    def assign(self, target: Value, text: str) -> None:
+        """Give a value its next content. Of use is what the new one is made of."""
+        used = target.used
+        self._named(text)
+        target.used = used
+        self.body.append(Line(f"{target.name} = {text}"))
+
     def emit(self, text: str, shape: Shape, dtype: str, letter: str = "v", **facts: Any) -> Value:
+        named = self._named(text)
         if "memory" not in facts:
-            names = NAME.findall(text)
-            facts["memory"] = next((v.memory for v in reversed(self.values) if v.memory is not None and v.name in names), None)
+            facts["memory"] = next((v.memory for v in reversed(named) if v.memory is not None), None)
         value = Value(self.name(letter), shape, dtype, **facts)
         self.body.append(Line(f"{value.name} = {text}", value.name, shape_text(shape) if shape else "", dtype))
         self.values.append(value)
         return value
+
+    def _named(self, text: str) -> list[Value]:
+        """The values that a statement names, which are of use now."""
+        names = set(NAME.findall(text))
+        named = [value for value in self.values if value.name in names]
+        for value in named:
+            value.used += 1
+        return named
 
     @contextlib.contextmanager
     def inside(self, region: Region, turns: int, orelse: bool = False) -> Iterator[None]:

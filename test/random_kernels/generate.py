@@ -7,11 +7,12 @@ sums, indices are kept in range, divisors are positive. Whether lanes of a store
 
 from collections.abc import Callable, Sequence
 
-from random_kernels import elementwise, memory_ops, products, rows, shapes
+from random_kernels import accumulating, elementwise, memory_ops, patterns, products, rows, shapes
+from random_kernels.carried import assign, carry
 from random_kernels.draft import LARGEST, Draft
-from random_kernels.masks import condition, mask
+from random_kernels.masks import condition
 from random_kernels.program import Line, Program, Region
-from random_kernels.values import CARRIED, Shape, Value
+from random_kernels.values import Shape, Value
 
 DEEPEST = 3
 #: How often the innermost statements of a program run at most.
@@ -21,17 +22,17 @@ MOST_TURNS = 40
 def generate(seed: int, without: Sequence[str] = ()) -> Program:
     """The program of this seed; `without` names choices of the grammar that are not taken."""
     draft = Draft(seed, without)
-    _choose_shapes(draft)
+    choose_shapes(draft)
     for _ in range(draft.choice((1, 2, 2, 3))):
         memory_ops.load(draft, draft.choice(draft.shapes))
     for _ in range(draft.choice((3, 4, 5, 6, 8, 10, 12))):
         _statement(draft)
-    _store_results(draft)
+    store_results(draft)
     draft.place()
     return draft.program
 
 
-def _choose_shapes(draft: Draft) -> None:
+def choose_shapes(draft: Draft) -> None:
     """The constants, the grid, and the shapes that most blocks have."""
     rank = draft.weighted({1: 4, 2: 5, 3: 1.5})
     # A reshape of few rows to one, and products, need blocks of 16 to 64 rows; long rows need loops over vectors.
@@ -83,6 +84,20 @@ MAKERS: dict[Callable[[Draft], Value | None], float] = {
     products.dot: 3,
     products.exponentials: 2.5,
     memory_ops.load_scalar: 0.7,
+    patterns.float8: 0.5,
+}
+
+PATTERNS: dict[Callable[[Draft], None], float] = {
+    patterns.late_loads: 3,
+    patterns.stores_behind_each_other: 1.5,
+    patterns.taps: 1,
+    patterns.one_place: 1.2,
+    patterns.described: 1,
+    patterns.pairs: 0.8,
+    patterns.masks_in_memory: 0.8,
+    accumulating.product: 2.5,
+    accumulating.rows_of_memory: 1.5,
+    accumulating.scaled: 1,
 }
 
 
@@ -97,13 +112,18 @@ def _statement(draft: Draft) -> None:
     table: dict[Callable[[Draft], object], float] = {
         _make: 8,
         memory_ops.store: 3,
+        _pattern: 2 if draft.turns < 5 else 0,
         _update: 1.5,
         memory_ops.store_scalar: 0.3,
         memory_ops.atomic: 0.4,
         _region: 3.5 if draft.depth < DEEPEST and draft.turns < MOST_TURNS else 0,
-        _assign: 4 if replaceable else 0,
+        assign: 4 if replaceable else 0,
     }
     draft.weighted(table)(draft)
+
+
+def _pattern(draft: Draft) -> None:
+    draft.weighted(PATTERNS)(draft)
 
 
 def _update(draft: Draft) -> None:
@@ -115,88 +135,9 @@ def _update(draft: Draft) -> None:
     memory_ops.store(draft, new, into=loaded)
 
 
-def _assign(draft: Draft) -> None:
-    """Give a value that a loop or branch may replace its next content."""
-    target = draft.choice([v for v in draft.values if v.replaceable])
-    # What is derived from the old content and used after the new one has taken its place needs a copy, or must come first.
-    view = _view(draft, target) if target.shape and draft.chance(0.6) else None
-    made = None
-    found = [v for v in draft.values if v is not target and v.shape == target.shape and v.approximate == target.approximate]
-    if found and draft.chance(0.35):
-        made = draft.coerce(draft.choice(found), target)
-    while made is None:
-        new = _next(draft, target)
-        if new is not None and new is not target:
-            made = draft.coerce(new, target)
-        if made is None and draft.chance(0.3):
-            return
-    made.used += 1
-    draft.body.append(Line(f"{target.name} = {_again(made) if made.replaceable else made.name}"))
-    if view and draft.chance(0.8):
-        memory_ops.store(draft, view)
-
-
-def _again(value: Value) -> str:
-    """The same values by an operation that folds.
-
-    Triton's code generator tells names that a loop changes by their values: of two names for one value, `v = m; m = x` in the loop leaves
-    v as it was, on every backend (3.9). Behind the frontend it is one value with two names again.
-    """
-    return f"{value.name} * 1.0" if value.is_float else f"{value.name} | {value.name}"
-
-
-def _view(draft: Draft, value: Value) -> Value | None:
-    """The value in another shape or order, which costs nothing where it can share the memory."""
-    makers: dict[Callable[[Draft, Value], Value | None], float] = {shapes.reshape: 4, elementwise.with_constant: 1, shapes.gather: 0.7}
-    if len(value.shape) > 1:
-        makers[shapes.transpose] = 2
-    return draft.weighted(makers)(draft, value)
-
-
-def _next(draft: Draft, target: Value) -> Value | None:
-    """Something of the target's shape, mostly made of what it holds now."""
-    shape = target.shape
-    table: dict[str, float] = {
-        "binary": 4,
-        "constant": 2,
-        "where": 1.5,
-        "gather": 2,
-        "scan": 0.5,
-        "load": 0.7,
-        "dot": 0,
-        "transpose": 0,
-        "reduce": 0,
-    }
-    if not shape:
-        table |= {"gather": 0, "scan": 0, "load": 0, "where": 0, "reduce": 3}
-    if len(shape) == 2 and target.dtype in ("float32", "int32"):
-        table["dot"] = 9
-    if len(shape) == 2 and shape[0] == shape[1]:
-        table["transpose"] = 2
-    if target.dtype == "int1":
-        return elementwise.comparison(draft) if draft.chance(0.3) else mask(draft, shape)
-    kind = draft.weighted(table)
-    target.used += 1
-    if kind == "dot":
-        return products.dot(draft, shape)
-    if kind == "load":
-        return memory_ops.load(draft, shape, target.dtype)
-    if kind == "reduce":
-        return rows.reduction(draft)
-    makers: dict[str, Callable[[Draft, Value], Value | None]] = {
-        "binary": elementwise.binary,
-        "constant": elementwise.with_constant,
-        "where": elementwise.where,
-        "gather": shapes.gather,
-        "scan": rows.scan,
-        "transpose": shapes.transpose,
-    }
-    return makers[kind](draft, target)
-
-
 def _region(draft: Draft) -> None:
     kind = draft.weighted({"for": 5, "while": 1, "if": 3, "static": 0.7})
-    carried = _carry(draft)
+    carried = carry(draft)
     before = [(value, value.replaceable) for value in carried]
     for value in carried:
         value.replaceable, value.origin = True, None
@@ -206,28 +147,6 @@ def _region(draft: Draft) -> None:
         _loop(draft, kind)
     for value, replaceable in before:
         value.replaceable = replaceable
-
-
-def _carry(draft: Draft) -> list[Value]:
-    """Values that the region may replace: old ones, or others that start with what those hold."""
-    chosen = []
-    for _ in range(draft.choice((1, 1, 2, 3))):
-        value = draft.pick(lambda v: not v.approximate and not v.index and not v.replaceable)
-        square = [shape for shape in draft.shapes if len(shape) == 2 and shape[0] == shape[1]]
-        if square and draft.chance(0.35):
-            value = memory_ops.load(draft, square[0], draft.choice(("float32", "float32", "int32")))
-        if not value or value in chosen:
-            continue
-        if value.shape and draft.chance(0.4):
-            value = _view(draft, value) or value
-        elif draft.chance(0.4):
-            text = _again(value) if draft.chance(0.5) or value.dtype == "int1" else f"{value.name} + {'0.0' if value.is_float else '0'}"
-            value = draft.emit(text, value.shape, value.dtype, bound=value.bound, special=value.special)
-        if value.is_float:
-            value = draft.fit(value, CARRIED[value.dtype])
-            value.bound = CARRIED[value.dtype]
-        chosen.append(value)
-    return chosen
 
 
 def _body(draft: Draft, statements: int) -> None:
@@ -283,7 +202,7 @@ def _loop(draft: Draft, kind: str) -> None:
         _body(draft, draft.choice((1, 2, 3, 4, 5)))
 
 
-def _store_results(draft: Draft) -> None:
+def store_results(draft: Draft) -> None:
     """What nothing has used would be dropped by the compiler."""
     unused = [value for value in draft.values if not value.used and not value.index]
     for value in unused[-8:]:

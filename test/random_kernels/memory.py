@@ -19,6 +19,8 @@ def fill(storage: Storage, count: int) -> np.ndarray:
     elif kind == "full":
         limits = np.iinfo(wide)
         data = draw.integers(limits.min, limits.max, count, dtype=wide, endpoint=True)
+    elif kind == "bits":
+        data = draw.integers(0, 2, count).astype(wide)
     elif kind == "index":
         data = draw.integers(0, 1 << 30, count).astype(wide)
     else:  # small integers, with infinities and NaN among them where it is "special"
@@ -30,6 +32,10 @@ def fill(storage: Storage, count: int) -> np.ndarray:
     if storage.dtype == "bfloat16":
         return (data.view(np.uint32) >> 16).astype(np.uint16)
     return data
+
+
+def torch_type(dtype: str) -> torch.dtype:
+    return torch.bool if dtype == "int1" else getattr(torch, dtype)
 
 
 class Memory:
@@ -51,7 +57,7 @@ class Memory:
         for pointer in self.program.pointers:
             tail = self.storages[pointer.storage][self.slack[pointer.storage] + pointer.offset :]
             whole = tail[: len(tail) // SIZES[pointer.dtype] * SIZES[pointer.dtype]]
-            values.append(whole.view(getattr(torch, pointer.dtype)))
+            values.append(whole.view(torch_type(pointer.dtype)))
         return values + [scalar.value for scalar in self.program.scalars]
 
     def ranges(self) -> list[tuple[int, int]]:

@@ -67,10 +67,18 @@ def _shifted(draft: Draft, offsets: Offsets) -> Offsets:
     return new
 
 
-def load(draft: Draft, shape: Shape, dtype: str | None = None, padded: bool = False, role: str = "") -> Value:
+def load(
+    draft: Draft,
+    shape: Shape,
+    dtype: str | None = None,
+    padded: bool = False,
+    role: str = "",
+    at: Pointer | None = None,
+    offsets: Offsets | None = None,
+) -> Value:
     """A block from memory. One that is `padded` has a mask, and most often an infinity or NaN where that is not set."""
-    at = pointer(draft, role or draft.weighted({"data": 3, "input": 2}), dtype)
-    offsets = some_offsets(draft, shape, False)
+    at = at or pointer(draft, role or draft.weighted({"data": 3, "input": 2}), dtype)
+    offsets = offsets or some_offsets(draft, shape, False)
     address, kind = _address(draft, at, offsets)
     is_float, special = kind in FLOATS, draft.program.storages[at.storage].fill == "special"
     text = address
@@ -93,7 +101,9 @@ def load(draft: Draft, shape: Shape, dtype: str | None = None, padded: bool = Fa
     if draft.chance(0.04):
         text += ", volatile=True"
     bound = STORED[kind] if is_float else float("inf")
-    return draft.emit(f"tl.load({text})", shape, kind, bound=bound, special=special, origin=offsets.name, memory=at.storage)
+    # Of lanes that share a place, a mask may leave out one.
+    origin = offsets.name if offsets.injective or "mask=" not in text else None
+    return draft.emit(f"tl.load({text})", shape, kind, bound=bound, special=special, origin=origin, memory=at.storage)
 
 
 def load_scalar(draft: Draft) -> Value:
@@ -105,7 +115,7 @@ def load_scalar(draft: Draft) -> Value:
     return draft.emit(f"tl.load({at.name} + {place})", (), at.dtype, "c", bound=bound, special=special)
 
 
-def _stored(draft: Draft, value: Value, dtype: str, role: str) -> Value:
+def stored(draft: Draft, value: Value, dtype: str, role: str) -> Value:
     """The value as it may be stored: of the right type, and not larger than what loads expect."""
     if value.approximate:
         return value
@@ -116,7 +126,14 @@ def _stored(draft: Draft, value: Value, dtype: str, role: str) -> Value:
     return value
 
 
-def store(draft: Draft, value: Value | None = None, plain: bool = False, into: Value | None = None) -> None:
+def store(
+    draft: Draft,
+    value: Value | None = None,
+    plain: bool = False,
+    into: Value | None = None,
+    at: Pointer | None = None,
+    offsets: Offsets | None = None,
+) -> None:
     """A store of `value`: a `plain` one is of a result, one `into` a value goes to the places where that was loaded from."""
     value = value or draft.pick(lambda v: bool(v.shape))
     if not value:
@@ -126,6 +143,8 @@ def store(draft: Draft, value: Value | None = None, plain: bool = False, into: V
         number = draft.choice(found) if found and draft.chance(0.3) else draft.storage(value.dtype, "output", approximate=True)
         at = draft.pointer(number)
         role = "output"
+    elif at:
+        role = draft.roles[at.storage]
     else:
         role = "output" if plain else draft.weighted({"data": 4, "output": 1})
         others = [p for p in draft.program.pointers if not draft.program.storages[p.storage].approximate]
@@ -143,10 +162,10 @@ def store(draft: Draft, value: Value | None = None, plain: bool = False, into: V
             at = draft.choice(fitting) if fitting and draft.chance(0.75) else pointer(draft, role, want)
             if draft.program.storages[at.storage].approximate:
                 at = draft.pointer(draft.storage(want or draft.weighted(TYPES), role))
-    offsets = _store_places(draft, value, plain, into)
+    offsets = offsets or _store_places(draft, value, plain, into)
     address, kind = _address(draft, at, offsets)
     if kind in FLOATS or value.is_float or value.dtype == "int1":
-        made = _stored(draft, value, kind, role)
+        made = stored(draft, value, kind, role)
     else:
         made = draft.cast(value, kind) if draft.chance(0.6) else value
     text = f"{address}, {made.name}"
@@ -155,6 +174,8 @@ def store(draft: Draft, value: Value | None = None, plain: bool = False, into: V
         text = f"{address}, {draft.choice((0, 1, 7))}"
     if masked:
         text += f", mask={_store_mask(draft, value.shape, at.storage, 0.7 if into else 0.35).name}"
+    if draft.chance(0.05):
+        text += ', cache_modifier=".cs"'
     draft.line(f"tl.store({text})")
 
 
@@ -186,7 +207,7 @@ def store_scalar(draft: Draft) -> None:
     if draft.program.storages[at.storage].approximate:
         return
     place = draft.choice((0, 2, 3))
-    made = _stored(draft, value, at.dtype, role)
+    made = stored(draft, value, at.dtype, role)
     draft.touch(at, 0, place)
     draft.line(f"tl.store({at.name} + {place}, {made.name})")
 

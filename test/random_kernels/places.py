@@ -13,6 +13,11 @@ def arange(draft: Draft, extent: Extent) -> str:
     return f"tl.arange(0, {extent_text(extent)})"
 
 
+def numbers_along(draft: Draft, shape: Shape, dim: int) -> str:
+    """Every element's number along a dimension."""
+    return f"{arange(draft, shape[dim])}{along(dim, len(shape))}"
+
+
 def wild(draft: Draft, start: str, steps: int) -> tuple[str, str]:
     """A chain of additions, products and casts, which may wrap around; text and type."""
     text, dtype = start, "int32"
@@ -147,6 +152,22 @@ def places(draft: Draft, shape: Shape, store: bool) -> Offsets:
     else:
         draft.offsets.append(offsets)
     draft.line(f"{name} = {text}")
+    return offsets
+
+
+def close_places(draft: Draft, shape: Shape) -> Offsets:
+    """Windows of memory: rows that share places, or nearly do."""
+    inner = draft.random.randrange(len(shape))
+    count = draft.extent(shape[inner])
+    terms, low, high = [], 0, 0
+    for dim, extent in enumerate(shape):
+        number = draft.choice((1, 1, 1, 2, -1)) if dim == inner else draft.choice((0, 1, 1, 2, -1, count - 1, count + 1))
+        terms.append(f"{numbers_along(draft, shape, dim)} * {number if draft.chance(0.75) else draft.scalar(number)}")
+        last = number * (draft.extent(extent) - 1)
+        low, high = low + min(last, 0), high + max(last, 0)
+    offsets = Offsets(draft.name("o"), shape, low, high, False)
+    draft.line(f"{offsets.name} = {' + '.join(terms)}")
+    draft.offsets.append(offsets)
     return offsets
 
 

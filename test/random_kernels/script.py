@@ -3,7 +3,7 @@
 import pprint
 
 from random_kernels.check import Result
-from random_kernels.memory import Memory
+from random_kernels.memory import Memory, torch_type
 from random_kernels.program import Program
 
 TEMPLATE = '''"""{kind}, seed {seed} of the random kernels{where}. Exits 1 where memory differs from what Triton's interpreter leaves."""
@@ -63,7 +63,7 @@ def _memory(program: Program) -> str:
     for pointer, tensor in zip(program.pointers, memory.arguments(), strict=False):
         start = memory.slack[pointer.storage] + pointer.offset
         size = tensor.element_size() * tensor.numel()
-        lines.append(f"{pointer.name} = m{pointer.storage}.view(torch.uint8)[{start}:{start + size}].view(torch.{pointer.dtype})")
+        lines.append(f"{pointer.name} = m{pointer.storage}.view(torch.uint8)[{start}:{start + size}].view({torch_type(pointer.dtype)})")
     return "\n".join("    " + line.replace("\n", "\n    ") for line in lines)
 
 
@@ -75,6 +75,8 @@ def _drawn(program: Program, number: int) -> str:
     draw = f"np.random.default_rng({storage.seed})"
     if storage.fill == "full":
         return f"{draw}.integers(np.iinfo('{wide}').min, np.iinfo('{wide}').max, {count}, dtype='{wide}', endpoint=True)"
+    if storage.fill == "bits":
+        return f"{draw}.integers(0, 2, {count}).astype('{wide}')"
     if storage.fill == "index":
         return f"{draw}.integers(0, 1 << 30, {count}).astype('{wide}')"
     if storage.fill == "special":

@@ -17,6 +17,7 @@ _INT_CAST = r"\.to\(tl\.u?int\d+\)"
 PLAINER = [
     (r", mask=\w+", ""),
     (r", other=(-?float\('\w+'\)|\w+)", ""),
+    (r', cache_modifier="\.cs"', ""),
     (r", (volatile|reverse|keep_dims|descending)=True", ""),
     (r" \* s\d+", ""),
     (r" [+-] s\d+", ""),

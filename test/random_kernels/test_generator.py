@@ -2,17 +2,26 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from random_kernels import accumulating, patterns
 from random_kernels.check import Result, check, compare, expected
-from random_kernels.generate import generate
+from random_kernels.draft import Draft
+from random_kernels.generate import choose_shapes, generate, store_results
 from random_kernels.memory import Memory
 from random_kernels.pool import Worker
 from random_kernels.program import Line, Pointer, Program, Region, Scalar, Storage, walk
 from random_kernels.script import script
 from random_kernels.shrink import shrink
+
+from triton_spacemit.backend import set_device
+from triton_spacemit.passes.loops import accesses, aliasing, control, elementwise
+from triton_spacemit.passes.loops.active_vectors import ActiveVectors
+from triton_spacemit.passes.loops.direct_stores import DirectStore
 
 # The generator
 
@@ -31,6 +40,8 @@ tl.gather tl.reshape tl.trans tl.permute tl.broadcast_to tl.expand_dims tl.join 
 tl.sum tl.max tl.argmax tl.argmin tl.xor_sum tl.reduce( tl.associative_scan tl.cumsum tl.sort tl.histogram
 tl.dot tl.where tl.exp( tl.log( tl.uint32 tl.bfloat16 tl.float64 + 2147483647 * 4294967297
 tl.static_range while if else: for
+tl.make_tensor_descriptor .store([ tl.float8e5 tl.float8e4nv bitcast=True).to(tl.float32) tl.fma(
+other=True tl.atomic_cas( tl.atomic_xchg( ".cs"
 """
 
 
@@ -41,6 +52,49 @@ def test_what_programs_consist_of() -> None:
     assert max(regions) >= 4
     aliased = [made for made in map(generate, range(100)) if len({pointer.storage for pointer in made.pointers}) < len(made.pointers)]
     assert len(aliased) > 20
+
+
+def _programs_of(pattern: Callable[[Draft], object]) -> Iterator[Program]:
+    """Programs that consist of one pattern each."""
+    for seed in range(40):
+        draft = Draft(seed)
+        choose_shapes(draft)
+        pattern(draft)
+        store_results(draft)
+        draft.place()
+        yield draft.program
+
+
+#: What each pattern is there for: a function of the compiler that takes part only if the optimisation is made, or asked about at run time.
+MADE = [
+    (patterns.late_loads, aliasing, "redirect"),
+    (patterns.stores_behind_each_other, accesses, "stores_together"),
+    (patterns.taps, accesses, "store_windows"),
+    (patterns.one_place, elementwise, "select_at"),
+    (accumulating.product, DirectStore, "meets"),
+    (accumulating.product, ActiveVectors, "scaled"),
+    (accumulating.rows_of_memory, control, "lower_resident"),
+    (accumulating.scaled, control, "lower_scaled_sums"),
+]
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize(("pattern", "owner", "name"), MADE, ids=[name for _, _, name in MADE])
+def test_patterns_are_found(pattern: Callable[[Draft], object], owner: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_device("qemu", chip="x60")
+    made, original = [], getattr(owner, name)
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        made.append(result not in (None, []) or name in ("redirect", "store_windows"))
+        return result
+
+    monkeypatch.setattr(owner, name, watched)
+    for program in _programs_of(pattern):
+        assert check(program).kind in ("ok", "undefined")
+        if any(made):
+            return
+    pytest.fail(f"no program of {pattern.__name__} gets to {name}")
 
 
 def test_choices_can_be_left_out() -> None:
