@@ -233,9 +233,15 @@ FORMATS: dict[str, Format] = {
 
 def get_format(name: str) -> Format:
     """The format of that name. Raises FormatError where there is none."""
-    if name not in FORMATS:
+    if not isinstance(name, str) or name not in FORMATS:
         raise FormatError(f"no such format of weights: {name!r}; there are {', '.join(FORMATS)}")
     return FORMATS[name]
+
+
+def check_floating(dtype: torch.dtype) -> None:
+    """Raises FormatError for a dtype that weights cannot become."""
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise FormatError(f"weights become floating-point numbers, not {dtype!r}")
 
 
 @dataclass(frozen=True)
@@ -269,6 +275,9 @@ def values_of(form: Format, parts: Parts) -> Values:
 def dequantise(raw_blocks: torch.Tensor, name: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """(.., bytes) uint8, rows of whole blocks, to (.., weights) of a dtype. Raises FormatError."""
     form = get_format(name)
+    check_floating(dtype)
+    if not isinstance(raw_blocks, torch.Tensor):
+        raise FormatError(f"{name}: rows of blocks are a tensor of bytes, not a {type(raw_blocks).__name__}")
     if raw_blocks.dtype is not torch.uint8 or not raw_blocks.dim() or raw_blocks.shape[-1] % form.size:
         raise FormatError(f"{name}: rows of blocks of {form.size} bytes are wanted, not {tuple(raw_blocks.shape)} of {raw_blocks.dtype}")
     return values_of(form, form.read(raw_blocks.unflatten(-1, (-1, form.size)))).weights(dtype).flatten(-2)

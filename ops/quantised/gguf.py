@@ -64,6 +64,8 @@ class GgufFile:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        if not (self.path.is_file() or self.path.is_dir()) and self.path.exists():  # a pipe would be waited for
+            raise FormatError(f"{self.path}: it is no regular file")
         with open(self.path, "rb") as file:
             self.status = os.fstat(file.fileno())
             try:
@@ -82,21 +84,22 @@ class GgufFile:
 
     def raw(self, name: str) -> torch.Tensor:
         """The bytes of a tensor, uint8, in the file's memory. Raises KeyError where there is none of that name."""
-        entry = self._entry(name)
+        entry = self.entry(name)
         return self.bytes[entry.start : entry.start + entry.size]
 
     def tensor(self, name: str) -> torch.Tensor:
         """A tensor of elements, in the file's memory where its place is a multiple of their size. Raises FormatError for blocks, and
         KeyError.
         """
-        entry, raw = self._entry(name), self.raw(name)
+        entry, raw = self.entry(name), self.raw(name)
         if entry.type not in DTYPES:
             raise FormatError(f"{self.path}: tensor {name!r} is of blocks of {entry.type}, not of elements")
         dtype = DTYPES[entry.type]
         aligned = raw if entry.start % dtype.itemsize == 0 else raw.clone()
         return aligned.view(dtype).view(entry.shape)
 
-    def _entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> Entry:
+        """The tensor of that name. Raises KeyError."""
         if name not in self.entries:
             raise KeyError(f"{self.path}: there is no tensor {name!r}")
         return self.entries[name]

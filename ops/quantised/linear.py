@@ -7,7 +7,7 @@ so have cores with larger tiles (`pairs.py`, `wide.py`), vectors without a matri
 (`vectors.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch.library import Library, register_fake
@@ -98,11 +98,22 @@ def _plain(multiply: Callable[..., None], activations: Activations, packing: Pac
     return by_vectors
 
 
+def _check_memory(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, packing: Packing, n: int) -> None:
+    """That kernels find what they read: an operator is told what its bytes are, by a program that was exported too."""
+    if x.dtype not in DTYPES:
+        raise TypeError(f"activations are float32, float16 or bfloat16, not {x.dtype}")
+    fits = tuple(weights.shape[-3:]) == packing.shape(n, x.shape[-1]) and weights.dtype is torch.uint8 and weights.is_contiguous()
+    if not fits or (bias is not None and tuple(bias.shape) != (n,)):
+        what = f"x {tuple(x.shape)}, weights {tuple(weights.shape)} of {weights.dtype}, bias {None if bias is None else tuple(bias.shape)}"
+        raise ValueError(f"{what} and {n} columns of {packing.name} do not fit each other")
+
+
 def _linear(x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, format_name: str, packing: str, n: int) -> torch.Tensor:
-    rows = x.reshape(-1, x.shape[-1])
+    layout, rows = get_packing(format_name, packing), x.reshape(-1, x.shape[-1])
+    _check_memory(x, weights, bias, layout, n)
     out = torch.empty(rows.shape[0], n, dtype=torch.float32)
     if out.numel():
-        _by(rows, get_packing(format_name, packing))(weights, bias, out)
+        _by(rows, layout)(weights, bias, out)
     return out.to(x.dtype).view(*x.shape[:-1], n)
 
 
@@ -114,6 +125,8 @@ def _linear_experts(
     x: torch.Tensor, weights: Sequence[torch.Tensor], ids: torch.Tensor, format_name: str, packing: str, n: Sequence[int]
 ) -> torch.Tensor:
     (tokens, used), layout = ids.shape, get_packing(format_name, packing)
+    for matrices, width in zip(weights, n, strict=True):
+        _check_memory(x, matrices, None, layout, width)
     rows = x.expand(tokens, used, x.shape[-1]).reshape(-1, x.shape[-1])
     out = torch.zeros(tokens * used, sum(n), dtype=torch.float32)
     ends = [sum(n[: number + 1]) for number in range(len(n))]
@@ -160,8 +173,10 @@ def linear(x: torch.Tensor, packed: Packed, bias: torch.Tensor | None = None) ->
     Raises TypeError for other dtypes, ValueError for shapes that do not fit.
     """
     _check(x, packed)
-    if bias is not None and (not bias.is_floating_point() or tuple(bias.shape) != (packed.shape[-2],)):
-        raise ValueError(f"a bias of {packed.shape[-2]} floats is wanted, not {tuple(bias.shape)} of {bias.dtype}")
+    if bias is not None:
+        _check_tensor("a bias is", bias)
+        if not bias.is_floating_point() or tuple(bias.shape) != (packed.shape[-2],):
+            raise ValueError(f"a bias of {packed.shape[-2]} floats is wanted, not {tuple(bias.shape)} of {bias.dtype}")
     n, names = packed.shape[-2], (packed.format, packed.packing.name)
     call = torch.ops.triton_spacemit.quantised_linear
     if packed.dim() == 2:
@@ -179,9 +194,10 @@ def linear_experts(x: torch.Tensor, packed: Packed | Sequence[Packed], ids: torc
     [tokens, used], each the number of an expert, or negative for none, which gives zeros.
     Raises TypeError for other dtypes, ValueError for shapes and numbers that do not fit.
     """
-    stacks = [packed] if isinstance(packed, Packed) else list(packed)
+    stacks = list(packed) if isinstance(packed, Iterable) and not isinstance(packed, torch.Tensor) else [packed]
     if not stacks:
         raise ValueError("there are no weights")
+    _check_tensor("ids are", ids)
     if ids.dtype not in _INTEGERS or ids.dim() != 2:
         raise TypeError(f"ids are integers (tokens, used), not {tuple(ids.shape)} of {ids.dtype}")
     for each in stacks:
@@ -198,13 +214,20 @@ def linear_experts(x: torch.Tensor, packed: Packed | Sequence[Packed], ids: torc
     return torch.ops.triton_spacemit.quantised_linear_experts(x, bytes_, ids, *names.pop(), sizes)
 
 
+def _check_tensor(what: str, tensor: torch.Tensor) -> None:
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"{what} a tensor, not a {type(tensor).__name__}")
+    if not tensor.is_cpu or tensor.layout is not torch.strided or tensor.is_nested:
+        layout = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+        raise TypeError(f"{what} a strided tensor on the CPU, not a {layout} one on {tensor.device}")
+
+
 def _check(x: torch.Tensor, packed: Packed) -> None:
     if not isinstance(packed, Packed):
         raise TypeError(f"weights are packed ones (`quantised.pack`), not {type(packed).__name__}")
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"activations are a tensor, not a {type(x).__name__}")
-    if x.dtype not in DTYPES or not x.is_cpu:
-        raise TypeError(f"activations are float32, float16 or bfloat16 tensors on the CPU, not {x.dtype} on {x.device}")
+    _check_tensor("activations are", x)
+    if x.dtype not in DTYPES:
+        raise TypeError(f"activations are float32, float16 or bfloat16, not {x.dtype}")
     if x.dim() < 1 or x.shape[-1] != packed.shape[-1]:
         raise ValueError(f"rows of {packed.shape[-1]} numbers are wanted for weights {tuple(packed.shape)}, not x {tuple(x.shape)}")
     if packed.packing.minima == "zero point" and not takes(packed.packing, packed.shape[-1]):

@@ -12,6 +12,7 @@ could add. Kernels take `packed.bytes_as(name)`, which raises where the weights 
 
 import hashlib
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from triton_spacemit.ops.quantised.errors import FormatError, MisreadError
+from triton_spacemit.ops.quantised.formats import check_floating
 from triton_spacemit.ops.quantised.packings import COLUMNS, Packing, get_packing, pack_rows, unpack_rows, values_of_packed
 
 _AT_ONCE = 1 << 20  # weights that are packed, or unpacked, at once: what they become on the way fits into the caches
@@ -47,8 +49,14 @@ class Packed(torch.Tensor):
             )
         # PyTorch has no arithmetic on `bits8`, does not export it, and leaves it alone where a module's numbers get another dtype.
         packed = torch.Tensor._make_wrapper_subclass(cls, tuple(shape), dtype=torch.bits8, device="cpu")
-        packed.format, packed.packing, packed.bytes = packing.form.name, packing, bytes
+        vars(packed).update(format=packing.form.name, packing=packing, bytes=bytes)
         return packed
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises MisreadError for what the packed weights are: they would be read as others."""
+        if name in ("format", "packing", "bytes", "data"):
+            raise MisreadError(f"{self._description()}: their {name} cannot be replaced; copy_() takes other weights of the same kind")
+        super().__setattr__(name, value)
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 
@@ -59,7 +67,9 @@ class Packed(torch.Tensor):
         if result is NotImplemented:
             packed = next(each for each in tree_leaves((args, kwargs)) if isinstance(each, Packed))
             what = f"{function} of {packed._description()}"
-            raise MisreadError(f"{what}: packed weights are no ordinary tensor; dequantise() makes one of them")
+            raise MisreadError(
+                f"{what}: packed weights are no ordinary tensor; quantised.linear() multiplies by them, dequantise() makes one"
+            )
         return result
 
     def _description(self) -> str:
@@ -136,7 +146,9 @@ class Packed(torch.Tensor):
         return self._by_rows(lambda part: form.write(unpack_rows(self.packing, part)), torch.uint8)
 
     def dequantise(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """The weights as an ordinary tensor of the same shape: in float32 as GGML rounds them, in float64 exact."""
+        """The weights as an ordinary tensor of the same shape: in float32 as GGML rounds them, in float64 exact. Raises FormatError for a
+        dtype that is not floating."""
+        check_floating(dtype)
         return self._by_rows(lambda part: values_of_packed(self.packing, part).weights(dtype), dtype)
 
     def _by_rows(self, function: Any, dtype: torch.dtype) -> torch.Tensor:
@@ -182,9 +194,11 @@ def pack(raw_blocks: torch.Tensor, format_name: str, shape: Sequence[int], packi
     is a multiple of the format's block; N may be any. Raises FormatError for other formats, shapes and numbers of bytes.
     """
     chosen = get_packing(format_name, packing)
-    form = chosen.form
+    form, shape = chosen.form, _checked(shape)
     target_shape = packed_shape(chosen, shape)
     *experts, rows, steps = shape
+    if not isinstance(raw_blocks, torch.Tensor):
+        raise FormatError(f"raw blocks are a tensor of bytes, not a {type(raw_blocks).__name__}")
     size = math.prod(experts) * rows * form.bytes_of(steps)
     if raw_blocks.dtype is not torch.uint8 or not raw_blocks.is_cpu or raw_blocks.numel() != size:
         raise FormatError(
@@ -211,10 +225,20 @@ def _pieces(groups: int, steps: int) -> list[tuple[int, int]]:
 
 def packed_shape(packing: Packing, shape: Sequence[int]) -> tuple[int, ...]:
     """The shape of packed bytes. Raises FormatError where weights cannot have the shape."""
-    if not 2 <= len(shape) <= 3 or any(not isinstance(size, int) or size < 1 for size in shape):
-        raise FormatError(f"packed weights are (N, K) or (experts, N, K), with nothing empty; not {_sizes(shape)}")
+    shape = _checked(shape)
     packing.form.bytes_of(shape[-1])
     return (*shape[:-2], *packing.shape(shape[-2], shape[-1]))
+
+
+def _checked(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of weights, NumPy's integers among them, as Python's. Raises FormatError where it cannot be one."""
+    try:
+        sizes = tuple(map(operator.index, shape))
+    except TypeError:
+        sizes = ()
+    if not 2 <= len(sizes) <= 3 or min(sizes) < 1:
+        raise FormatError(f"packed weights are (N, K) or (experts, N, K), with nothing empty; not {shape!r}")
+    return sizes
 
 
 def _sizes(shape: Sequence[int]) -> str:
@@ -235,7 +259,10 @@ def _clone(packed: Packed, *, memory_format: Any = None) -> Packed:
 
 def _to_copy(packed: Packed, *, dtype: Any = None, device: Any = None, **others: Any) -> Any:
     if dtype not in (None, torch.bits8) or torch.device(device or "cpu").type != "cpu":
-        return NotImplemented
+        wanted = f"{dtype or torch.bits8} on {device or 'cpu'}"
+        raise MisreadError(
+            f"{packed._description()}, cannot become {wanted}: packed weights are bytes on the CPU; dequantise() makes numbers"
+        )
     return _clone(packed)
 
 

@@ -12,13 +12,16 @@ from triton_spacemit.ops.quantised.formats import Format, Parts, get_format
 def quantise(weights: torch.Tensor, format_name: str) -> torch.Tensor:
     """Raw blocks, uint8 (.., bytes of a row), of floating-point weights (.., K), which are rounded to float32 first.
 
-    Raises FormatError for formats that GGML has no plain rounding for, rows that are no whole blocks, and weights that are not finite.
+    As with GGML, scales and minima are infinite where float16 has no such number. Raises FormatError for formats that GGML has no plain
+    rounding for, rows that are no whole blocks, and weights that are not finite.
     """
     form = get_format(format_name)
     if format_name not in ROUNDED:
         raise FormatError(f"weights cannot be rounded to {format_name}; they can be to {', '.join(ROUNDED)}")
-    if not weights.is_floating_point() or not weights.dim():
-        raise FormatError(f"rows of floating-point weights are wanted, not {tuple(weights.shape)} of {weights.dtype}")
+    if not isinstance(weights, torch.Tensor):
+        raise FormatError(f"rows of floating-point weights are wanted, not a {type(weights).__name__}")
+    if not weights.is_floating_point() or not weights.dim() or not weights.is_cpu:
+        raise FormatError(f"rows of floating-point weights are wanted, not {tuple(weights.shape)} of {weights.dtype} on {weights.device}")
     form.bytes_of(weights.shape[-1])
     blocks = weights.detach().float().unflatten(-1, (-1, form.weights))
     if not blocks.isfinite().all():

@@ -28,6 +28,8 @@ from triton_spacemit.ops.quantised.packings import get_packing
 #: Matrices of a layer that are multiplied by the same rows, so that they can be multiplied at once.
 NEIGHBOURS = (("attn_q", "attn_k", "attn_v"), ("ffn_gate", "ffn_up"))
 
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
 #: Called with the name of each tensor before it is packed.
 Progress = Callable[[str], None]
 
@@ -47,7 +49,7 @@ class Weights(Mapping[str, torch.Tensor]):
     def __getitem__(self, name: str) -> torch.Tensor:
         if name in self.packed:
             return self.packed[name]
-        entry = self.file.entries[name]
+        entry = self.file.entry(name)
         if entry.type in DTYPES:
             return self.file.tensor(name)
         if packable(entry):  # looked up only, as far as `load` knew
@@ -65,10 +67,17 @@ class Weights(Mapping[str, torch.Tensor]):
     def rows(self, name: str, index: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Rows of a matrix, blocks or elements, as ordinary numbers: what an embedding looks up. index: integers, any shape.
 
-        Raises KeyError, IndexError for a row that there is not, and FormatError for types that are not known.
+        Raises KeyError, IndexError for a row that there is not, TypeError for an index of another type, and FormatError for what is no
+        matrix and types that are not known.
         """
-        entry = self.file.entries[name]
-        count, steps = entry.shape[-2:]
+        entry = self.file.entry(name)
+        if len(entry.shape) != 2:
+            raise FormatError(f"{self.file.path}: tensor {name!r} {entry.shape} is no matrix, of which there are rows")
+        if not isinstance(index, torch.Tensor) or index.dtype not in _INTEGERS or not index.is_cpu:
+            what = f"{index.dtype} on {index.device}" if isinstance(index, torch.Tensor) else type(index).__name__
+            raise TypeError(f"rows of {name!r} are chosen by a tensor of integers on the CPU, not by {what}")
+        index = index.long()  # a tensor of uint8 would be a mask
+        count, steps = entry.shape
         if index.numel() and not (0 <= int(index.min()) and int(index.max()) < count):
             raise IndexError(f"{name!r} has rows 0 to {count - 1}, not {int(index.min())} to {int(index.max())}")
         if entry.type in DTYPES:
@@ -117,6 +126,8 @@ def load(
     embeddings, `token_embd.weight`, is packed only where it is the output's too. Raises FormatError for a file that is not as GGUF asks,
     and OSError.
     """
+    if packings is not None and not isinstance(packings, Mapping):
+        raise TypeError(f"packings are given by format, as {{'Q4_1': 'q4_1x16'}}, not as {packings!r}")
     file = GgufFile(path)
     chosen = {name: get_packing(name, (packings or {}).get(name)).name for name in FORMATS}
     unknown = [name for name in packings or {} if name not in FORMATS]

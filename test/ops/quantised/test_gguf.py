@@ -1,5 +1,6 @@
 """GGUF files: what GGML's own reader finds in them, and what is refused, by name."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -158,6 +159,16 @@ def test_an_empty_file(tmp_path):
         GgufFile(tmp_path / "empty.gguf")
 
 
+def test_what_is_no_file(tmp_path):
+    """A pipe that nobody writes to is not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(FormatError, match=f"{path}: it is no regular file"):
+            GgufFile(path)
+    with pytest.raises(IsADirectoryError):
+        GgufFile(tmp_path)
+
+
 def test_every_beginning_of_a_file_is_refused(path, tmp_path):
     whole, cut = path.read_bytes(), tmp_path / "cut.gguf"
     file = GgufFile(path)
@@ -188,5 +199,16 @@ def test_weights_are_packed_or_ordinary(path):
         weights.rows("other", torch.tensor([0]))
     with pytest.raises(IndexError, match="'of.Q4_0' has rows 0 to 4, not 0 to 5"):
         weights.rows("of.Q4_0", torch.tensor([0, 5]))
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="model.gguf: there is no tensor 'nothing'"):
         weights["nothing"]
+    with pytest.raises(FormatError, match=r"tensor 'experts' \(3, 18, 64\) is no matrix"):
+        weights.rows("experts", torch.tensor([0]))
+    with pytest.raises(FormatError, match=r"tensor 'norm' \(96,\) is no matrix"):
+        weights.rows("norm", torch.tensor([0]))
+    for index, what in ((torch.ones(5, dtype=torch.bool), "torch.bool"), (torch.tensor([0.5]), "torch.float32"), ([0], "list")):
+        with pytest.raises(TypeError, match=f"rows of 'of.Q4_0' are chosen by a tensor of integers on the CPU, not by {what}"):
+            weights.rows("of.Q4_0", index)
+    some = torch.tensor([1, 1, 0])
+    assert torch.equal(weights.rows("of.Q8_0", some.to(torch.uint8)), weights.rows("of.Q8_0", some))
+    with pytest.raises(TypeError, match="packings are given by format"):
+        quantised.load(path, packings=["q4_1x16"])

@@ -171,6 +171,32 @@ def test_operators():
     torch.library.opcheck(torch.ops.triton_spacemit.quantised_linear_experts.default, args, test_utils=checks)
 
 
+def test_operators_are_told_what_fits(target):
+    """No kernel reads or writes behind bytes, rows and bias that are too few for what an operator is told of them."""
+    packed, call = weights("Q4_0", 20, 64, experts=2), torch.ops.triton_spacemit.quantised_linear
+    one = packed.bytes[0]
+    for rows in (1, 3, 9):
+        x = numbers(rows, 64)
+        wrong = [
+            (x, one, None, "q4_0x16", 4000),
+            (x, one, None, "q4_0x16", 7),
+            (numbers(rows, 6400), one, None, "q4_0x16", 20),
+            (x, one, None, "q8_0x16", 20),
+            (x, one, torch.ones(1), "q4_0x16", 20),
+            (x, one.view(torch.int8), None, "q4_0x16", 20),
+            (x, one.flip(0).transpose(0, 1), None, "q4_0x16", 20),
+        ]
+        for x, memory, bias, packing, n in wrong:
+            with pytest.raises(ValueError, match=f"and {n} columns of {packing} do not fit each other"):
+                call(x, memory, bias, packing[:4].upper(), packing, n)
+        with pytest.raises(TypeError, match="not torch.float64"):
+            call(numbers(rows, 64).double(), one, None, "Q4_0", "q4_0x16", 20)
+    with pytest.raises(ValueError, match="and 4000 columns of q4_0x16 do not fit each other"):
+        torch.ops.triton_spacemit.quantised_linear_experts(
+            numbers(1, 1, 64), [packed.bytes], torch.tensor([[1]]), "Q4_0", "q4_0x16", [4000]
+        )
+
+
 def test_split():
     """Every panel and column is some program's, and there are programs for all threads where there is work for them."""
     for threads in (1, 2, 4, 8):
@@ -202,6 +228,26 @@ def test_what_is_refused(x, bias, error):
     assert quantised.linear(torch.zeros(2, 64), packed).abs().max() == 0
 
 
+@pytest.mark.parametrize(
+    ("tensor", "what"),
+    [
+        (torch.zeros(3, 64, device="meta"), "strided one on meta"),
+        (torch.zeros(3, 64).to_sparse(), "sparse_coo one on cpu"),
+        (torch.nested.nested_tensor([torch.zeros(2, 64)], layout=torch.jagged), "nested one on cpu"),
+        ([0.0], "tensor, not a list"),
+    ],
+)
+def test_what_is_no_ordinary_tensor(tensor, what):
+    """None of them is read as memory of the CPU."""
+    packed, x = weights("Q4_0", 20, 64), torch.zeros(3, 64)
+    with pytest.raises(TypeError, match=f"activations are a .*{what}"):
+        quantised.linear(tensor, packed)
+    with pytest.raises(TypeError, match=f"a bias is a .*{what}"):
+        quantised.linear(x, packed, tensor)
+    with pytest.raises(TypeError, match=f"ids are a .*{what}"):
+        quantised.linear_experts(x.unsqueeze(1), weights("Q4_0", 20, 64, experts=2), tensor)
+
+
 def test_weights_that_are_refused():
     with pytest.raises(TypeError, match="packed ones"):
         quantised.linear(torch.zeros(3, 64), torch.zeros(20, 64))
@@ -218,6 +264,9 @@ def test_weights_that_are_refused():
         quantised.linear_experts(torch.zeros(1, 1, 64), experts, torch.tensor([[2]]))
     with pytest.raises(ValueError, match="E, N, K"):
         quantised.linear_experts(torch.zeros(1, 1, 64), weights("Q4_0", 20, 64), torch.tensor([[0]]))
+    for other in (None, torch.zeros(2, 20, 64), [torch.zeros(2, 20, 64)]):
+        with pytest.raises(TypeError, match="packed ones"):
+            quantised.linear_experts(torch.zeros(1, 1, 64), other, torch.tensor([[0]]))
     with pytest.raises(ValueError, match="x is"):
         quantised.linear(torch.zeros(3, 64), experts)
 

@@ -60,6 +60,12 @@ MISUSES = {
     "other weights into it": lambda x: x.copy_(made("Q8_0")),
     "equality with others": lambda x: torch.equal(x, made("Q8_0")),
     "other packing": lambda x: x.bytes_as("q8_0x16"),
+    "other memory": lambda x: setattr(x, "bytes", torch.zeros(3, dtype=torch.uint8)),
+    "the memory of others": lambda x: setattr(x, "data", made(seed=6)),
+    "ordinary memory": lambda x: setattr(x, "data", torch.zeros(20, 64)),
+    "other format": lambda x: setattr(x, "format", "Q8_0"),
+    "laid out otherwise": lambda x: setattr(x, "packing", made("Q8_0").packing),
+    "whole numbers": lambda x: x.dequantise(torch.uint8),
 }
 
 
@@ -71,6 +77,7 @@ def test_it_is_no_ordinary_tensor(misuse, host):
         MISUSES[misuse](packed)
     assert "packed as q4_0x16" in str(raised.value) or not isinstance(raised.value, MisreadError)
     assert torch.equal(packed.bytes, before)
+    assert repr(packed) == "<weights (20, 64) of Q4_0, packed as q4_0x16>"
 
 
 def test_what_it_says_of_itself():
@@ -81,6 +88,12 @@ def test_what_it_says_of_itself():
         packed + 1
     with pytest.raises(MisreadError, match=r"aten.cat.default of weights \(20, 64\) of Q4_0"):
         torch.cat([torch.zeros(20, 64, dtype=torch.uint8), packed])
+    with pytest.raises(MisreadError, match="cannot become torch.bits8 on meta: packed weights are bytes on the CPU"):
+        packed.to("meta")
+    with pytest.raises(MisreadError, match="cannot become torch.float16 on cpu"):
+        packed.half()
+    with pytest.raises(MisreadError, match="their data cannot be replaced"):
+        packed.data = made(seed=6)
 
 
 REFUSED = {
@@ -100,7 +113,25 @@ def test_what_is_not_packed(case):
         pack(torch.zeros(size, dtype=torch.uint8), name, shape)
 
 
+@pytest.mark.parametrize("shape", [1280, None, (20.0, 64), ("20", 64), [], (-20, 64), (1, 1, 20, 64)])
+def test_what_is_no_shape(shape):
+    with pytest.raises(FormatError, match=r"packed weights are \(N, K\) or \(experts, N, K\), with nothing empty; not "):
+        pack(torch.zeros(720, dtype=torch.uint8), "Q4_0", shape)
+
+
+def test_shapes_of_numpy():
+    packed = pack(torch.zeros(720, dtype=torch.uint8), "Q4_0", tuple(np.array([20, 64])))
+    assert torch.equal(packed.dequantise(), torch.zeros(20, 64))
+
+
 def test_other_refusals():
+    for raw in ([0] * 720, np.zeros(720, np.uint8), bytes(720)):
+        with pytest.raises(FormatError, match="raw blocks are a tensor of bytes, not a (list|ndarray|bytes)"):
+            pack(raw, "Q4_0", (20, 64))
+    with pytest.raises(FormatError, match=r"no such format of weights: \['Q4_0'\]"):
+        pack(torch.zeros(720, dtype=torch.uint8), ["Q4_0"], (20, 64))
+    with pytest.raises(FormatError, match="weights become floating-point numbers, not torch.int32"):
+        quantised.dequantise(torch.zeros(18, dtype=torch.uint8), "Q4_0", torch.int32)
     with pytest.raises(FormatError, match="of torch.int8"):
         pack(torch.zeros(720, dtype=torch.int8), "Q4_0", (20, 64))
     with pytest.raises(FormatError, match="Q4_0 has no packing 'q4_1x16'; it has q4_0x16"):

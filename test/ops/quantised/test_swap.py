@@ -93,6 +93,48 @@ def test_nothing_changes_where_a_layer_cannot_be_swapped(model):
         quantised.swap(nn.ReLU(), "int4")
 
 
+REFUSED = {
+    "hooks": (lambda layer: layer.register_forward_hook(lambda *args: None), "it has hooks, which would be lost"),
+    "beyond float16": (lambda layer: layer.weight.data[0, 0].fill_(-1e6), "weights as large as 1e[+]06 are beyond Q4_0, whose scales"),
+    "no number": (lambda layer: layer.weight.data[0, 0].fill_(torch.nan), "infinite or no numbers"),
+    "no memory": (lambda layer: layer.to("meta"), r"wanted, not \(96, 64\) of torch.float32 on meta"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_layers_that_cannot_be_swapped(case, model):
+    change, message = REFUSED[case]
+    change(model.first)
+    with pytest.raises(FormatError, match=f"the layer 'first' cannot be swapped: .*{message}"):
+        quantised.swap(model, "Q4_0", of_whole_blocks)
+    assert type(model.blocks[0][0]) is nn.Linear
+
+
+def test_only_modules_have_layers():
+    for other in (None, torch.ones(3), nn.Linear):
+        with pytest.raises(TypeError, match="the layers of a module are swapped, not of"):
+            quantised.swap(other, "Q4_0")
+
+
+def test_layers_are_in_the_mode_of_those_that_they_replace(model):
+    model.first.eval()
+    quantised.swap(model, "Q4_0", of_whole_blocks)
+    assert not model.first.training
+    assert model.blocks[0][0].training
+
+
+@pytest.mark.parametrize("mask", [None, torch.tensor([[False, False, True], [False, False, False]])])
+def test_transformer_layers_infer(mask, host):
+    """PyTorch's own way for inference takes weights that are ordinary; one for masked rows makes nested tensors."""
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(64, 4, 64, batch_first=True), 2).eval()
+    x = torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(0))
+    quantised.swap(model, "Q8_0")
+    with torch.no_grad():
+        result = model(x, src_key_padding_mask=mask)
+    expected = model.requires_grad_()(x, src_key_padding_mask=mask)
+    torch.testing.assert_close(result, expected.detach(), rtol=0, atol=0.02)  # attention still has a way of its own, rounded otherwise
+
+
 def test_a_module_without_linear_layers_stays(model):
     module = nn.Sequential(nn.ReLU())
     assert quantised.swap(module, "Q4_0") is module
