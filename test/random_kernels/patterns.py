@@ -9,7 +9,7 @@ from random_kernels.draft import LARGEST, Draft
 from random_kernels.masks import mask
 from random_kernels.places import arange, close_places, numbers_along, places
 from random_kernels.program import SIZES, Pointer
-from random_kernels.shapes import transpose
+from random_kernels.shapes import gather, transpose
 from random_kernels.values import FLOATS, STORED, Value, shape_text
 
 TYPES = {"float32": 6, "int32": 4, "float16": 1, "int8": 1, "int16": 1, "bfloat16": 0.5, "int64": 0.5, "float64": 0.5}
@@ -40,20 +40,31 @@ def kept(draft: Draft, value: Value, dtype: str) -> Value:
 def late_loads(draft: Draft) -> None:
     """Loads, several writes to the same memory through the same or other pointers, and only then what is made of the loads."""
     shape, dtype = draft.choice(draft.shapes), draft.weighted(TYPES)
+    square = draft.chance(0.2)
+    if square:  # what is transposed has the places of what is loaded
+        shape = ((draft.choice(("4", "32", "64")),),) * 2
+    if len(shape) == 1 and draft.size(shape) <= LARGEST // 4 and draft.chance(0.7):
+        shape = (("4",), *shape)  # rows, which may share places
     number = draft.storage(dtype, "data")
     loaded = []
     for _ in range(draft.choice((1, 1, 2, 3))):
-        where = close_places(draft, shape) if draft.chance(0.6) else None
-        loaded.append(memory_ops.load(draft, shape, at=another(draft, number), offsets=where))
-    for _ in range(draft.choice((1, 2, 2, 3, 4))):
-        _write(draft, number, draft.choice(loaded))
-    for value in loaded:
-        made = elementwise.binary(draft, value) if draft.chance(0.7) else value
-        made = transpose(draft, made) if made and len(made.shape) > 1 and draft.chance(0.3) else made
-        made = made or value
-        at = another(draft, number) if draft.chance(0.6) else None
-        where = places(draft, made.shape, True) if draft.chance(0.6) else None
-        memory_ops.store(draft, made, at=at, offsets=where, into=made if made.origin and draft.chance(0.5) else None)
+        where = close_places(draft, shape) if draft.chance(0.2 if square else 0.6) else places(draft, shape, True)
+        at = another(draft, number)
+        loaded.append((memory_ops.load(draft, shape, at=at, offsets=where), at))
+    for _ in range(draft.choice((0, 0, 1, 2, 2, 3, 4))):
+        _write(draft, number, draft.choice(loaded)[0])
+    for value, at in loaded:
+        makers: dict = {elementwise.binary: 3, elementwise.with_constant: 3, gather: 1.5}
+        if len(shape) > 1:
+            makers[transpose] = 9 if square else 2
+        made = (draft.weighted(makers)(draft, value) if draft.chance(0.75) else value) or value
+        own_places = next((o for o in draft.offsets if o.name == value.origin and o.shape == made.shape), None)
+        if own_places and (own_places.injective or made.origin) and draft.chance(0.8 if square else 0.5):
+            where, at = own_places, at if draft.chance(0.7) else another(draft, number)
+        else:
+            where = places(draft, made.shape, True) if draft.chance(0.7) else None
+            at = another(draft, number) if draft.chance(0.7) else None
+        memory_ops.store(draft, made, at=at, offsets=where)
 
 
 def _write(draft: Draft, number: int, loaded: Value) -> None:
@@ -125,8 +136,11 @@ def taps(draft: Draft) -> None:
     total = None
     for _ in range(draft.choice((2, 3, 4, 6))):
         row, column = (f"({name} + {draft.choice((-1, 0, 1, 2))})" for name in (y, x))
-        inside = f"(({row} >= 0) & ({row} < {h}))[:, None] & (({column} >= 0) & ({column} < {w}))[None, :]"
-        draft.touch(at, 0, height * width - 1)
+        below, right = (
+            limit if draft.chance(0.85) else draft.integer(number + draft.choice((-1, 0, 1))) for limit, number in ((h, height), (w, width))
+        )
+        inside = f"(({row} >= 0) & ({row} < {below}))[:, None] & (({column} >= 0) & ({column} < {right}))[None, :]"
+        draft.touch(at, 0, (height + 1) * width)
         other = draft.choice(("2.0", "float('inf')")) if draft.chance(0.1) else "0.0"
         text = f"tl.load({at.name} + {row}[:, None] * {w} + {column}[None, :], mask={inside}, other={other})"
         special = "inf" in other
@@ -146,6 +160,8 @@ def taps(draft: Draft) -> None:
     mask_text = f", mask=({y} < {h})[:, None] & ({x} < {w})[None, :]" if draft.chance(0.8) else ""
     if mask_text or width >= columns:
         draft.line(f"tl.store({target.name} + {y}[:, None] * {w} + {x}[None, :], {value.name}{mask_text})")
+    if draft.chance(0.2):
+        memory_ops.store(draft, tap)
 
 
 def one_place(draft: Draft) -> None:
