@@ -213,6 +213,7 @@ def decode_super_blocks(
     per_program,
     blocks,
     GROUPS: tl.constexpr,
+    START: tl.constexpr,
     NIBBLES: tl.constexpr,
     MINIMA: tl.constexpr,
 ):
@@ -225,13 +226,17 @@ def decode_super_blocks(
     first = tl.program_id(0) * per_program
     for n in range(first, tl.minimum(first + per_program, tl.cdiv(columns, 16))):
         weights = packed + tl.cast(n, tl.int64) * blocks * (HEAD + GROUPS * SIZE)
-        a_tiles, a_factors = tiles, factors
+        a_tiles, a_starts, a_factors = tiles, starts, factors
         total = tl.zeros((16,), tl.float32)
         for _ in range(0, blocks):
             inner, inner_minima = 0.0, 0.0
             for turn in tl.static_range(GROUPS // 4):
                 at = weights + HEAD + turn * 4 * SIZE
-                sums = sums_of(tl.zeros((4, 16), tl.int32), a_tiles + turn * 16 * GROUP, at + OWN, SIZE, GROUP, NIBBLES)
+                if START:
+                    begin = tl.broadcast_to(tl.load(a_starts + turn * 4 + row)[:, None], (4, 16))
+                else:
+                    begin = tl.zeros((4, 16), tl.int32)
+                sums = sums_of(begin, a_tiles + turn * 16 * GROUP, at + OWN, SIZE, GROUP, NIBBLES)
                 if MINIMA:
                     both = tl.load(at + row[:, None] * SIZE + tl.arange(0, 32)[None, :]).to(tl.float32)
                     scale, minimum = tl.split(both.reshape(4, 2, 16).permute(0, 2, 1))
@@ -251,6 +256,7 @@ def decode_super_blocks(
                 total = tl.fma(-tl.load(head + 16 + column).to(tl.float32), inner_minima, total)
             weights += HEAD + GROUPS * SIZE
             a_tiles += 1024
+            a_starts += GROUPS
             a_factors += GROUPS * 2
         store_columns(total, bias, out, n, columns)
 
@@ -320,7 +326,8 @@ def multiply_row(activations: Activations, weights: torch.Tensor, packing: Packi
     per_program = max(per_program, min(_PROGRAMS, -(-groups // threads)))
     args = (tiles.tiles, tiles.starts, tiles.factors, weights, bias, out, columns, per_program, weights.shape[1])
     grid = (-(-groups // per_program),)
+    start = packing.offset != 0
     if packing.steps == BLOCK:
-        _BLOCKS(grid, *args, START=packing.nibbles and packing.form.least < 0, NIBBLES=packing.nibbles, HEAD=packing.head)
+        _BLOCKS(grid, *args, START=start, NIBBLES=packing.nibbles, HEAD=packing.head)
     else:
-        _SUPER_BLOCKS(grid, *args, GROUPS=packing.groups, NIBBLES=packing.nibbles, MINIMA=packing.has_minima)
+        _SUPER_BLOCKS(grid, *args, GROUPS=packing.groups, START=start, NIBBLES=packing.nibbles, MINIMA=packing.has_minima)

@@ -6,10 +6,10 @@ follows block of K. A packed block has, of its 16 columns,
 - the head: 16 float16 scales, then 16 float16 minima where the format has them;
 - for each group of weights that share a scale: 16 bytes of scales and 16 of minima where the format has such, then the integers.
 
-Integers of 4 bits, and those of Q2_K, lie by 16 steps of K in 128 bytes: column i has bytes 8i to 8i + 7, and byte j is `w[j] | w[j + 8] <<
-4`. They count from 0: for Q4_0 that is 8 more than the weight's integer. 32 bytes, `& 15` and `>> 4`, are two tiles of 4 columns by 8
+Integers of up to 4 bits lie by 16 steps of K in 128 bytes: column i has bytes 8i to 8i + 7, and byte j is `w[j] | w[j + 8] << 4`. They
+count from 0: for Q4_0 that is 8 more than the weight's integer, for Q3_K 4. 32 bytes, `& 15` and `>> 4`, are two tiles of 4 columns by 8
 steps. Other integers are bytes, with their sign, by 8 steps of K in 128 bytes, column i again in bytes 8i to 8i + 7: 32 bytes are one such
-tile.
+tile. Q3_K may lie so too, as Q6_K does: that is fewer instructions and twice the memory.
 
 The packing `q4_0x16` is GGML's `block_q4_0x16`, and `q4_1x16` its `block_q4_1x16`, in which a byte for each column, the zero point
 `clamp(round(-minimum / scale), 0, 15)`, stands for the minimum: it loses what the rounding takes away, and is there to compare with GGML.
@@ -83,26 +83,34 @@ class Packing:
         return -(-rows // COLUMNS), steps // self.steps, self.size
 
 
-def _exact(name: str, form: Format) -> Packing:
+def _exact(name: str, form: Format, nibbles: bool = False) -> Packing:
     with_minima = form.name in ("Q4_1", "Q5_1", "Q2_K", "Q4_K", "Q5_K")
     factors = 0 if form.groups == 1 else 2 if with_minima else 1
-    nibbles = form.name in ("Q4_0", "Q4_1", "Q2_K", "Q4_K")
     return Packing(name, form, form.groups, form.group, "float16" if with_minima else "", factors, nibbles)
 
 
-#: Packings by format and name; the first of a format is what `pack` takes. Q3_K and Q6_K, and Q5_0 and Q8_0, lie alike: one kernel serves
-#: both.
+def _rounded(name: str, form: Format) -> Packing:
+    return Packing(name, form, 1, 32, "zero point", 0, True, exact=False)
+
+
+#: Packings by format and name; the first of a format is what `pack` takes. Q5_0 and Q8_0 lie alike: one kernel serves both.
 PACKINGS: dict[str, dict[str, Packing]] = {
     name: {packing.name: packing for packing in row}
     for name, row in {
-        "Q4_0": [_exact("q4_0x16", FORMATS["Q4_0"])],
-        "Q4_1": [_exact("q4_1_exact_x16", FORMATS["Q4_1"]), Packing("q4_1x16", FORMATS["Q4_1"], 1, 32, "zero point", 0, True, exact=False)],
+        "Q4_0": [_exact("q4_0x16", FORMATS["Q4_0"], True)],
+        "Q4_1": [
+            _exact("q4_1_exact_x16", FORMATS["Q4_1"], True),
+            _rounded("q4_1x16", FORMATS["Q4_1"]),
+        ],
         "Q5_0": [_exact("q8_0x16", FORMATS["Q5_0"])],
         "Q5_1": [_exact("q8_1_exact_x16", FORMATS["Q5_1"])],
         "Q8_0": [_exact("q8_0x16", FORMATS["Q8_0"])],
-        "Q2_K": [_exact("q2_k_exact_x16", FORMATS["Q2_K"])],
-        "Q3_K": [_exact("q6_k_exact_x16", FORMATS["Q3_K"])],
-        "Q4_K": [_exact("q4_k_exact_x16", FORMATS["Q4_K"]), Packing("q4_1x16", FORMATS["Q4_K"], 1, 32, "zero point", 0, True, exact=False)],
+        "Q2_K": [_exact("q2_k_exact_x16", FORMATS["Q2_K"], True)],
+        "Q3_K": [_exact("q3_k_exact_x16", FORMATS["Q3_K"], True), _exact("q6_k_exact_x16", FORMATS["Q3_K"])],
+        "Q4_K": [
+            _exact("q4_k_exact_x16", FORMATS["Q4_K"], True),
+            _rounded("q4_1x16", FORMATS["Q4_K"]),
+        ],
         "Q5_K": [_exact("q5_k_exact_x16", FORMATS["Q5_K"])],
         "Q6_K": [_exact("q6_k_exact_x16", FORMATS["Q6_K"])],
     }.items()

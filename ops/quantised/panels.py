@@ -30,7 +30,7 @@ _PART = 128  # blocks for a program
 
 def begins_of(packing: Packing) -> int:
     """How many begins of sums a block of activations has."""
-    return BLOCK // packing.group if packing.has_minima else int(packing.offset != 0)
+    return BLOCK // packing.group if packing.has_minima or packing.offset else 0
 
 
 def panel_size(rows: int, begins: int) -> int:

@@ -55,7 +55,7 @@ def _add_group(
     square = BEGINS if squares_of(ROWS, BEGINS) == BEGINS + 1 else j // ROWS % 2
     s = tl.load(address_as(copies, tl.float32) + square * ROWS * ROWS)
     if OFFSET != 0 and not SQUARES:
-        sums = tl.dot(a, w, tl.load(copies), out_dtype=tl.int32)
+        sums = tl.dot(a, w, tl.load(copies + part // GROUP % BEGINS * ROWS * ROWS), out_dtype=tl.int32)
     else:
         sums = tl.dot(a, w, out_dtype=tl.int32)
     if SQUARES:

@@ -33,7 +33,7 @@ def as_documented(packed: Packed, name: str, n: int, k: int) -> np.float32:
         return np.frombuffer(memory, np.float16, 1, place)[0].astype(np.float32)
 
     head = 64 if minima else 32
-    nibbles = name.startswith("Q4") or name == "Q2_K"
+    nibbles = name.startswith("Q4") or packed.packing.name in ("q2_k_exact_x16", "q3_k_exact_x16")
     size = 16 * factors + 16 * group // (2 if nibbles else 1)
     start = head + part * size
     scale = half(2 * column)
@@ -43,7 +43,7 @@ def as_documented(packed: Packed, name: str, n: int, k: int) -> np.float32:
     integers = start + 16 * factors
     if nibbles:
         byte = memory[integers + step // 16 * 128 + 8 * column + step % 8]
-        integer = (byte >> 4 if step % 16 >= 8 else byte & 15) - (8 if name == "Q4_0" else 0)
+        integer = (byte >> 4 if step % 16 >= 8 else byte & 15) - {"Q4_0": 8, "Q3_K": 4}.get(name, 0)
     else:
         byte = memory[integers + step // 8 * 128 + 8 * column + step % 8]
         integer = byte - 256 if byte > 127 else byte
@@ -57,7 +57,7 @@ def as_documented(packed: Packed, name: str, n: int, k: int) -> np.float32:
 @pytest.mark.parametrize(("name", "packing"), EXACT)
 def test_every_byte_is_where_the_documentation_says(name, packing):
     raw = raw_blocks(name, 19, 512)
-    packed = pack(torch.from_numpy(raw), name, (19, 512))
+    packed = pack(torch.from_numpy(raw), name, (19, 512), packing)
     assert packed.packing.name == packing
     with np.errstate(all="ignore"):
         weights = np.array([[as_documented(packed, name, n, k) for k in range(512)] for n in range(32)])
@@ -70,7 +70,7 @@ def test_every_byte_is_where_the_documentation_says(name, packing):
 def test_raw_blocks_come_back(name, packing, shape, monkeypatch):
     monkeypatch.setattr("triton_spacemit.ops.quantised.packed._AT_ONCE", 20 * 768)  # several pieces
     raw = torch.from_numpy(raw_blocks(name, shape[0] * shape[1] if len(shape) == 3 else shape[0], shape[-1], seed=1))
-    packed = pack(raw, name, shape)
+    packed = pack(raw, name, shape, packing)
     assert torch.equal(packed.unpack().flatten(), raw.flatten())
     weights = packed.dequantise()
     assert tuple(weights.shape) == shape
