@@ -38,7 +38,11 @@ def moments(
     x, start, group, groups, outer, inner, outer_stride, inner_stride,
     RMS: tl.constexpr, WIDE: tl.constexpr, AXIS: tl.constexpr, GROUPS: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
-    """Mean and variance of each group, float64; RMS: 0 and the mean square."""
+    """Mean and variance of each group, float64; RMS: 0 and the mean square.
+
+    The mean is that of the sum: where sums are exact, as those of a few narrow numbers, it is the nearest, which merged means may miss.
+    """
+    total = tl.zeros((GROUPS,), tl.float64)
     seen = tl.zeros((GROUPS,), tl.float64)
     mean = tl.zeros((GROUPS,), tl.float64)
     squares = tl.zeros((GROUPS,), tl.float64)
@@ -50,9 +54,12 @@ def moments(
             if RMS:
                 squares += tl.sum(block * block, AXIS).to(tl.float64)
             else:
-                block_mean = tl.sum(block, AXIS) / count.to(WIDE)
+                block_sum = tl.sum(block, AXIS)
+                block_mean = block_sum / count.to(WIDE)
                 distance = tl.where(valid, block - tl.expand_dims(block_mean, AXIS), 0)
                 block_squares = tl.sum(distance * distance, AXIS)
                 mean, squares = merged(mean, squares, seen, block_mean.to(tl.float64), block_squares.to(tl.float64), count)
+                total += block_sum.to(tl.float64)
                 seen += count
-    return mean, squares / (tl.cast(outer, tl.int64) * inner)
+    number = tl.cast(outer, tl.int64) * inner
+    return total / number, squares / number

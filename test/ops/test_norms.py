@@ -122,6 +122,21 @@ def test_group_norm(shape, groups):
 
 
 @pytest.mark.usefixtures("left")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("shape", "groups"), [((400, 3), 1), ((400, 6), 2), ((100, 8, 5), 4), ((50, 6, 3, 3), 3)])
+def test_narrow_statistics_are_the_nearest(dtype, shape, groups):
+    """Also where the mean lies half-way between two: those of channels are combined in float64 without an error."""
+    torch.manual_seed(0)
+    x = (torch.randn(shape) * 5).to(dtype)
+    x[0] = torch.tensor([-8.0703125, -0.57373046875, 3.12890625]).repeat(shape[1] // 3 + 1)[: shape[1]].view(-1, *[1] * (x.dim() - 2))
+    wide = x.double().reshape(shape[0], groups, -1)
+    with ops.enabled("group_norm"):
+        _, mean, rstd = aten.native_group_norm(x, None, None, *shape[:2], math.prod(shape[2:]), groups, 1e-5)
+    assert torch.equal(mean, wide.mean(-1).to(dtype))
+    assert torch.equal(rstd, wide.var(-1, unbiased=False).add(1e-5).rsqrt().to(dtype))
+
+
+@pytest.mark.usefixtures("left")
 def test_bfloat16_beside_float32():
     """Weights and statistics may be float32 beside narrower elements; what they are of is what PyTorch returns."""
 

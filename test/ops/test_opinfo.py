@@ -31,6 +31,14 @@ _GRADIENTS_AT_NAN: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "logit": lambda x: torch.logit(x, 1e-6),
 }
 
+#: OpInfos to the absolute error of their gradients, sums of narrow numbers that PyTorch computes less exactly and that may cancel out: of
+#: images', by inverse deviations that are not the nearest; of products with rounded logarithms. Beyond the relative error there was up to
+#: 0.0558 in 1,500 seeds of the samples (945,000 values), and 0.0588 in 3,000 (3.2 million).
+_GRADIENTS_ABSOLUTE = {
+    "nn.functional.instance_norm": {torch.bfloat16: 0.06},
+    "xlogy": {torch.bfloat16: 0.06},
+}
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore:An output with one or more elements was resized"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -126,6 +134,16 @@ def test_gradients_at_nan_are_of_no_one_value_in_pytorch(operator):
     assert not torch.allclose(gradient[::3], gradient[60], equal_nan=True)
 
 
+def test_inverse_deviations_in_pytorch_are_not_the_nearest(host):
+    torch.manual_seed(0)
+    x = (torch.randn(3, 200, 7) * 5).bfloat16()
+    nearest = x.double().var((0, 2), unbiased=False).add(0.5).rsqrt().bfloat16()
+    call = lambda: torch.native_batch_norm(x, None, None, None, None, True, 0.1, 0.5)[2]  # noqa: E731
+    with ops.enabled("batch_norm"):
+        assert torch.equal(call(), nearest)
+    assert not torch.equal(call(), nearest)
+
+
 def _gradients(subject: Subject, arguments: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[..., Outcome]) -> Outcome:
     """Of a weighted sum of all results with respect to all inputs that ask for it."""
 
@@ -151,10 +169,17 @@ def test_gradients(subject, host):
             memory.masked_fill_(memory.isnan(), 0)
         ours = _gradients(subject, *call, lambda compute: run_here(subject.operator, compute))
         exact = functools.partial(_gradients, subject, *in_float64(call), Outcome.of)
-        assert_same(subject.operator, ours, _gradients(subject, *call, Outcome.of), exact)
+        absolute = _GRADIENTS_ABSOLUTE.get(subject.info.name, {}).get(subject.dtype)
+        assert_same(subject.operator, ours, _gradients(subject, *call, Outcome.of), exact, absolute=absolute)
 
 
-@pytest.mark.parametrize("subject", subjects(1, which=lambda info, dtype: info.error_inputs_func is not None))
+def _with_mistakes(into: bool) -> list[Any]:
+    """The OpInfos that have mistakes, and with `into` write into given tensors: each once, for mistakes are of no dtype."""
+    described = subjects(1, which=lambda info, dtype: info.error_inputs_func is not None and (info.supports_out or not into))
+    return [each for each in described if each.values[0].most]
+
+
+@pytest.mark.parametrize("subject", _with_mistakes(into=False))
 def test_mistakes(subject, host):
     for mistake in subject.info.error_inputs("cpu"):
         sample = mistake.sample_input
@@ -162,6 +187,23 @@ def test_mistakes(subject, host):
         ours = run_here(subject.operator, subject.info.op, sample.input, *sample.args, **sample.kwargs)
         assert_same(subject.operator, ours, eager)
         assert str(ours.error) == str(eager.error)
+
+
+@pytest.mark.parametrize("subject", _with_mistakes(into=True))
+@pytest.mark.parametrize("size", [0, 3])
+def test_mistakes_of_calls_into_a_tensor(subject, size, host):
+    """They leave it with PyTorch's shape."""
+    for mistake in subject.info.error_inputs("cpu"):
+        sample = mistake.sample_input
+        if "out" in sample.kwargs:
+            continue  # test_mistakes has it
+        dtype = next((tensor.dtype for tensor in tensors(sample.input, sample.args)), torch.float32)
+        ours, theirs = torch.zeros(size, dtype=dtype), torch.zeros(size, dtype=dtype)
+        eager = Outcome.of(subject.info.op, sample.input, *sample.args, **sample.kwargs, out=theirs)
+        outcome = run_here(subject.operator, subject.info.op, sample.input, *sample.args, **sample.kwargs, out=ours)
+        assert_same(subject.operator, outcome, eager)
+        assert str(outcome.error) == str(eager.error)
+        assert (ours.shape, ours.stride()) == (theirs.shape, theirs.stride())
 
 
 def _unless_often(parameter: Any) -> Any:
