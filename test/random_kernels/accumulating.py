@@ -23,7 +23,7 @@ def _turns(draft: Draft, most: int) -> tuple[Region, str, int]:
 
 def _start(draft: Draft, shape: Shape, dtype: str) -> Value:
     """What a loop begins with: mostly zeros."""
-    kind = draft.weighted({"zeros": 6, "ones": 1, "value": 2})
+    kind = draft.weighted({"zeros": 6, "ones": 2, "value": 2})
     value = draft.pick(lambda v: v.shape == shape and v.dtype == dtype and exact(v) and not v.replaceable) if kind == "value" else None
     if value:
         value = draft.fit(value, 64.0) if value.is_float else value
@@ -148,9 +148,10 @@ def rows_of_memory(draft: Draft) -> None:
             memory_ops.store(draft, at=another(draft, number))
     for total in totals:
         total.special |= special
-        if draft.chance(0.4):
+        reader = draft.choice(("reduction", "store", "both"))
+        if reader != "store":
             rows.reduction(draft, total)
-        if draft.chance(0.7):
+        if reader != "reduction":
             memory_ops.store(draft, total, at=another(draft, number) if draft.chance(0.4) else None)
 
 

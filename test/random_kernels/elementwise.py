@@ -20,11 +20,11 @@ def facts(*values: Value) -> dict:
     }
 
 
-def binary(draft: Draft, a: Value | None = None) -> Value | None:
+def binary(draft: Draft, a: Value | None = None, b: Value | None = None) -> Value | None:
     a = a or draft.pick(exact)
     if not a or not exact(a):
         return None
-    b = draft.pick(lambda v: v.dtype == a.dtype and exact(v) and broadcast(a.shape, v.shape) is not None)
+    b = b or draft.pick(lambda v: v.dtype == a.dtype and exact(v) and broadcast(a.shape, v.shape) is not None)
     if not b or draft.chance(0.25):
         return with_constant(draft, a)
     shape = broadcast(a.shape, b.shape)

@@ -4,6 +4,8 @@ behind each other, taps of a convolution, the one place of a row, tensor descrip
 Memory of the role "own" is one pattern's alone: what it stores there may be larger than what others expect to load.
 """
 
+import math
+
 from random_kernels import elementwise, memory_ops
 from random_kernels.draft import LARGEST, Draft
 from random_kernels.masks import mask
@@ -118,6 +120,12 @@ def stores_behind_each_other(draft: Draft) -> None:
         step = number * distance if draft.chance(0.8) else draft.choice((0, 1, -1))
         draft.touch(at, where.low + step, where.high + step)
         draft.line(f"tl.store({at.name} + {where.name} + {step}, {value.name}{masked})")
+        if draft.chance(0.2):  # what the next one stores needs what this one has stored
+            bound = max(value.bound, STORED.get(dtype, math.inf))
+            again = draft.emit(
+                f"tl.load({at.name} + {where.name} + {step})", shape, dtype, bound=bound, special=value.special, memory=target
+            )
+            made[(number + 1) % 2] = elementwise.binary(draft, again, loads[0]) or again
         at = at if draft.chance(0.7) else another(draft, target)
 
 
