@@ -273,9 +273,13 @@ def test_kernels_in_the_cache(
 
 
 _LAUNCHES = """
-import torch
-from program import softmax
+from pathlib import Path
 
+import torch
+
+from triton_spacemit.backend.tools.kernel_files import load
+
+softmax = load(Path(__file__).with_name("program.py")).softmax  # there are other modules of that name
 x, y = torch.randn(4, 1024), torch.empty(4, 1024)
 
 
@@ -291,7 +295,7 @@ def idle():
 @pytest.fixture
 def launches(program: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(program.parent))
-    path = program.parent / "launches.py"
+    path = program.parent / "launches_to_inspect.py"
     path.write_text(_LAUNCHES)
     with settings.scope():
         yield path
@@ -322,9 +326,9 @@ def test_estimates_of_launches(
 @pytest.mark.parametrize(
     ("place", "chip", "message"),
     [
-        ("{file}:none", "x60", "launches.py has no function 'none'"),
+        ("{file}:none", "x60", "launches_to_inspect.py has no function 'none'"),
         ("none.py:run", "x60", "'none.py:run' must be FILE:FUNCTION with the path of a Python file"),
-        ("{file}:idle", "x60", "launches.py:idle launches no kernel"),
+        ("{file}:idle", "x60", "launches_to_inspect.py:idle launches no kernel"),
         ("{file}:run", "x100", "nothing is known of the time of instructions on x100"),
     ],
 )
