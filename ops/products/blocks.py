@@ -26,12 +26,17 @@ def heuristic(batch: int, m: int, n: int, k: int, laid_out: bool, threads: int) 
         if batch * _cdiv(n, columns) >= threads:
             return {"PATH": "SPLIT_M", **config}
         return {"PATH": "SPLIT_N", **config, "PART_N": max(_LEAST, columns // power_of_two(threads))}
-    while batch * _cdiv(m, rows) * _cdiv(n, columns) < 2 * threads and max(rows, columns) > 2 * _LEAST:
+    whole = k <= _WHOLE_K
+
+    def programs() -> int:
+        return batch * _cdiv(m, rows) * _cdiv(n, columns)
+
+    # Smaller blocks load more for each multiplication: from 64 on only where a thread would have nothing to do for long.
+    while max(rows, columns) > (2 * _LEAST if whole or programs() >= threads else _LEAST) and programs() < 2 * threads:
         if rows >= columns:
             rows //= 2
         else:
             columns //= 2
-    whole = k <= _WHOLE_K
     return {
         "PATH": "EVEN_K" if whole else "SPLIT_K",
         "BLOCK_M": rows,

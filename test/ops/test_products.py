@@ -190,6 +190,18 @@ def test_each_path_is_chosen():
     assert {path: config["PATH"] for path, config in chosen.items()} == {path: path for path in PATHS}
 
 
+def test_small_results_of_long_products_are_for_all_threads():
+    """Blocks below 64 cost more loads: not where products are short, nor where every thread has a block anyway."""
+
+    def programs(m: int, n: int, k: int, threads: int, batch: int = 1) -> int:
+        config = heuristic(batch, m, n, k, True, threads)
+        return batch * -(-m // config["BLOCK_M"]) * -(-n // config["BLOCK_N"])
+
+    assert [programs(64, 64, 4096, threads) for threads in (1, 2, 4, 8)] == [1, 2, 4, 4]
+    assert programs(64, 64, 256, 2) == 1
+    assert programs(64, 64, 4096, 4, batch=8) == 8
+
+
 def test_there_are_as_many_programs_as_threads():
     for threads, (m, n, k) in itertools.product((1, 2, 8), ((64, 64, 4096), (2048, 64, 64), (128, 1024, 1024))):
         config = heuristic(1, m, n, k, True, threads)
