@@ -56,10 +56,11 @@ def copy(out: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     converts = given is wanted or given in FLOATS and wanted in FLOATS
     if not converts or given not in _VALUES or out.shape != source.shape or not _is_ours(out, source):
         return out.copy_(source)
-    return _launch(out, source)
+    return _by_kernel(out, source)
 
 
-def _launch(out: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+def _by_kernel(out: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """`copy` of numbers to numbers: by a kernel of ours, if tensors of so many dimensions have one."""
     given, wanted = source.dtype, out.dtype
     place = layout.find(out, (source,), False)
     if place is None or len(place.sizes) > layout.RANK:
@@ -89,7 +90,7 @@ def zeros(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     """A new contiguous tensor of zeros, whose memory, fresh from the system, the threads take into use together."""
     if math.prod(shape) < _SHARED or dtype not in _VALUES or knobs.num_threads == 1:
         return torch.zeros(shape, dtype=dtype)
-    return _launch(torch.empty(shape, dtype=dtype), constant(_zero(dtype).expand(shape)))
+    return _by_kernel(torch.empty(shape, dtype=dtype), constant(_zero(dtype).expand(shape)))
 
 
 def clone(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:

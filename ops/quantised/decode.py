@@ -128,15 +128,20 @@ def sums_of(sums, tiles, at, SIZE: tl.constexpr, GROUP: tl.constexpr, NIBBLES: t
 
 
 @triton.jit
+def begins(starts, START: tl.constexpr):
+    """What the sums of four rows begin at, in 16 columns: the numbers at `starts`, or (not START) zeros."""
+    if START:
+        return tl.broadcast_to(tl.load(starts + tl.arange(0, 4))[:, None], (4, 16))
+    else:
+        return tl.zeros((4, 16), tl.int32)
+
+
+@triton.jit
 def add_blocks(total, tiles, starts, factors, weights, START: tl.constexpr, NIBBLES: tl.constexpr, HEAD: tl.constexpr):
     """`total`, of 16 columns, and what four blocks of 32 add to it."""
     SIZE: tl.constexpr = HEAD + (256 if NIBBLES else 512)
     column, row = tl.arange(0, 16), tl.arange(0, 4)
-    if START:
-        sums = tl.broadcast_to(tl.load(starts + row)[:, None], (4, 16))
-    else:
-        sums = tl.zeros((4, 16), tl.int32)
-    sums = sums_of(sums, tiles, weights + HEAD, SIZE, 32, NIBBLES)
+    sums = sums_of(begins(starts, START), tiles, weights + HEAD, SIZE, 32, NIBBLES)
     head = weights.to(tl.pointer_type(tl.float16))
     if HEAD == 64:
         both = tl.load(head + row[:, None] * (SIZE // 2) + tl.arange(0, 32)[None, :]).to(tl.float32)
@@ -232,10 +237,7 @@ def decode_super_blocks(
             inner, inner_minima = 0.0, 0.0
             for turn in tl.static_range(GROUPS // 4):
                 at = weights + HEAD + turn * 4 * SIZE
-                if START:
-                    begin = tl.broadcast_to(tl.load(a_starts + turn * 4 + row)[:, None], (4, 16))
-                else:
-                    begin = tl.zeros((4, 16), tl.int32)
+                begin = begins(a_starts + turn * 4, START)
                 sums = sums_of(begin, a_tiles + turn * 16 * GROUP, at + OWN, SIZE, GROUP, NIBBLES)
                 if MINIMA:
                     both = tl.load(at + row[:, None] * SIZE + tl.arange(0, 32)[None, :]).to(tl.float32)

@@ -57,11 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         llvm_mca = _mca(arguments.mca)
-        estimates = estimates_of(arguments.run, arguments.chip) if arguments.run else {}
+        estimates = _estimates(arguments.run, arguments.chip) if arguments.run else {}
         chip = active_target()[1] if estimates else arguments.chip
         kernel = find_kernel(arguments.kernel, arguments.signature, arguments.constexpr, chip)
+        kernel.estimates = estimates
         output = arguments.output or Path(f"{kernel.name}.html")
-        page.write(output, kernel, stages.collect(kernel), llvm_mca, estimates)
+        page.write(output, kernel, stages.collect(kernel), llvm_mca)
     except (UnknownKernelError, OptionError, DeviceError) as error:
         return _refuse(str(error), 2)
     except TritonError as error:
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def estimates_of(place: str, chip: str | None) -> dict[str, Estimate]:
+def _estimates(place: str, chip: str | None) -> dict[str, Estimate]:
     """What a call of the function `FILE:FUNCTION` is estimated at on `chip` (None: the qemu device's): with empty caches, and once more.
 
     The active device is that one then. Raises UnknownKernelError where there is no such function, and DeviceError where nothing is known of

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from triton_spacemit.backend.estimate import Estimate
 from triton_spacemit.backend.tools.kernel_files import UnknownKernelError, arguments_of, kernel_of, load
 
 
@@ -15,7 +16,7 @@ class Kernel:
     """A compiled kernel: its metadata and the texts of Triton's stages.
 
     folder: its entry in the cache. constants: the constexpr arguments, where they are known. stage_ms: the times of the stages before
-    TTIR, where its source is known.
+    TTIR, where its source is known. estimates: of its launches, where there were any, by when they are.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Kernel:
     folder: Path
     constants: dict[str, Any] = field(default_factory=dict)
     stage_ms: dict[str, float] = field(default_factory=dict)
+    estimates: dict[str, Estimate] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 

@@ -5,10 +5,9 @@ import html
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from triton_spacemit.backend.errors import DeviceError
@@ -25,19 +24,15 @@ _TEMPLATE = Path(__file__).with_name("page.html")
 _ARGUMENT = re.compile(r"%(\w+): ([^\s,){]+(?:<[^>]*>)?)(?: \{([^}]*)\})?")
 
 
-def write(
-    path: Path, kernel: Kernel, stages: Stages, mca_command: Sequence[str] | None, estimates: Mapping[str, Estimate] = MappingProxyType({})
-) -> None:
-    """Write the page of `kernel`. estimates: of its launches, by when they are. Raises OSError where that is not possible."""
-    data = describe(kernel, stages, mca_command, estimates)
+def write(path: Path, kernel: Kernel, stages: Stages, mca_command: Sequence[str] | None) -> None:
+    """Write the page of `kernel`. Raises OSError where that is not possible."""
+    data = describe(kernel, stages, mca_command)
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, default=str).replace("<", "\\u003c")
     page = _TEMPLATE.read_text().replace("{{title}}", html.escape(f"{kernel.name} · {kernel.chip}"))
     path.write_text(page.replace("{{data}}", text))
 
 
-def describe(
-    kernel: Kernel, stages: Stages, mca_command: Sequence[str] | None, estimates: Mapping[str, Estimate] = MappingProxyType({})
-) -> dict[str, Any]:
+def describe(kernel: Kernel, stages: Stages, mca_command: Sequence[str] | None) -> dict[str, Any]:
     """What the page shows."""
     chip = get_chip(kernel.chip)
     places: dict[Chain, int] = {}
@@ -58,7 +53,7 @@ def describe(
     return {
         "name": kernel.name,
         "chip": kernel.chip,
-        "launch": _launch(kernel, stages, chip, estimates),
+        "launch": _launch(kernel, stages, chip),
         "notes": kernel.notes + stages.notes + missing + note,
         "files": list(files),
         "places": chains,
@@ -72,7 +67,7 @@ def describe(
     }
 
 
-def _launch(kernel: Kernel, stages: Stages, chip: Chip, estimates: Mapping[str, Estimate]) -> dict[str, str]:
+def _launch(kernel: Kernel, stages: Stages, chip: Chip) -> dict[str, str]:
     """What the launcher and the chip make of it."""
     head = next(line for line in stages.panes[0].text.lines if "tt.func public" in line)
     arguments = []
@@ -87,8 +82,8 @@ def _launch(kernel: Kernel, stages: Stages, chip: Chip, estimates: Mapping[str, 
         shown["Constants"] = "\n".join(f"{name} = {value}" for name, value in constants.items())
     if stages.tiles:
         shown["Tiles"] = "\n".join(stages.tiles)
-    if estimates:
-        shown["Estimated cycles"] = "\n".join(f"{when}: {_cycles(estimate)}" for when, estimate in estimates.items())
+    if kernel.estimates:
+        shown["Estimated cycles"] = "\n".join(f"{when}: {_cycles(estimate)}" for when, estimate in kernel.estimates.items())
     scratch = metadata["shared"] if metadata["shared"] > 1 else 0  # it is never 0 in the metadata
     shown["Scratch"] = f"{scratch:,} bytes a program"
     shown["Object"] = f"{stages.object_bytes:,} bytes"
